@@ -1,0 +1,1 @@
+//! Who told us: sources, the service cache, compile and publish.

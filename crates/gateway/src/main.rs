@@ -1,0 +1,2 @@
+//! The Pailou edge gateway.
+fn main() {}

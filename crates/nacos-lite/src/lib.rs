@@ -1,0 +1,1 @@
+//! A small in-memory Nacos server for development and tests.

@@ -1,0 +1,1 @@
+//! A Nacos client over one gRPC connection per namespace: naming, config and login.

@@ -1,0 +1,1 @@
+//! Doing it: the accept loop and the proxy phases on pingora.

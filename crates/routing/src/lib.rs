@@ -1,0 +1,1 @@
+//! Which route: targets, predicates, the compiled table and its index.

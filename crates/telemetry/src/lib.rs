@@ -1,0 +1,1 @@
+//! Events, metrics, the access log and log set-up.

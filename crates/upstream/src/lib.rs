@@ -1,0 +1,1 @@
+//! Which endpoint: services, selections, policies and ejection.
