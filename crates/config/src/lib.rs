@@ -1,1 +1,48 @@
-//! Text to specs: gateway.yaml and route documents, with the position of every fault.
+//! Text to specs: `gateway.yaml` and route documents, with the position of every fault.
+//!
+//! **Its one job**: turn text that a person wrote into typed specs, and say of every mistake in it where it is, what was
+//! expected and which valid name is nearest, all of them in one run.
+//!
+//! **In**: the text of a route document, or `gateway.yaml` and the environment. **Out**: [`RouteSpec`]s, whose predicates and
+//! filters are still [`PartSpec`]s (a name and a [`Node`] of arguments), and [`Settings`]; or [`Fault`]s.
+//!
+//! **It must not know** what any predicate, filter or policy means (their crates read a [`PartSpec`] with the same [`Field`]
+//! that is used here), nor anything asynchronous, nor any input but the files it is told to read.
+//!
+//! YAML is parsed in one private module over `serde-saphyr`: `serde_yaml` is archived, and of its successors only this one
+//! knows the position of every node, refuses duplicate keys and honours merge keys. Its errors are worded anew, because a
+//! parser's snippet shows neighbouring lines, and one of them may hold a password.
+//!
+//! ```
+//! use pailou_config::{DocumentOutcome, parse_route_document};
+//!
+//! let text = "routes:\n  /api/users/**: user-service\n";
+//! let DocumentOutcome::Routes(document) = parse_route_document("routes.yaml", text) else { panic!("a valid document") };
+//! assert_eq!(&*document.routes[0].id, "/api/users/**");
+//! assert_eq!(document.routes[0].service.name, "user-service");
+//!
+//! let text = "routes:\n  /api/users/**:\n    service: user-service\n    strip_prefx: 1\n";
+//! let DocumentOutcome::Refused(faults) = parse_route_document("routes.yaml", text) else { panic!("a typing error") };
+//! assert!(faults[0].to_string().starts_with("routes.yaml:4:5: routes[\"/api/users/**\"].strip_prefx: unknown key"));
+//! assert_eq!(faults[0].nearest.as_deref(), Some("strip_prefix"));
+//! ```
+
+mod fault;
+mod field;
+mod nearest;
+mod node;
+mod path;
+mod route;
+mod route_document;
+mod units;
+mod yaml;
+
+pub use crate::{
+    fault::{Fault, Position, Report, Severity},
+    field::{Field, Fields},
+    nearest::nearest,
+    node::{Key, Node, Scalar, Value},
+    route::{Form, Limit, PartSpec, RouteSpec, ServiceSpec},
+    route_document::{DocumentOutcome, MAX_DOCUMENT_BYTES, ParsedDocument, parse_route_document},
+    units::{format_duration, format_size},
+};

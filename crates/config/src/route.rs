@@ -1,0 +1,184 @@
+//! A route as configured.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use crate::{
+    fault::{Position, Report},
+    field::Field,
+    node::Node,
+};
+
+/// A predicate, filter or policy as configured: its name and its arguments, not yet understood.
+///
+/// Equality ignores where it stands.
+#[derive(Clone, Debug)]
+pub struct PartSpec {
+    /// The name that a registry knows it by.
+    pub name: String,
+    /// The arguments; [`Value::Null`](crate::Value::Null) when only the name was given.
+    pub args: Node,
+    /// Where the name stands.
+    pub at: Position,
+    /// The path of the arguments in the document, such as `routes.users.filters[0].set_request_header`.
+    pub path: String,
+}
+
+impl PartSpec {
+    /// The arguments, ready to be read.
+    pub fn field<'a>(&'a self, report: &'a Report) -> Field<'a> {
+        Field::new(&self.args, self.path.clone(), report)
+    }
+}
+
+impl PartialEq for PartSpec {
+    fn eq(&self, other: &PartSpec) -> bool {
+        self.name == other.name && self.args == other.args
+    }
+}
+
+impl Eq for PartSpec {}
+
+/// The form of document that a route came from. It takes part in the order of routes: native ones come first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// Pailou's own form. The position in the document means nothing: a mapping has no order.
+    Native,
+}
+
+/// A time limit that can be absent on purpose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// No limit.
+    Off,
+    /// At most this long.
+    After(Duration),
+}
+
+impl Limit {
+    /// The duration, unless it is off.
+    pub fn duration(self) -> Option<Duration> {
+        match self {
+            Limit::Off => None,
+            Limit::After(duration) => Some(duration),
+        }
+    }
+}
+
+/// A route as configured. What is `None` takes the value of `defaults` in `gateway.yaml`.
+///
+/// Equality ignores positions, so that a route that only moved in its document is the same route and is not compiled again.
+#[derive(Clone, Debug)]
+pub struct RouteSpec {
+    /// The route's name, unique in the whole table.
+    pub id: Arc<str>,
+    /// The document it stands in.
+    pub document: Arc<str>,
+    /// Where its id stands.
+    pub at: Position,
+    /// The form of that document.
+    pub form: Form,
+    /// Lower comes first; 0 unless set.
+    pub order: i32,
+    /// A disabled route is checked like any other and takes no request.
+    pub enabled: bool,
+    /// The conditions, all of which must hold. `path` and `host` come first when present, then those of `match`.
+    pub predicates: Vec<PartSpec>,
+    /// What is changed on the way: `strip_prefix`, then `prefix`, then the list of `filters` in order.
+    pub filters: Vec<PartSpec>,
+    /// Who answers.
+    pub service: ServiceSpec,
+    /// How an endpoint is chosen.
+    pub balance: Option<PartSpec>,
+    /// Until the response's headers, over all tries.
+    pub timeout: Option<Duration>,
+    /// For one connection to an endpoint.
+    pub connect_timeout: Option<Duration>,
+    /// Between two reads from the endpoint.
+    pub read_timeout: Option<Duration>,
+    /// For the whole exchange.
+    pub total_timeout: Option<Limit>,
+    /// How many more endpoints are tried after the first.
+    pub retries: Option<u32>,
+    /// Free labels, shown in the admin interface.
+    pub metadata: BTreeMap<String, String>,
+}
+
+impl PartialEq for RouteSpec {
+    fn eq(&self, other: &RouteSpec) -> bool {
+        // Taken apart, so that a field that is added and forgotten here does not compile.
+        let RouteSpec {
+            id,
+            document,
+            at: _,
+            form,
+            order,
+            enabled,
+            predicates,
+            filters,
+            service,
+            balance,
+            timeout,
+            connect_timeout,
+            read_timeout,
+            total_timeout,
+            retries,
+            metadata,
+        } = self;
+        *id == other.id
+            && *document == other.document
+            && *form == other.form
+            && *order == other.order
+            && *enabled == other.enabled
+            && *predicates == other.predicates
+            && *filters == other.filters
+            && *service == other.service
+            && *balance == other.balance
+            && *timeout == other.timeout
+            && *connect_timeout == other.connect_timeout
+            && *read_timeout == other.read_timeout
+            && *total_timeout == other.total_timeout
+            && *retries == other.retries
+            && *metadata == other.metadata
+    }
+}
+
+impl Eq for RouteSpec {}
+
+/// The service that a route names. What is `None` takes the value of `nacos` in `gateway.yaml`.
+///
+/// Equality ignores where it stands.
+#[derive(Clone, Debug)]
+pub struct ServiceSpec {
+    /// The service's name, without its group.
+    pub name: String,
+    /// The Nacos group.
+    pub group: Option<String>,
+    /// The Nacos namespace id; empty is the public one.
+    pub namespace: Option<String>,
+    /// Only instances of this Nacos cluster.
+    pub cluster: Option<String>,
+    /// Only instances whose metadata has all of these.
+    pub metadata: BTreeMap<String, String>,
+    /// Where it stands.
+    pub at: Position,
+}
+
+impl PartialEq for ServiceSpec {
+    fn eq(&self, other: &ServiceSpec) -> bool {
+        let ServiceSpec {
+            name,
+            group,
+            namespace,
+            cluster,
+            metadata,
+            at: _,
+        } = self;
+        *name == other.name
+            && *group == other.group
+            && *namespace == other.namespace
+            && *cluster == other.cluster
+            && *metadata == other.metadata
+    }
+}
+
+impl Eq for ServiceSpec {}

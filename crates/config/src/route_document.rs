@@ -1,0 +1,395 @@
+//! Route documents in the native form: a mapping `routes` of ids to routes.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::{
+    fault::{Fault, Report},
+    field::{Field, Fields},
+    node::{Key, Node},
+    route::{Form, Limit, PartSpec, RouteSpec, ServiceSpec},
+};
+
+/// The longest route document that is looked at.
+///
+/// Some twenty thousand routes fit; a Nacos server refuses more than 10 MiB by itself, and parsing time grows with the length.
+pub const MAX_DOCUMENT_BYTES: usize = 4 << 20;
+
+const MAX_ID_BYTES: usize = 256;
+const MAX_RETRIES: u64 = 10;
+const MILLISECOND: Duration = Duration::from_millis(1);
+const MINUTE: Duration = Duration::from_secs(60);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What a route document turned out to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DocumentOutcome {
+    /// Routes, perhaps none of them: an explicit `routes: {}` empties the document.
+    Routes(ParsedDocument),
+    /// Nothing but white space and comments. That is an accident, not a wish for no routes.
+    Blank,
+    /// Not usable. At least one of the faults is an error.
+    Refused(Vec<Fault>),
+}
+
+/// The routes of a document.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ParsedDocument {
+    /// The routes, in the order of the text.
+    pub routes: Vec<RouteSpec>,
+    /// What is accepted and worth knowing.
+    pub warnings: Vec<Fault>,
+}
+
+/// Reads a route document in the native form. `document` is the name that its faults and routes carry.
+///
+/// A document with any error is refused whole, with every error in it: half a table is worse than the last good one.
+pub fn parse_route_document(document: &str, text: &str) -> DocumentOutcome {
+    let report = Report::new(document);
+    if text.len() > MAX_DOCUMENT_BYTES {
+        report.fault(
+            None,
+            "",
+            format!(
+                "{} bytes are more than the {MAX_DOCUMENT_BYTES} that a document may have",
+                text.len()
+            ),
+        );
+        return DocumentOutcome::Refused(report.into_faults());
+    }
+    let Some(root) = Node::parse_yaml(text, &report) else {
+        return DocumentOutcome::Refused(report.into_faults());
+    };
+    let field = Field::new(&root, "", &report);
+    if field.is_null() {
+        return DocumentOutcome::Blank;
+    }
+    let routes = document_routes(&field);
+    if report.has_errors() {
+        return DocumentOutcome::Refused(report.into_faults());
+    }
+    DocumentOutcome::Routes(ParsedDocument {
+        routes,
+        warnings: report.into_faults(),
+    })
+}
+
+fn document_routes(root: &Field<'_>) -> Vec<RouteSpec> {
+    if !root.is_mapping() {
+        root.fault_expected("not a route document", "a mapping with the key `routes`");
+        return Vec::new();
+    }
+    let Some(mut fields) = root.mapping() else {
+        return Vec::new();
+    };
+    let routes = fields.required("routes");
+    fields.finish();
+    let Some(routes) = routes else {
+        return Vec::new();
+    };
+    if !routes.is_mapping() {
+        routes.fault_expected(
+            "not a mapping of routes",
+            "ids with their routes, or `{}` for no routes",
+        );
+        return Vec::new();
+    }
+    routes
+        .entries()
+        .unwrap_or_default()
+        .into_iter()
+        .filter_map(|(key, field)| route(key, &field))
+        .collect()
+}
+
+fn route(key: &Key, field: &Field<'_>) -> Option<RouteSpec> {
+    let is_named = id(key, field);
+    let spec = if field.is_mapping() {
+        full_route(key, field)
+    } else {
+        short_route(key, field)
+    };
+    spec.filter(|_| is_named)
+}
+
+/// Whether the key can be an id.
+fn id(key: &Key, field: &Field<'_>) -> bool {
+    let problem = if key.text.is_empty() {
+        "the id is empty".to_owned()
+    } else if key.text.len() > MAX_ID_BYTES {
+        format!("the id is longer than {MAX_ID_BYTES} bytes")
+    } else if key.text.chars().any(char::is_control) {
+        "the id contains a control character".to_owned()
+    } else {
+        return true;
+    };
+    field.report().fault(Some(key.at), field.path(), problem);
+    false
+}
+
+/// `/api/users/**: user-service`
+fn short_route(key: &Key, field: &Field<'_>) -> Option<RouteSpec> {
+    if !field.is_scalar() {
+        field.fault_expected(
+            "not a route",
+            "the name of a service, or a mapping with `service`",
+        );
+        return None;
+    }
+    let service = service(field);
+    if !key.text.starts_with('/') {
+        field.fault_expected(
+            "only a service is given, and the id is no path",
+            "`path` and `service`, or an id that begins with `/`",
+        );
+        return None;
+    }
+    Some(RouteSpec {
+        predicates: vec![key_as_path(key, field)],
+        ..bare_route(key, field, service?)
+    })
+}
+
+fn full_route(key: &Key, field: &Field<'_>) -> Option<RouteSpec> {
+    let mut fields = field.mapping()?;
+    let predicates = predicates(key, field, &mut fields);
+    let service = fields.required("service").and_then(|field| service(&field));
+    let balance = fields.optional("balance").and_then(|field| part(&field));
+    let mut filters: Vec<PartSpec> = ["strip_prefix", "prefix"]
+        .into_iter()
+        .filter_map(|name| fields.optional(name).map(|field| named_part(name, &field)))
+        .collect();
+    if let Some(list) = fields
+        .optional("filters")
+        .and_then(|field| field.sequence())
+    {
+        filters.extend(list.iter().filter_map(part));
+    }
+    let order = fields
+        .optional("order")
+        .and_then(|field| field.signed(i32::MIN.into()..=i32::MAX.into()));
+    let enabled = fields.optional("enabled").and_then(|field| field.boolean());
+    let timeout = fields
+        .optional("timeout")
+        .and_then(|field| field.duration(MILLISECOND..=DAY));
+    let connect_timeout = fields
+        .optional("connect_timeout")
+        .and_then(|field| field.duration(MILLISECOND..=MINUTE));
+    let read_timeout = fields
+        .optional("read_timeout")
+        .and_then(|field| field.duration(MILLISECOND..=DAY));
+    let total_timeout = fields
+        .optional("total_timeout")
+        .and_then(|field| limit(&field, MILLISECOND..=DAY));
+    let retries = fields
+        .optional("retries")
+        .and_then(|field| field.integer(0..=MAX_RETRIES));
+    let metadata = fields
+        .optional("metadata")
+        .and_then(|field| field.string_map());
+    fields.finish();
+    Some(RouteSpec {
+        order: order
+            .and_then(|order| i32::try_from(order).ok())
+            .unwrap_or(0),
+        enabled: enabled.unwrap_or(true),
+        predicates,
+        filters,
+        balance,
+        timeout,
+        connect_timeout,
+        read_timeout,
+        total_timeout,
+        retries: retries.and_then(|retries| u32::try_from(retries).ok()),
+        metadata: metadata.unwrap_or_default(),
+        ..bare_route(key, field, service?)
+    })
+}
+
+fn bare_route(key: &Key, field: &Field<'_>, service: ServiceSpec) -> RouteSpec {
+    RouteSpec {
+        id: Arc::from(key.text.as_str()),
+        document: field.report().document().clone(),
+        at: key.at,
+        form: Form::Native,
+        order: 0,
+        enabled: true,
+        predicates: Vec::new(),
+        filters: Vec::new(),
+        service,
+        balance: None,
+        timeout: None,
+        connect_timeout: None,
+        read_timeout: None,
+        total_timeout: None,
+        retries: None,
+        metadata: Default::default(),
+    }
+}
+
+fn key_as_path(key: &Key, field: &Field<'_>) -> PartSpec {
+    PartSpec {
+        name: "path".to_owned(),
+        args: Node::scalar(key.text.clone(), key.at),
+        at: key.at,
+        path: field.path().to_owned(),
+    }
+}
+
+fn predicates(key: &Key, field: &Field<'_>, fields: &mut Fields<'_>) -> Vec<PartSpec> {
+    let mut predicates = Vec::new();
+    let path = fields.optional("path");
+    let host = fields.optional("host");
+    match path {
+        Some(path) if key.text.starts_with('/') => {
+            path.fault("the id is a path already; give the route another id, or leave `path` out")
+        }
+        Some(path) => {
+            if path.string().is_some_and(|text| !text.starts_with('/')) {
+                path.fault_expected(path.quoted(), "a path that begins with `/`");
+            }
+            predicates.push(named_part("path", &path));
+        }
+        None if key.text.starts_with('/') => predicates.push(key_as_path(key, field)),
+        // A route without either would take every request of every host: that must be written, not forgotten.
+        None if host.is_none() => field.fault_expected(
+            "neither `path` nor `host` is given",
+            "for instance `path: /**` to match every path",
+        ),
+        None => {}
+    }
+    predicates.extend(host.map(|host| named_part("host", &host)));
+    let conditions = fields
+        .optional("match")
+        .and_then(|field| field.entries())
+        .unwrap_or_default();
+    for (name, condition) in conditions {
+        if matches!(name.text.as_str(), "path" | "host") {
+            condition.fault_expected(
+                format!("`{}` is no part of `match`", name.text),
+                "it beside `match`",
+            );
+        } else {
+            predicates.push(PartSpec {
+                at: name.at,
+                ..named_part(&name.text, &condition)
+            });
+        }
+    }
+    predicates
+}
+
+fn named_part(name: &str, field: &Field<'_>) -> PartSpec {
+    PartSpec {
+        name: name.to_owned(),
+        args: field.node().clone(),
+        at: field.at(),
+        path: field.path().to_owned(),
+    }
+}
+
+/// A name alone, or a mapping of one name to its arguments.
+fn part(field: &Field<'_>) -> Option<PartSpec> {
+    if field.is_scalar() {
+        let name = field.string()?;
+        return Some(PartSpec {
+            name,
+            args: Node::null(field.at()),
+            at: field.at(),
+            path: field.path().to_owned(),
+        });
+    }
+    let expected = "a name, or a mapping of one name to its arguments";
+    if !field.is_mapping() {
+        field.fault_expected("neither a name nor a mapping", expected);
+        return None;
+    }
+    let entries = field.entries()?;
+    let [(name, args)] = entries.as_slice() else {
+        field.fault_expected(format!("{} names in one mapping", entries.len()), expected);
+        return None;
+    };
+    Some(PartSpec {
+        at: name.at,
+        ..named_part(&name.text, args)
+    })
+}
+
+fn service(field: &Field<'_>) -> Option<ServiceSpec> {
+    let at = field.at();
+    if !field.is_mapping() {
+        let name = service_name(field)?;
+        return Some(ServiceSpec {
+            name,
+            group: None,
+            namespace: None,
+            cluster: None,
+            metadata: Default::default(),
+            at,
+        });
+    }
+    let mut fields = field.mapping()?;
+    let name = fields
+        .required("name")
+        .and_then(|field| service_name(&field));
+    let group = fields
+        .optional("group")
+        .and_then(|field| nacos_name(&field, "a Nacos group"));
+    let namespace = fields
+        .optional("namespace")
+        .and_then(|field| field.string());
+    let cluster = fields
+        .optional("cluster")
+        .and_then(|field| nacos_name(&field, "a Nacos cluster"));
+    let metadata = fields
+        .optional("metadata")
+        .and_then(|field| field.string_map())
+        .unwrap_or_default();
+    fields.finish();
+    Some(ServiceSpec {
+        name: name?,
+        group,
+        namespace,
+        cluster,
+        metadata,
+        at,
+    })
+}
+
+fn service_name(field: &Field<'_>) -> Option<String> {
+    let name = nacos_name(field, "the name of a service")?;
+    if name.contains("@@") {
+        field.fault_expected(
+            field.quoted(),
+            "the group apart: `service: { name: …, group: … }`",
+        );
+        return None;
+    }
+    Some(name)
+}
+
+fn nacos_name(field: &Field<'_>, expected: &str) -> Option<String> {
+    if !field.is_scalar() {
+        field.fault_expected("not a name", expected);
+        return None;
+    }
+    let name = field.string()?;
+    if name.is_empty()
+        || name.len() > 512
+        || name.chars().any(|c| c.is_control() || c.is_whitespace())
+    {
+        field.fault_expected(field.quoted(), format!("{expected}, without spaces"));
+        return None;
+    }
+    Some(name)
+}
+
+/// A duration, or `off`.
+pub(crate) fn limit(field: &Field<'_>, range: std::ops::RangeInclusive<Duration>) -> Option<Limit> {
+    if matches!(&field.node().value, crate::Value::Scalar(scalar) if scalar.text == "off") {
+        return Some(Limit::Off);
+    }
+    field.duration(range).map(Limit::After)
+}
+
+#[cfg(test)]
+mod tests;
