@@ -36,7 +36,7 @@ pub enum Value {
 pub struct Scalar {
     /// The text without quotes and with escapes resolved; `1.10` stays `1.10`.
     pub text: String,
-    /// Whether it was quoted (or a block scalar), and so is meant as a text.
+    /// Whether it stood in quotes, and so is meant as a text: `"1"` is no number.
     pub quoted: bool,
 }
 

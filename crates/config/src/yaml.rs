@@ -236,7 +236,7 @@ impl Tree<'_> {
     fn is_quoted(&self, location: Location) -> bool {
         // No plain scalar can begin with one of these.
         self.slice(location)
-            .is_some_and(|source| source.starts_with(['"', '\'', '|', '>', '!']))
+            .is_some_and(|source| source.starts_with(['"', '\'', '!']))
     }
 }
 

@@ -43,7 +43,7 @@ fn a_scalar_keeps_its_text() {
         ("a: &x 1.20\nb: *x", "b = 1.20"),
         ("a: '1.10'", "a = \"1.10\""),
         ("a: \"x\\ty\"", "a = \"x\\ty\""),
-        ("a: |\n  text\n", "a = \"text\\n\""),
+        ("a: |\n  text\n", "a = text\n"),
         ("1: x", "1 = x"),
         ("2.0: x", "2.0 = x"),
         ("true: x", "true = x"),
