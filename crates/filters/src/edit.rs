@@ -106,18 +106,26 @@ mod tests {
 
     impl Edit for Mark {
         fn request(&self, head: &mut RequestHead<'_>) {
-            head.headers
-                .append(&HeaderName::from_static("x-ran"), HeaderValue::from_static(self.0));
+            head.headers.append(
+                &HeaderName::from_static("x-ran"),
+                HeaderValue::from_static(self.0),
+            );
         }
 
         fn response(&self, head: &mut ResponseHead<'_>) {
-            head.headers
-                .append(&HeaderName::from_static("x-ran"), HeaderValue::from_static(self.0));
+            head.headers.append(
+                &HeaderName::from_static("x-ran"),
+                HeaderValue::from_static(self.0),
+            );
         }
     }
 
     fn ran(headers: &HeaderMap) -> Vec<&str> {
-        headers.get_all("x-ran").iter().map(|value| value.to_str().expect("ascii")).collect()
+        headers
+            .get_all("x-ran")
+            .iter()
+            .map(|value| value.to_str().expect("ascii"))
+            .collect()
     }
 
     #[test]
@@ -125,11 +133,17 @@ mod tests {
         let chain = Chain::new(vec![Box::new(Mark("a")), Box::new(Mark("b"))]);
 
         let mut headers = HeaderMap::new();
-        chain.request(&mut RequestHead { path: "/".into(), headers: &mut headers });
+        chain.request(&mut RequestHead {
+            path: "/".into(),
+            headers: &mut headers,
+        });
         assert_eq!(ran(&headers), ["a", "b"]);
 
         let mut headers = HeaderMap::new();
-        chain.response(&mut ResponseHead { status: 200, headers: &mut headers });
+        chain.response(&mut ResponseHead {
+            status: 200,
+            headers: &mut headers,
+        });
         assert_eq!(ran(&headers), ["b", "a"]);
     }
 }

@@ -50,7 +50,10 @@ impl<'a> Host<'a> {
             }
             None => name.strip_suffix('.').unwrap_or(name),
         };
-        if name.is_empty() || raw.len() > MAX_HOST_BYTES + ":65535".len() || name.len() > MAX_HOST_BYTES {
+        if name.is_empty()
+            || raw.len() > MAX_HOST_BYTES + ":65535".len()
+            || name.len() > MAX_HOST_BYTES
+        {
             return Err(HostError);
         }
         if !name.starts_with('[') && !is_registered_name(name) {
@@ -93,13 +96,19 @@ fn split_port(raw: &str) -> Result<(&str, Option<u16>), HostError> {
         }
         None => raw.find(':'),
     };
-    let Some(colon) = colon else { return Ok((raw, None)) };
+    let Some(colon) = colon else {
+        return Ok((raw, None));
+    };
     let digits = &raw[colon + 1..];
     if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(HostError);
     }
     // RFC 3986, 3.2.3: the port may be empty.
-    let port = if digits.is_empty() { None } else { Some(digits.parse().map_err(|_| HostError)?) };
+    let port = if digits.is_empty() {
+        None
+    } else {
+        Some(digits.parse().map_err(|_| HostError)?)
+    };
     Ok((&raw[..colon], port))
 }
 
@@ -108,7 +117,9 @@ fn split_port(raw: &str) -> Result<(&str, Option<u16>), HostError> {
 fn is_registered_name(name: &str) -> bool {
     name.split('.').all(|label| {
         !label.is_empty()
-            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'~'))
+            && label
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'~'))
     })
 }
 
@@ -141,9 +152,32 @@ mod tests {
     fn what_is_not_a_host_is_refused() {
         let long = "a".repeat(256);
         for raw in [
-            "", ".", ":80", "a/b", "a, b", "a b", "user@host", "a..b", ".a", "a:b", "a:1:2", "a:65536",
-            "a:+1", "::1", "[::1", "::1]", "[::1]x", "[1.2.3.4]", "[fe80::1%25eth0]", "a%41", "bücher.de", "a\\b",
-            "a?b", "a#b", "[]", &long,
+            "",
+            ".",
+            ":80",
+            "a/b",
+            "a, b",
+            "a b",
+            "user@host",
+            "a..b",
+            ".a",
+            "a:b",
+            "a:1:2",
+            "a:65536",
+            "a:+1",
+            "::1",
+            "[::1",
+            "::1]",
+            "[::1]x",
+            "[1.2.3.4]",
+            "[fe80::1%25eth0]",
+            "a%41",
+            "bücher.de",
+            "a\\b",
+            "a?b",
+            "a#b",
+            "[]",
+            &long,
         ] {
             assert_eq!(Host::parse(raw.as_bytes()), Err(HostError), "{raw}");
         }

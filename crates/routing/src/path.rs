@@ -12,7 +12,11 @@ pub(crate) fn normalise(raw: &str) -> Result<Cow<'_, str>, TargetError> {
     if !raw.starts_with('/') {
         return Err(TargetError::Form);
     }
-    if is_normal(raw.as_bytes()) { Ok(Cow::Borrowed(raw)) } else { rebuild(raw.as_bytes()).map(Cow::Owned) }
+    if is_normal(raw.as_bytes()) {
+        Ok(Cow::Borrowed(raw))
+    } else {
+        rebuild(raw.as_bytes()).map(Cow::Owned)
+    }
 }
 
 /// The path without matrix parameters, or `None` when it has none.
@@ -48,7 +52,9 @@ enum Kind {
 const fn kind(byte: u8) -> Kind {
     match byte {
         b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'~' => Kind::Plain,
-        b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b'=' | b':' | b'@' => Kind::Plain,
+        b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b'=' | b':' | b'@' => {
+            Kind::Plain
+        }
         b'/' => Kind::Slash,
         b'.' => Kind::Dot,
         b'%' => Kind::Percent,
@@ -87,7 +93,11 @@ fn is_normal(path: &[u8]) -> bool {
             Kind::Dot if !after_slash || !is_dot_segment(&path[at..]) => {}
             Kind::Semicolon if !after_slash || is_last_segment(&path[at..]) => {}
             Kind::Percent => match escape(&path[at..]) {
-                Ok(Escape { width: escaped, is_normal: true, .. }) => width = escaped,
+                Ok(Escape {
+                    width: escaped,
+                    is_normal: true,
+                    ..
+                }) => width = escaped,
                 _ => return false,
             },
             _ => return false,
@@ -113,7 +123,10 @@ fn is_last_segment(rest: &[u8]) -> bool {
 /// Builds the normal form, segment by segment.
 fn rebuild(raw: &[u8]) -> Result<String, TargetError> {
     let mut path = String::with_capacity(raw.len() + 16);
-    let mut segments = raw.split(|&byte| byte == b'/').filter(|segment| !segment.is_empty()).peekable();
+    let mut segments = raw
+        .split(|&byte| byte == b'/')
+        .filter(|segment| !segment.is_empty())
+        .peekable();
     let mut ends_in_slash = raw.last() == Some(&b'/');
     while let Some(segment) = segments.next() {
         let is_last = segments.peek().is_none();
@@ -164,7 +177,11 @@ fn push_segment(path: &mut String, segment: &[u8]) -> Result<(), TargetError> {
                 } else {
                     for digits in segment[at..at + width].chunks(3) {
                         path.push('%');
-                        path.extend(digits[1..].iter().map(|digit| char::from(digit.to_ascii_uppercase())));
+                        path.extend(
+                            digits[1..]
+                                .iter()
+                                .map(|digit| char::from(digit.to_ascii_uppercase())),
+                        );
                     }
                 }
             }
@@ -225,7 +242,11 @@ fn escape(rest: &[u8]) -> Result<Escape, TargetError> {
     std::str::from_utf8(&character[..length]).map_err(|_| TargetError::NotUtf8)?;
     let width = length * 3;
     let is_upper = !rest[..width].iter().any(u8::is_ascii_lowercase);
-    Ok(Escape { first, width, is_normal: is_upper && !is_unreserved(first) })
+    Ok(Escape {
+        first,
+        width,
+        is_normal: is_upper && !is_unreserved(first),
+    })
 }
 
 fn escaped_byte(rest: &[u8]) -> Result<u8, TargetError> {

@@ -63,13 +63,22 @@ impl<'a> Target<'a> {
             None => (rest, None),
         };
         // In absolute-form the path may be missing (RFC 9112, 3.2.2).
-        let raw_path = if raw_path.is_empty() && authority.is_some() { "/" } else { raw_path };
+        let raw_path = if raw_path.is_empty() && authority.is_some() {
+            "/"
+        } else {
+            raw_path
+        };
         if let Some(query) = query {
             check_query(query)?;
         }
         let forwarded = path::normalise(raw_path)?;
         let matched = path::without_parameters(&forwarded);
-        Ok(Target { authority, forwarded, matched, query })
+        Ok(Target {
+            authority,
+            forwarded,
+            matched,
+            query,
+        })
     }
 
     /// The path that predicates match: normalised, without matrix parameters.

@@ -26,7 +26,11 @@ fn spellings() -> Vec<Spelling> {
             [forwarded, matched] => Ok((forwarded.to_owned(), matched.to_owned())),
             _ => panic!("targets.txt:{}: columns", index + 1),
         };
-        all.push(Spelling { line: index + 1, raw: unescape(columns[0]), outcome });
+        all.push(Spelling {
+            line: index + 1,
+            raw: unescape(columns[0]),
+            outcome,
+        });
     }
     all
 }
@@ -57,14 +61,24 @@ fn unescape(text: &str) -> Vec<u8> {
 #[test]
 fn odd_spellings_are_normalised_or_refused_as_the_table_says() {
     let spellings = spellings();
-    assert!(spellings.len() > 100, "the table has {} rows", spellings.len());
+    assert!(
+        spellings.len() > 100,
+        "the table has {} rows",
+        spellings.len()
+    );
     for Spelling { line, raw, outcome } in spellings {
         let shown = String::from_utf8_lossy(&raw).into_owned();
         let parsed = Target::parse(&raw);
         let got = match &parsed {
             Ok(target) => {
-                let query = target.query().map(|query| format!("?{query}")).unwrap_or_default();
-                Ok((format!("{}{query}", target.forwarded_path()), format!("{}{query}", target.path())))
+                let query = target
+                    .query()
+                    .map(|query| format!("?{query}"))
+                    .unwrap_or_default();
+                Ok((
+                    format!("{}{query}", target.forwarded_path()),
+                    format!("{}{query}", target.path()),
+                ))
             }
             Err(error) => Err(error.reason().to_owned()),
         };
@@ -74,7 +88,14 @@ fn odd_spellings_are_normalised_or_refused_as_the_table_says() {
 
 #[test]
 fn a_normal_target_is_borrowed() {
-    for raw in ["/", "/api/users/7", "/a.b/.well-known/x", "/%E4%BD%A0/%20", "/a?b=c", "http://example.com/a"] {
+    for raw in [
+        "/",
+        "/api/users/7",
+        "/a.b/.well-known/x",
+        "/%E4%BD%A0/%20",
+        "/a?b=c",
+        "http://example.com/a",
+    ] {
         let target = Target::parse(raw.as_bytes()).expect("legal");
         assert!(matches!(target.forwarded, Cow::Borrowed(_)), "{raw}");
         assert!(target.matched.is_none(), "{raw}");
@@ -85,24 +106,45 @@ fn a_normal_target_is_borrowed() {
 fn an_absolute_target_tells_its_authority() {
     let target = Target::parse(b"HTTP://Example.com:8080/a").expect("legal");
     let authority = target.authority().expect("an authority");
-    assert_eq!((authority.name(), authority.port()), ("example.com", Some(8080)));
+    assert_eq!(
+        (authority.name(), authority.port()),
+        ("example.com", Some(8080))
+    );
     assert!(Target::parse(b"/a").expect("legal").authority().is_none());
 }
 
 #[test]
 fn reasons_are_distinct_labels() {
     let all = [
-        TargetError::Form, TargetError::Authority, TargetError::Fragment, TargetError::Control,
-        TargetError::EncodedControl, TargetError::Backslash, TargetError::EncodedSlash,
-        TargetError::EncodedBackslash, TargetError::Percent, TargetError::PercentU, TargetError::NotUtf8,
-        TargetError::AboveRoot, TargetError::DotParameters, TargetError::OnlyParameters,
+        TargetError::Form,
+        TargetError::Authority,
+        TargetError::Fragment,
+        TargetError::Control,
+        TargetError::EncodedControl,
+        TargetError::Backslash,
+        TargetError::EncodedSlash,
+        TargetError::EncodedBackslash,
+        TargetError::Percent,
+        TargetError::PercentU,
+        TargetError::NotUtf8,
+        TargetError::AboveRoot,
+        TargetError::DotParameters,
+        TargetError::OnlyParameters,
     ];
     let labels: std::collections::BTreeSet<_> = all.iter().map(|error| error.reason()).collect();
     assert_eq!(labels.len(), all.len());
     // Each reason is shown by a row of the table.
-    let shown: std::collections::BTreeSet<_> =
-        spellings().into_iter().filter_map(|spelling| spelling.outcome.err()).collect();
-    assert_eq!(labels.into_iter().map(str::to_owned).collect::<std::collections::BTreeSet<_>>(), shown);
+    let shown: std::collections::BTreeSet<_> = spellings()
+        .into_iter()
+        .filter_map(|spelling| spelling.outcome.err())
+        .collect();
+    assert_eq!(
+        labels
+            .into_iter()
+            .map(str::to_owned)
+            .collect::<std::collections::BTreeSet<_>>(),
+        shown
+    );
 }
 
 /// Pieces that paths are attacked with, so that random targets are odd often.

@@ -1,0 +1,178 @@
+//! Header names and values as arguments of filters.
+
+use http::{HeaderName, HeaderValue};
+use pailou_config::Field;
+
+/// Which way a header goes; each way has names of its own that no filter may
+/// touch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    Request,
+    Response,
+}
+
+/// Fields that belong to one connection, or that say where a message ends. A
+/// filter that changed them could smuggle a request.
+const CONNECTION: &[&str] = &[
+    "connection",
+    "content-length",
+    "expect",
+    "http2-settings",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// Fields that the gateway itself writes on a request, from what it knows of
+/// the connection: an upstream trusts them.
+const GATEWAY_REQUEST: &[&str] = &[
+    "forwarded",
+    "host",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-proto",
+    "x-real-ip",
+    "x-request-id",
+];
+
+/// Fields that the gateway itself writes on a response.
+const GATEWAY_RESPONSE: &[&str] = &["x-request-id"];
+
+/// Reads `{ name, value }`.
+pub(crate) fn name_and_value(field: &Field<'_>, way: Way) -> Option<(HeaderName, HeaderValue)> {
+    let mut fields = field.mapping()?;
+    let name = fields.required("name").and_then(|field| name(&field, way));
+    let value = fields.required("value").and_then(|field| value(&field));
+    fields.finish();
+    Some((name?, value?))
+}
+
+/// Reads `{ name }`.
+pub(crate) fn only_name(field: &Field<'_>, way: Way) -> Option<HeaderName> {
+    let mut fields = field.mapping()?;
+    let name = fields.required("name").and_then(|field| name(&field, way));
+    fields.finish();
+    name
+}
+
+fn name(field: &Field<'_>, way: Way) -> Option<HeaderName> {
+    let text = field.string()?;
+    let Ok(name) = HeaderName::from_bytes(text.as_bytes()) else {
+        field.fault_expected("not a header name", "letters, digits and `-`");
+        return None;
+    };
+    if CONNECTION.contains(&name.as_str()) {
+        field.fault(format!(
+            "`{name}` belongs to the connection or frames the message; no filter may change it"
+        ));
+        return None;
+    }
+    let owned = match way {
+        Way::Request => GATEWAY_REQUEST,
+        Way::Response => GATEWAY_RESPONSE,
+    };
+    if owned.contains(&name.as_str()) {
+        field.fault(format!(
+            "`{name}` is written by the gateway itself; no filter may change it"
+        ));
+        return None;
+    }
+    Some(name)
+}
+
+/// Visible ASCII, spaces and tabs within. RFC 9110, 5.5: anything else has no
+/// agreed meaning, and white space at the ends is lost on the way.
+fn value(field: &Field<'_>) -> Option<HeaderValue> {
+    let text = field.string()?;
+    if text.trim_matches([' ', '\t']).len() != text.len() {
+        field.fault("a header value cannot begin or end with white space");
+        return None;
+    }
+    match HeaderValue::from_str(&text) {
+        Ok(mut value) if text.is_ascii() => {
+            // It may be a credential for the upstream: `Debug` then hides it.
+            value.set_sensitive(true);
+            Some(value)
+        }
+        _ => {
+            field.fault_expected("not a header value", "visible ASCII characters");
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::registry::tests::compiled;
+
+    const REQUEST: [&str; 2] = ["set_request_header", "add_request_header"];
+    const RESPONSE: [&str; 2] = ["set_response_header", "add_response_header"];
+
+    #[test]
+    fn fields_of_the_connection_and_of_the_gateway_are_refused() {
+        for name in super::CONNECTION {
+            for filter in REQUEST.iter().chain(&RESPONSE) {
+                let error =
+                    compiled(filter, &format!("{{ name: {name}, value: x }}")).expect_err(name);
+                assert!(error.contains("no filter may change it"), "{error}");
+            }
+            for filter in ["remove_request_header", "remove_response_header"] {
+                compiled(filter, &format!("{{ name: {name} }}")).expect_err(name);
+            }
+        }
+        for name in super::GATEWAY_REQUEST {
+            compiled(
+                "set_request_header",
+                &format!("{{ name: {name}, value: x }}"),
+            )
+            .expect_err(name);
+            compiled("remove_request_header", &format!("{{ name: {name} }}")).expect_err(name);
+        }
+        compiled("set_response_header", "{ name: X-Request-Id, value: x }").expect_err("owned");
+        compiled("set_response_header", "{ name: host, value: x }").expect("only requests have it");
+    }
+
+    #[test]
+    fn names_and_values_are_checked_when_the_table_is_compiled() {
+        for (args, problem) in [
+            ("{ name: 'a b', value: x }", "not a header name"),
+            ("{ name: '', value: x }", "not a header name"),
+            ("{ name: é, value: x }", "not a header name"),
+            ("{ name: 'a:', value: x }", "not a header name"),
+            (r#"{ name: a, value: "x\r\nb: c" }"#, "not a header value"),
+            (r#"{ name: a, value: "x\0y" }"#, "not a header value"),
+            ("{ name: a, value: é }", "not a header value"),
+            ("{ name: a, value: ' x' }", "white space"),
+            ("{ name: a }", "`value` is missing"),
+            ("{ value: a }", "`name` is missing"),
+            ("{ name: a, value: x, valeu: y }", "unknown key"),
+            ("x", "expected a mapping"),
+        ] {
+            let error = compiled("set_request_header", args).expect_err(args);
+            assert!(error.contains(problem), "{args}: {error}");
+        }
+        for args in [
+            "{ name: X-Env, value: '' }",
+            "{ name: x_env, value: 1.10 }",
+            "{ name: a, value: 'x y' }",
+        ] {
+            compiled("set_request_header", args).expect(args);
+        }
+    }
+
+    #[test]
+    fn a_value_does_not_print() {
+        let edit = compiled(
+            "set_request_header",
+            "{ name: authorization, value: Basic c2VjcmV0 }",
+        )
+        .expect("legal");
+        assert!(!format!("{edit:?}").contains("c2VjcmV0"), "{edit:?}");
+    }
+}

@@ -1,0 +1,109 @@
+//! Removes the first segments of the path.
+
+use std::borrow::Cow;
+
+use pailou_config::Field;
+
+use crate::{Edit, RequestHead, registry::Entry};
+
+pub(crate) const ENTRY: Entry = Entry::new(
+    "strip_prefix",
+    "1",
+    "Removes that many segments from the front of the path.",
+    compile,
+);
+
+/// More segments than any path prefix has; a larger number is a slip.
+const MAX_SEGMENTS: u64 = 64;
+
+/// Whole segments, counted on the normalised path: `/api/users/7` without one
+/// is `/users/7`. What is left always begins with `/`; when nothing is left it
+/// is `/`. A slash at the end stays.
+///
+/// Cost: a search for the slashes; no allocation when the path is borrowed.
+#[derive(Debug)]
+struct StripPrefix {
+    segments: usize,
+}
+
+fn compile(field: &Field<'_>) -> Option<Box<dyn Edit>> {
+    let segments = field.integer(0..=MAX_SEGMENTS)?;
+    Some(Box::new(StripPrefix {
+        segments: usize::try_from(segments).ok()?,
+    }))
+}
+
+impl Edit for StripPrefix {
+    fn request(&self, head: &mut RequestHead<'_>) {
+        let path: &str = &head.path;
+        let slashes = path
+            .bytes()
+            .enumerate()
+            .filter(|(_, byte)| *byte == b'/')
+            .map(|(at, _)| at);
+        // The slash in front of the first segment that stays.
+        let start = slashes.into_iter().nth(self.segments);
+        match (&mut head.path, start) {
+            (_, Some(0)) => {}
+            (path, None) => *path = Cow::Borrowed("/"),
+            (Cow::Borrowed(path), Some(start)) => *path = &path[start..],
+            (Cow::Owned(path), Some(start)) => drop(path.drain(..start)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderMap;
+
+    use super::*;
+    use crate::registry::tests::compiled;
+
+    fn stripped(segments: usize, path: Cow<'_, str>) -> String {
+        let edit = compiled("strip_prefix", &segments.to_string()).expect("legal");
+        let mut headers = HeaderMap::new();
+        let mut head = RequestHead {
+            path,
+            headers: &mut headers,
+        };
+        edit.request(&mut head);
+        head.path.into_owned()
+    }
+
+    #[test]
+    fn whole_segments_go_and_the_path_still_begins_with_a_slash() {
+        for (segments, path, left) in [
+            (0, "/api/users", "/api/users"),
+            (1, "/api/users", "/users"),
+            (1, "/api/users/", "/users/"),
+            (1, "/api", "/"),
+            (1, "/api/", "/"),
+            (1, "/", "/"),
+            (2, "/api/users/7", "/7"),
+            (2, "/api/users", "/"),
+            (2, "/api/users/", "/"),
+            (3, "/api/users", "/"),
+            (64, "/a/b/c", "/"),
+            (1, "/api;v=1/users;x/7", "/users;x/7"),
+            (1, "/%E4%BD%A0/a", "/a"),
+        ] {
+            assert_eq!(
+                stripped(segments, path.into()),
+                left,
+                "{segments} of {path}"
+            );
+            assert_eq!(
+                stripped(segments, path.to_owned().into()),
+                left,
+                "{segments} of {path}, owned"
+            );
+        }
+    }
+
+    #[test]
+    fn the_number_of_segments_is_checked() {
+        for args in ["-1", "65", "1.5", "one", "[1]", "{ parts: 1 }", "~"] {
+            compiled("strip_prefix", args).expect_err(args);
+        }
+    }
+}
