@@ -1,0 +1,85 @@
+# The way in: make run, make test. Both check for what they need and install what they may.
+
+.DEFAULT_GOAL := help
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+
+PYTHON := $(CURDIR)/.venv/bin/python
+TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
+PYTHON_CODE := tests/interop tests/docker tools/run-samples
+# CI gives --locked, so that a Cargo.lock that does not match is a failure and not an edit.
+CARGO_FLAGS ?=
+
+.PHONY: help
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | \
+	    while IFS='|' read -r name what; do printf '  make %-14s%s\n' "$$name" "$$what"; done
+
+.PHONY: run
+run: ## Run registry, sample services and gateway in one process, and print what to try
+	@tools/setup build
+	cargo run --profile quick $(CARGO_FLAGS) -p pailou-gateway -- dev
+
+.PHONY: run-samples
+run-samples: venv ## Run the FastAPI and the Rust sample behind one gateway
+	cargo build --profile quick $(CARGO_FLAGS) -p pailou-gateway -p rust-order-service
+	$(PYTHON) tools/run-samples --binaries $(TARGET)/quick
+
+.PHONY: test
+test: venv ## Run all tests but the interop suite; compile the benches
+	PAILOU_PYTHON=$(PYTHON) cargo test --workspace $(CARGO_FLAGS)
+	cargo test --workspace --benches --no-run $(CARGO_FLAGS)
+	cd examples/fastapi-user-service && $(PYTHON) -m pytest
+	PAILOU_BIN=$(TARGET)/debug/pailou $(PYTHON) -m pytest -q tests/docker
+
+.PHONY: lint
+lint: venv ## Check formatting, clippy, documentation, dependencies and the Python code
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets $(CARGO_FLAGS) -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps $(CARGO_FLAGS)
+	@if cargo deny --version >/dev/null 2>&1; then \
+	    cargo deny check -D warnings bans licenses sources; \
+	else \
+	    echo "lint: dependencies NOT checked, cargo-deny is missing: cargo install --locked cargo-deny"; \
+	fi
+	for code in $(PYTHON_CODE) examples/fastapi-user-service; do \
+	    $(PYTHON) -m ruff check --quiet "$$code"; \
+	    $(PYTHON) -m ruff format --quiet --check "$$code"; \
+	done
+
+.PHONY: advisories
+advisories: ## Look the dependencies up in the RustSec database (needs cargo-deny and the network)
+	cargo deny check advisories
+
+.PHONY: interop
+interop: ## Run the suite against a real Nacos server (needs a JDK 17 and Maven)
+	@tools/setup interop
+	@tools/venv
+	cargo build $(CARGO_FLAGS) -p pailou-gateway -p rust-order-service
+	PAILOU_BIN=$(TARGET)/debug/pailou ORDER_SERVICE_BIN=$(TARGET)/debug/rust-order-service \
+	    $(PYTHON) -m pytest tests/interop
+
+.PHONY: bench
+bench: ## Run the benches
+	@tools/setup build
+	cargo bench --workspace $(CARGO_FLAGS)
+
+.PHONY: docs
+docs: ## Build the documentation of the crates
+	@tools/setup build
+	cargo doc --workspace --no-deps $(CARGO_FLAGS)
+	@echo "open $(TARGET)/doc/pailou_nacos/index.html"
+
+.PHONY: image
+image: ## Build the container image pailou:dev
+	docker build --file docker/Dockerfile --target gateway --tag pailou:dev .
+
+.PHONY: check-tools
+check-tools: ## Check for every tool, those of the interop suite included
+	@tools/setup interop
+	@echo "everything is there"
+
+.PHONY: venv
+venv:
+	@tools/setup test
+	@tools/venv
