@@ -1,1 +1,23 @@
 //! Events, metrics, the access log and log set-up.
+//!
+//! One job: to make what happens visible. In go events (one type each, in [`events`]); out come log lines, metric series in the
+//! Prometheus text format and one access-log line per request. Each event makes its log line and its metric in the same call, so that
+//! neither is ever forgotten.
+//!
+//! Nothing here blocks the caller: what is measured per request are atomics reached through `Arc` handles ([`RouteMetrics`],
+//! [`ServiceMetrics`]), and every line goes through a bounded queue to a writer thread; a full queue drops the line and counts it.
+//!
+//! It must not know any other crate of the workspace: names arrive as strings.
+
+mod access_log;
+mod escape;
+pub mod events;
+mod lines;
+mod log;
+mod metrics;
+
+pub use access_log::AccessLog;
+pub use log::{Format, LogError, LogGuard, LogOptions, init_logs};
+pub use metrics::{
+    ConnectionOpen, EndpointCounts, Metrics, RequestInFlight, RouteMetrics, ServiceMetrics,
+};

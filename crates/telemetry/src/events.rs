@@ -1,0 +1,19 @@
+//! One type per event: [`record`](TablePublished::record) makes the log line and the metric together.
+//!
+//! ERROR: a person must act. WARN: degraded, the gateway copes. INFO: life cycle and each published version. Fields come first, then a
+//! constant sentence; a cause is called `error`.
+
+mod discovery;
+mod request;
+mod upstream;
+
+pub use discovery::{
+    DocumentApplied, DocumentMissing, DocumentRefused, LoginFailed, ReadinessChanged, Registered,
+    RegistrationFailed, SessionConnected, SessionLost, ShutdownPhase, SourceFailed, TablePublished,
+    TaskEnded,
+};
+pub use request::RequestDone;
+pub use upstream::{
+    DriftFound, EndpointEjected, EndpointRefused, EndpointReturned, HoldBegan, HoldEnded,
+    PanicBegan, PanicEnded, ServiceFirstStateLate,
+};

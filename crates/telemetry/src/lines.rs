@@ -1,0 +1,170 @@
+//! A bounded queue of finished lines in front of one writer thread: whoever logs never waits for a disk, a pipe or a terminal.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+use std::time::Duration;
+
+/// How many lines may wait. A request's line is at most a few KiB, so a stalled pipe costs tens of MiB at worst, then lines.
+pub(crate) const QUEUE_LINES: usize = 16_384;
+/// The writer rests this long after a batch, so that under load one wake-up (a system call on the worker) serves many lines.
+const REST: Duration = Duration::from_millis(5);
+/// A batch is written when it reaches this size even if more lines wait.
+const BATCH_BYTES: usize = 256 * 1024;
+
+enum Message {
+    Line(Vec<u8>),
+    Flush(SyncSender<()>),
+}
+
+/// The sending half; cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Lines {
+    sender: SyncSender<Message>,
+    dropped: Arc<AtomicU64>,
+}
+
+impl Lines {
+    /// Starts the writer thread, which ends when the last handle is gone.
+    ///
+    /// Lines that do not fit into the queue, or that the sink refuses, are counted in `dropped`.
+    pub(crate) fn spawn(
+        name: &str,
+        sink: impl Write + Send + 'static,
+        capacity: usize,
+        dropped: Arc<AtomicU64>,
+    ) -> io::Result<Lines> {
+        let (sender, receiver) = sync_channel(capacity);
+        let lost = Arc::clone(&dropped);
+        thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(move || write_batches(&receiver, sink, &lost))?;
+        Ok(Lines { sender, dropped })
+    }
+
+    /// Queues one line, which carries its newline, or drops and counts it when the queue is full. Never waits.
+    pub(crate) fn push(&self, line: Vec<u8>) {
+        if self.sender.try_send(Message::Line(line)).is_err() {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Waits until everything queued so far is written, at most `limit`.
+    pub(crate) fn flush(&self, limit: Duration) {
+        let (done, written) = sync_channel(1);
+        if self.sender.try_send(Message::Flush(done)).is_ok() {
+            // A sink that does not take its lines in time loses them: the process is about to end.
+            let _ = written.recv_timeout(limit);
+        }
+    }
+}
+
+fn write_batches(receiver: &Receiver<Message>, mut sink: impl Write, dropped: &AtomicU64) {
+    let mut batch = Vec::with_capacity(BATCH_BYTES / 4);
+    let mut flushes = Vec::new();
+    while let Ok(first) = receiver.recv() {
+        let mut lines = 0;
+        let mut next = Some(first);
+        while let Some(message) = next {
+            match message {
+                Message::Line(line) => {
+                    batch.extend_from_slice(&line);
+                    lines += 1;
+                }
+                Message::Flush(done) => flushes.push(done),
+            }
+            let full = batch.len() >= BATCH_BYTES;
+            next = if full { None } else { receiver.try_recv().ok() };
+        }
+        let drained = batch.len() < BATCH_BYTES;
+        if sink.write_all(&batch).and_then(|()| sink.flush()).is_err() {
+            dropped.fetch_add(lines, Ordering::Relaxed);
+        }
+        batch.clear();
+        for done in flushes.drain(..) {
+            // Whoever asked may have stopped waiting.
+            let _ = done.try_send(());
+        }
+        if drained {
+            thread::sleep(REST);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::sync::mpsc::channel;
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Kept(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Kept {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// A sink that takes nothing until it is told to.
+    struct Stalled {
+        release: Receiver<()>,
+        entered: std::sync::mpsc::Sender<()>,
+    }
+
+    impl Write for Stalled {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let _ = self.entered.send(());
+            let _ = self.release.recv();
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn lines_are_written_in_order_and_a_flush_waits_for_them() {
+        let kept = Kept::default();
+        let dropped = Arc::new(AtomicU64::new(0));
+        let lines = Lines::spawn("test-lines", kept.clone(), 64, Arc::clone(&dropped)).unwrap();
+        for n in 0..40 {
+            lines.push(format!("{n}\n").into_bytes());
+        }
+        lines.flush(Duration::from_secs(10));
+        let expected: String = (0..40).map(|n| format!("{n}\n")).collect();
+        assert_eq!(
+            String::from_utf8(kept.0.lock().unwrap().clone()).unwrap(),
+            expected
+        );
+        assert_eq!(dropped.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn a_stalled_sink_costs_lines_and_never_the_caller() {
+        let (release, released) = channel();
+        let (entered, entries) = channel();
+        let dropped = Arc::new(AtomicU64::new(0));
+        let sink = Stalled {
+            release: released,
+            entered,
+        };
+        let lines = Lines::spawn("test-stalled", sink, 4, Arc::clone(&dropped)).unwrap();
+        lines.push(b"first\n".to_vec());
+        entries.recv_timeout(Duration::from_secs(10)).unwrap();
+        for _ in 0..10 {
+            lines.push(b"more\n".to_vec());
+        }
+        assert_eq!(dropped.load(Ordering::Relaxed), 6);
+        drop(release);
+    }
+}

@@ -1,0 +1,319 @@
+//! Log set-up: what is said, how it looks, and who writes it.
+
+use std::io::{self, IsTerminal, Write};
+use std::time::Duration;
+
+use tracing::{Level, Metadata};
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::{FilterExt, FilterFn, LevelFilter, Targets, filter_fn};
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::{Filter, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::access_log::{AccessLog, Style};
+use crate::escape::clean_line;
+use crate::lines::{Lines, QUEUE_LINES};
+use crate::metrics::Metrics;
+
+/// How long the end of the process waits for lines still queued.
+const FLUSH_LIMIT: Duration = Duration::from_secs(1);
+/// A log line longer than this is cut.
+const MAX_LINE_BYTES: usize = 32 * 1024;
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// Text when standard error is a terminal, JSON otherwise.
+    #[default]
+    Auto,
+    /// For people.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+/// What to log.
+#[derive(Clone, Debug)]
+pub struct LogOptions<'a> {
+    /// A level (`info`), or a level and exceptions by target (`info,pailou_nacos=debug`), as in the variable `LOG_LEVEL`.
+    ///
+    /// Targets outside this workspace never say more than INFO, whatever is asked: below it h2, hyper and tonic print frames, and with
+    /// them tokens and passwords.
+    pub level: &'a str,
+    /// How lines look.
+    pub format: Format,
+    /// Whether each request gets a line in the access log.
+    pub access: bool,
+}
+
+/// Why logging could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// The level is not understood.
+    #[error(
+        "log level `{given}`: {reason}; expected off, error, warn, info, debug, trace, or a level and `target=level` exceptions"
+    )]
+    Level {
+        /// The text that was given.
+        given: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A writer thread could not be started.
+    #[error("the log writer could not be started")]
+    Writer(#[source] io::Error),
+    /// Logging was set up before, in this process.
+    #[error("logging was already set up in this process")]
+    AlreadySet,
+}
+
+/// Keeps logging alive; when dropped, waits up to a second for the lines that are still queued.
+#[derive(Debug)]
+#[must_use = "lines that are still queued are lost when the guard is dropped early"]
+pub struct LogGuard {
+    log: Lines,
+    access: Option<Lines>,
+    access_log: AccessLog,
+}
+
+impl LogGuard {
+    /// The access log that belongs to this set-up; off when the options say so.
+    pub fn access_log(&self) -> AccessLog {
+        self.access_log.clone()
+    }
+}
+
+impl Drop for LogGuard {
+    fn drop(&mut self) {
+        self.log.flush(FLUSH_LIMIT);
+        if let Some(access) = &self.access {
+            access.flush(FLUSH_LIMIT);
+        }
+    }
+}
+
+/// Sets up logging for the whole process: log lines go to standard error, access-log lines to standard output.
+///
+/// Each has its own bounded queue and writer thread, so that neither a slow terminal nor a stuck pipe ever blocks a worker; lines that
+/// are dropped are counted in `metrics`.
+///
+/// # Errors
+/// An unknown level, a thread that cannot be started, or a second call.
+pub fn init_logs(options: &LogOptions<'_>, metrics: &Metrics) -> Result<LogGuard, LogError> {
+    let filter = filter(options.level)?;
+    let terminal = io::stderr().is_terminal();
+    let style = match options.format {
+        Format::Text => Style::Text,
+        Format::Json => Style::Json,
+        Format::Auto if terminal => Style::Text,
+        Format::Auto => Style::Json,
+    };
+    let log = Lines::spawn(
+        "pailou-log",
+        io::stderr(),
+        QUEUE_LINES,
+        metrics.log_dropped(),
+    )
+    .map_err(LogError::Writer)?;
+    let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    tracing_subscriber::registry()
+        .with(layer(style, colour, ToLines(log.clone())).with_filter(filter))
+        .try_init()
+        .map_err(|_| LogError::AlreadySet)?;
+    let access = if options.access {
+        let dropped = metrics.access_log_dropped();
+        let lines = Lines::spawn("pailou-access", io::stdout(), QUEUE_LINES, dropped);
+        Some(lines.map_err(LogError::Writer)?)
+    } else {
+        None
+    };
+    let access_log = access
+        .clone()
+        .map_or_else(AccessLog::off, |lines| AccessLog::new(lines, style));
+    Ok(LogGuard {
+        log,
+        access,
+        access_log,
+    })
+}
+
+fn layer<S, W>(style: Style, colour: bool, writer: W) -> Box<dyn Layer<S> + Send + Sync>
+where
+    S: tracing::Subscriber + for<'a> tracing_subscriber::registry::LookupSpan<'a>,
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
+    let layer = tracing_subscriber::fmt::layer().with_writer(writer);
+    match style {
+        Style::Text => Box::new(layer.with_ansi(colour)),
+        Style::Json => Box::new(layer.json().flatten_event(true).with_ansi(false)),
+    }
+}
+
+fn filter<S>(level: &str) -> Result<impl Filter<S> + Send + Sync + 'static, LogError>
+where
+    S: tracing::Subscriber + for<'a> tracing_subscriber::registry::LookupSpan<'a>,
+{
+    let refused = |reason: String| LogError::Level {
+        given: level.to_owned(),
+        reason,
+    };
+    for directive in level.split(',') {
+        let (target, level) = directive
+            .trim()
+            .rsplit_once('=')
+            .unwrap_or(("", directive.trim()));
+        let level_is_known = level.parse::<LevelFilter>().is_ok() && !level.is_empty();
+        if !level_is_known || target.contains(['[', ']', '{', '}']) {
+            return Err(refused(format!("`{directive}` is not a level")));
+        }
+    }
+    let targets: Targets = level
+        .replace(' ', "")
+        .parse()
+        .map_err(|error: tracing_subscriber::filter::ParseError| refused(error.to_string()))?;
+    Ok(targets.and(cap()))
+}
+
+/// Lets targets of this workspace say what they want and all others INFO and above.
+fn cap() -> FilterFn<fn(&Metadata<'_>) -> bool> {
+    filter_fn(|metadata: &Metadata<'_>| {
+        *metadata.level() <= Level::INFO || metadata.target().starts_with("pailou")
+    })
+}
+
+/// Hands each formatted event to the writer thread.
+struct ToLines(Lines);
+
+impl<'a> MakeWriter<'a> for ToLines {
+    type Writer = LineSink<'a>;
+
+    fn make_writer(&'a self) -> LineSink<'a> {
+        LineSink(&self.0)
+    }
+}
+
+/// Takes one event, which the formatter hands over in a single write.
+struct LineSink<'a>(&'a Lines);
+
+impl Write for LineSink<'_> {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let mut clean = clean_line(&line[..line.len().min(MAX_LINE_BYTES)]);
+        if clean.last() != Some(&b'\n') {
+            clean.push(b'\n');
+        }
+        self.0.push(clean);
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::Ordering;
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Kept(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Kept {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn logged(level: &str, style: Style, colour: bool, act: impl FnOnce()) -> String {
+        let kept = Kept::default();
+        let metrics = Metrics::new();
+        let lines = Lines::spawn("test-log", kept.clone(), 64, metrics.log_dropped()).unwrap();
+        let subscriber = tracing_subscriber::registry()
+            .with(layer(style, colour, ToLines(lines.clone())).with_filter(filter(level).unwrap()));
+        tracing::subscriber::with_default(subscriber, act);
+        lines.flush(Duration::from_secs(10));
+        assert_eq!(metrics.log_dropped().load(Ordering::Relaxed), 0);
+        let text = kept.0.lock().unwrap().clone();
+        String::from_utf8(text).unwrap()
+    }
+
+    #[test]
+    fn foreign_targets_are_capped_whatever_is_asked() {
+        for level in [
+            "trace",
+            "trace,h2=trace",
+            "h2=trace,pailou=trace,hyper=debug",
+        ] {
+            let text = logged(level, Style::Json, false, || {
+                tracing::trace!(target: "h2::frame", "secret frame");
+                tracing::debug!(target: "hyper", "secret head");
+                tracing::debug!(target: "pailou_nacos::session", "a decision");
+                tracing::debug!(target: "pailou", "an event");
+            });
+            assert!(!text.contains("secret"), "{level}: {text}");
+            assert!(text.contains("an event"), "{level}: {text}");
+        }
+        let text = logged("info,pailou_nacos=debug", Style::Json, false, || {
+            tracing::debug!(target: "pailou_nacos::session", "wanted");
+            tracing::debug!(target: "pailou_proxy", "unwanted");
+            tracing::info!(target: "h2", "foreign");
+        });
+        assert!(text.contains("wanted") && text.contains("foreign") && !text.contains("unwanted"));
+    }
+
+    #[test]
+    fn levels_that_are_not_understood_are_refused_by_name() {
+        for level in ["loud", "", "info,pailou=loud", "info,", "[span]=debug"] {
+            let error = filter::<tracing_subscriber::Registry>(level).err();
+            let text = error.map(|error| error.to_string()).unwrap_or_default();
+            assert!(text.contains("expected off, error"), "{level:?}: {text}");
+        }
+        for level in [
+            "off",
+            "INFO",
+            "warn,pailou=debug",
+            "info, pailou_proxy=trace",
+        ] {
+            assert!(
+                filter::<tracing_subscriber::Registry>(level).is_ok(),
+                "{level:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_event_is_one_line_whatever_it_says() {
+        for (style, colour) in [
+            (Style::Text, false),
+            (Style::Text, true),
+            (Style::Json, false),
+        ] {
+            let text = logged("info", style, colour, || {
+                let evil = "a\r\nERROR forged\u{1b}[2J\u{7}";
+                tracing::info!(target: "pailou", by_display = %evil, by_debug = ?evil, plain = evil, "{evil}");
+            });
+            assert_eq!(text.matches('\n').count(), 1, "{text:?}");
+            assert!(
+                !text.contains('\r') && !text.contains("\u{1b}[2J"),
+                "{text:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_json_line_has_its_fields_at_the_top() {
+        let text = logged("info", Style::Json, false, || {
+            tracing::info!(target: "pailou", revision = 3_u64, "a route table was published");
+        });
+        let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(value["revision"], 3);
+        assert_eq!(value["message"], "a route table was published");
+    }
+}

@@ -1,0 +1,276 @@
+//! Metric series: atomics that are written anywhere and read at scrape.
+
+mod causes;
+mod export;
+mod histogram;
+mod process;
+mod route;
+mod service;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use prometheus_client::encoding::text::encode;
+use prometheus_client::registry::Registry;
+
+use causes::Causes;
+use export::Export;
+pub use route::RouteMetrics;
+pub use service::{EndpointCounts, ServiceMetrics};
+
+/// A document or session beyond this many is not counted by name any more: every label set and every table has a bound.
+const MAX_NAMES: usize = 1024;
+
+/// All metrics of one process, or of one test; cheap to clone.
+///
+/// What is measured per request goes through handles ([`Metrics::route`], [`Metrics::service`]) that are looked up when the route is
+/// compiled, never per request. The registry keeps them weakly: when the last handle goes, the series goes.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    state: Arc<State>,
+    registry: Arc<Registry>,
+}
+
+/// Everything that is measured, shared by the handles and the exporter.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) totals: Totals,
+    routes: Mutex<HashMap<(Box<str>, Box<str>), Weak<RouteMetrics>>>,
+    services: Mutex<HashMap<Box<str>, Weak<ServiceMetrics>>>,
+    /// Requests that no route took.
+    unrouted: Arc<RouteMetrics>,
+    documents: Mutex<BTreeMap<Box<str>, DocumentState>>,
+    sessions: Mutex<BTreeSet<Box<str>>>,
+}
+
+/// What became of the newest version of a route document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DocumentState {
+    Applied,
+    Refused,
+    Missing,
+}
+
+/// The counters and gauges that have no route or service.
+#[derive(Debug, Default)]
+pub(crate) struct Totals {
+    pub(crate) table_publishes: AtomicU64,
+    pub(crate) table_revision: AtomicU64,
+    pub(crate) table_routes: AtomicU64,
+    pub(crate) table_publish_nanoseconds: AtomicU64,
+    pub(crate) document_refusals: AtomicU64,
+    pub(crate) source_failures: AtomicU64,
+    pub(crate) session_connects: AtomicU64,
+    pub(crate) session_losses: AtomicU64,
+    pub(crate) login_failures: AtomicU64,
+    pub(crate) registration_failures: AtomicU64,
+    pub(crate) tasks_ended: AtomicU64,
+    pub(crate) ready: AtomicU64,
+    pub(crate) requests_in_flight: AtomicU64,
+    pub(crate) connections: AtomicU64,
+    pub(crate) connections_open: AtomicU64,
+    pub(crate) connections_refused: Causes,
+    pub(crate) access_log_dropped: Arc<AtomicU64>,
+    pub(crate) log_dropped: Arc<AtomicU64>,
+}
+
+impl Metrics {
+    /// The content type of [`Metrics::render`], for the answer to a scrape.
+    pub const CONTENT_TYPE: &'static str =
+        "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+    /// An empty set of metrics.
+    pub fn new() -> Metrics {
+        let state = Arc::new(State {
+            totals: Totals::default(),
+            routes: Mutex::default(),
+            services: Mutex::default(),
+            unrouted: Arc::new(RouteMetrics::new("", "")),
+            documents: Mutex::default(),
+            sessions: Mutex::default(),
+        });
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(Export::new(Arc::clone(&state))));
+        Metrics {
+            state,
+            registry: Arc::new(registry),
+        }
+    }
+
+    /// Every series in the OpenMetrics text format, which Prometheus reads.
+    pub fn render(&self) -> String {
+        let mut text = String::new();
+        // It fails only when the sink does, and a String does not.
+        let _ = encode(&mut text, &self.registry);
+        text
+    }
+
+    /// The metrics of a route to a service: the same ones for as long as anybody holds them.
+    ///
+    /// Call it when a route is compiled; it takes a lock.
+    pub fn route(&self, route: &str, service: &str) -> Arc<RouteMetrics> {
+        let mut routes = lock(&self.state.routes);
+        let key = (Box::from(route), Box::from(service));
+        if let Some(metrics) = routes.get(&key).and_then(Weak::upgrade) {
+            return metrics;
+        }
+        prune_when_full(&mut routes);
+        let metrics = Arc::new(RouteMetrics::new(route, service));
+        routes.insert(key, Arc::downgrade(&metrics));
+        metrics
+    }
+
+    /// The metrics of a service: the same ones for as long as anybody holds them.
+    ///
+    /// Events name the service too, so use one spelling everywhere. Call it when the service is created; it takes a lock.
+    pub fn service(&self, service: &str) -> Arc<ServiceMetrics> {
+        let mut services = lock(&self.state.services);
+        if let Some(metrics) = services.get(service).and_then(Weak::upgrade) {
+            return metrics;
+        }
+        prune_when_full(&mut services);
+        let metrics = Arc::new(ServiceMetrics::new(service));
+        services.insert(service.into(), Arc::downgrade(&metrics));
+        metrics
+    }
+
+    /// Counts a client's connection; it is open until the guard is dropped.
+    pub fn connection_opened(&self) -> ConnectionOpen {
+        self.state
+            .totals
+            .connections
+            .fetch_add(1, Ordering::Relaxed);
+        ConnectionOpen(Gauged::new(&self.state, |totals| &totals.connections_open))
+    }
+
+    /// Counts a client's connection that was turned away or cut, by a reason out of a fixed list (`limit`, `limit_per_ip`,
+    /// `header_timeout`).
+    pub fn connection_refused(&self, reason: &'static str) {
+        self.state.totals.connections_refused.count(reason);
+    }
+
+    /// Counts a request as in flight until the guard is dropped.
+    pub fn request_started(&self) -> RequestInFlight {
+        RequestInFlight(Gauged::new(&self.state, |totals| {
+            &totals.requests_in_flight
+        }))
+    }
+
+    pub(crate) fn totals(&self) -> &Totals {
+        &self.state.totals
+    }
+
+    pub(crate) fn unrouted(&self) -> &RouteMetrics {
+        &self.state.unrouted
+    }
+
+    pub(crate) fn access_log_dropped(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.state.totals.access_log_dropped)
+    }
+
+    pub(crate) fn log_dropped(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.state.totals.log_dropped)
+    }
+
+    pub(crate) fn set_document(&self, document: &str, state: DocumentState) {
+        let mut documents = lock(&self.state.documents);
+        if documents.contains_key(document) || documents.len() < MAX_NAMES {
+            documents.insert(document.into(), state);
+        }
+    }
+
+    pub(crate) fn set_session(&self, namespace: &str, connected: bool) {
+        let mut sessions = lock(&self.state.sessions);
+        if !connected {
+            sessions.remove(namespace);
+        } else if sessions.len() < MAX_NAMES {
+            sessions.insert(namespace.into());
+        }
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Metrics {
+        Metrics::new()
+    }
+}
+
+impl State {
+    /// The routes that are alive, in the order of their names; the dead are forgotten.
+    fn live_routes(&self) -> Vec<Arc<RouteMetrics>> {
+        let mut live = live(&mut lock(&self.routes));
+        live.push(Arc::clone(&self.unrouted));
+        live.sort_by(|a, b| (a.route(), a.service()).cmp(&(b.route(), b.service())));
+        live
+    }
+
+    /// The services that are alive, in the order of their names; the dead are forgotten.
+    fn live_services(&self) -> Vec<Arc<ServiceMetrics>> {
+        let mut live = live(&mut lock(&self.services));
+        live.sort_by(|a, b| a.service().cmp(b.service()));
+        live
+    }
+
+    fn documents_that_are(&self, wanted: DocumentState) -> u64 {
+        let documents = lock(&self.documents);
+        documents.values().filter(|state| **state == wanted).count() as u64
+    }
+
+    fn sessions_connected(&self) -> u64 {
+        lock(&self.sessions).len() as u64
+    }
+}
+
+/// One client connection; counted as open until it is dropped.
+#[derive(Debug)]
+pub struct ConnectionOpen(#[expect(dead_code, reason = "held for its drop")] Gauged);
+
+/// One request; counted as in flight until it is dropped.
+#[derive(Debug)]
+pub struct RequestInFlight(#[expect(dead_code, reason = "held for its drop")] Gauged);
+
+#[derive(Debug)]
+struct Gauged {
+    state: Arc<State>,
+    gauge: fn(&Totals) -> &AtomicU64,
+}
+
+impl Gauged {
+    fn new(state: &Arc<State>, gauge: fn(&Totals) -> &AtomicU64) -> Gauged {
+        gauge(&state.totals).fetch_add(1, Ordering::Relaxed);
+        Gauged {
+            state: Arc::clone(state),
+            gauge,
+        }
+    }
+}
+
+impl Drop for Gauged {
+    fn drop(&mut self) {
+        (self.gauge)(&self.state.totals).fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Metrics must survive a panic elsewhere: every section under these locks leaves its map whole.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn live<K: std::hash::Hash + Eq, T>(series: &mut HashMap<K, Weak<T>>) -> Vec<Arc<T>> {
+    let live: Vec<Arc<T>> = series.values().filter_map(Weak::upgrade).collect();
+    if live.len() < series.len() {
+        series.retain(|_, weak| weak.strong_count() > 0);
+    }
+    live
+}
+
+/// Forgets dead series when the map would otherwise grow: a gateway that is never scraped stays bounded too.
+fn prune_when_full<K: std::hash::Hash + Eq, T>(series: &mut HashMap<K, Weak<T>>) {
+    if series.len() == series.capacity() {
+        series.retain(|_, weak| weak.strong_count() > 0);
+    }
+}
+
+#[cfg(test)]
+mod tests;
