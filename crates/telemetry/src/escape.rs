@@ -20,25 +20,35 @@ pub(crate) fn escape_into(out: &mut String, text: &str) {
     }
 }
 
-/// Replaces the control characters of one finished log line, its final newline and terminal colours excepted.
-///
-/// The formatter escapes ESC inside field values itself, so an ESC that is left is its own colour.
-pub(crate) fn clean_line(line: &[u8]) -> Vec<u8> {
+/// Replaces the control characters of one finished log line, except its final newline and, where it has colours, the formatter's own.
+pub(crate) fn clean_line(line: &[u8], colour: bool) -> Vec<u8> {
     let (body, end): (&[u8], &[u8]) = match line {
         [body @ .., b'\n'] => (body, b"\n"),
         body => (body, b""),
     };
     let mut clean = Vec::with_capacity(line.len());
-    for &byte in body {
+    for (at, &byte) in body.iter().enumerate() {
         match byte {
             b'\n' => clean.extend_from_slice(b"\\n"),
             b'\r' => clean.extend_from_slice(b"\\r"),
-            0x1b | b'\t' | b' '..=0x7e | 0x80.. => clean.push(byte),
+            b'\t' | b' '..=0x7e | 0x80.. => clean.push(byte),
+            0x1b if colour && is_plain_colour(&body[at + 1..]) => clean.push(byte),
             byte => clean.extend_from_slice(format!("\\x{byte:02x}").as_bytes()),
         }
     }
     clean.extend_from_slice(end);
     clean
+}
+
+/// Whether what follows an ESC is one of the formatter's colours.
+///
+/// The formatter does not escape values that are logged by `Display`, so that any other sequence may be an attacker's: one that clears
+/// the screen, or hides the text after it.
+fn is_plain_colour(rest: &[u8]) -> bool {
+    matches!(
+        rest,
+        [b'[', b'0'..=b'3', b'm', ..] | [b'[', b'3', b'1'..=b'6', b'm', ..]
+    )
 }
 
 /// The longest beginning of `text` that has at most `max_bytes` bytes and ends between two characters.
@@ -77,9 +87,15 @@ mod tests {
 
     #[test]
     fn a_line_stays_one_line() {
-        assert_eq!(clean_line(b"a\nb\r\x00c\n"), b"a\\nb\\r\\x00c\n");
+        assert_eq!(clean_line(b"a\nb\r\x00c\n", false), b"a\\nb\\r\\x00c\n");
+        let evil = b"\x1b[32mINFO\x1b[0m \x1b[2J\x1b[8m\x1b]0;t\x1b";
         assert_eq!(
-            clean_line("tab\tand 牌楼\n".as_bytes()),
+            clean_line(evil, true),
+            b"\x1b[32mINFO\x1b[0m \\x1b[2J\\x1b[8m\\x1b]0;t\\x1b"
+        );
+        assert!(!clean_line(evil, false).contains(&0x1b));
+        assert_eq!(
+            clean_line("tab\tand 牌楼\n".as_bytes(), false),
             "tab\tand 牌楼\n".as_bytes()
         );
     }

@@ -88,9 +88,17 @@ fn write_batches(receiver: &Receiver<Message>, mut sink: impl Write, dropped: &A
             let _ = done.try_send(());
         }
         if drained {
-            thread::sleep(REST);
+            rest();
         }
     }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the writer's own thread, which nothing else runs on"
+)]
+fn rest() {
+    thread::sleep(REST);
 }
 
 #[cfg(test)]

@@ -117,7 +117,17 @@ pub fn init_logs(options: &LogOptions<'_>, metrics: &Metrics) -> Result<LogGuard
     .map_err(LogError::Writer)?;
     let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     tracing_subscriber::registry()
-        .with(layer(style, colour, ToLines(log.clone())).with_filter(filter))
+        .with(
+            layer(
+                style,
+                colour,
+                ToLines {
+                    lines: log.clone(),
+                    colour,
+                },
+            )
+            .with_filter(filter),
+        )
         .try_init()
         .map_err(|_| LogError::AlreadySet)?;
     let access = if options.access {
@@ -182,26 +192,29 @@ fn cap() -> FilterFn<fn(&Metadata<'_>) -> bool> {
 }
 
 /// Hands each formatted event to the writer thread.
-struct ToLines(Lines);
+struct ToLines {
+    lines: Lines,
+    colour: bool,
+}
 
 impl<'a> MakeWriter<'a> for ToLines {
     type Writer = LineSink<'a>;
 
     fn make_writer(&'a self) -> LineSink<'a> {
-        LineSink(&self.0)
+        LineSink(self)
     }
 }
 
 /// Takes one event, which the formatter hands over in a single write.
-struct LineSink<'a>(&'a Lines);
+struct LineSink<'a>(&'a ToLines);
 
 impl Write for LineSink<'_> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        let mut clean = clean_line(&line[..line.len().min(MAX_LINE_BYTES)]);
+        let mut clean = clean_line(&line[..line.len().min(MAX_LINE_BYTES)], self.0.colour);
         if clean.last() != Some(&b'\n') {
             clean.push(b'\n');
         }
-        self.0.push(clean);
+        self.0.lines.push(clean);
         Ok(line.len())
     }
 
@@ -235,8 +248,17 @@ mod tests {
         let kept = Kept::default();
         let metrics = Metrics::new();
         let lines = Lines::spawn("test-log", kept.clone(), 64, metrics.log_dropped()).unwrap();
-        let subscriber = tracing_subscriber::registry()
-            .with(layer(style, colour, ToLines(lines.clone())).with_filter(filter(level).unwrap()));
+        let subscriber = tracing_subscriber::registry().with(
+            layer(
+                style,
+                colour,
+                ToLines {
+                    lines: lines.clone(),
+                    colour,
+                },
+            )
+            .with_filter(filter(level).unwrap()),
+        );
         tracing::subscriber::with_default(subscriber, act);
         lines.flush(Duration::from_secs(10));
         assert_eq!(metrics.log_dropped().load(Ordering::Relaxed), 0);
