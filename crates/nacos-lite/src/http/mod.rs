@@ -1,0 +1,101 @@
+//! The HTTP half, under `/nacos`: what version 1 clients and `curl` need.
+
+mod config;
+mod health;
+mod instance;
+mod login;
+mod params;
+mod problem;
+mod service;
+
+use std::{convert::Infallible, sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    http::{Method, Uri},
+    response::Response,
+    routing::{get, post, put},
+};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpStream;
+use tower_service::Service;
+
+use self::problem::Problem;
+use crate::core::Core;
+
+/// What a request may weigh: a config of 10 MiB with its encoding.
+const MAX_BODY_BYTES: usize = 16 << 20;
+
+/// How long a client may take to send the head of a request.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// All paths.
+pub(crate) fn router(core: Arc<Core>) -> Router {
+    let instance = get(instance::show)
+        .post(instance::register)
+        .put(instance::replace_edit)
+        .patch(instance::merge_edit)
+        .delete(instance::deregister);
+    Router::new()
+        .route("/nacos/v1/ns/instance", instance)
+        .route("/nacos/v1/ns/instance/beat", put(instance::beat))
+        .route("/nacos/v1/ns/instance/list", get(instance::list))
+        .route("/nacos/v1/ns/service/list", get(service::list))
+        .route(
+            "/nacos/v1/cs/configs",
+            get(config::show)
+                .post(config::publish)
+                .delete(config::remove),
+        )
+        .route("/nacos/v1/cs/configs/listener", post(config::listen))
+        .route("/nacos/v1/auth/login", post(login::version_1))
+        .route("/nacos/v1/auth/users/login", post(login::version_1))
+        .route("/nacos/v3/auth/user/login", post(login::version_3))
+        .route("/nacos/v1/ns/operator/metrics", get(health::metrics))
+        .route("/nacos/v1/console/health/readiness", get(health::ok))
+        .route("/nacos/v1/console/health/liveness", get(health::ok))
+        .route("/nacos/v1/console/server/state", get(health::server_state))
+        .route(
+            "/nacos/v3/admin/core/state/readiness",
+            get(health::readiness),
+        )
+        .fallback(unknown_path)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .with_state(core)
+}
+
+/// Serves one TCP connection until it ends.
+pub(crate) async fn serve(stream: TcpStream, core: Arc<Core>, router: Router) {
+    core.while_hanging().await;
+    let service = service_fn(|request: http::Request<Incoming>| {
+        let (core, mut router) = (core.clone(), router.clone());
+        async move {
+            core.while_hanging().await;
+            Ok::<_, Infallible>(
+                router
+                    .call(request)
+                    .await
+                    .unwrap_or_else(|never| match never {}),
+            )
+        }
+    });
+    let done = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
+    if let Err(error) = done {
+        tracing::debug!(%error, "an HTTP connection broke");
+    }
+}
+
+async fn unknown_path(method: Method, uri: Uri) -> Response {
+    Problem::NoSuchPath(method).at(uri.path())
+}
+
+async fn wrong_method(method: Method, uri: Uri) -> Response {
+    Problem::WrongMethod(method).at(uri.path())
+}

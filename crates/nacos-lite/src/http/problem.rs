@@ -1,0 +1,102 @@
+//! Failures, in the two shapes that real servers have: Spring's JSON, and plain text with `caused:`.
+
+use axum::{
+    http::{Method, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+
+use crate::{
+    clock::{epoch_millis, iso},
+    state::Refusal,
+};
+
+/// A failure that Spring describes in JSON, with the path that it happened on.
+pub(super) enum Problem {
+    Forbidden(String),
+    NoSuchPath(Method),
+    WrongMethod(Method),
+    Broken(&'static str),
+}
+
+#[derive(Serialize)]
+struct Description<'a> {
+    timestamp: String,
+    status: u16,
+    error: &'a str,
+    message: String,
+    path: &'a str,
+}
+
+impl Problem {
+    pub(super) fn at(self, path: &str) -> Response {
+        let (status, message) = match self {
+            Problem::Forbidden(message) => (StatusCode::FORBIDDEN, message),
+            Problem::NoSuchPath(method) => (
+                StatusCode::NOT_FOUND,
+                format!("No endpoint {method} {path}."),
+            ),
+            Problem::WrongMethod(method) => (
+                StatusCode::METHOD_NOT_ALLOWED,
+                format!("Method '{method}' is not supported."),
+            ),
+            Problem::Broken(message) => (StatusCode::INTERNAL_SERVER_ERROR, message.to_owned()),
+        };
+        let description = Description {
+            timestamp: iso(epoch_millis()),
+            status: status.as_u16(),
+            error: status.canonical_reason().unwrap_or_default(),
+            message,
+            path,
+        };
+        (status, axum::Json(description)).into_response()
+    }
+}
+
+/// A failure that the handler itself reports, as `caused: …;`.
+#[derive(Debug)]
+pub(super) struct Caused {
+    status: StatusCode,
+    reason: String,
+}
+
+impl Caused {
+    pub(super) fn bad_request(reason: impl Into<String>) -> Self {
+        Self {
+            status: StatusCode::BAD_REQUEST,
+            reason: reason.into(),
+        }
+    }
+
+    pub(super) fn not_found(reason: impl Into<String>) -> Self {
+        Self {
+            status: StatusCode::NOT_FOUND,
+            reason: reason.into(),
+        }
+    }
+}
+
+impl From<Refusal> for Caused {
+    fn from(refusal: Refusal) -> Self {
+        let (status, reason) = match refusal {
+            Refusal::Invalid(reason) => (StatusCode::BAD_REQUEST, reason),
+            Refusal::Full(reason) => (StatusCode::SERVICE_UNAVAILABLE, reason.to_owned()),
+            Refusal::CasMismatch => (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "Cas publish fail, server md5 may have changed.".to_owned(),
+            ),
+        };
+        Self { status, reason }
+    }
+}
+
+impl IntoResponse for Caused {
+    fn into_response(self) -> Response {
+        (
+            self.status,
+            [(header::CONTENT_TYPE, super::params::TEXT)],
+            format!("caused: {};", self.reason),
+        )
+            .into_response()
+    }
+}

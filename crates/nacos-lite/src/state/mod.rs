@@ -1,0 +1,150 @@
+//! What the server knows, as a machine without I/O: every operation takes the time, pushes go into bounded queues.
+
+mod configs;
+mod connections;
+mod naming;
+mod pushes;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+pub(crate) use self::{
+    configs::Publish,
+    connections::{ConnectionId, Peer},
+    naming::{Beat, Edit, Owner},
+    pushes::Outbound,
+};
+use self::{configs::StoredConfig, connections::Connection, naming::Service, pushes::Pending};
+use crate::{ConfigKey, Options, ServiceKey};
+
+/// The server's bounds; beyond them a request is refused with code 503.
+pub(crate) mod limits {
+    pub(crate) const CONNECTIONS: usize = 10_000;
+    pub(crate) const SERVICES: usize = 100_000;
+    pub(crate) const INSTANCES: usize = 500_000;
+    pub(crate) const CONFIGS: usize = 50_000;
+    pub(crate) const CONFIG_BYTES: usize = 512 << 20;
+    /// Subscriptions, and listens, of one connection.
+    pub(crate) const INTERESTS: usize = 50_000;
+    /// Messages that wait for one client to read them; what does not fit is lost and repeated as unacknowledged.
+    pub(crate) const QUEUE: usize = 1_024;
+    /// Pushes of one connection whose acknowledgement is awaited.
+    pub(crate) const UNACKED: usize = 10_000;
+}
+
+/// Why a request is not done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// A parameter is wrong.
+    Invalid(String),
+    /// One of the [`limits`] is reached.
+    Full(&'static str),
+    /// A compare-and-swap found another content.
+    CasMismatch,
+}
+
+/// The delays, see [`Options`].
+#[derive(Debug, Clone)]
+pub(crate) struct Times {
+    pub(crate) push_delay: Duration,
+    pub(crate) push_timeout: Duration,
+    pub(crate) push_retry: Duration,
+    pub(crate) unhealthy_after: Duration,
+    pub(crate) remove_after: Duration,
+    pub(crate) detect_after: Duration,
+    pub(crate) detect_timeout: Duration,
+}
+
+impl From<&Options> for Times {
+    fn from(options: &Options) -> Self {
+        Self {
+            push_delay: options.push_delay,
+            push_timeout: options.push_timeout,
+            push_retry: options.push_retry,
+            unhealthy_after: options.unhealthy_after,
+            remove_after: options.remove_after,
+            detect_after: options.detect_after,
+            detect_timeout: options.detect_timeout,
+        }
+    }
+}
+
+/// How pushes are spoiled on command.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct PushFault {
+    pub(crate) drop: bool,
+    /// The server is dumb altogether: nothing is sent, and nobody is asked whether it is there.
+    pub(crate) hang: bool,
+    /// How much later than usual pushes of services are sent.
+    pub(crate) delay: Duration,
+}
+
+/// Everything that the server knows.
+pub(crate) struct State {
+    times: Times,
+    services: BTreeMap<ServiceKey, Service>,
+    /// Services without instances and subscribers, which are forgotten after a while.
+    unused: BTreeSet<ServiceKey>,
+    instances: usize,
+    configs: BTreeMap<ConfigKey, StoredConfig>,
+    config_bytes: usize,
+    config_revision: u64,
+    connections: BTreeMap<ConnectionId, Connection>,
+    pending: BTreeMap<ServiceKey, Pending>,
+    push_fault: PushFault,
+    next_push: u64,
+    next_sweep: Option<Instant>,
+}
+
+impl State {
+    pub(crate) fn new(times: Times) -> Self {
+        Self {
+            times,
+            services: BTreeMap::new(),
+            unused: BTreeSet::new(),
+            instances: 0,
+            configs: BTreeMap::new(),
+            config_bytes: 0,
+            config_revision: 0,
+            connections: BTreeMap::new(),
+            pending: BTreeMap::new(),
+            push_fault: PushFault::default(),
+            next_push: 1,
+            next_sweep: None,
+        }
+    }
+
+    /// When [`State::run_due`] has something to do next.
+    pub(crate) fn next_due(&self) -> Option<Instant> {
+        let push = self.pending.values().map(|pending| pending.due).min();
+        [push, self.next_sweep].into_iter().flatten().min()
+    }
+
+    /// Sends the pushes that are due, repeats those that were not acknowledged, and lets time take its toll of silent
+    /// connections, of instances without beats and of unused services.
+    pub(crate) fn run_due(&mut self, now: Instant) {
+        if self.next_sweep.is_some_and(|at| at <= now) {
+            self.next_sweep = None;
+            self.expire_beats(now);
+            self.expire_unused(now);
+            self.check_connections(now);
+        }
+        self.send_due_pushes(now);
+    }
+
+    pub(crate) fn set_push_fault(&mut self, change: impl FnOnce(&mut PushFault)) {
+        change(&mut self.push_fault);
+    }
+
+    /// Makes sure that a sweep runs by then.
+    fn sweep_by(&mut self, at: Instant) {
+        self.next_sweep = Some(self.next_sweep.map_or(at, |next| next.min(at)));
+    }
+}
+
+#[cfg(test)]
+mod tests;

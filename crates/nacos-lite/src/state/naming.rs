@@ -1,0 +1,431 @@
+//! Services, their instances and who asks for them.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use pailou_nacos::wire::{HostInfo, ServiceInfo};
+use tokio::time::Instant;
+
+use super::{ConnectionId, Refusal, State, limits, pushes::Target};
+use crate::{Instance, ServiceKey, clock::epoch_millis, instance::preserved};
+
+/// How long a service without instances and subscribers, and an operator's edit, are remembered.
+const FORGET_AFTER: Duration = Duration::from_secs(60);
+
+/// Poll interval that clients over HTTP are advised to keep.
+const CACHE_MILLIS: u64 = 10_000;
+
+/// Who keeps an instance alive.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Owner {
+    /// A gRPC connection: its instances go when it goes.
+    Connection(ConnectionId),
+    /// Whoever sends beats for this address over HTTP.
+    Beats { ip: String, port: u16 },
+    /// The process that runs the registry: the instance stays until it is removed.
+    Operator { ip: String, port: u16 },
+}
+
+#[derive(Default)]
+pub(super) struct Service {
+    published: BTreeMap<Owner, Vec<Published>>,
+    edits: BTreeMap<Place, Edit>,
+    /// Each subscriber with its cluster filter.
+    pub(super) subscribers: BTreeMap<ConnectionId, String>,
+    /// Whether it ever had an instance: only then it is listed.
+    registered: bool,
+    unused_since: Option<Instant>,
+}
+
+struct Published {
+    instance: Instance,
+    last_beat: Option<Instant>,
+}
+
+/// Address and cluster: what an operator's edit belongs to.
+type Place = (String, u16, String);
+
+/// What an operator sets on an instance, over whatever its owner registers.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Edit {
+    pub(crate) enabled: Option<bool>,
+    pub(crate) weight: Option<f64>,
+    pub(crate) metadata: BTreeMap<String, String>,
+}
+
+/// What became of a beat.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Beat {
+    Taken { interval: Duration },
+    Unknown,
+}
+
+impl State {
+    /// Registers the instances of one owner in place of those that it had in this service.
+    pub(crate) fn register(
+        &mut self,
+        owner: Owner,
+        key: &ServiceKey,
+        instances: Vec<Instance>,
+        now: Instant,
+    ) -> Result<(), Refusal> {
+        self.room_for(key, instances.len())?;
+        let last_beat = matches!(owner, Owner::Beats { .. }).then_some(now);
+        let times = &self.times;
+        let first_check = instances
+            .iter()
+            .map(|it| it.setting(preserved::BEAT_TIMEOUT, times.unhealthy_after))
+            .min();
+        if let Owner::Connection(id) = owner {
+            let connection = self.connections.get_mut(&id);
+            connection.map(|connection| connection.publishes.insert(key.clone()));
+        }
+        self.instances += instances.len();
+        let service = self.service_mut(key);
+        service.registered = true;
+        service.unused_since = None;
+        let published = instances
+            .into_iter()
+            .map(|instance| Published {
+                instance,
+                last_beat,
+            })
+            .collect();
+        let replaced = service
+            .published
+            .insert(owner, published)
+            .map_or(0, |before| before.len());
+        self.instances -= replaced;
+        self.unused.remove(key);
+        if let (Some(_), Some(timeout)) = (last_beat, first_check) {
+            self.sweep_by(now + timeout);
+        }
+        self.schedule(key, Target::All, now);
+        Ok(())
+    }
+
+    /// Removes all instances that the owner has in this service; true if there was one.
+    pub(crate) fn deregister(&mut self, owner: &Owner, key: &ServiceKey, now: Instant) -> bool {
+        if let Owner::Connection(id) = owner {
+            let connection = self.connections.get_mut(id);
+            connection.map(|connection| connection.publishes.remove(key));
+        }
+        let Some(removed) = self
+            .services
+            .get_mut(key)
+            .and_then(|service| service.published.remove(owner))
+        else {
+            return false;
+        };
+        self.instances -= removed.len();
+        self.note_unused(key, now);
+        self.schedule(key, Target::All, now);
+        true
+    }
+
+    /// Takes a beat. A full one (with an instance) registers what is not there.
+    pub(crate) fn beat(
+        &mut self,
+        key: &ServiceKey,
+        ip: &str,
+        port: u16,
+        full: Option<Instance>,
+        now: Instant,
+    ) -> Result<Beat, Refusal> {
+        let owner = Owner::Beats {
+            ip: ip.to_owned(),
+            port,
+        };
+        let published = self
+            .services
+            .get_mut(key)
+            .and_then(|service| service.published.get_mut(&owner));
+        let Some(published) = published.and_then(|published| published.first_mut()) else {
+            let Some(instance) = full else {
+                return Ok(Beat::Unknown);
+            };
+            let interval =
+                instance.setting(preserved::BEAT_INTERVAL, crate::instance::BEAT_INTERVAL);
+            self.register(owner, key, vec![instance], now)?;
+            return Ok(Beat::Taken { interval });
+        };
+        published.last_beat = Some(now);
+        let interval = published
+            .instance
+            .setting(preserved::BEAT_INTERVAL, crate::instance::BEAT_INTERVAL);
+        let timeout = published
+            .instance
+            .setting(preserved::BEAT_TIMEOUT, self.times.unhealthy_after);
+        let revived = !std::mem::replace(&mut published.instance.healthy, true);
+        self.sweep_by(now + timeout);
+        if revived {
+            self.schedule(key, Target::All, now);
+        }
+        Ok(Beat::Taken { interval })
+    }
+
+    /// Sets an operator's edit, in place of the former one or merged into it. False when there is no such service.
+    pub(crate) fn edit(
+        &mut self,
+        key: &ServiceKey,
+        place: Place,
+        edit: Edit,
+        merge: bool,
+        now: Instant,
+    ) -> bool {
+        let Some(service) = self
+            .services
+            .get_mut(key)
+            .filter(|service| service.registered)
+        else {
+            return false;
+        };
+        let old = service
+            .edits
+            .remove(&place)
+            .filter(|_| merge)
+            .unwrap_or_default();
+        let mut metadata = old.metadata;
+        metadata.extend(edit.metadata);
+        let edit = Edit {
+            enabled: edit.enabled.or(old.enabled),
+            weight: edit.weight.or(old.weight),
+            metadata,
+        };
+        service.edits.insert(place, edit);
+        self.schedule(key, Target::All, now);
+        true
+    }
+
+    /// All instances as they count now: with the operator's edits, the disabled ones among them.
+    pub(crate) fn instances(&self, key: &ServiceKey) -> Vec<Instance> {
+        self.services
+            .get(key)
+            .map(|service| service.effective().collect())
+            .unwrap_or_default()
+    }
+
+    /// The answer to a query: disabled instances are left out, unhealthy ones and those of weight 0 stay.
+    pub(crate) fn service_info(
+        &self,
+        key: &ServiceKey,
+        clusters: &str,
+        healthy_only: bool,
+    ) -> ServiceInfo {
+        let wanted = |instance: &Instance| {
+            instance.enabled
+                && (instance.healthy || !healthy_only)
+                && (clusters.is_empty()
+                    || clusters
+                        .split(',')
+                        .any(|cluster| cluster.trim() == instance.cluster))
+        };
+        let service = self.services.get(key);
+        let found = service
+            .into_iter()
+            .flat_map(Service::effective)
+            .filter(wanted);
+        let hosts = found.map(|instance| self.host(key, instance)).collect();
+        ServiceInfo {
+            name: key.name.clone(),
+            group_name: key.group.clone(),
+            clusters: clusters.to_owned(),
+            cache_millis: CACHE_MILLIS,
+            hosts: Some(hosts),
+            last_ref_time: epoch_millis(),
+            valid: true,
+            ..ServiceInfo::default()
+        }
+    }
+
+    /// One instance as answers show it.
+    pub(crate) fn host(&self, key: &ServiceKey, instance: Instance) -> HostInfo {
+        instance.into_host(key, self.times.unhealthy_after, self.times.remove_after)
+    }
+
+    /// One page (from 1) of the names of a group's services, and how many there are in all.
+    pub(crate) fn service_names(
+        &self,
+        namespace: &str,
+        group: &str,
+        page: usize,
+        size: usize,
+    ) -> (usize, Vec<String>) {
+        let listed = |(key, service): &(&ServiceKey, &Service)| {
+            service.registered && key.namespace == namespace && key.group == group
+        };
+        let names: Vec<&str> = self
+            .services
+            .iter()
+            .filter(listed)
+            .map(|(key, _)| key.name.as_str())
+            .collect();
+        let skipped = page.saturating_sub(1).saturating_mul(size);
+        (
+            names.len(),
+            names
+                .into_iter()
+                .skip(skipped)
+                .take(size)
+                .map(str::to_owned)
+                .collect(),
+        )
+    }
+
+    /// Subscribes a connection, with its one cluster filter for this service, and plans the push that follows.
+    pub(crate) fn subscribe(
+        &mut self,
+        id: ConnectionId,
+        key: &ServiceKey,
+        clusters: &str,
+        now: Instant,
+    ) -> Result<(), Refusal> {
+        self.room_for(key, 0)?;
+        let Some(connection) = self.connections.get_mut(&id) else {
+            return Ok(());
+        };
+        if connection.subscriptions.len() >= limits::INTERESTS {
+            return Err(Refusal::Full("too many subscriptions on this connection"));
+        }
+        connection.subscriptions.insert(key.clone());
+        let service = self.service_mut(key);
+        service.subscribers.insert(id, clusters.to_owned());
+        service.unused_since = None;
+        self.unused.remove(key);
+        self.schedule(key, Target::One(id), now);
+        Ok(())
+    }
+
+    pub(crate) fn unsubscribe(&mut self, id: ConnectionId, key: &ServiceKey, now: Instant) {
+        let connection = self.connections.get_mut(&id);
+        connection.map(|connection| connection.subscriptions.remove(key));
+        if let Some(service) = self.services.get_mut(key) {
+            service.subscribers.remove(&id);
+            self.note_unused(key, now);
+        }
+    }
+
+    pub(crate) fn subscribers(&self, key: &ServiceKey) -> usize {
+        self.services
+            .get(key)
+            .map_or(0, |service| service.subscribers.len())
+    }
+
+    /// Marks instances whose beats stay away as unhealthy, then removes them.
+    pub(super) fn expire_beats(&mut self, now: Instant) {
+        let (mut next, mut changed, mut removed) = (None::<Instant>, BTreeSet::new(), 0);
+        for (key, service) in &mut self.services {
+            service.published.retain(|_, published| {
+                published.retain_mut(|published| {
+                    let Some(last_beat) = published.last_beat else {
+                        return true;
+                    };
+                    let instance = &mut published.instance;
+                    let remove_at = last_beat
+                        + instance.setting(preserved::DELETE_TIMEOUT, self.times.remove_after);
+                    let doubt_at = last_beat
+                        + instance.setting(preserved::BEAT_TIMEOUT, self.times.unhealthy_after);
+                    if remove_at <= now {
+                        changed.insert(key.clone());
+                        removed += 1;
+                        return false;
+                    }
+                    if doubt_at <= now && instance.healthy {
+                        changed.insert(key.clone());
+                        instance.healthy = false;
+                    }
+                    let due = if doubt_at > now {
+                        doubt_at.min(remove_at)
+                    } else {
+                        remove_at
+                    };
+                    next = Some(next.map_or(due, |next| next.min(due)));
+                    true
+                });
+                !published.is_empty()
+            });
+        }
+        self.instances -= removed;
+        if let Some(next) = next {
+            self.sweep_by(next);
+        }
+        for key in changed {
+            self.note_unused(&key, now);
+            self.schedule(&key, Target::All, now);
+        }
+    }
+
+    /// Forgets services that nobody has used for a while, and with them the operator's edits.
+    pub(super) fn expire_unused(&mut self, now: Instant) {
+        let mut kept = BTreeSet::new();
+        for key in std::mem::take(&mut self.unused) {
+            let since = self
+                .services
+                .get(&key)
+                .and_then(|service| service.unused_since);
+            match since.map(|since| since + FORGET_AFTER) {
+                Some(due) if due <= now => {
+                    self.services.remove(&key);
+                }
+                Some(due) => {
+                    self.sweep_by(due);
+                    kept.insert(key);
+                }
+                None => {}
+            }
+        }
+        self.unused = kept;
+    }
+
+    /// Starts the time after which a service is forgotten, if it has no instance and no subscriber.
+    fn note_unused(&mut self, key: &ServiceKey, now: Instant) {
+        let Some(service) = self.services.get_mut(key) else {
+            return;
+        };
+        if service.published.is_empty() && service.subscribers.is_empty() {
+            service.unused_since = Some(now);
+            self.unused.insert(key.clone());
+            self.sweep_by(now + FORGET_AFTER);
+        }
+    }
+
+    fn room_for(&self, key: &ServiceKey, instances: usize) -> Result<(), Refusal> {
+        if self.instances + instances > limits::INSTANCES {
+            return Err(Refusal::Full("too many instances"));
+        }
+        if self.services.len() >= limits::SERVICES && !self.services.contains_key(key) {
+            return Err(Refusal::Full("too many services"));
+        }
+        Ok(())
+    }
+
+    fn service_mut(&mut self, key: &ServiceKey) -> &mut Service {
+        // The name is copied only when the service is new: 50,000 instances of one service are common in tests.
+        if !self.services.contains_key(key) {
+            self.services.insert(key.clone(), Service::default());
+        }
+        self.services
+            .get_mut(key)
+            .expect("the service was just put there")
+    }
+}
+
+impl Service {
+    fn effective(&self) -> impl Iterator<Item = Instance> {
+        self.published.values().flatten().map(|published| {
+            let mut instance = published.instance.clone();
+            if self.edits.is_empty() {
+                return instance;
+            }
+            let place = (instance.ip.clone(), instance.port, instance.cluster.clone());
+            if let Some(edit) = self.edits.get(&place) {
+                instance.enabled = edit.enabled.unwrap_or(instance.enabled);
+                instance.weight = edit.weight.unwrap_or(instance.weight);
+                instance.metadata.extend(edit.metadata.clone());
+            }
+            instance
+        })
+    }
+}
