@@ -8,6 +8,7 @@ use crate::{
     nearest::nearest,
     node::{Key, Node, Value},
     path,
+    route::PartSpec,
 };
 
 pub use fields::Fields;
@@ -150,6 +151,33 @@ impl<'a> Field<'a> {
         } else {
             self.sequence()
         }
+    }
+
+    /// The name of a predicate, filter or policy: alone, or a mapping of one name to its arguments.
+    pub fn part(&self) -> Option<PartSpec> {
+        if self.is_scalar() {
+            let name = self.string()?;
+            return Some(PartSpec {
+                name,
+                args: Node::null(self.at()),
+                at: self.at(),
+                path: self.path.clone(),
+            });
+        }
+        let expected = "a name, or a mapping of one name to its arguments";
+        if !self.is_mapping() {
+            self.fault_expected(self.found(), expected);
+            return None;
+        }
+        let entries = self.entries()?;
+        let [(name, args)] = entries.as_slice() else {
+            self.fault_expected(format!("{} names in one mapping", entries.len()), expected);
+            return None;
+        };
+        Some(PartSpec {
+            at: name.at,
+            ..PartSpec::named(&name.text, args)
+        })
     }
 
     fn mapping_entries(&self) -> Option<&'a [(Key, Node)]> {

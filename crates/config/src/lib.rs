@@ -34,6 +34,7 @@ mod node;
 mod path;
 mod route;
 mod route_document;
+mod settings;
 mod units;
 mod yaml;
 
@@ -44,5 +45,12 @@ pub use crate::{
     node::{Key, Node, Scalar, Value},
     route::{Form, Limit, PartSpec, RouteSpec, ServiceSpec},
     route_document::{DocumentOutcome, MAX_DOCUMENT_BYTES, ParsedDocument, parse_route_document},
+    settings::{
+        AdminSettings, DiscoverySettings, EjectionSettings, Environment, ForwardedSettings, KeyDoc,
+        LimitSettings, ListenerSettings, LoadedSettings, LogFormat, LogLevel, LogSettings,
+        Loopback, NacosSettings, ProbeSettings, RegistrationSettings, RetrySettings, RouteDefaults,
+        RouteSource, Secret, SectionDoc, ServerAddress, Settings, ShutdownSettings, load_settings,
+        settings_reference,
+    },
     units::{format_duration, format_size},
 };

@@ -24,6 +24,16 @@ pub struct PartSpec {
 }
 
 impl PartSpec {
+    /// The part of that name whose arguments are `args`.
+    pub(crate) fn named(name: &str, args: &Field<'_>) -> PartSpec {
+        PartSpec {
+            name: name.to_owned(),
+            args: args.node().clone(),
+            at: args.at(),
+            path: args.path().to_owned(),
+        }
+    }
+
     /// The arguments, ready to be read.
     pub fn field<'a>(&'a self, report: &'a Report) -> Field<'a> {
         Field::new(&self.args, self.path.clone(), report)

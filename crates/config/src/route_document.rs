@@ -6,7 +6,7 @@ use crate::{
     fault::{Fault, Report},
     field::{Field, Fields},
     node::{Key, Node},
-    route::{Form, Limit, PartSpec, RouteSpec, ServiceSpec},
+    route::{Form, PartSpec, RouteSpec, ServiceSpec},
 };
 
 /// The longest route document that is looked at.
@@ -153,16 +153,20 @@ fn full_route(key: &Key, field: &Field<'_>) -> Option<RouteSpec> {
     let mut fields = field.mapping()?;
     let predicates = predicates(key, field, &mut fields);
     let service = fields.required("service").and_then(|field| service(&field));
-    let balance = fields.optional("balance").and_then(|field| part(&field));
+    let balance = fields.optional("balance").and_then(|field| field.part());
     let mut filters: Vec<PartSpec> = ["strip_prefix", "prefix"]
         .into_iter()
-        .filter_map(|name| fields.optional(name).map(|field| named_part(name, &field)))
+        .filter_map(|name| {
+            fields
+                .optional(name)
+                .map(|field| PartSpec::named(name, &field))
+        })
         .collect();
     if let Some(list) = fields
         .optional("filters")
         .and_then(|field| field.sequence())
     {
-        filters.extend(list.iter().filter_map(part));
+        filters.extend(list.iter().filter_map(Field::part));
     }
     let order = fields
         .optional("order")
@@ -179,7 +183,7 @@ fn full_route(key: &Key, field: &Field<'_>) -> Option<RouteSpec> {
         .and_then(|field| field.duration(MILLISECOND..=DAY));
     let total_timeout = fields
         .optional("total_timeout")
-        .and_then(|field| limit(&field, MILLISECOND..=DAY));
+        .and_then(|field| field.limit(MILLISECOND..=DAY));
     let retries = fields
         .optional("retries")
         .and_then(|field| field.integer(0..=MAX_RETRIES));
@@ -247,7 +251,7 @@ fn predicates(key: &Key, field: &Field<'_>, fields: &mut Fields<'_>) -> Vec<Part
             if path.string().is_some_and(|text| !text.starts_with('/')) {
                 path.fault_expected(path.quoted(), "a path that begins with `/`");
             }
-            predicates.push(named_part("path", &path));
+            predicates.push(PartSpec::named("path", &path));
         }
         None if key.text.starts_with('/') => predicates.push(key_as_path(key, field)),
         // A route without either would take every request of every host: that must be written, not forgotten.
@@ -257,7 +261,7 @@ fn predicates(key: &Key, field: &Field<'_>, fields: &mut Fields<'_>) -> Vec<Part
         ),
         None => {}
     }
-    predicates.extend(host.map(|host| named_part("host", &host)));
+    predicates.extend(host.map(|host| PartSpec::named("host", &host)));
     let conditions = fields
         .optional("match")
         .and_then(|field| field.entries())
@@ -271,47 +275,11 @@ fn predicates(key: &Key, field: &Field<'_>, fields: &mut Fields<'_>) -> Vec<Part
         } else {
             predicates.push(PartSpec {
                 at: name.at,
-                ..named_part(&name.text, &condition)
+                ..PartSpec::named(&name.text, &condition)
             });
         }
     }
     predicates
-}
-
-fn named_part(name: &str, field: &Field<'_>) -> PartSpec {
-    PartSpec {
-        name: name.to_owned(),
-        args: field.node().clone(),
-        at: field.at(),
-        path: field.path().to_owned(),
-    }
-}
-
-/// A name alone, or a mapping of one name to its arguments.
-fn part(field: &Field<'_>) -> Option<PartSpec> {
-    if field.is_scalar() {
-        let name = field.string()?;
-        return Some(PartSpec {
-            name,
-            args: Node::null(field.at()),
-            at: field.at(),
-            path: field.path().to_owned(),
-        });
-    }
-    let expected = "a name, or a mapping of one name to its arguments";
-    if !field.is_mapping() {
-        field.fault_expected("neither a name nor a mapping", expected);
-        return None;
-    }
-    let entries = field.entries()?;
-    let [(name, args)] = entries.as_slice() else {
-        field.fault_expected(format!("{} names in one mapping", entries.len()), expected);
-        return None;
-    };
-    Some(PartSpec {
-        at: name.at,
-        ..named_part(&name.text, args)
-    })
 }
 
 fn service(field: &Field<'_>) -> Option<ServiceSpec> {
@@ -381,14 +349,6 @@ fn nacos_name(field: &Field<'_>, expected: &str) -> Option<String> {
         return None;
     }
     Some(name)
-}
-
-/// A duration, or `off`.
-pub(crate) fn limit(field: &Field<'_>, range: std::ops::RangeInclusive<Duration>) -> Option<Limit> {
-    if matches!(&field.node().value, crate::Value::Scalar(scalar) if scalar.text == "off") {
-        return Some(Limit::Off);
-    }
-    field.duration(range).map(Limit::After)
 }
 
 #[cfg(test)]

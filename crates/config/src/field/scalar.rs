@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, fmt::Display, ops::RangeInclusive, str::FromStr
 use super::Field;
 use crate::{
     node::{Scalar, Value},
+    route::Limit,
     units::{format_duration, format_size, parse_duration, parse_size},
 };
 
@@ -94,6 +95,14 @@ impl Field<'_> {
             self.fault_unknown(self.quoted(), &scalar.text, names());
         }
         choice.map(|(_, value)| value.clone())
+    }
+
+    /// A duration as [`duration`](Field::duration) reads it, or `off`.
+    pub fn limit(&self, range: RangeInclusive<Duration>) -> Option<Limit> {
+        if matches!(&self.node.value, Value::Scalar(scalar) if scalar.text == "off") {
+            return Some(Limit::Off);
+        }
+        self.duration(range).map(Limit::After)
     }
 
     /// Anything that can be parsed from its text; `expected` says what that is, and the parser's own error why not.

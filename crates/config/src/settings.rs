@@ -1,0 +1,246 @@
+//! `gateway.yaml`: the static half of the configuration. A change of it needs a restart.
+
+mod check;
+mod environment;
+mod kind;
+mod listening;
+mod process;
+mod reference;
+mod registry;
+mod render;
+mod schema;
+mod secret;
+mod sources;
+mod traffic;
+mod values;
+
+use std::path::Path;
+
+use self::{
+    kind::{List, whole},
+    listening::Listener,
+    schema::{Entry, KeyText, Reader},
+    sources::{Source, SourceItem},
+};
+use crate::{
+    fault::{Fault, Report, Severity},
+    field::{Field, Fields},
+    node::Node,
+};
+
+pub use self::{
+    environment::Environment,
+    listening::{AdminSettings, ForwardedSettings, LimitSettings, ListenerSettings, ProbeSettings},
+    process::{LogFormat, LogLevel, LogSettings, ShutdownSettings},
+    reference::{KeyDoc, SectionDoc, settings_reference},
+    registry::{DiscoverySettings, Loopback, NacosSettings, RegistrationSettings},
+    secret::Secret,
+    sources::RouteSource,
+    traffic::{EjectionSettings, RetrySettings, RouteDefaults},
+    values::ServerAddress,
+};
+
+/// The longest `gateway.yaml` that is looked at.
+const MAX_SETTINGS_BYTES: usize = 1 << 20;
+
+/// The effective settings: environment over `gateway.yaml` over defaults.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// The sockets that take requests; at least one.
+    pub listeners: Vec<ListenerSettings>,
+    /// Threads that serve requests; 0 for one per core.
+    pub workers: usize,
+    /// The admin interface.
+    pub admin: AdminSettings,
+    /// Probes and metrics.
+    pub probes: ProbeSettings,
+    /// The Nacos servers.
+    pub nacos: NacosSettings,
+    /// Where routes come from, in the order in which they are merged; at least one.
+    pub routes: Vec<RouteSource>,
+    /// The gateway's own entry in Nacos.
+    pub registration: RegistrationSettings,
+    /// How services are followed.
+    pub discovery: DiscoverySettings,
+    /// What a route does unless it says otherwise.
+    pub defaults: RouteDefaults,
+    /// Bounds on retries.
+    pub retry: RetrySettings,
+    /// Endpoints that are left out for a while.
+    pub ejection: EjectionSettings,
+    /// Bounds on clients.
+    pub limits: LimitSettings,
+    /// What is believed of forwarding headers.
+    pub forwarded: ForwardedSettings,
+    /// How the process ends.
+    pub shutdown: ShutdownSettings,
+    /// Logs.
+    pub log: LogSettings,
+}
+
+/// Settings that were loaded without an error.
+pub struct LoadedSettings {
+    /// The settings.
+    pub settings: Settings,
+    /// What is accepted and worth knowing.
+    pub warnings: Vec<Fault>,
+    /// The name of the file for the comments of [`render`](LoadedSettings::render).
+    file: String,
+    entries: Vec<Entry>,
+}
+
+/// Loads the settings from the file, if there is one, and the environment, which wins.
+///
+/// The order of the environment: the setting's own `PAILOU_*` variable, then the name that people already use for it.
+///
+/// # Errors
+/// Every fault of the file and of the environment, at least one of them an error.
+///
+/// ```
+/// use pailou_config::{Environment, load_settings};
+///
+/// let environment = Environment::from_iter([("NACOS_SERVER_ADDR", "nacos-0,nacos-1:8849"), ("PAILOU_LIMITS_BODY_BYTES", "1MiB")]);
+/// let loaded = load_settings(None, &environment).expect("valid settings");
+/// assert_eq!(loaded.settings.nacos.servers[1].to_string(), "nacos-1:8849");
+/// assert_eq!(loaded.settings.limits.body_bytes, 1 << 20);
+///
+/// let faults = load_settings(None, &Environment::from_iter([("PAILOU_WORKERS", "many")])).err().expect("no number");
+/// assert_eq!(faults[0].to_string(), "environment: PAILOU_WORKERS: `many`; expected a whole number from 0 to 1024");
+/// ```
+pub fn load_settings(
+    path: Option<&Path>,
+    environment: &Environment,
+) -> Result<LoadedSettings, Vec<Fault>> {
+    let Some(path) = path else {
+        return load(None, Path::new(""), environment);
+    };
+    let name = path.display().to_string();
+    let problem = match std::fs::read(path) {
+        Err(error) => format!("cannot be read: {error}"),
+        Ok(bytes) if bytes.len() > MAX_SETTINGS_BYTES => {
+            format!(
+                "{} bytes are more than the {MAX_SETTINGS_BYTES} that settings may have",
+                bytes.len()
+            )
+        }
+        Ok(bytes) => match String::from_utf8(bytes) {
+            Err(_) => "not a text in UTF-8".to_owned(),
+            Ok(text) => {
+                return load(
+                    Some((&name, &text)),
+                    path.parent().unwrap_or(Path::new("")),
+                    environment,
+                );
+            }
+        },
+    };
+    let report = Report::new(name.as_str());
+    report.fault(None, "", problem);
+    Err(report.into_faults())
+}
+
+/// Reads the settings from `document`, its name and text.
+fn load(
+    document: Option<(&str, &str)>,
+    base: &Path,
+    environment: &Environment,
+) -> Result<LoadedSettings, Vec<Fault>> {
+    let name = document.map_or("settings", |(name, _)| name);
+    let report = Report::new(name);
+    let root = match document.map(|(_, text)| Node::parse_yaml(text, &report)) {
+        Some(None) => return Err(report.into_faults()),
+        Some(Some(root)) => root,
+        None => Node::null(crate::Position { line: 1, column: 1 }),
+    };
+    let field = Field::new(&root, "", &report);
+    // A file of comments only is the defaults.
+    let fields = if field.is_null() {
+        None
+    } else {
+        field.mapping()
+    };
+    let (environment, left_out) = environment.adapted();
+    let mut reader = Reader::new(&environment, base, &report);
+    let settings = read(fields, &mut reader);
+    let settings = check::complete(settings, &mut reader);
+    reader.warn_of_unknown_variables();
+    if let Some((variable, problem)) = left_out {
+        reader.warn_of_variable(variable, problem);
+    }
+    let (overrides, entries, _) = reader.finish();
+    let faults: Vec<Fault> = report.into_faults().into_iter().chain(overrides).collect();
+    if faults.iter().any(|fault| fault.severity == Severity::Error) {
+        return Err(faults);
+    }
+    let file = Path::new(name).file_name().map_or_else(
+        || name.to_owned(),
+        |file| file.to_string_lossy().into_owned(),
+    );
+    Ok(LoadedSettings {
+        settings,
+        warnings: faults,
+        file,
+        entries,
+    })
+}
+
+/// Reads every section, in the order in which they are printed.
+fn read<'a>(fields: Option<Fields<'a>>, reader: &mut Reader<'a>) -> Settings {
+    let mut top = reader.top(fields);
+    let listeners = top.key(
+        KeyText {
+            name: "listeners",
+            doc: &[
+                " The sockets that take requests. In the environment a comma list of addresses.",
+            ],
+            also: &[],
+        },
+        List(Listener),
+        vec![Listener::default()],
+    );
+    let workers = top.key(
+        KeyText { name: "workers", doc: &[" Threads that serve requests; 0 for one per core, which is right unless the machine is shared."], also: &[] },
+        whole(0..=1_024),
+        0,
+    );
+    let admin = AdminSettings::read(&mut top);
+    let probes = ProbeSettings::read(&mut top);
+    let nacos = NacosSettings::read(&mut top);
+    let sources = top.key(
+        KeyText {
+            name: "routes",
+            doc: &[
+                " Where the routes come from: Nacos configs and files, merged in this order; of two routes with one id the",
+                " first stays. One document per team works well. In the environment a comma list of data ids and `file:PATH`s.",
+            ],
+            also: &[],
+        },
+        List(SourceItem),
+        vec![Source::default()],
+    );
+    let settings = Settings {
+        listeners,
+        workers,
+        admin,
+        probes,
+        routes: sources
+            .into_iter()
+            .map(|source| source.resolve(&nacos))
+            .collect(),
+        nacos,
+        registration: registry::RegistrationSettings::read(&mut top),
+        discovery: DiscoverySettings::read(&mut top),
+        defaults: RouteDefaults::read(&mut top),
+        retry: RetrySettings::read(&mut top),
+        ejection: EjectionSettings::read(&mut top),
+        limits: LimitSettings::read(&mut top),
+        forwarded: ForwardedSettings::read(&mut top),
+        shutdown: ShutdownSettings::read(&mut top),
+        log: LogSettings::read(&mut top),
+    };
+    top.finish();
+    settings
+}
+
+#[cfg(test)]
+mod tests;

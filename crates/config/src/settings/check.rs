@@ -1,0 +1,195 @@
+//! What one setting alone cannot tell: settings that contradict each other, and the password's file.
+
+use std::{io::Read, net::SocketAddr, path::Path};
+
+use super::{
+    Settings,
+    schema::{Origin, Reader},
+    secret::Secret,
+};
+
+/// How far above its HTTP port a Nacos server listens for gRPC.
+const GRPC_OFFSET: u16 = 1_000;
+/// The most bytes of own metadata. Nacos refuses more than 1,024 in all, and the gateway's own keys need up to 400.
+const MAX_METADATA_BYTES: usize = 400;
+/// A password file is not read beyond this.
+const MAX_PASSWORD_BYTES: u64 = 4_096;
+/// Fills in what depends on other settings and reports what does not fit together.
+pub(super) fn complete(mut settings: Settings, reader: &mut Reader<'_>) -> Settings {
+    if settings.registration.group.is_empty() {
+        settings
+            .registration
+            .group
+            .clone_from(&settings.nacos.group);
+    }
+    credentials(&mut settings, reader);
+    addresses(&settings, reader);
+    grpc_ports(&settings, reader);
+    sources(&settings, reader);
+    metadata(&settings, reader);
+    if settings.nacos.servers.is_empty() {
+        reader.fault("nacos.servers", "no server", Some("at least one"));
+    }
+    if settings.ejection.max_backoff < settings.ejection.backoff {
+        reader.fault("ejection.max_backoff", "less than ejection.backoff", None);
+    }
+    if settings.shutdown.deadline <= settings.shutdown.drain_delay {
+        reader.fault(
+            "shutdown.deadline",
+            "not more than shutdown.drain_delay, so every request in flight would be cut",
+            None,
+        );
+    }
+    settings
+}
+
+/// Settles where the password comes from, and reads its file.
+fn credentials(settings: &mut Settings, reader: &mut Reader<'_>) {
+    const PASSWORD: &str = "nacos.password";
+    const FILE: &str = "nacos.password_file";
+    let nacos = &mut settings.nacos;
+    if nacos.password.is_some() && nacos.password_file.is_some() {
+        let is_override = |origin: Origin| matches!(origin, Origin::Environment(_));
+        match (
+            is_override(reader.origin(PASSWORD)),
+            is_override(reader.origin(FILE)),
+        ) {
+            (true, false) => {
+                nacos.password_file = None;
+                reader.unset(FILE);
+            }
+            (false, true) => {
+                nacos.password = None;
+                reader.unset(PASSWORD);
+            }
+            _ => reader.fault(FILE, "set beside nacos.password", Some("one of them")),
+        }
+    }
+    if let Some(path) = &nacos.password_file {
+        match password(path) {
+            Ok(password) => nacos.password = Some(password),
+            Err(problem) => {
+                return reader.fault(FILE, format!("{}: {problem}", path.display()), None);
+            }
+        }
+    }
+    let source = if nacos.password_file.is_some() {
+        FILE
+    } else {
+        PASSWORD
+    };
+    match (&nacos.username, &nacos.password) {
+        (None, Some(_)) => {
+            reader.fault(source, "a password without a user", Some("nacos.username"))
+        }
+        (Some(_), None) => reader.fault(
+            "nacos.username",
+            "a user without a password",
+            Some("nacos.password_file or nacos.password"),
+        ),
+        _ => {}
+    }
+}
+
+fn password(path: &Path) -> Result<Secret, String> {
+    let mut text = String::new();
+    let file = std::fs::File::open(path).map_err(|error| format!("cannot be read: {error}"))?;
+    file.take(MAX_PASSWORD_BYTES + 1)
+        .read_to_string(&mut text)
+        .map_err(|error| format!("cannot be read: {error}"))?;
+    if text.len() as u64 > MAX_PASSWORD_BYTES {
+        return Err(format!(
+            "longer than {MAX_PASSWORD_BYTES} bytes, so no password"
+        ));
+    }
+    let line = text.strip_suffix('\n').unwrap_or(&text);
+    let line = line.strip_suffix('\r').unwrap_or(line);
+    if line.is_empty() {
+        Err("empty".to_owned())
+    } else {
+        Ok(Secret::new(line))
+    }
+}
+
+/// No two sockets on one address. Port 0 is another port each time.
+fn addresses(settings: &Settings, reader: &mut Reader<'_>) {
+    if settings.listeners.is_empty() {
+        reader.fault("listeners", "no listener", Some("at least one"));
+    }
+    let mut taken: Vec<(&str, SocketAddr)> = Vec::new();
+    let listeners = settings
+        .listeners
+        .iter()
+        .map(|listener| ("listeners", listener.address));
+    let others = [
+        ("admin.address", settings.admin.address),
+        ("probes.address", settings.probes.address),
+    ];
+    for (path, address) in listeners.chain(
+        others
+            .into_iter()
+            .filter_map(|(path, address)| Some((path, address?))),
+    ) {
+        if let Some((other, _)) = taken.iter().find(|(_, other)| overlap(*other, address)) {
+            reader.fault(
+                path,
+                format!("{address} is taken by {other}"),
+                Some("another port"),
+            );
+        }
+        taken.push((path, address));
+    }
+}
+
+fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
+    a.port() == b.port()
+        && a.port() != 0
+        && a.is_ipv4() == b.is_ipv4()
+        && (a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified())
+}
+
+fn grpc_ports(settings: &Settings, reader: &mut Reader<'_>) {
+    if settings.nacos.grpc_port.is_some() {
+        return;
+    }
+    for server in &settings.nacos.servers {
+        if server.port.checked_add(GRPC_OFFSET).is_none() {
+            reader.fault(
+                "nacos.servers",
+                format!("{server}: no port is {GRPC_OFFSET} above this one"),
+                Some("nacos.grpc_port to be set"),
+            );
+        }
+    }
+}
+
+fn sources(settings: &Settings, reader: &mut Reader<'_>) {
+    if settings.routes.is_empty() {
+        reader.fault("routes", "no source of routes", Some("at least one"));
+    }
+    for (index, source) in settings.routes.iter().enumerate() {
+        if settings.routes[..index].contains(source) {
+            reader.fault(
+                "routes",
+                format!("item {} is the same source as an earlier one", index + 1),
+                None,
+            );
+        }
+    }
+}
+
+fn metadata(settings: &Settings, reader: &mut Reader<'_>) {
+    let bytes: usize = settings
+        .registration
+        .metadata
+        .iter()
+        .map(|(name, value)| name.len() + value.len())
+        .sum();
+    if bytes > MAX_METADATA_BYTES {
+        reader.fault(
+            "registration.metadata",
+            format!("{bytes} bytes in all"),
+            Some("at most 400, since Nacos bounds an instance's metadata"),
+        );
+    }
+}

@@ -1,0 +1,145 @@
+//! Where the gateway listens, and what it takes from a client.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::Path,
+    time::Duration,
+};
+
+use ipnet::IpNet;
+
+use super::{
+    kind::{ItemKey, Kind, List, Time, bytes, mapping_node, whole, yaml_text},
+    schema::section,
+    values::{ADDRESS, AddressOrOff, NETWORK},
+};
+use crate::{field::Field, node::Node};
+
+/// A socket that takes requests.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListenerSettings {
+    /// The address; port 0 takes a free port.
+    pub address: SocketAddr,
+}
+
+/// An item of `listeners`.
+pub(super) struct Listener;
+
+impl Listener {
+    /// Port 8080 of every interface: the usual port of a service that needs no root.
+    pub(super) fn default() -> ListenerSettings {
+        ListenerSettings {
+            address: local(Ipv4Addr::UNSPECIFIED, 8080),
+        }
+    }
+}
+
+impl Kind for Listener {
+    type Value = ListenerSettings;
+
+    fn describe(&self) -> String {
+        "mapping".to_owned()
+    }
+
+    fn read(&self, field: &Field<'_>, base: &Path) -> Option<ListenerSettings> {
+        let mut fields = field.mapping()?;
+        let address = fields
+            .required("address")
+            .and_then(|field| ADDRESS.read(&field, base));
+        fields.finish();
+        Some(ListenerSettings { address: address? })
+    }
+
+    fn write(&self, value: &ListenerSettings) -> Option<String> {
+        Some(format!(
+            "{{ address: {} }}",
+            yaml_text(&value.address.to_string())
+        ))
+    }
+
+    fn node(&self, text: &str) -> Node {
+        mapping_node([("address".to_owned(), ADDRESS.node(text))])
+    }
+
+    fn item_keys(&self) -> Vec<ItemKey> {
+        vec![ItemKey {
+            name: "address",
+            kind: ADDRESS.what,
+            doc: "The address; port 0 takes a free port.",
+        }]
+    }
+}
+
+section! {
+    /// The admin interface: status, routes, services. It shows what the gateway knows, so it stays on loopback by default.
+    AdminSettings in "admin" {
+        /// Where the admin interface listens; `off` for none.
+        address: Option<SocketAddr> = Some(local(Ipv4Addr::LOCALHOST, 9901)), AddressOrOff;
+    }
+}
+
+section! {
+    /// Probes and metrics, for kubelet and Prometheus: `/healthz`, `/readyz`, `/metrics` and nothing else.
+    ProbeSettings in "probes" {
+        /// Where they listen; `off` for none. Every interface, since a kubelet does not come by loopback.
+        address: Option<SocketAddr> = Some(local(Ipv4Addr::UNSPECIFIED, 9902)), AddressOrOff;
+    }
+}
+
+section! {
+    /// Bounds on what one client can take, and on idle connections both ways. They are on from the start: without them a few
+    /// slow or large requests hold a gateway's memory and connections for good.
+    LimitSettings in "limits" {
+        /// From the first byte of a request's head to its last; then 408. Over all reads, or a client could send a byte now
+        /// and then for ever.
+        header_timeout: Duration = Duration::from_secs(10), Time(ms(100)..=mins(5));
+        /// The most bytes of a request's head; beyond it 431. 1MiB is where the HTTP engine itself gives up.
+        header_bytes: usize = 64 << 10, bytes(1 << 10..=1 << 20);
+        /// The most header fields of a request; beyond it 431. 256 is where the HTTP engine itself gives up.
+        header_count: usize = 100, whole(1..=256);
+        /// The most bytes of a request line; beyond it 414.
+        request_line_bytes: usize = 8 << 10, bytes(256..=64 << 10);
+        /// The most bytes of a request's body; beyond it 413. Bodies are streamed, so this costs no memory.
+        body_bytes: u64 = 10 << 20, bytes(1..=1 << 40);
+        /// Between two reads of a request's body; then 408, and the endpoint is not blamed.
+        body_timeout: Duration = Duration::from_secs(60), Time(ms(100)..=mins(60));
+        /// How long a client's connection may stay open between two requests. Less than the 75s that many load balancers keep
+        /// theirs would let them meet a closed connection; they must be set below this value.
+        keepalive_timeout: Duration = Duration::from_secs(60), Time(Duration::from_secs(1)..=mins(60));
+        /// The most requests on one connection; then it is closed, so that long-lived clients spread over new gateways.
+        keepalive_requests: u32 = 10_000, whole(1..=1_000_000_000);
+        /// How long one write to a client may stall. A client that reads nothing holds an endpoint's response otherwise.
+        write_timeout: Duration = Duration::from_secs(30), Time(ms(100)..=mins(60));
+        /// The most client connections at once; the next is closed at once. Each may need another one to an endpoint, so keep
+        /// it below half of the process's file limit.
+        connections: usize = 20_000, whole(1..=1_000_000);
+        /// The most client connections from one address; 0 for no such limit, as behind a load balancer.
+        connections_per_ip: usize = 0, whole(0..=1_000_000);
+        /// How long an unused connection to an endpoint is kept. Below the keep-alive of the services behind (uvicorn: 5s; set
+        /// it higher there), a request can meet a connection that is just being closed.
+        upstream_idle_timeout: Duration = Duration::from_secs(60), Time(ms(100)..=mins(60));
+        /// How long one write to an endpoint may stall; then 504.
+        upstream_write_timeout: Duration = Duration::from_secs(30), Time(ms(100)..=mins(60));
+    }
+}
+
+section! {
+    /// What is believed of `X-Forwarded-*` and `Forwarded` in requests.
+    ForwardedSettings in "forwarded" {
+        /// The networks whose word is believed: the load balancers in front. From any other client these headers are dropped
+        /// and written anew, or anybody could claim any address.
+        trusted_proxies: Vec<IpNet> = Vec::new(), List(NETWORK);
+    }
+}
+
+fn local(ip: Ipv4Addr, port: u16) -> SocketAddr {
+    SocketAddr::new(IpAddr::V4(ip), port)
+}
+
+const fn ms(milliseconds: u64) -> Duration {
+    Duration::from_millis(milliseconds)
+}
+
+const fn mins(minutes: u64) -> Duration {
+    Duration::from_secs(60 * minutes)
+}

@@ -1,0 +1,88 @@
+//! The process: how it ends and what it logs.
+
+use std::time::Duration;
+
+use super::{
+    kind::{Choice, Flag, Time},
+    schema::section,
+};
+
+section! {
+    /// What SIGTERM and SIGINT do: not ready, deregister, wait, stop accepting, finish what is in flight, exit when idle.
+    ShutdownSettings in "shutdown" {
+        /// How long listeners stay open after the signal, for load balancers and clients that have not heard of it yet.
+        drain_delay: Duration = Duration::from_secs(5), Time(Duration::ZERO..=secs(300));
+        /// How long after the signal what is still in flight is cut. Kubernetes kills after 30s unless
+        /// `terminationGracePeriodSeconds` says otherwise; keep this below it.
+        deadline: Duration = Duration::from_secs(30), Time(secs(1)..=secs(3_600));
+    }
+}
+
+/// How much is logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LogLevel {
+    /// A person must act.
+    Error,
+    /// And: degraded, the gateway copes.
+    Warn,
+    /// And: life cycle and each published table.
+    Info,
+    /// And: decisions.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+impl LogLevel {
+    /// The level's name in lower case.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            LogLevel::Error => "error",
+            LogLevel::Warn => "warn",
+            LogLevel::Info => "info",
+            LogLevel::Debug => "debug",
+            LogLevel::Trace => "trace",
+        }
+    }
+}
+
+/// What log lines look like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Text on a terminal, JSON elsewhere.
+    Auto,
+    /// For people.
+    Text,
+    /// For machines: one object a line.
+    Json,
+}
+
+const LEVELS: &[(&str, LogLevel)] = &[
+    ("error", LogLevel::Error),
+    ("warn", LogLevel::Warn),
+    ("info", LogLevel::Info),
+    ("debug", LogLevel::Debug),
+    ("trace", LogLevel::Trace),
+];
+
+const FORMATS: &[(&str, LogFormat)] = &[
+    ("auto", LogFormat::Auto),
+    ("text", LogFormat::Text),
+    ("json", LogFormat::Json),
+];
+
+section! {
+    /// Logs, all to standard output. Secrets are in none of them, at any level.
+    LogSettings in "log" {
+        /// How much is logged.
+        level: LogLevel = LogLevel::Info, Choice(LEVELS), also "LOG_LEVEL";
+        /// What the lines look like; `auto`: text on a terminal, JSON elsewhere.
+        format: LogFormat = LogFormat::Auto, Choice(FORMATS);
+        /// Whether each request gets a line. It never holds up a request: lines that cannot be written in time are counted.
+        access: bool = true, Flag;
+    }
+}
+
+const fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}

@@ -1,0 +1,114 @@
+//! Nacos: the connection, what is taken from it, and what is put there.
+
+use std::{collections::BTreeMap, net::IpAddr, path::PathBuf, time::Duration};
+
+use ipnet::IpNet;
+
+use super::{
+    kind::{Choice, Decimal, FilePath, Flag, List, Map, Maybe, SecretText, Time, whole},
+    schema::section,
+    secret::Secret,
+    values::{
+        ANY_TEXT, IP, NACOS_PORT, NAME, NAME_OR_EMPTY, NAMESPACE, NETWORK, SERVER, ServerAddress,
+        TEXT,
+    },
+};
+
+section! {
+    /// The Nacos servers that services and routes come from.
+    NacosSettings in "nacos" {
+        /// The servers of one cluster, `host` or `host:port` (8848), with or without `http://`; tried in turn. In the
+        /// environment a comma list.
+        servers: Vec<ServerAddress> = vec![ServerAddress { host: "127.0.0.1".to_owned(), port: NACOS_PORT }], List(SERVER), also "NACOS_SERVER_ADDR";
+        /// The id of the namespace (the console shows it beside the name); empty or `public` for the public one.
+        namespace: String = String::new(), NAMESPACE, also "NACOS_NAMESPACE";
+        /// The group of route documents and services that name none.
+        group: String = "DEFAULT_GROUP".to_owned(), NAME, also "NACOS_GROUP";
+        /// The account, where the server asks for one.
+        username: Option<String> = None, Maybe(TEXT), also "NACOS_USERNAME";
+        /// Its password. Better in `password_file` or in the environment than here: files get copied and committed.
+        password: Option<Secret> = None, Maybe(SecretText), also "NACOS_PASSWORD";
+        /// A file with the password, as a mounted secret; one line break at its end is cut. Relative to this file's folder.
+        password_file: Option<PathBuf> = None, Maybe(FilePath);
+        /// The port for gRPC where it is not the server's port + 1000, as behind a port mapping.
+        grpc_port: Option<u16> = None, Maybe(whole(1..=65_535));
+        /// How long one request to Nacos may take.
+        request_timeout: Duration = Duration::from_secs(3), Time(ms(100)..=secs(60));
+        /// How often the connection is checked. A server drops a client that it has not heard of for 20s, so at most 10s.
+        health_check_interval: Duration = Duration::from_secs(5), Time(secs(1)..=secs(10)), also "NACOS_HEARTBEAT_INTERVAL";
+        /// The name that the Nacos console shows for this client's connection.
+        app_name: String = "pailou".to_owned(), NAME;
+    }
+}
+
+impl NacosSettings {
+    /// The account, if one is set; the password may have come from its file.
+    pub fn credentials(&self) -> Option<(&str, &Secret)> {
+        Some((self.username.as_deref()?, self.password.as_ref()?))
+    }
+}
+
+section! {
+    /// The gateway's own entry in Nacos: what the console shows of it, and how other programs find it.
+    RegistrationSettings in "registration" {
+        /// Whether the gateway registers itself once it is ready.
+        enabled: bool = true, Flag;
+        /// The service it registers as.
+        service: String = "pailou-gateway".to_owned(), NAME, also "NACOS_SERVICE_NAME";
+        /// The group; empty for `nacos.group`.
+        group: String = String::new(), NAME_OR_EMPTY;
+        /// The address that others reach this gateway at. Left out, it is the local address of the way to Nacos.
+        ip: Option<IpAddr> = None, Maybe(IP), also "NACOS_SERVICE_IP";
+        /// The port that others reach it at; 0 for the port of the first listener.
+        port: u16 = 0, whole(0..=65_535), also "NACOS_SERVICE_PORT";
+        /// Its weight, for clients that choose among several gateways by it.
+        weight: f64 = 1.0, Decimal(0.0..=10_000.0);
+        /// Labels of your own, at most 400 bytes in all: Nacos refuses an instance with more than 1,024, and the gateway adds
+        /// its version, the revision and md5 of its route table, and its first fault.
+        metadata: BTreeMap<String, String> = BTreeMap::new(), Map(ANY_TEXT);
+    }
+}
+
+/// Whether endpoints on loopback addresses are used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loopback {
+    /// Only while Nacos itself is on loopback, as on a developer's machine.
+    Auto,
+    /// Always.
+    Allow,
+    /// Never.
+    Deny,
+}
+
+section! {
+    /// How services are followed.
+    DiscoverySettings in "discovery" {
+        /// For how long after a reconnect, or after an empty push, endpoints that Nacos no longer lists are kept in use. A
+        /// restarted Nacos server says for 4 to 8 s that nothing is registered. 0s to believe it at once.
+        hold: Duration = Duration::from_secs(30), Time(Duration::ZERO..=secs(3_600));
+        /// The same for single services, by name.
+        hold_services: BTreeMap<String, Duration> = BTreeMap::new(), Map(Time(Duration::ZERO..=secs(3_600)));
+        /// For how long a service is still followed after the last route that names it has gone. A table that is taken back
+        /// within this time finds its endpoints at once.
+        unsubscribe_after: Duration = Duration::from_secs(60), Time(Duration::ZERO..=secs(3_600));
+        /// How long a new table waits for the endpoints of the services that it brings; then it goes live with a warning.
+        first_state_timeout: Duration = Duration::from_secs(2), Time(ms(100)..=secs(60));
+        /// How often every service is asked for, to find a push that was lost. Differences are counted.
+        audit_interval: Duration = Duration::from_secs(45), Time(secs(5)..=secs(600));
+        /// How long changes that come close together are collected, after the first of them took effect at once.
+        debounce: Duration = Duration::from_millis(20), Time(Duration::ZERO..=secs(5));
+        /// The networks that endpoints may be in; an empty list allows all. Link-local, multicast and unspecified addresses
+        /// are refused always: whoever can write to the registry must not reach a cloud's metadata service through us.
+        allow_addresses: Vec<IpNet> = Vec::new(), List(NETWORK);
+        /// Whether endpoints on loopback are used; `auto`: only while every server of `nacos` is on loopback itself.
+        allow_loopback: Loopback = Loopback::Auto, Choice(&[("auto", Loopback::Auto), ("true", Loopback::Allow), ("false", Loopback::Deny)]);
+    }
+}
+
+const fn ms(milliseconds: u64) -> Duration {
+    Duration::from_millis(milliseconds)
+}
+
+const fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}

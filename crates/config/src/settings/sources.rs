@@ -1,0 +1,178 @@
+//! Where the routes come from.
+
+use std::path::{Path, PathBuf};
+
+use super::{
+    kind::{FilePath, ItemKey, Kind, mapping_node, yaml_text},
+    registry::NacosSettings,
+    values::{NAME, NAMESPACE},
+};
+use crate::{field::Field, node::Node};
+
+/// How a file is told from a data id in the environment variable.
+const FILE_PREFIX: &str = "file:";
+
+/// One source of routes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RouteSource {
+    /// A Nacos config.
+    Config {
+        /// Its data id.
+        data_id: String,
+        /// Its group.
+        group: String,
+        /// The id of its namespace; empty for the public one.
+        namespace: String,
+    },
+    /// A file, which is watched.
+    File(PathBuf),
+}
+
+/// A source as written: what is left out comes from `nacos`.
+#[derive(Clone)]
+pub(super) enum Source {
+    Config {
+        data_id: String,
+        group: Option<String>,
+        namespace: Option<String>,
+    },
+    File(PathBuf),
+}
+
+impl Source {
+    pub(super) fn default() -> Source {
+        Source::Config {
+            data_id: "pailou-routes.yaml".to_owned(),
+            group: None,
+            namespace: None,
+        }
+    }
+
+    pub(super) fn resolve(self, nacos: &NacosSettings) -> RouteSource {
+        match self {
+            Source::File(path) => RouteSource::File(path),
+            Source::Config {
+                data_id,
+                group,
+                namespace,
+            } => RouteSource::Config {
+                data_id,
+                group: group.unwrap_or_else(|| nacos.group.clone()),
+                namespace: namespace.unwrap_or_else(|| nacos.namespace.clone()),
+            },
+        }
+    }
+}
+
+/// An item of `routes`.
+pub(super) struct SourceItem;
+
+impl Kind for SourceItem {
+    type Value = Source;
+
+    fn describe(&self) -> String {
+        "mapping with `data_id`, or with `file`".to_owned()
+    }
+
+    fn read(&self, field: &Field<'_>, base: &Path) -> Option<Source> {
+        let mut fields = field.mapping()?;
+        let data_id = fields.optional("data_id");
+        let file = fields.optional("file");
+        let group = fields.optional("group");
+        let namespace = fields.optional("namespace");
+        fields.finish();
+        match (data_id, file) {
+            (Some(data_id), None) => Some(Source::Config {
+                data_id: data_id_text(&data_id, base)?,
+                group: group.and_then(|group| NAME.read(&group, base)),
+                namespace: namespace.and_then(|namespace| NAMESPACE.read(&namespace, base)),
+            }),
+            (None, Some(file)) => {
+                for needless in [group, namespace].into_iter().flatten() {
+                    needless.fault("a file has neither group nor namespace");
+                }
+                FilePath.read(&file, base).map(Source::File)
+            }
+            (Some(_), Some(file)) => {
+                file.fault_expected("`file` beside `data_id`", "one item for each");
+                None
+            }
+            (None, None) => {
+                field.fault_expected("no source", "`data_id` or `file`");
+                None
+            }
+        }
+    }
+
+    fn write(&self, value: &Source) -> Option<String> {
+        let (data_id, group, namespace) = match value {
+            Source::File(path) => {
+                return Some(format!(
+                    "{{ file: {} }}",
+                    yaml_text(&path.to_string_lossy())
+                ));
+            }
+            Source::Config {
+                data_id,
+                group,
+                namespace,
+            } => (data_id, group, namespace),
+        };
+        let mut keys = vec![format!("data_id: {}", yaml_text(data_id))];
+        keys.extend(
+            group
+                .iter()
+                .map(|group| format!("group: {}", yaml_text(group))),
+        );
+        keys.extend(
+            namespace
+                .iter()
+                .map(|namespace| format!("namespace: {}", yaml_text(namespace))),
+        );
+        Some(format!("{{ {} }}", keys.join(", ")))
+    }
+
+    fn node(&self, text: &str) -> Node {
+        match text.strip_prefix(FILE_PREFIX) {
+            Some(path) => mapping_node([("file".to_owned(), FilePath.node(path))]),
+            None => mapping_node([("data_id".to_owned(), NAME.node(text))]),
+        }
+    }
+
+    fn item_keys(&self) -> Vec<ItemKey> {
+        vec![
+            ItemKey {
+                name: "data_id",
+                kind: "a name without spaces",
+                doc: "The data id of a Nacos config.",
+            },
+            ItemKey {
+                name: "group",
+                kind: "a name without spaces",
+                doc: "Its group; `nacos.group` unless given.",
+            },
+            ItemKey {
+                name: "namespace",
+                kind: "the id of a namespace",
+                doc: "Its namespace; `nacos.namespace` unless given.",
+            },
+            ItemKey {
+                name: "file",
+                kind: "path of a file",
+                doc: "A file instead, relative to this file's folder; it is watched.",
+            },
+        ]
+    }
+}
+
+fn data_id_text(field: &Field<'_>, base: &Path) -> Option<String> {
+    let data_id = NAME.read(field, base)?;
+    if data_id.starts_with("cipher-") {
+        field.fault_expected(
+            "encrypted configs cannot be read",
+            "a data id without the prefix `cipher-`",
+        );
+        return None;
+    }
+    Some(data_id)
+}

@@ -1,0 +1,609 @@
+use std::{path::PathBuf, time::Duration};
+
+use super::*;
+use crate::Limit;
+
+fn file(text: &str) -> Result<LoadedSettings, Vec<Fault>> {
+    load(
+        Some(("gateway.yaml", text)),
+        Path::new("/etc/pailou"),
+        &Environment::default(),
+    )
+}
+
+fn environment(variables: &[(&str, &str)]) -> Result<LoadedSettings, Vec<Fault>> {
+    load(
+        None,
+        Path::new(""),
+        &Environment::from_iter(variables.iter().copied()),
+    )
+}
+
+fn valid(loaded: Result<LoadedSettings, Vec<Fault>>) -> Settings {
+    let loaded = loaded.unwrap_or_else(|faults| panic!("{faults:#?}"));
+    assert_eq!(loaded.warnings, []);
+    loaded.settings
+}
+
+fn faults(loaded: Result<LoadedSettings, Vec<Fault>>) -> Vec<String> {
+    loaded
+        .err()
+        .unwrap_or_default()
+        .iter()
+        .map(Fault::to_string)
+        .collect()
+}
+
+#[test]
+fn nothing_written_gives_the_defaults() {
+    let settings = valid(environment(&[]));
+    assert_eq!(settings.listeners[0].address.to_string(), "0.0.0.0:8080");
+    assert_eq!(
+        settings.admin.address.map(|a| a.to_string()).as_deref(),
+        Some("127.0.0.1:9901")
+    );
+    assert_eq!(
+        settings.probes.address.map(|a| a.to_string()).as_deref(),
+        Some("0.0.0.0:9902")
+    );
+    assert_eq!(settings.nacos.servers[0].to_string(), "127.0.0.1:8848");
+    assert_eq!(settings.registration.group, "DEFAULT_GROUP");
+    assert_eq!(settings.discovery.hold, Duration::from_secs(30));
+    assert_eq!(settings.defaults.total_timeout, Limit::Off);
+    assert_eq!(settings.defaults.balance.name, "round_robin");
+    assert_eq!(settings.limits.body_bytes, 10 << 20);
+    assert_eq!(settings.log.level.as_str(), "info");
+    let source = RouteSource::Config {
+        data_id: "pailou-routes.yaml".to_owned(),
+        group: "DEFAULT_GROUP".to_owned(),
+        namespace: String::new(),
+    };
+    assert_eq!(settings.routes, [source]);
+    for blank in [
+        "",
+        "# only comments\n",
+        "admin:\nlimits: # all commented out\n",
+    ] {
+        assert_eq!(valid(file(blank)), settings, "{blank:?}");
+    }
+}
+
+#[test]
+fn a_file_sets_what_it_names() {
+    let settings = valid(file(
+        "listeners: [ { address: '[::]:80' }, { address: 127.0.0.1:81 } ]\n\
+         workers: 2\n\
+         admin: { address: off }\n\
+         nacos: { servers: [ http://a, b:8849 ], namespace: dev, group: G, username: u, password: p }\n\
+         routes: [ { data_id: a.yaml, group: T, namespace: public }, { file: r.yaml }, { data_id: b.yaml } ]\n\
+         discovery: { hold: 0s, hold_services: { user: 10s }, allow_addresses: 10.0.0.0/8, allow_loopback: true }\n\
+         registration: { ip: 10.0.0.9, weight: 0.5, metadata: { zone: 1.10 } }\n\
+         defaults: { total_timeout: 5m, balance: { ring: { key: host } } }\n\
+         forwarded: { trusted_proxies: [ 10.0.0.1 ] }\n",
+    ));
+    assert_eq!(settings.listeners.len(), 2);
+    assert_eq!(settings.admin.address, None);
+    assert_eq!(
+        settings
+            .nacos
+            .credentials()
+            .map(|(user, password)| (user, password.expose())),
+        Some(("u", "p"))
+    );
+    assert_eq!(settings.registration.group, "G");
+    assert_eq!(settings.registration.metadata["zone"], "1.10");
+    assert_eq!(settings.discovery.allow_loopback, Loopback::Allow);
+    assert_eq!(
+        settings.discovery.hold_services["user"],
+        Duration::from_secs(10)
+    );
+    assert_eq!(settings.defaults.balance.name, "ring");
+    assert_eq!(
+        settings.defaults.total_timeout,
+        Limit::After(Duration::from_secs(300))
+    );
+    let config = |data_id: &str, group: &str, namespace: &str| RouteSource::Config {
+        data_id: data_id.to_owned(),
+        group: group.to_owned(),
+        namespace: namespace.to_owned(),
+    };
+    let expected = [
+        config("a.yaml", "T", ""),
+        RouteSource::File(PathBuf::from("/etc/pailou/r.yaml")),
+        config("b.yaml", "G", "dev"),
+    ];
+    assert_eq!(settings.routes, expected);
+}
+
+#[test]
+fn every_fault_of_a_file_is_said_with_its_place() {
+    let text = "\
+listenrs: []
+workers: many
+admin: { address: localhost }
+nacos:
+  servers: [ https://nacos ]
+  health_check_interval: 30s
+  paswword: x
+routes:
+  - { data_id: cipher-a.yaml }
+  - { data_id: a, file: b }
+  - { group: a }
+  - { file: b, group: c }
+limits: { body_bytes: 10MB, header_count: '5' }
+log: { level: inf, access: yes }
+defaults: { retries: 11, timeout: 5 }
+registration: { weight: .nan, port: 70000 }
+";
+    let expected = [
+        "gateway.yaml:1:1: listenrs: unknown key; expected one of listeners, workers, admin, probes, nacos, routes, \
+         registration, discovery, defaults, retry, ejection, limits, forwarded, shutdown, log; did you mean `listeners`?",
+        "gateway.yaml:2:10: workers: `many`; expected a whole number from 0 to 1024",
+        "gateway.yaml:3:19: admin.address: `localhost`; expected an IP address and a port, such as 0.0.0.0:8080",
+        "gateway.yaml:5:14: nacos.servers[0]: TLS to Nacos is not supported yet; expected a host with an optional port (8848), \
+         such as 10.0.0.7:8848",
+        "gateway.yaml:6:26: nacos.health_check_interval: `30s`; expected a duration with its unit (500ms, 5s, 2m, 1h) from 1s \
+         to 10s",
+        "gateway.yaml:7:3: nacos.paswword: unknown key; expected one of servers, namespace, group, username, password, \
+         password_file, grpc_port, request_timeout, health_check_interval, app_name; did you mean `password`?",
+        "gateway.yaml:9:16: routes[0].data_id: encrypted configs cannot be read; expected a data id without the prefix `cipher-`",
+        "gateway.yaml:10:25: routes[1].file: `file` beside `data_id`; expected one item for each",
+        "gateway.yaml:11:5: routes[2]: no source; expected `data_id` or `file`",
+        "gateway.yaml:12:23: routes[3].group: a file has neither group nor namespace",
+        "gateway.yaml:13:23: limits.body_bytes: `10MB`; expected a size (64KiB, 10MiB, 1GiB or a number of bytes) from 1B to \
+         1024GiB",
+        "gateway.yaml:13:43: limits.header_count: the text `5`; expected a whole number from 1 to 256",
+        "gateway.yaml:14:15: log.level: `inf`; expected one of error, warn, info, debug, trace; did you mean `info`?",
+        "gateway.yaml:14:28: log.access: `yes`; expected true or false",
+        "gateway.yaml:15:22: defaults.retries: `11`; expected a whole number from 0 to 10",
+        "gateway.yaml:15:35: defaults.timeout: `5`; expected a duration with its unit (500ms, 5s, 2m, 1h) from 1ms to 24h",
+        "gateway.yaml:16:25: registration.weight: `.nan`; expected a finite number",
+        "gateway.yaml:16:37: registration.port: `70000`; expected a whole number from 0 to 65535",
+    ];
+    assert_eq!(faults(file(text)), expected);
+}
+
+#[test]
+fn settings_that_contradict_each_other_are_refused() {
+    let cases = [
+        (
+            "admin: { address: 0.0.0.0:8080 }",
+            "gateway.yaml:1:19: admin.address: 0.0.0.0:8080 is taken by listeners",
+        ),
+        (
+            "probes: { address: 127.0.0.1:9901 }",
+            "gateway.yaml:1:20: probes.address: 127.0.0.1:9901 is taken by admin.address",
+        ),
+        (
+            "listeners: [{ address: 0.0.0.0:80 }, { address: 127.0.0.1:80 }]",
+            "gateway.yaml:1:12: listeners: 127.0.0.1:80 is taken",
+        ),
+        ("listeners: []", "gateway.yaml:1:12: listeners: no listener"),
+        (
+            "routes: []",
+            "gateway.yaml:1:9: routes: no source of routes",
+        ),
+        (
+            "routes: [{ file: a }, { file: ./a }]",
+            "gateway.yaml:1:9: routes: item 2 is the same source",
+        ),
+        (
+            "nacos: { servers: [] }",
+            "gateway.yaml:1:19: nacos.servers: no server",
+        ),
+        (
+            "nacos: { servers: [a:65000] }",
+            "gateway.yaml:1:19: nacos.servers: a:65000: no port is 1000 above",
+        ),
+        (
+            "nacos: { username: u }",
+            "gateway.yaml:1:20: nacos.username: a user without a password",
+        ),
+        (
+            "nacos: { password: hunter2 }",
+            "gateway.yaml:1:20: nacos.password: a password without a user",
+        ),
+        (
+            "nacos: { username: u, password: hunter2, password_file: f }",
+            "gateway.yaml:1:57: nacos.password_file: set beside",
+        ),
+        (
+            "nacos: { password_file: no/such }",
+            "gateway.yaml:1:25: nacos.password_file: /etc/pailou/no/such: cannot be read",
+        ),
+        (
+            "ejection: { backoff: 1m }",
+            "gateway.yaml: ejection.max_backoff: less than ejection.backoff",
+        ),
+        (
+            "shutdown: { drain_delay: 30s }",
+            "gateway.yaml: shutdown.deadline: not more than shutdown.drain_delay",
+        ),
+    ];
+    for (text, expected) in cases {
+        let faults = faults(file(text));
+        assert!(
+            faults
+                .first()
+                .is_some_and(|fault| fault.starts_with(expected)),
+            "{text}: {faults:#?}"
+        );
+        assert!(
+            !faults.iter().any(|fault| fault.contains("hunter2")),
+            "{faults:#?}"
+        );
+    }
+    let many = format!(
+        "registration: {{ metadata: {{ note: {} }} }}",
+        "x".repeat(400)
+    );
+    assert!(
+        faults(file(&many))[0]
+            .starts_with("gateway.yaml:1:27: registration.metadata: 404 bytes in all")
+    );
+}
+
+#[test]
+fn port_zero_and_two_families_do_not_clash() {
+    valid(file(
+        "listeners: [{ address: 127.0.0.1:0 }, { address: 127.0.0.1:0 }]\nadmin: { address: 127.0.0.1:0 }",
+    ));
+    valid(file(
+        "listeners: [{ address: 0.0.0.0:80 }, { address: '[::1]:80' }]",
+    ));
+}
+
+#[test]
+fn the_environment_wins_in_its_order() {
+    let text = "nacos: { servers: [file], group: file }\nlog: { level: warn }\nregistration: { port: 1 }\n";
+    let variables = [
+        ("PAILOU_NACOS_SERVERS", "own-a, own-b:81 ,"),
+        ("NACOS_SERVER_ADDR", "other"),
+        ("NACOS_GROUP", "other"),
+        ("NACOS_NAMESPACE", "  "),
+        ("LOG_LEVEL", "WARNING"),
+        ("NACOS_HEARTBEAT_INTERVAL", "7"),
+        ("NACOS_SERVICE_NAME", "edge"),
+        ("NACOS_SERVICE_IP", "10.1.2.3"),
+        ("NACOS_SERVICE_PORT", "8443"),
+        ("PAILOU_LISTENERS", "127.0.0.1:1,127.0.0.1:2"),
+        ("PAILOU_ROUTES", "a.yaml,file:b.yaml"),
+        ("PAILOU_REGISTRATION_METADATA", "zone=a,env=b=c"),
+        ("PAILOU_DISCOVERY_HOLD_SERVICES", "user=10s"),
+        ("PAILOU_DEFAULTS_BALANCE", "random"),
+        ("PAILOU_LOG_ACCESS", "false"),
+        ("PAILOU_ADMIN_ADDRESS", "off"),
+        (
+            "PAILOU_FORWARDED_TRUSTED_PROXIES",
+            "10.0.0.0/8,192.168.0.0/16",
+        ),
+        ("PAILOU_SERVICE_HOST", "10.0.0.1"),
+    ];
+    let settings = valid(load(
+        Some(("gateway.yaml", text)),
+        Path::new("/etc"),
+        &Environment::from_iter(variables.iter().copied()),
+    ));
+    assert_eq!(
+        settings
+            .nacos
+            .servers
+            .iter()
+            .map(|s| s.to_string())
+            .collect::<Vec<_>>(),
+        ["own-a:8848", "own-b:81"]
+    );
+    assert_eq!(settings.nacos.group, "other");
+    assert_eq!(settings.nacos.namespace, "");
+    assert_eq!(settings.nacos.health_check_interval, Duration::from_secs(7));
+    assert_eq!(settings.log.level, LogLevel::Warn);
+    assert!(!settings.log.access);
+    assert_eq!(settings.registration.service, "edge");
+    assert_eq!(
+        settings.registration.ip.map(|ip| ip.to_string()).as_deref(),
+        Some("10.1.2.3")
+    );
+    assert_eq!(settings.registration.port, 8443);
+    assert_eq!(settings.registration.metadata["env"], "b=c");
+    assert_eq!(settings.listeners.len(), 2);
+    assert_eq!(
+        settings.routes[1],
+        RouteSource::File(PathBuf::from("/etc/b.yaml"))
+    );
+    assert_eq!(
+        settings.discovery.hold_services["user"],
+        Duration::from_secs(10)
+    );
+    assert_eq!(settings.defaults.balance.name, "random");
+    assert_eq!(settings.admin.address, None);
+    assert_eq!(settings.forwarded.trusted_proxies.len(), 2);
+}
+
+#[test]
+fn every_setting_has_a_variable_that_sets_it() {
+    for section in settings_reference() {
+        for key in section.keys.iter().filter(|key| !key.path.contains("[]")) {
+            // A text that no setting takes but those that take any: so each variable is seen to be read.
+            let text = "\u{7f} \u{7f}";
+            let loaded = environment(&[(key.variables[0].as_str(), text)]);
+            let takes_any = [
+                "nacos.password",
+                "nacos.username",
+                "nacos.password_file",
+                "registration.metadata",
+                "defaults.balance",
+            ];
+            let is_read = match &loaded {
+                Err(faults) => faults
+                    .iter()
+                    .any(|fault| fault.path.starts_with(&key.variables[0])),
+                Ok(loaded) => loaded.warnings.is_empty() && takes_any.contains(&key.path.as_str()),
+            };
+            assert!(
+                is_read,
+                "{}: {:?}",
+                key.path,
+                loaded.map(|loaded| loaded.warnings)
+            );
+        }
+    }
+}
+
+#[test]
+fn a_fault_of_the_environment_names_its_variable() {
+    let cases = [
+        (
+            "PAILOU_WORKERS",
+            "many",
+            "environment: PAILOU_WORKERS: `many`; expected a whole number from 0 to 1024",
+        ),
+        (
+            "LOG_LEVEL",
+            "Inf",
+            "environment: LOG_LEVEL: `inf`; expected one of error, warn, info, debug, trace; did you mean `info`?",
+        ),
+        (
+            "NACOS_HEARTBEAT_INTERVAL",
+            "60",
+            "environment: NACOS_HEARTBEAT_INTERVAL: `60s`; expected a duration",
+        ),
+        (
+            "NACOS_SERVER_ADDR",
+            "a,https://b",
+            "environment: NACOS_SERVER_ADDR[1]: TLS to Nacos is not supported yet",
+        ),
+        (
+            "NACOS_SERVER_ADDR",
+            "u:hunter2@b",
+            "environment: NACOS_SERVER_ADDR[0]: credentials do not belong into the address",
+        ),
+        (
+            "NACOS_SERVER_ADDR",
+            ",",
+            "environment: NACOS_SERVER_ADDR: no server; expected at least one",
+        ),
+        (
+            "PAILOU_LISTENERS",
+            "8080",
+            "environment: PAILOU_LISTENERS[0].address: `8080`; expected an IP address and a port",
+        ),
+        (
+            "NACOS_PASSWORD",
+            "hunter2",
+            "environment: NACOS_PASSWORD: a password without a user; expected nacos.username",
+        ),
+    ];
+    for (variable, value, expected) in cases {
+        let faults = faults(environment(&[(variable, value)]));
+        assert!(
+            faults
+                .first()
+                .is_some_and(|fault| fault.starts_with(expected)),
+            "{variable}: {faults:#?}"
+        );
+        assert!(
+            !faults.iter().any(|fault| fault.contains("hunter2")),
+            "{faults:#?}"
+        );
+    }
+}
+
+#[test]
+fn variables_without_effect_are_warned_of() {
+    let cases: [(&[(&str, &str)], &[&str]); 4] = [
+        (
+            &[("PAILOU_NACOS_SERVRES", "x")],
+            &[
+                "environment: warning: PAILOU_NACOS_SERVRES: no setting has this variable; did you mean `PAILOU_NACOS_SERVERS`?",
+            ],
+        ),
+        (
+            &[("PAILOU_TELEPORT", "x")],
+            &["environment: warning: PAILOU_TELEPORT: no setting has this variable"],
+        ),
+        (
+            &[
+                ("NACOS_SERVICE_HOST", "10.0.0.1"),
+                ("NACOS_SERVICE_PORT", "8848"),
+            ],
+            &[
+                "environment: warning: NACOS_SERVICE_PORT: ignored: NACOS_SERVICE_HOST is set too, so Kubernetes set both for a \
+               Service named nacos",
+            ],
+        ),
+        (
+            &[
+                ("PAILOU_CONFIG", "x"),
+                ("PAILOU_PORT_8080_TCP_ADDR", "x"),
+                ("PAILOU_WORKERS", ""),
+            ],
+            &[],
+        ),
+    ];
+    for (variables, expected) in cases {
+        let loaded = environment(variables).unwrap_or_else(|faults| panic!("{faults:?}"));
+        assert_eq!(
+            loaded
+                .warnings
+                .iter()
+                .map(Fault::to_string)
+                .collect::<Vec<_>>(),
+            expected
+        );
+        assert_eq!(loaded.settings.registration.port, 0);
+    }
+}
+
+#[test]
+fn a_password_comes_from_its_file() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let cases = [
+        ("hunter2", Some("hunter2")),
+        ("hunter2\n", Some("hunter2")),
+        ("a b \r\n", Some("a b ")),
+        ("", None),
+        ("\n", None),
+    ];
+    for (content, expected) in cases {
+        std::fs::write(folder.path().join("secret"), content).expect("a file");
+        let path = folder.path().join("gateway.yaml");
+        std::fs::write(&path, "nacos: { username: u, password_file: secret }\n").expect("a file");
+        let loaded = load_settings(Some(&path), &Environment::default());
+        let password = loaded
+            .as_ref()
+            .ok()
+            .and_then(|l| l.settings.nacos.credentials())
+            .map(|(_, password)| password.expose());
+        assert_eq!(password, expected, "{content:?}");
+        assert!(!format!("{:?}", loaded.map(|loaded| loaded.settings)).contains("hunter2"));
+    }
+    let long = "x".repeat(5_000);
+    std::fs::write(folder.path().join("secret"), long).expect("a file");
+    let faults = load_settings(
+        Some(&folder.path().join("gateway.yaml")),
+        &Environment::default(),
+    )
+    .err()
+    .expect("a fault");
+    assert!(
+        faults[0]
+            .problem
+            .ends_with("longer than 4096 bytes, so no password"),
+        "{faults:?}"
+    );
+}
+
+#[test]
+fn a_password_of_the_environment_replaces_the_file_and_the_other_way_round() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("secret"), "from-file").expect("a file");
+    let load = |text: &str, variable: (&str, &str)| {
+        let loaded = load(
+            Some(("gateway.yaml", text)),
+            folder.path(),
+            &Environment::from_iter([variable]),
+        );
+        let loaded = loaded.unwrap_or_else(|faults| panic!("{faults:?}"));
+        (
+            loaded
+                .settings
+                .nacos
+                .password
+                .as_ref()
+                .map(|p| p.expose().to_owned()),
+            loaded.render(),
+        )
+    };
+    let (password, rendered) = load(
+        "nacos: { username: u, password_file: secret }",
+        ("NACOS_PASSWORD", "from-env"),
+    );
+    assert_eq!(password.as_deref(), Some("from-env"));
+    assert!(
+        rendered.contains(
+            "  password: \"***\"  # environment NACOS_PASSWORD\n  # password_file:  # default\n"
+        ),
+        "{rendered}"
+    );
+    let (password, rendered) = load(
+        "nacos: { username: u, password: plain }",
+        ("PAILOU_NACOS_PASSWORD_FILE", "secret"),
+    );
+    assert_eq!(password.as_deref(), Some("from-file"));
+    assert!(
+        rendered.contains("  # password:  # default\n"),
+        "{rendered}"
+    );
+}
+
+#[test]
+fn printed_settings_read_back_and_say_where_they_came_from() {
+    let text = "\
+listeners:
+  - address: '[::1]:80'
+nacos: { username: u, password: hunter2, namespace: dev }
+routes: [ { data_id: a.yaml, group: T }, { file: r s.yaml } ]
+registration: { metadata: { 'a b': '', zone: 1.10 } }
+discovery: { allow_addresses: [10.0.0.0/8, '::1'], hold_services: { 'G@@x': 1500ms } }
+defaults: { balance: { ring: { key: 'on', weights: [1.10, x: y] } }, total_timeout: 90s }
+limits: { body_bytes: 1000 }
+";
+    let environment = Environment::from_iter([("NACOS_GROUP", "G"), ("PAILOU_LOG_FORMAT", "json")]);
+    let loaded = load(
+        Some(("/etc/pailou/gateway.yaml", text)),
+        Path::new("/etc/pailou"),
+        &environment,
+    );
+    let loaded = loaded.unwrap_or_else(|faults| panic!("{faults:#?}"));
+    let rendered = loaded.render();
+    assert!(!rendered.contains("hunter2"), "{rendered}");
+    for line in [
+        "listeners: [{ address: \"[::1]:80\" }]  # gateway.yaml:2\n",
+        "workers: 0  # default\n",
+        "  group: G  # environment NACOS_GROUP\n",
+        "  password: \"***\"  # gateway.yaml:3\n",
+        "  # grpc_port:  # default\n",
+        "  body_bytes: 1000B  # gateway.yaml:8\n",
+        "  format: json  # environment PAILOU_LOG_FORMAT\n",
+    ] {
+        assert!(rendered.contains(line), "{line}{rendered}");
+    }
+    let mut expected = loaded.settings;
+    expected.nacos.password = Some(Secret::new("***"));
+    assert_eq!(valid(file(&rendered)), expected, "{rendered}");
+}
+
+#[test]
+fn a_file_that_is_no_settings_is_refused_in_one_line() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("gateway.yaml");
+    let cases: [(&[u8], &str); 5] = [
+        (b"workers: [", "not valid YAML: "),
+        (b"- a\n", "a list; expected a mapping"),
+        (b"\xff\xfe", "not a text in UTF-8"),
+        (
+            b"workers: 1\n---\nworkers: 2\n",
+            "a second YAML document begins here",
+        ),
+        (
+            &[b'#'; MAX_SETTINGS_BYTES + 1],
+            "1048577 bytes are more than the 1048576 that settings may have",
+        ),
+    ];
+    for (content, expected) in cases {
+        std::fs::write(&path, content).expect("a file");
+        let faults = faults(load_settings(Some(&path), &Environment::default()));
+        assert!(
+            faults.len() == 1 && faults[0].contains(expected),
+            "{faults:?}"
+        );
+    }
+    let missing = faults(load_settings(
+        Some(&folder.path().join("no")),
+        &Environment::default(),
+    ));
+    assert!(
+        missing[0].contains("no: cannot be read: No such file"),
+        "{missing:?}"
+    );
+}

@@ -1,0 +1,78 @@
+//! What happens to requests on their way to an endpoint.
+
+use std::time::Duration;
+
+use super::{
+    kind::{Part, Time, TimeOrOff, bytes, whole},
+    schema::section,
+};
+use crate::{
+    fault::Position,
+    node::Node,
+    route::{Limit, PartSpec},
+};
+
+section! {
+    /// What a route does unless it says otherwise.
+    RouteDefaults in "defaults" {
+        /// Until the headers of the response, over all tries; then 504.
+        timeout: Duration = Duration::from_secs(60), Time(ms(1)..=hours(24));
+        /// For one connection to an endpoint; then the next endpoint is tried.
+        connect_timeout: Duration = Duration::from_secs(1), Time(ms(1)..=secs(60));
+        /// Between two reads of a response; not on upgraded connections. Raise it for streams that are silent for longer.
+        read_timeout: Duration = Duration::from_secs(60), Time(ms(1)..=hours(24));
+        /// For a whole exchange with its body. Off, since a download may take its time.
+        total_timeout: Limit = Limit::Off, TimeOrOff(ms(1)..=hours(24));
+        /// How many more endpoints are tried after the first one failed in a way that is safe to try again.
+        retries: u32 = 2, whole(0..=10);
+        /// How an endpoint is chosen.
+        balance: PartSpec = round_robin(), Part;
+    }
+}
+
+section! {
+    /// Bounds on tries after the first, so that they do not finish off services that are already failing.
+    RetrySettings in "retry" {
+        /// The most retries, in percent of the requests of the last seconds.
+        budget_percent: u32 = 20, whole(0..=100);
+        /// So many retries a second are always allowed, or a quiet gateway could never retry.
+        min_per_second: u32 = 10, whole(0..=100_000);
+        /// The most bytes of a request's body that are kept for another try. A longer body is sent once.
+        buffer_bytes: usize = 64 << 10, bytes(0..=16 << 20);
+    }
+}
+
+section! {
+    /// Endpoints that refuse or reset connections are left out for a while.
+    EjectionSettings in "ejection" {
+        /// For how long after the first failure; doubled with each further one.
+        backoff: Duration = Duration::from_secs(1), Time(ms(10)..=secs(300));
+        /// And at most for this long.
+        max_backoff: Duration = Duration::from_secs(30), Time(ms(10)..=secs(3_600));
+        /// The largest share of a service's endpoints that is left out, in percent. Beyond it the fault is rather the network's
+        /// than theirs, and all are used again.
+        max_percent: u32 = 50, whole(0..=100);
+    }
+}
+
+fn round_robin() -> PartSpec {
+    let at = Position { line: 1, column: 1 };
+    PartSpec {
+        name: "round_robin".to_owned(),
+        args: Node::null(at),
+        at,
+        path: "defaults.balance".to_owned(),
+    }
+}
+
+const fn ms(milliseconds: u64) -> Duration {
+    Duration::from_millis(milliseconds)
+}
+
+const fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+const fn hours(hours: u64) -> Duration {
+    Duration::from_secs(3_600 * hours)
+}

@@ -1,0 +1,288 @@
+//! Kinds of text that several sections use: addresses, networks, names.
+
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+};
+
+use ipnet::IpNet;
+
+use super::kind::{Kind, Parsed, yaml_text};
+use crate::field::Field;
+
+/// The port of a Nacos server unless one is given.
+pub(crate) const NACOS_PORT: u16 = 8848;
+
+/// A Nacos server: host and port of its HTTP side.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ServerAddress {
+    /// A host name, an IPv4 address, or an IPv6 address without brackets.
+    pub host: String,
+    /// The HTTP port; the gRPC port is 1000 above it unless `nacos.grpc_port` says otherwise.
+    pub port: u16,
+}
+
+impl fmt::Display for ServerAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
+pub(crate) const SERVER: Parsed<ServerAddress> = Parsed {
+    what: "a host with an optional port (8848), such as 10.0.0.7:8848",
+    parse: server,
+    show: ServerAddress::to_string,
+};
+
+pub(crate) const ADDRESS: Parsed<SocketAddr> = Parsed {
+    what: "an IP address and a port, such as 0.0.0.0:8080",
+    parse: address,
+    show: SocketAddr::to_string,
+};
+
+pub(crate) const IP: Parsed<IpAddr> = Parsed {
+    what: "an IP address",
+    parse: |text| {
+        text.parse()
+            .map_err(|_| format!("`{}`", text.escape_debug()))
+    },
+    show: IpAddr::to_string,
+};
+
+pub(crate) const NETWORK: Parsed<IpNet> = Parsed {
+    what: "a network, such as 10.0.0.0/8, or one IP address",
+    parse: network,
+    show: IpNet::to_string,
+};
+
+/// A name in Nacos: group, service, data id.
+pub(crate) const NAME: Parsed<String> = Parsed {
+    what: "a name without spaces",
+    parse: name,
+    show: String::clone,
+};
+
+/// A name that may be empty.
+pub(crate) const NAME_OR_EMPTY: Parsed<String> = Parsed {
+    what: "a name without spaces, or an empty one",
+    parse: |text| {
+        if text.is_empty() {
+            Ok(String::new())
+        } else {
+            name(text)
+        }
+    },
+    show: String::clone,
+};
+
+/// The id of a Nacos namespace. `public` is how the console calls the one with the empty id.
+pub(crate) const NAMESPACE: Parsed<String> = Parsed {
+    what: "the id of a namespace (not its name)",
+    parse: |text| {
+        if text.is_empty() {
+            Ok(String::new())
+        } else {
+            name(text).map(|id| namespace_id(&id))
+        }
+    },
+    show: String::clone,
+};
+
+/// Any text but an empty one.
+pub(crate) const TEXT: Parsed<String> = Parsed {
+    what: "a text",
+    parse: |text| {
+        if text.is_empty() {
+            Err("an empty text".to_owned())
+        } else {
+            Ok(text.to_owned())
+        }
+    },
+    show: String::clone,
+};
+
+/// Any text.
+pub(crate) const ANY_TEXT: Parsed<String> = Parsed {
+    what: "a text",
+    parse: |text| Ok(text.to_owned()),
+    show: String::clone,
+};
+
+/// The id that stands for a namespace in requests: the public one is empty everywhere in Pailou.
+pub(crate) fn namespace_id(id: &str) -> String {
+    if id == "public" {
+        String::new()
+    } else {
+        id.to_owned()
+    }
+}
+
+/// An address to listen on, or `off`.
+pub(crate) struct AddressOrOff;
+
+impl Kind for AddressOrOff {
+    type Value = Option<SocketAddr>;
+
+    fn describe(&self) -> String {
+        format!("`off`, or {}", ADDRESS.what)
+    }
+
+    fn read(&self, field: &Field<'_>, base: &std::path::Path) -> Option<Option<SocketAddr>> {
+        let is_off =
+            matches!(&field.node().value, crate::Value::Scalar(scalar) if scalar.text == "off");
+        if is_off {
+            Some(None)
+        } else {
+            ADDRESS.read(field, base).map(Some)
+        }
+    }
+
+    fn write(&self, value: &Option<SocketAddr>) -> Option<String> {
+        Some(value.map_or_else(
+            || "off".to_owned(),
+            |address| yaml_text(&address.to_string()),
+        ))
+    }
+}
+
+fn shown(text: &str) -> String {
+    format!("`{}`", text.escape_debug())
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| shown(text))
+}
+
+fn network(text: &str) -> Result<IpNet, String> {
+    let network = text
+        .parse::<IpNet>()
+        .or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+    network
+        .map(|network| network.trunc())
+        .map_err(|_| shown(text))
+}
+
+fn name(text: &str) -> Result<String, String> {
+    if text.is_empty() {
+        return Err("an empty name".to_owned());
+    }
+    if text.len() > 512 || text.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        return Err(shown(text));
+    }
+    Ok(text.to_owned())
+}
+
+fn server(text: &str) -> Result<ServerAddress, String> {
+    if text.contains('@') {
+        // What stands before the @ may be a password: say nothing of it.
+        return Err("credentials do not belong into the address: use nacos.username and nacos.password_file".to_owned());
+    }
+    if text.starts_with("https://") {
+        return Err("TLS to Nacos is not supported yet".to_owned());
+    }
+    let bare = text.strip_prefix("http://").unwrap_or(text);
+    let bare = bare.strip_suffix('/').unwrap_or(bare);
+    if let Ok(address) = bare.parse::<SocketAddr>() {
+        return checked_server(address.ip().to_string(), address.port(), text);
+    }
+    let ip = bare
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'))
+        .unwrap_or(bare);
+    if let Ok(ip) = ip.parse::<IpAddr>() {
+        return checked_server(ip.to_string(), NACOS_PORT, text);
+    }
+    let (host, port) = bare.split_once(':').unwrap_or((bare, ""));
+    let port = if port.is_empty() && !bare.contains(':') {
+        Some(NACOS_PORT)
+    } else {
+        port.parse().ok()
+    };
+    let is_host = !host.is_empty()
+        && host.len() <= 253
+        && host.split('.').all(|label| {
+            !label.is_empty()
+                && label
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+        });
+    match port {
+        Some(port) if is_host => checked_server(host.to_owned(), port, text),
+        _ => Err(shown(text)),
+    }
+}
+
+fn checked_server(host: String, port: u16, text: &str) -> Result<ServerAddress, String> {
+    if port == 0 {
+        Err(shown(text))
+    } else {
+        Ok(ServerAddress { host, port })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_is_a_host_with_an_optional_scheme_and_port() {
+        let cases = [
+            ("10.0.0.7", Some("10.0.0.7:8848")),
+            ("10.0.0.7:80", Some("10.0.0.7:80")),
+            ("nacos", Some("nacos:8848")),
+            ("http://nacos-0.nacos:8849/", Some("nacos-0.nacos:8849")),
+            ("[::1]:8848", Some("[::1]:8848")),
+            ("::1", Some("[::1]:8848")),
+            ("[fd00::7]", Some("[fd00::7]:8848")),
+            ("https://nacos", None),
+            ("nacos:8848/nacos", None),
+            ("nacos:", None),
+            ("nacos:0", None),
+            ("nacos:65536", None),
+            ("", None),
+            (":8848", None),
+            ("a b", None),
+            ("user:hunter2@nacos:8848", None),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(
+                server(text)
+                    .ok()
+                    .map(|server| server.to_string())
+                    .as_deref(),
+                expected,
+                "{text}"
+            );
+        }
+        assert!(
+            !server("user:hunter2@nacos")
+                .unwrap_err()
+                .contains("hunter2")
+        );
+    }
+
+    #[test]
+    fn one_address_is_a_network_of_one() {
+        let cases = [
+            ("10.1.2.3/8", Some("10.0.0.0/8")),
+            ("10.1.2.3", Some("10.1.2.3/32")),
+            ("::1", Some("::1/128")),
+            ("10.0.0.0/33", None),
+            ("x", None),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(
+                network(text)
+                    .ok()
+                    .map(|network| network.to_string())
+                    .as_deref(),
+                expected,
+                "{text}"
+            );
+        }
+    }
+}
