@@ -1,8 +1,35 @@
-//! Which route: targets, predicates, the compiled table and its index.
+//! Which route: the target of a request, the predicates of routes, the compiled
+//! table with its index, and the live cell that holds it.
+//!
+//! **Its one job**: to find the route that takes a request.
+//!
+//! **In**: [`RouteSpec`](pailou_config::RouteSpec)s, compiled one by one
+//! ([`Route::compile`]) and assembled to a [`Table`]; at request time a
+//! [`Request`], whose [`Target`] and [`Host`] are parsed here too, so that what is
+//! matched is what is forwarded. **Out**: a [`Route`] with its filters, its
+//! selection of endpoints and its limits.
+//!
+//! **It must not know** pingora, Nacos, where documents come from, or how a
+//! request is sent.
+//!
+//! To add a predicate: a file `src/predicate/<name>.rs` named as in YAML, one line
+//! in the registry of `src/predicate.rs`, one row in `README.md`. A test fails
+//! while the row is missing.
 
+mod cell;
 mod host;
+mod index;
+mod matcher;
 mod path;
+pub mod predicate;
+mod request;
+mod route;
+mod table;
 mod target;
 
+pub use cell::TableCell;
 pub use host::{Host, HostError};
+pub use request::Request;
+pub use route::{Compiler, Route, Timeouts};
+pub use table::{Table, Verdict};
 pub use target::{Target, TargetError};

@@ -1,0 +1,140 @@
+//! A route's predicates, compiled, and its place in the order.
+
+use std::cmp::Reverse;
+
+use pailou_config::{Fault, Form, PartSpec, Report, RouteSpec, Severity};
+
+use crate::{
+    Request,
+    predicate::{self, HostPattern, PathPattern, Place, Predicate},
+};
+
+/// The compiled predicates of a route, all of which must hold.
+#[derive(Debug)]
+pub(crate) struct Matcher {
+    /// Every predicate with the name of its registry entry, in the order of the
+    /// document.
+    predicates: Vec<(String, Box<dyn Predicate>)>,
+    /// Which of them the index does not answer; the positions are those of the
+    /// spec.
+    residual: Vec<usize>,
+    host: Option<HostPattern>,
+    path: PathPattern,
+    /// How many conditions there are beside host and path.
+    conditions: usize,
+}
+
+impl Matcher {
+    /// Compiles the predicates of a route; what is wrong with them goes to
+    /// `report`.
+    pub(crate) fn compile(spec: &RouteSpec, report: &Report) -> Option<Matcher> {
+        let mut matcher = Matcher {
+            predicates: Vec::with_capacity(spec.predicates.len()),
+            residual: Vec::new(),
+            host: None,
+            path: PathPattern::any(),
+            conditions: 0,
+        };
+        let mut is_complete = true;
+        for part in &spec.predicates {
+            if matcher
+                .predicates
+                .iter()
+                .any(|(name, _)| *name == part.name)
+            {
+                report.push(Fault {
+                    document: report.document().clone(),
+                    position: Some(part.at),
+                    path: part.path.clone(),
+                    problem: format!("`{}` is given twice", part.name),
+                    expected: None,
+                    nearest: None,
+                    severity: Severity::Error,
+                });
+                is_complete = false;
+                continue;
+            }
+            match predicate::compile(part, report) {
+                Some(predicate) => matcher.add(&part.name, predicate),
+                None => is_complete = false,
+            }
+        }
+        is_complete.then_some(matcher)
+    }
+
+    fn add(&mut self, name: &str, predicate: Box<dyn Predicate>) {
+        match predicate.place() {
+            Place::Host(host) => self.host = Some(host.clone()),
+            Place::Path(path) => self.path = path.clone(),
+            Place::Conditions(count) => {
+                self.conditions += count;
+                self.residual.push(self.predicates.len());
+            }
+        }
+        self.predicates.push((name.to_owned(), predicate));
+    }
+
+    pub(crate) fn host(&self) -> Option<&HostPattern> {
+        self.host.as_ref()
+    }
+
+    pub(crate) fn path(&self) -> &PathPattern {
+        &self.path
+    }
+
+    /// The conditions beside host and path, as `spec`, the route's own, has
+    /// them.
+    pub(crate) fn conditions<'s>(
+        &'s self,
+        spec: &'s RouteSpec,
+    ) -> impl Iterator<Item = &'s PartSpec> {
+        self.residual
+            .iter()
+            .filter_map(|at| spec.predicates.get(*at))
+    }
+
+    /// Whether every predicate holds.
+    pub(crate) fn matches(&self, request: &Request<'_>) -> bool {
+        self.predicates
+            .iter()
+            .all(|(_, predicate)| predicate.matches(request))
+    }
+
+    /// Whether every predicate holds that the index does not answer.
+    pub(crate) fn conditions_hold(&self, request: &Request<'_>) -> bool {
+        self.residual
+            .iter()
+            .filter_map(|at| self.predicates.get(*at))
+            .all(|(_, predicate)| predicate.matches(request))
+    }
+
+    /// The first predicate that does not hold.
+    pub(crate) fn mismatch(&self, request: &Request<'_>) -> Option<(&str, &dyn Predicate)> {
+        self.predicates
+            .iter()
+            .find(|(_, predicate)| !predicate.matches(request))
+            .map(|(name, predicate)| (&**name, &**predicate))
+    }
+
+    /// The place in the one total order; less comes first. See
+    /// [`Table`](crate::Table).
+    pub(crate) fn rank<'r>(&'r self, spec: &'r RouteSpec) -> impl Ord + 'r {
+        let form = match spec.form {
+            Form::Native => 0,
+        };
+        let (host, suffix) = match &self.host {
+            Some(HostPattern::Exact(_)) => (0, 0),
+            Some(HostPattern::Wildcard(suffix)) => (1, suffix.len()),
+            None => (2, 0),
+        };
+        let path = (self.path.is_prefix(), Reverse(self.path.literal().len()));
+        (
+            spec.order,
+            form,
+            (host, Reverse(suffix)),
+            path,
+            Reverse(self.conditions),
+            &*spec.id,
+        )
+    }
+}

@@ -1,0 +1,148 @@
+//! A route, compiled.
+
+use std::{sync::Arc, time::Duration};
+
+use pailou_config::{Fault, Report, RouteDefaults, RouteSpec, ServiceSpec};
+use pailou_filters::Chain;
+use pailou_telemetry::{Metrics, RouteMetrics};
+use pailou_upstream::{Selection, ServiceId, Services, Subset, balance};
+
+use crate::{Request, matcher::Matcher, predicate::Predicate};
+
+/// A compiled route: everything that a request needs once it has matched.
+#[derive(Debug)]
+pub struct Route {
+    /// Its name, unique in a table.
+    pub id: Arc<str>,
+    /// As it was configured.
+    pub spec: Arc<RouteSpec>,
+    /// Its filters.
+    pub chain: Chain,
+    /// Who answers.
+    pub selection: Arc<Selection>,
+    /// How long things may take.
+    pub timeouts: Timeouts,
+    /// How many more endpoints are tried after the first.
+    pub retries: u32,
+    /// What is measured of it.
+    pub metrics: Arc<RouteMetrics>,
+    /// What was accepted and is worth knowing.
+    pub warnings: Vec<Fault>,
+    matcher: Matcher,
+}
+
+/// The time limits of a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// Until the response's headers, over all tries.
+    pub response: Duration,
+    /// For one connection to an endpoint.
+    pub connect: Duration,
+    /// Between two reads from the endpoint; not on upgraded connections.
+    pub read: Duration,
+    /// For the whole exchange; `None` is no limit.
+    pub total: Option<Duration>,
+}
+
+/// What routes are compiled with.
+#[derive(Clone, Copy, Debug)]
+pub struct Compiler<'a> {
+    /// Where services and selections are interned.
+    pub services: &'a Services,
+    /// Where the route's metrics are registered.
+    pub metrics: &'a Metrics,
+    /// What a route does unless it says otherwise.
+    pub defaults: &'a RouteDefaults,
+    /// The registry that services are looked up in, by its id.
+    pub registry: &'a str,
+    /// The namespace of services that name none; empty is the public one.
+    pub namespace: &'a str,
+    /// The group of services that name none.
+    pub group: &'a str,
+}
+
+impl Compiler<'_> {
+    /// The service that a route means, with the defaults filled in.
+    pub fn service_id(&self, spec: &ServiceSpec) -> ServiceId {
+        // The console calls the namespace with the empty id `public`.
+        let namespace = spec
+            .namespace
+            .as_deref()
+            .map(|id| if id == "public" { "" } else { id });
+        ServiceId {
+            registry: self.registry.into(),
+            namespace: namespace.unwrap_or(self.namespace).into(),
+            group: spec.group.as_deref().unwrap_or(self.group).into(),
+            name: spec.name.as_str().into(),
+        }
+    }
+}
+
+impl Route {
+    /// Compiles a route. A disabled one is compiled too, so that its faults show.
+    ///
+    /// Takes locks (services and metrics are interned): for the writer's thread.
+    ///
+    /// # Errors
+    /// Every fault of the route, at least one of them an error.
+    pub fn compile(
+        spec: Arc<RouteSpec>,
+        compiler: &Compiler<'_>,
+    ) -> Result<Arc<Route>, Vec<Fault>> {
+        let report = Report::new(Arc::clone(&spec.document));
+        let matcher = Matcher::compile(&spec, &report);
+        let edits = spec
+            .filters
+            .iter()
+            .map(|part| pailou_filters::compile(part, &report))
+            .collect::<Vec<_>>();
+        let balance = spec.balance.as_ref().unwrap_or(&compiler.defaults.balance);
+        let policy = balance::parse(balance, &report);
+        let (false, Some(matcher), Some(policy)) = (report.has_errors(), matcher, policy) else {
+            return Err(report.into_faults());
+        };
+        let defaults = compiler.defaults;
+        let service = compiler
+            .services
+            .service(&compiler.service_id(&spec.service));
+        let subset = Subset {
+            cluster: spec.service.cluster.clone(),
+            metadata: spec.service.metadata.clone(),
+        };
+        let metrics = compiler.metrics.route(&spec.id, &service.id().to_string());
+        Ok(Arc::new(Route {
+            id: Arc::clone(&spec.id),
+            chain: Chain::new(edits.into_iter().flatten().collect()),
+            selection: compiler.services.selection(&service, &subset, &policy),
+            timeouts: Timeouts {
+                response: spec.timeout.unwrap_or(defaults.timeout),
+                connect: spec.connect_timeout.unwrap_or(defaults.connect_timeout),
+                read: spec.read_timeout.unwrap_or(defaults.read_timeout),
+                total: spec
+                    .total_timeout
+                    .unwrap_or(defaults.total_timeout)
+                    .duration(),
+            },
+            retries: spec.retries.unwrap_or(defaults.retries),
+            metrics,
+            warnings: report.into_faults(),
+            matcher,
+            spec,
+        }))
+    }
+
+    /// Whether it takes the request: all its predicates hold.
+    pub fn matches(&self, request: &Request<'_>) -> bool {
+        self.matcher.matches(request)
+    }
+
+    /// The name of the first predicate that does not hold, and the predicate,
+    /// which prints what it asks for.
+    pub fn mismatch(&self, request: &Request<'_>) -> Option<(&str, &dyn Predicate)> {
+        self.matcher.mismatch(request)
+    }
+
+    pub(crate) fn matcher(&self) -> &Matcher {
+        &self.matcher
+    }
+}

@@ -1,0 +1,188 @@
+//! The route table: immutable, in one total order, with its index.
+
+use std::{collections::HashSet, sync::Arc};
+
+use hashbrown::HashMap;
+use pailou_config::{Fault, Severity};
+
+use crate::{
+    Request, Route,
+    index::{Index, Span},
+};
+
+/// The routes that are in force together.
+///
+/// They stand in one total order, the order in which a plain scan would look;
+/// the first that matches takes the request:
+///
+/// 1. `order`, the lower first;
+/// 2. the form of the document, native first;
+/// 3. exact host, wildcard host (the longer suffix first), any host;
+/// 4. exact path, prefix; the longer literal first;
+/// 5. more conditions: each method list, header, parameter and cookie is one;
+/// 6. the id.
+///
+/// Nothing depends on the position in a document.
+#[derive(Debug, Default)]
+pub struct Table {
+    revision: u64,
+    md5: String,
+    routes: Vec<Arc<Route>>,
+    by_id: HashMap<Arc<str>, usize>,
+    index: Index,
+}
+
+/// Why a route takes a request or does not.
+#[derive(Debug)]
+pub struct Verdict<'t> {
+    /// The route.
+    pub route: &'t Arc<Route>,
+    /// The first predicate that does not hold, by name, and what it asks for;
+    /// `None` when the route matches.
+    pub mismatch: Option<(&'t str, String)>,
+}
+
+impl Table {
+    /// Puts compiled routes in order and builds the index.
+    ///
+    /// `revision` counts the tables of this process and `md5` tells the documents
+    /// apart; both are only carried. Disabled routes are left out. Of several
+    /// routes with one id the first given stays and the others are left out: to
+    /// report them is up to the caller, who knows the documents.
+    pub fn assemble(revision: u64, md5: impl Into<String>, routes: Vec<Arc<Route>>) -> Table {
+        let mut ids = HashSet::with_capacity(routes.len());
+        let mut routes: Vec<Arc<Route>> = routes
+            .into_iter()
+            .filter(|route| ids.insert(Arc::clone(&route.id)) && route.spec.enabled)
+            .collect();
+        routes.sort_by(|a, b| a.matcher().rank(&a.spec).cmp(&b.matcher().rank(&b.spec)));
+        let index = Index::build(
+            routes
+                .iter()
+                .map(|route| (route.matcher().host(), route.matcher().path())),
+        );
+        let by_id = routes
+            .iter()
+            .enumerate()
+            .map(|(rank, route)| (Arc::clone(&route.id), rank))
+            .collect();
+        Table {
+            revision,
+            md5: md5.into(),
+            routes,
+            by_id,
+            index,
+        }
+    }
+
+    /// A table without routes, as it is before the first publish.
+    pub fn empty() -> Table {
+        Table::default()
+    }
+
+    /// The number of this table among those of the process.
+    pub fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// The digest of the documents that it was made of.
+    pub fn md5(&self) -> &str {
+        &self.md5
+    }
+
+    /// The routes in their total order.
+    pub fn routes(&self) -> &[Arc<Route>] {
+        &self.routes
+    }
+
+    /// The route of that id.
+    pub fn route(&self, id: &str) -> Option<&Arc<Route>> {
+        self.by_id.get(id).and_then(|rank| self.routes.get(*rank))
+    }
+
+    /// The route that takes the request: the first in the total order that
+    /// matches.
+    ///
+    /// Cost: one hash look-up per label of the host and per segment of the path,
+    /// whatever the number of routes, then the conditions of the routes that
+    /// share this host and path. No lock, no allocation.
+    pub fn find(&self, request: &Request<'_>) -> Option<&Arc<Route>> {
+        let span = Span::Request(request.host, request.target.path());
+        let rank = self.index.first(span, self.routes.len(), |rank| {
+            self.routes
+                .get(rank)
+                .is_some_and(|route| route.matcher().conditions_hold(request))
+        })?;
+        self.routes.get(rank)
+    }
+
+    /// The same by a plain scan. It is what [`find`](Table::find) is proven
+    /// against.
+    pub fn scan(&self, request: &Request<'_>) -> Option<&Arc<Route>> {
+        self.routes.iter().find(|route| route.matches(request))
+    }
+
+    /// For every route in order: whether it matches, or why not. The first that
+    /// matches takes the request.
+    pub fn explain<'t>(&'t self, request: &Request<'t>) -> impl Iterator<Item = Verdict<'t>> {
+        let request = *request;
+        self.routes.iter().map(move |route| {
+            let mismatch = route
+                .mismatch(&request)
+                .map(|(name, predicate)| (name, predicate.to_string()));
+            Verdict { route, mismatch }
+        })
+    }
+
+    /// Warnings about routes that no request can reach, because one before them
+    /// takes every request that they would: it covers their host and path and
+    /// asks for nothing that they do not ask for.
+    pub fn shadowed(&self) -> Vec<Fault> {
+        self.routes
+            .iter()
+            .enumerate()
+            .filter_map(|(rank, route)| self.shadow(rank, route))
+            .collect()
+    }
+
+    fn shadow(&self, rank: usize, route: &Route) -> Option<Fault> {
+        let matcher = route.matcher();
+        let first = self.index.first(
+            Span::Route(matcher.host(), matcher.path()),
+            rank,
+            |candidate| {
+                self.routes
+                    .get(candidate)
+                    .is_some_and(|before| asks_no_more(before, route))
+            },
+        )?;
+        let before = self.routes.get(first)?;
+        Some(Fault {
+            document: Arc::clone(&route.spec.document),
+            position: Some(route.spec.at),
+            path: format!("routes[\"{}\"]", route.id),
+            problem: format!(
+                "no request reaches this route: `{}` ({}) takes them first",
+                before.id, before.spec.document
+            ),
+            expected: None,
+            nearest: None,
+            severity: Severity::Warning,
+        })
+    }
+}
+
+/// Whether every condition of `before`, host and path apart, is one of `route`.
+fn asks_no_more(before: &Route, route: &Route) -> bool {
+    let mut conditions = before.matcher().conditions(&before.spec);
+    conditions.all(|asked| {
+        route
+            .matcher()
+            .conditions(&route.spec)
+            .any(|condition| condition == asked)
+    })
+}
+
+#[cfg(test)]
+#[path = "table_tests.rs"]
+mod tests;

@@ -1,0 +1,521 @@
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use pailou_config::{DocumentOutcome, Environment, RouteSpec, load_settings, parse_route_document};
+use pailou_telemetry::Metrics;
+use pailou_upstream::{EjectionSettings, ServiceId, Services};
+use proptest::prelude::*;
+
+use super::*;
+use crate::{Compiler, Host, TableCell, Target};
+
+fn specs(document: &str, text: &str) -> Vec<Arc<RouteSpec>> {
+    match parse_route_document(document, text) {
+        DocumentOutcome::Routes(parsed) => parsed.routes.into_iter().map(Arc::new).collect(),
+        other => panic!("{text}\n{other:?}"),
+    }
+}
+
+fn compile(specs: Vec<Arc<RouteSpec>>) -> Vec<Arc<Route>> {
+    let metrics = Metrics::new();
+    let services = Services::new(EjectionSettings::default(), metrics.clone());
+    let settings = load_settings(None, &Environment::default())
+        .ok()
+        .expect("defaults are legal")
+        .settings;
+    let compiler = Compiler {
+        services: &services,
+        metrics: &metrics,
+        defaults: &settings.defaults,
+        registry: ServiceId::DEFAULT_REGISTRY,
+        namespace: "",
+        group: "DEFAULT_GROUP",
+    };
+    specs
+        .into_iter()
+        .map(|spec| Route::compile(spec, &compiler).expect("a legal route"))
+        .collect()
+}
+
+fn table(text: &str) -> Table {
+    Table::assemble(
+        1,
+        "",
+        compile(specs("routes.yaml", &format!("routes:\n{text}"))),
+    )
+}
+
+/// A request in one line: `GET host/path?query`, then header lines.
+#[derive(Debug)]
+struct Sent {
+    method: Method,
+    host: String,
+    raw: String,
+    headers: HeaderMap,
+}
+
+impl Sent {
+    fn new(line: &str, lines: &[&str]) -> Sent {
+        let (method, rest) = line.split_once(' ').expect("a method");
+        let (host, raw) = rest.split_at(rest.find('/').expect("a path"));
+        let mut headers = HeaderMap::new();
+        for line in lines {
+            let (name, value) = line.split_once(": ").expect("a header line");
+            headers.append(
+                HeaderName::from_bytes(name.as_bytes()).expect("a name"),
+                HeaderValue::from_str(value).expect("a value"),
+            );
+        }
+        Sent {
+            method: method.parse().expect("a method"),
+            host: host.to_owned(),
+            raw: raw.to_owned(),
+            headers,
+        }
+    }
+
+    fn ask<T>(&self, ask: impl FnOnce(&Request<'_>) -> T) -> T {
+        let host =
+            (!self.host.is_empty()).then(|| Host::parse(self.host.as_bytes()).expect("a host"));
+        let target = Target::parse(self.raw.as_bytes()).expect("a target");
+        ask(&Request {
+            method: &self.method,
+            host: host.as_ref().map(Host::name),
+            target: &target,
+            headers: &self.headers,
+        })
+    }
+}
+
+fn found(table: &Table, line: &str, lines: &[&str]) -> Option<String> {
+    Sent::new(line, lines).ask(|request| {
+        let found = table.find(request).map(|route| route.id.to_string());
+        assert_eq!(
+            found,
+            table.scan(request).map(|route| route.id.to_string()),
+            "{line}"
+        );
+        found
+    })
+}
+
+/// Each key of the order decides when the ones before it are equal, and none
+/// after it can overrule it.
+#[test]
+fn routes_stand_in_the_documented_order() {
+    let pairs = [
+        (
+            "order",
+            "{ path: /**, order: -1, service: s }",
+            "{ path: /a, host: h.test, service: s }",
+        ),
+        (
+            "order over host",
+            "{ path: /**, service: s }",
+            "{ path: /a, host: h.test, order: 1, service: s }",
+        ),
+        (
+            "exact host",
+            "{ path: /**, host: h.test, service: s }",
+            "{ path: /a, host: '*.test', service: s }",
+        ),
+        (
+            "longer suffix",
+            "{ path: /**, host: '*.b.test', service: s }",
+            "{ path: /a, host: '*.test', service: s }",
+        ),
+        (
+            "wildcard host",
+            "{ path: /**, host: '*.test', service: s }",
+            "{ path: /a, service: s }",
+        ),
+        (
+            "exact path",
+            "{ path: /a, service: s }",
+            "{ path: /a/**, match: { methods: GET }, service: s }",
+        ),
+        (
+            "exact over longer",
+            "{ path: /a, service: s }",
+            "{ path: /a/b/c/**, service: s }",
+        ),
+        (
+            "longer prefix",
+            "{ path: /a/b/**, service: s }",
+            "{ path: /a/**, match: { methods: GET }, service: s }",
+        ),
+        (
+            "any path is last",
+            "{ path: /a/**, host: h.test, service: s }",
+            "{ host: h.test, match: { methods: GET }, service: s }",
+        ),
+        (
+            "two conditions",
+            "{ path: /a/**, match: { headers: { a: b, c: d } }, service: s }",
+            "{ path: /a/**, match: { methods: [GET, PUT] }, service: s }",
+        ),
+        (
+            "one condition",
+            "{ path: /a/**, match: { methods: GET }, service: s }",
+            "{ path: /a/**, service: s }",
+        ),
+    ];
+    for (rule, first, second) in pairs {
+        // The ids would put them the other way round.
+        let table = table(&format!("  z: {first}\n  a: {second}\n"));
+        let ids: Vec<&str> = table.routes().iter().map(|route| &*route.id).collect();
+        assert_eq!(ids, ["z", "a"], "{rule}");
+    }
+    let table = table("  b: { path: /x/**, service: s }\n  a: { path: /x/**, service: s }\n");
+    assert_eq!(&*table.routes()[0].id, "a", "the id");
+}
+
+#[test]
+fn the_first_route_that_matches_takes_the_request() {
+    let table = table(
+        "  /api/users/**: users
+  /api/users: users-root
+  canary: { path: /api/users/**, match: { headers: { x-canary: 'true' } }, service: users }
+  posts: { path: /api/users/**, match: { methods: POST, query: { v: '2' } }, service: users }
+  shop: { host: shop.test, service: shop }
+  shop-admin: { host: shop.test, path: /admin/**, match: { cookies: { role: admin } }, service: shop }
+  all-shops: { host: '*.shop.test', path: /**, service: shop }
+  eu-shops: { host: '*.eu.shop.test', path: /**, service: shop }
+  maintenance: { path: /api/users/old/**, order: -5, service: old }
+  off: { path: /off, enabled: false, service: s }
+",
+    );
+    for (line, lines, route) in [
+        ("GET /api/users", &[][..], Some("/api/users")),
+        ("GET /api/users/", &[], Some("/api/users/**")),
+        ("GET /api/users/7", &[], Some("/api/users/**")),
+        ("GET /api/usersx", &[], None),
+        ("GET any.test/api/users/7", &[], Some("/api/users/**")),
+        ("GET /api/users/7", &["x-canary: true"], Some("canary")),
+        (
+            "GET /api/users/7",
+            &["x-canary: false"],
+            Some("/api/users/**"),
+        ),
+        ("POST /api/users/7?v=2", &["x-canary: true"], Some("posts")),
+        ("POST /api/users/7?v=1", &[], Some("/api/users/**")),
+        ("GET /api/x/../users/%37", &[], Some("/api/users/**")),
+        (
+            "GET /api/users/old/1",
+            &["x-canary: true"],
+            Some("maintenance"),
+        ),
+        ("GET shop.test/api/users/old/1", &[], Some("maintenance")),
+        (
+            "GET shop.test/api/users/7",
+            &["x-canary: true"],
+            Some("shop"),
+        ),
+        (
+            "GET SHOP.test.:8080/admin/x",
+            &["cookie: role=admin"],
+            Some("shop-admin"),
+        ),
+        (
+            "GET shop.test/admin/x",
+            &["cookie: role=user"],
+            Some("shop"),
+        ),
+        ("GET de.shop.test/", &[], Some("all-shops")),
+        ("GET a.eu.shop.test/", &[], Some("eu-shops")),
+        ("GET eu.shop.test/", &[], Some("all-shops")),
+        ("GET xshop.test/", &[], None),
+        ("GET /off", &[], None),
+        ("GET /", &[], None),
+    ] {
+        assert_eq!(
+            found(&table, line, lines).as_deref(),
+            route,
+            "{line} {lines:?}"
+        );
+    }
+}
+
+#[test]
+fn of_two_routes_with_one_id_the_first_given_stays() {
+    let mut both = compile(specs(
+        "one.yaml",
+        "routes:\n  users: { path: /one, service: s }\n",
+    ));
+    both.extend(compile(specs(
+        "two.yaml",
+        "routes:\n  users: { path: /, service: s }\n  more: { path: /m, service: s }\n",
+    )));
+    let table = Table::assemble(7, "d41d", both);
+    assert_eq!(
+        (table.revision(), table.md5(), table.routes().len()),
+        (7, "d41d", 2)
+    );
+    assert_eq!(
+        &*table.route("users").expect("it is there").spec.document,
+        "one.yaml"
+    );
+    assert!(table.route("nobody").is_none());
+}
+
+#[test]
+fn an_explanation_names_the_first_predicate_that_does_not_hold() {
+    let table = table(
+        "  /a/**: s\n  b: { path: /b/**, service: s }\n  c: { path: /a/**, match: { methods: [PUT, POST], headers: { x: y } }, service: s }\n",
+    );
+    let sent = Sent::new("GET /a/1", &[]);
+    let verdicts: Vec<String> = sent.ask(|request| {
+        let text = |verdict: Verdict<'_>| match verdict.mismatch {
+            None => format!("{}: matches", verdict.route.id),
+            Some((predicate, asks)) => format!("{}: {predicate} {asks}", verdict.route.id),
+        };
+        table.explain(request).map(text).collect()
+    });
+    assert_eq!(
+        verdicts,
+        ["c: methods PUT or POST", "/a/**: matches", "b: path /b/**"]
+    );
+}
+
+#[test]
+fn a_route_that_no_request_reaches_is_warned_of() {
+    for (text, shadowed) in [
+        (
+            "  a: { path: /x/**, service: s }\n  b: { path: /x/**, service: s }\n",
+            &["b"][..],
+        ),
+        (
+            "  a: { path: /x, service: s }\n  b: { path: /x/**, service: s }\n",
+            &[],
+        ),
+        (
+            "  a: { path: /x/**, order: -1, service: s }\n  b: { path: /x/y/**, service: s }\n",
+            &["b"],
+        ),
+        (
+            "  a: { path: /x/**, order: -1, service: s }\n  b: { path: /x, service: s }\n",
+            &["b"],
+        ),
+        (
+            "  a: { path: /x/**, order: -1, service: s }\n  b: { path: /xy, service: s }\n",
+            &[],
+        ),
+        (
+            "  a: { path: /x, order: -1, service: s }\n  b: { path: /x/**, service: s }\n",
+            &[],
+        ),
+        (
+            "  a: { path: /**, order: -1, service: s }\n  b: { path: /x, host: h.test, service: s }\n",
+            &["b"],
+        ),
+        (
+            "  a: { path: /**, host: h.test, service: s }\n  b: { path: /x, service: s }\n",
+            &[],
+        ),
+        (
+            "  a: { path: /**, order: -1, host: '*.test', service: s }\n  b: { host: h.test, service: s }\n",
+            &["b"],
+        ),
+        (
+            "  a: { path: /**, order: -1, host: '*.test', service: s }\n  b: { host: '*.h.test', service: s }\n",
+            &["b"],
+        ),
+        (
+            "  a: { path: /**, order: -1, host: '*.h.test', service: s }\n  b: { host: '*.test', service: s }\n",
+            &[],
+        ),
+        (
+            "  a: { path: /**, order: -1, host: '*.h.test', service: s }\n  b: { host: 'h.test', service: s }\n",
+            &[],
+        ),
+        (
+            "  a: { path: /x/**, order: -1, match: { methods: GET }, service: s }\n  b: { path: /x, service: s }\n",
+            &[],
+        ),
+        (
+            "  a: { path: /x/**, match: { methods: GET }, service: s }\n  b: { path: /x/**, match: { methods: GET }, service: s }\n",
+            &["b"],
+        ),
+        (
+            "  a: { path: /x/**, order: -1, match: { methods: GET }, service: s }\n  b: { path: /x, match: { query: { a: b }, methods: GET }, service: s }\n",
+            &["b"],
+        ),
+        (
+            "  a: { path: /x/**, match: { methods: GET }, service: s }\n  b: { path: /x/**, match: { methods: PUT }, service: s }\n",
+            &[],
+        ),
+        (
+            "  a: { path: /x/**, enabled: false, service: s }\n  b: { path: /x/**, service: s }\n",
+            &[],
+        ),
+    ] {
+        let warnings = table(text).shadowed();
+        let paths: Vec<String> = warnings.iter().map(|fault| fault.path.clone()).collect();
+        let expected: Vec<String> = shadowed
+            .iter()
+            .map(|id| format!("routes[\"{id}\"]"))
+            .collect();
+        assert_eq!(paths, expected, "{text}");
+        assert!(
+            warnings
+                .iter()
+                .all(|fault| fault.severity == Severity::Warning && fault.position.is_some())
+        );
+    }
+}
+
+#[test]
+fn a_replaced_table_is_freed_by_the_writer() {
+    let cell = TableCell::new(table("  /a: s\n"));
+    let held = cell.load();
+    let route = Arc::downgrade(&held.routes()[0]);
+    cell.publish(Table::empty());
+    assert_eq!(cell.sweep(), 1, "a request holds it");
+    drop(held);
+    assert!(route.upgrade().is_some(), "the request did not free it");
+    assert_eq!(cell.sweep(), 0);
+    assert!(route.upgrade().is_none());
+}
+
+fn host() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(vec![
+        "",
+        "",
+        "",
+        "a.test",
+        "b.a.test",
+        "*.test",
+        "*.a.test",
+        "*.b.a.test",
+        "test",
+    ])
+}
+
+fn path() -> impl Strategy<Value = String> {
+    let segment = prop::sample::select(vec!["a", "b", "ab", "%20"]);
+    let end = prop::sample::select(vec!["", "/", "/**", "/**", "/**"]);
+    (prop::collection::vec(segment, 0..4), end).prop_map(|(segments, end)| {
+        let mut path: String = segments
+            .iter()
+            .map(|segment| format!("/{segment}"))
+            .collect();
+        path.push_str(end);
+        if path.is_empty() {
+            "/".to_owned()
+        } else {
+            path
+        }
+    })
+}
+
+fn route() -> impl Strategy<Value = String> {
+    let order = prop::sample::select(vec![0, 0, 0, 0, -1, 1, 7]);
+    let conditions = prop::sample::select(vec![
+        "",
+        "",
+        "",
+        "methods: GET",
+        "headers: { x: '1' }",
+        "headers: { x: { present: false }, y: '1' }",
+        "methods: [GET, PUT], query: { q: '1' }",
+        "cookies: { c: '1' }",
+        "methods: PUT, headers: { x: '1' }",
+    ]);
+    (host(), path(), order, conditions).prop_map(|(host, path, order, conditions)| {
+        let host = if host.is_empty() {
+            String::new()
+        } else {
+            format!("host: '{host}', ")
+        };
+        format!("{{ {host}path: '{path}', order: {order}, match: {{ {conditions} }}, service: s }}")
+    })
+}
+
+fn request() -> impl Strategy<Value = Sent> {
+    let host = prop::sample::select(vec![
+        "",
+        "a.test",
+        "b.a.test",
+        "c.b.a.test",
+        "test",
+        "x.test",
+        "other",
+    ]);
+    let segment = prop::sample::select(vec!["a", "b", "ab", "%20", "abc", "a;v=1"]);
+    let rest = (
+        prop::sample::select(vec!["GET", "PUT"]),
+        prop::sample::select(vec!["", "?q=1", "?q=2"]),
+        prop::sample::select(vec![
+            &[][..],
+            &["x: 1"],
+            &["y: 1"],
+            &["x: 1", "y: 1", "cookie: c=1"],
+        ]),
+        any::<bool>(),
+    );
+    (host, prop::collection::vec(segment, 0..5), rest).prop_map(
+        |(host, segments, (method, query, lines, slash))| {
+            let path: String = segments
+                .iter()
+                .map(|segment| format!("/{segment}"))
+                .collect();
+            let slash = if slash || path.is_empty() { "/" } else { "" };
+            Sent::new(&format!("{method} {host}{path}{slash}{query}"), lines)
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn the_index_finds_what_a_linear_scan_finds(
+        routes in prop::collection::vec(route(), 0..24),
+        requests in prop::collection::vec(request(), 1..24),
+    ) {
+        let text: String = routes.iter().enumerate().map(|(n, route)| format!("  r{n}: {route}\n")).collect();
+        let text = if text.is_empty() { "  {}\n".to_owned() } else { text };
+        let table = table(&text);
+        let shadowed: Vec<String> = table.shadowed().into_iter().map(|fault| fault.path).collect();
+        for sent in requests {
+            let (found, scanned) = sent.ask(|request| {
+                (table.find(request).map(|route| route.id.clone()), table.scan(request).map(|route| route.id.clone()))
+            });
+            prop_assert_eq!(&found, &scanned, "{} {}{}", sent.method, sent.host, sent.raw);
+            if let Some(id) = found {
+                prop_assert!(!shadowed.contains(&format!("routes[\"{id}\"]")), "{} is not shadowed", id);
+            }
+        }
+    }
+}
+
+/// Ten thousand routes of several shapes: the index still finds what the scan
+/// finds.
+#[test]
+fn large_tables_are_searched_like_small_ones() {
+    let shapes: [(&str, fn(usize) -> String, fn(usize) -> String); 3] = [
+        (
+            "prefixes",
+            |n| format!("  /api/v{}/s{n}/**: s\n", n % 7),
+            |n| format!("GET any.test/api/v{}/s{n}/1", n % 7),
+        ),
+        (
+            "hosts",
+            |n| format!("  h{n}: {{ host: h{n}.test, service: s }}\n"),
+            |n| format!("GET h{n}.test/x"),
+        ),
+        (
+            "one host",
+            |n| format!("  p{n}: {{ host: h.test, path: /p{n}, service: s }}\n"),
+            |n| format!("GET h.test/p{n}"),
+        ),
+    ];
+    for (shape, route, request) in shapes {
+        let text: String = (0..10_000).map(route).collect();
+        let table = table(&text);
+        assert_eq!(table.routes().len(), 10_000, "{shape}");
+        for n in (0..10_000).step_by(499) {
+            assert!(found(&table, &request(n), &[]).is_some(), "{shape} {n}");
+        }
+        assert_eq!(found(&table, &request(10_001), &[]), None, "{shape}");
+        assert!(table.shadowed().is_empty(), "{shape}");
+    }
+}
