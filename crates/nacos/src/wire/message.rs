@@ -12,6 +12,9 @@ pub trait Message: Serialize + DeserializeOwned {
 pub trait Request: Message + Send + Sync {
     /// The type of the answer; an `ErrorResponse` or a failed answer of this very type may come in its place.
     type Response: Response;
+
+    /// Numbers the request; servers repeat it in their logs and answers.
+    fn set_request_id(&mut self, id: String);
 }
 
 /// What the server sends on the stream and wants acknowledged.
@@ -107,6 +110,9 @@ macro_rules! request {
         crate::wire::message::request! { $(#[$meta])* pub struct $name { $($body)* } }
         impl crate::wire::Request for $name {
             type Response = $response;
+            fn set_request_id(&mut self, id: String) {
+                self.request_id = Some(id);
+            }
         }
     };
     ($(#[$meta:meta])* pub struct $name:ident <- $ack:ty { $($body:tt)* }) => {
