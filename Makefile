@@ -6,7 +6,7 @@ SHELL := bash
 
 PYTHON := $(CURDIR)/.venv/bin/python
 TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
-PYTHON_CODE := tests/interop tests/docker tools/run-samples
+PYTHON_CODE := tests/interop tests/docker docker tools/run-samples
 # CI gives --locked, so that a Cargo.lock that does not match is a failure and not an edit.
 CARGO_FLAGS ?=
 
