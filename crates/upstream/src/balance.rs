@@ -1,0 +1,172 @@
+//! Balancing policies: how the endpoints of a selection share its requests.
+//!
+//! To add one: a file here with an [`Entry`], a line in [`REGISTRY`], a row in the crate's README; a test fails while the row is
+//! missing, and the shared suite (`tests/policies.rs`) runs over whatever the registry lists.
+
+mod draw;
+mod least_request;
+mod random;
+mod round_robin;
+mod schedule;
+mod weights;
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use pailou_config::{Field, PartSpec, Report};
+
+use crate::endpoint::Endpoint;
+pub(crate) use weights::quantise;
+
+/// Every policy there is.
+pub const REGISTRY: &[Entry] = &[round_robin::ENTRY, random::ENTRY, least_request::ENTRY];
+
+/// One policy in the registry.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry {
+    /// Its name in a route document.
+    pub name: &'static str,
+    /// What it does, in one line.
+    pub summary: &'static str,
+    /// Reads its arguments; faults and `None` when they are wrong.
+    parse: fn(&Field<'_>) -> Option<Policy>,
+    /// The policy with its default arguments.
+    default: fn() -> Policy,
+}
+
+/// A policy with its arguments: what a route says about balancing. Equal ones share a selection.
+#[derive(Clone)]
+pub struct Policy {
+    name: &'static str,
+    arguments: Arc<str>,
+    balance: Arc<dyn Balance>,
+}
+
+impl Policy {
+    /// A policy; `arguments` is their canonical text, by which equal policies are known.
+    fn new(name: &'static str, arguments: &str, balance: impl Balance) -> Policy {
+        Policy {
+            name,
+            arguments: arguments.into(),
+            balance: Arc::new(balance),
+        }
+    }
+
+    /// The policy of that name with its default arguments.
+    pub fn named(name: &str) -> Option<Policy> {
+        let entry = REGISTRY.iter().find(|entry| entry.name == name)?;
+        Some((entry.default)())
+    }
+
+    /// One after the other, by weight: the default.
+    pub fn round_robin() -> Policy {
+        (round_robin::ENTRY.default)()
+    }
+
+    /// Its name in a route document.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Its arguments as one canonical text; empty when it takes none.
+    pub fn arguments(&self) -> &str {
+        &self.arguments
+    }
+
+    pub(crate) fn compile(
+        &self,
+        shares: &Arc<[Share]>,
+        before: Option<&dyn Chooser>,
+    ) -> Box<dyn Chooser> {
+        self.balance.compile(shares, before)
+    }
+}
+
+impl fmt::Debug for Policy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Policy")
+            .field("name", &self.name)
+            .field("arguments", &self.arguments)
+            .finish_non_exhaustive()
+    }
+}
+
+impl PartialEq for Policy {
+    fn eq(&self, other: &Policy) -> bool {
+        self.name == other.name && self.arguments == other.arguments
+    }
+}
+
+impl Eq for Policy {}
+
+impl Hash for Policy {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.name.hash(state);
+        self.arguments.hash(state);
+    }
+}
+
+/// The policy that a route names; faults go to `report`, and then there is none.
+///
+/// ```
+/// use pailou_config::{Node, PartSpec, Position, Report};
+///
+/// let at = Position { line: 1, column: 1 };
+/// let report = Report::new("routes.yaml");
+/// let part = |name: &str| PartSpec { name: name.into(), args: Node::null(at), at, path: "routes.users.balance".into() };
+///
+/// let policy = pailou_upstream::balance::parse(&part("least_request"), &report).expect("it is listed");
+/// assert_eq!(policy.name(), "least_request");
+///
+/// assert!(pailou_upstream::balance::parse(&part("least_requests"), &report).is_none());
+/// assert_eq!(report.into_faults()[0].nearest.as_deref(), Some("least_request"));
+/// ```
+pub fn parse(part: &PartSpec, report: &Report) -> Option<Policy> {
+    let field = part.field(report);
+    let Some(entry) = REGISTRY.iter().find(|entry| entry.name == part.name) else {
+        let problem = format!("unknown balancing policy `{}`", part.name);
+        field.fault_unknown(problem, &part.name, REGISTRY.iter().map(|entry| entry.name));
+        return None;
+    };
+    (entry.parse)(&field)
+}
+
+/// One endpoint of a selection and its share against the others'.
+#[derive(Clone, Debug)]
+pub(crate) struct Share {
+    pub(crate) endpoint: Arc<Endpoint>,
+    /// At least 1; see [`quantise`].
+    pub(crate) weight: u32,
+}
+
+/// A policy: makes a chooser for each new state of a selection.
+pub(crate) trait Balance: fmt::Debug + Send + Sync + 'static {
+    /// A chooser over `shares`, which are not empty and in a stable order; it goes on where `before` was.
+    ///
+    /// Called when the endpoints change, and so off the path of most requests.
+    fn compile(&self, shares: &Arc<[Share]>, before: Option<&dyn Chooser>) -> Box<dyn Chooser>;
+}
+
+/// Chooses among the shares it was made for. Called for every request: takes no lock and allocates nothing.
+pub(crate) trait Chooser: Send + Sync + 'static {
+    /// The index of the share that the next request goes to.
+    fn choose(&self) -> usize;
+
+    /// The same for a request whose first choice cannot be used: chosen by weight and independently of [`Chooser::choose`], so that what
+    /// one endpoint cannot take is spread over all others instead of falling on its successor.
+    fn choose_again(&self) -> usize;
+
+    /// How far through its cycle it is, from 0 to 1, for a policy that has one.
+    fn position(&self) -> Option<f64> {
+        None
+    }
+}
+
+/// Reads the arguments of a policy that takes none: nothing, or an empty mapping.
+fn no_arguments(field: &Field<'_>) -> Option<()> {
+    if !field.is_null() {
+        field.mapping()?.finish();
+    }
+    Some(())
+}

@@ -1,0 +1,65 @@
+//! What names a service.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// What names a service: the source that lists it, and its namespace, group and name there.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ServiceId {
+    /// The id of the source that lists it, as `gateway.yaml` calls it; [`ServiceId::DEFAULT_SOURCE`] when there is only one.
+    pub source: Arc<str>,
+    /// The namespace's id; empty is the public one.
+    pub namespace: Arc<str>,
+    /// The group.
+    pub group: Arc<str>,
+    /// The name.
+    pub name: Arc<str>,
+}
+
+impl ServiceId {
+    /// The source that is meant when none is named.
+    pub const DEFAULT_SOURCE: &'static str = "default";
+
+    /// A service of the default source.
+    pub fn new(
+        namespace: impl Into<Arc<str>>,
+        group: impl Into<Arc<str>>,
+        name: impl Into<Arc<str>>,
+    ) -> ServiceId {
+        ServiceId {
+            source: ServiceId::DEFAULT_SOURCE.into(),
+            namespace: namespace.into(),
+            group: group.into(),
+            name: name.into(),
+        }
+    }
+}
+
+/// `group@@name`, with `namespace/` before it unless it is the public one, and `source:` before that unless it is the default one.
+/// It labels the service's metrics.
+impl fmt::Display for ServiceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if *self.source != *ServiceId::DEFAULT_SOURCE {
+            write!(f, "{}:", self.source)?;
+        }
+        if !self.namespace.is_empty() {
+            write!(f, "{}/", self.namespace)?;
+        }
+        write!(f, "{}@@{}", self.group, self.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_usual_parts_of_a_name_are_left_out() {
+        let mut id = ServiceId::new("", "DEFAULT_GROUP", "user-service");
+        assert_eq!(id.to_string(), "DEFAULT_GROUP@@user-service");
+        id.namespace = "dev".into();
+        assert_eq!(id.to_string(), "dev/DEFAULT_GROUP@@user-service");
+        id.source = "eu".into();
+        assert_eq!(id.to_string(), "eu:dev/DEFAULT_GROUP@@user-service");
+    }
+}

@@ -1,0 +1,165 @@
+//! A service seen through a route: which of its endpoints, and by which policy.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+use crate::Policy;
+use crate::pick::Pick;
+use crate::plan::{NoEndpoint, Plan};
+use crate::service::Service;
+use crate::set::EndpointSpec;
+use crate::tried::Tried;
+
+/// Which endpoints of a service a route wants; all of them by default.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Subset {
+    /// Only those of this cluster.
+    pub cluster: Option<String>,
+    /// Only those whose metadata has all of these.
+    pub metadata: BTreeMap<String, String>,
+}
+
+impl Subset {
+    /// Whether an endpoint is one of them.
+    pub fn has(&self, spec: &EndpointSpec) -> bool {
+        self.cluster
+            .as_deref()
+            .is_none_or(|cluster| *spec.cluster == *cluster)
+            && self
+                .metadata
+                .iter()
+                .all(|(key, value)| spec.metadata.get(key) == Some(value))
+    }
+}
+
+/// `cluster=…` and `key=value` pairs; `all` when it does not restrict.
+impl fmt::Display for Subset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let cluster = self.cluster.as_deref().map(|cluster| ("cluster", cluster));
+        let metadata = self
+            .metadata
+            .iter()
+            .map(|(key, value)| (key.as_str(), value.as_str()));
+        let mut separator = "";
+        for (key, value) in cluster.into_iter().chain(metadata) {
+            write!(f, "{separator}{key}={value}")?;
+            separator = ", ";
+        }
+        if separator.is_empty() {
+            f.write_str("all")
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// A subset of a service's endpoints and a policy over it. Routes that want the same share one, and with it the place in the cycle.
+///
+/// [`Services::selection`](crate::Services::selection) makes it, and the service rebuilds its plan for as long as anybody holds it.
+#[derive(Debug)]
+pub struct Selection {
+    service: Arc<Service>,
+    subset: Subset,
+    policy: Policy,
+    plan: ArcSwap<Plan>,
+}
+
+impl Selection {
+    pub(crate) fn new(service: Arc<Service>, subset: Subset, policy: Policy) -> Selection {
+        let plan = ArcSwap::from_pointee(Plan::nothing(NoEndpoint::Unknown));
+        Selection {
+            service,
+            subset,
+            policy,
+            plan,
+        }
+    }
+
+    /// The service.
+    pub fn service(&self) -> &Arc<Service> {
+        &self.service
+    }
+
+    /// Which of its endpoints.
+    pub fn subset(&self) -> &Subset {
+        &self.subset
+    }
+
+    /// By which policy.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// How many endpoints may be picked now.
+    pub fn len(&self) -> usize {
+        self.plan.load().shares().len()
+    }
+
+    /// Whether none may be picked now.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// An endpoint for a request, or for its next try.
+    ///
+    /// Takes no lock and allocates nothing; the cost does not grow with the number of endpoints, except where so many were tried or
+    /// are on trial that drawing fails.
+    ///
+    /// # Errors
+    /// When there is none, and why.
+    pub fn pick(&self, tried: &Tried) -> Result<Pick, NoEndpoint> {
+        self.plan.load().pick(tried)
+    }
+
+    pub(crate) fn plan(&self) -> Arc<Plan> {
+        self.plan.load_full()
+    }
+
+    pub(crate) fn replace_plan(&self, plan: Plan) {
+        self.plan.store(Arc::new(plan));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_subset_wants_its_cluster_and_all_its_metadata() {
+        let pairs = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
+            pairs
+                .iter()
+                .map(|(key, value)| (key.to_string(), value.to_string()))
+                .collect()
+        };
+        let spec = EndpointSpec {
+            cluster: "hz".into(),
+            metadata: Arc::new(pairs(&[("version", "v2"), ("zone", "a")])),
+            ..EndpointSpec::new(([127, 0, 0, 1], 80).into())
+        };
+        for (cluster, metadata, expected, label) in [
+            (None, &[][..], true, "all"),
+            (Some("hz"), &[], true, "cluster=hz"),
+            (Some("sh"), &[], false, "cluster=sh"),
+            (None, &[("version", "v2")], true, "version=v2"),
+            (
+                Some("hz"),
+                &[("version", "v2"), ("zone", "a")],
+                true,
+                "cluster=hz, version=v2, zone=a",
+            ),
+            (None, &[("version", "v1")], false, "version=v1"),
+            (None, &[("env", "")], false, "env="),
+        ] {
+            let subset = Subset {
+                cluster: cluster.map(str::to_owned),
+                metadata: pairs(metadata),
+            };
+            assert_eq!(subset.has(&spec), expected, "{label}");
+            assert_eq!(subset.to_string(), label);
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! What a source says of a service.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// Everything that is known of a service's endpoints at one moment: an update replaces the whole.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct EndpointSet {
+    /// The endpoints. An address that is listed twice counts once: the first listing that is eligible, or else the first.
+    pub endpoints: Vec<EndpointSpec>,
+    /// False when the source says of itself that its health marks mean nothing now (too many of them would be bad): `healthy` is
+    /// then ignored, and ejection alone decides.
+    pub health_is_known: bool,
+    /// Whether this comes from a snapshot and not live.
+    pub stale: bool,
+}
+
+impl EndpointSet {
+    /// A set of these endpoints, fresh from a source whose health marks are good.
+    pub fn of(endpoints: impl IntoIterator<Item = EndpointSpec>) -> EndpointSet {
+        EndpointSet {
+            endpoints: endpoints.into_iter().collect(),
+            health_is_known: true,
+            stale: false,
+        }
+    }
+}
+
+/// One endpoint, as a source describes it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EndpointSpec {
+    /// Its address, which identifies it within its service.
+    pub address: SocketAddr,
+    /// Its share of the traffic against the others'; 0 means none. Not a number, infinite or negative is refused and reported.
+    pub weight: f64,
+    /// False when an operator took it out.
+    pub enabled: bool,
+    /// Whether the source believes it to be alive.
+    pub healthy: bool,
+    /// The cluster it is in.
+    pub cluster: Arc<str>,
+    /// Its labels.
+    pub metadata: Arc<BTreeMap<String, String>>,
+    /// Whether it is kept although the source no longer lists it.
+    pub held: bool,
+    /// Changes when the address was registered afresh: whatever the endpoint did before, it is another process now.
+    pub registration: u64,
+}
+
+impl EndpointSpec {
+    /// An enabled, healthy endpoint of weight 1 without labels.
+    pub fn new(address: SocketAddr) -> EndpointSpec {
+        EndpointSpec {
+            address,
+            weight: 1.0,
+            enabled: true,
+            healthy: true,
+            cluster: Arc::from(""),
+            metadata: Arc::default(),
+            held: false,
+            registration: 0,
+        }
+    }
+}
