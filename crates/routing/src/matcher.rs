@@ -93,6 +93,11 @@ impl Matcher {
             .filter_map(|at| spec.predicates.get(*at))
     }
 
+    /// Whether it has conditions beside host and path.
+    pub(crate) fn is_conditional(&self) -> bool {
+        !self.residual.is_empty()
+    }
+
     /// Whether every predicate holds.
     pub(crate) fn matches(&self, request: &Request<'_>) -> bool {
         self.predicates

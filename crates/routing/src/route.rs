@@ -45,7 +45,7 @@ pub struct Timeouts {
 }
 
 /// What routes are compiled with.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Compiler<'a> {
     /// Where services and selections are interned.
     pub services: &'a Services,
@@ -53,8 +53,8 @@ pub struct Compiler<'a> {
     pub metrics: &'a Metrics,
     /// What a route does unless it says otherwise.
     pub defaults: &'a RouteDefaults,
-    /// The registry that services are looked up in, by its id.
-    pub registry: &'a str,
+    /// The Nacos that services are looked up in, by its id.
+    pub nacos: &'a str,
     /// The namespace of services that name none; empty is the public one.
     pub namespace: &'a str,
     /// The group of services that name none.
@@ -70,7 +70,7 @@ impl Compiler<'_> {
             .as_deref()
             .map(|id| if id == "public" { "" } else { id });
         ServiceId {
-            registry: self.registry.into(),
+            registry: self.nacos.into(),
             namespace: namespace.unwrap_or(self.namespace).into(),
             group: spec.group.as_deref().unwrap_or(self.group).into(),
             name: spec.name.as_str().into(),
@@ -146,3 +146,6 @@ impl Route {
         &self.matcher
     }
 }
+
+#[cfg(test)]
+mod tests;

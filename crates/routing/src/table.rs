@@ -28,6 +28,10 @@ pub struct Table {
     revision: u64,
     md5: String,
     routes: Vec<Arc<Route>>,
+    /// For each route whether it has conditions beside host and path. Most have
+    /// none, and a search that reads it here leaves the routes themselves, which
+    /// are spread over memory, alone.
+    conditional: Vec<bool>,
     by_id: HashMap<Arc<str>, usize>,
     index: Index,
 }
@@ -66,7 +70,12 @@ impl Table {
             .enumerate()
             .map(|(rank, route)| (Arc::clone(&route.id), rank))
             .collect();
+        let conditional = routes
+            .iter()
+            .map(|route| route.matcher().is_conditional())
+            .collect();
         Table {
+            conditional,
             revision,
             md5: md5.into(),
             routes,
@@ -109,9 +118,8 @@ impl Table {
     pub fn find(&self, request: &Request<'_>) -> Option<&Arc<Route>> {
         let span = Span::Request(request.host, request.target.path());
         let rank = self.index.first(span, self.routes.len(), |rank| {
-            self.routes
-                .get(rank)
-                .is_some_and(|route| route.matcher().conditions_hold(request))
+            let holds = |route: &Arc<Route>| route.matcher().conditions_hold(request);
+            self.conditional.get(rank) == Some(&false) || self.routes.get(rank).is_some_and(holds)
         })?;
         self.routes.get(rank)
     }
@@ -184,5 +192,6 @@ fn asks_no_more(before: &Route, route: &Route) -> bool {
 }
 
 #[cfg(test)]
-#[path = "table_tests.rs"]
+mod properties;
+#[cfg(test)]
 mod tests;

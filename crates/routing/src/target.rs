@@ -208,5 +208,4 @@ fn check_query(query: &str) -> Result<(), TargetError> {
 }
 
 #[cfg(test)]
-#[path = "target_tests.rs"]
 mod tests;

@@ -31,7 +31,7 @@ impl HostPattern {
             HostPattern::Exact(name) => **name == *host,
             HostPattern::Wildcard(suffix) => host
                 .strip_suffix(&**suffix)
-                .is_some_and(|front| front.len() > 1 && front.ends_with('.')),
+                .is_some_and(|front| front.ends_with('.')),
         }
     }
 }

@@ -2,30 +2,28 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use pailou_config::{DocumentOutcome, Environment, RouteSpec, load_settings, parse_route_document};
 use pailou_telemetry::Metrics;
 use pailou_upstream::{EjectionSettings, ServiceId, Services};
-use proptest::prelude::*;
 
 use super::*;
 use crate::{Compiler, Host, TableCell, Target};
 
-fn specs(document: &str, text: &str) -> Vec<Arc<RouteSpec>> {
+pub(crate) fn specs(document: &str, text: &str) -> Vec<Arc<RouteSpec>> {
     match parse_route_document(document, text) {
         DocumentOutcome::Routes(parsed) => parsed.routes.into_iter().map(Arc::new).collect(),
         other => panic!("{text}\n{other:?}"),
     }
 }
 
-fn compile(specs: Vec<Arc<RouteSpec>>) -> Vec<Arc<Route>> {
+pub(crate) fn compile(specs: Vec<Arc<RouteSpec>>) -> Vec<Arc<Route>> {
     let metrics = Metrics::new();
     let services = Services::new(EjectionSettings::default(), metrics.clone());
     let settings = load_settings(None, &Environment::default())
-        .ok()
         .expect("defaults are legal")
         .settings;
     let compiler = Compiler {
         services: &services,
         metrics: &metrics,
         defaults: &settings.defaults,
-        registry: ServiceId::DEFAULT_REGISTRY,
+        nacos: ServiceId::DEFAULT_REGISTRY,
         namespace: "",
         group: "DEFAULT_GROUP",
     };
@@ -35,7 +33,7 @@ fn compile(specs: Vec<Arc<RouteSpec>>) -> Vec<Arc<Route>> {
         .collect()
 }
 
-fn table(text: &str) -> Table {
+pub(super) fn table(text: &str) -> Table {
     Table::assemble(
         1,
         "",
@@ -45,15 +43,15 @@ fn table(text: &str) -> Table {
 
 /// A request in one line: `GET host/path?query`, then header lines.
 #[derive(Debug)]
-struct Sent {
-    method: Method,
-    host: String,
-    raw: String,
+pub(super) struct Sent {
+    pub(super) method: Method,
+    pub(super) host: String,
+    pub(super) raw: String,
     headers: HeaderMap,
 }
 
 impl Sent {
-    fn new(line: &str, lines: &[&str]) -> Sent {
+    pub(super) fn new(line: &str, lines: &[&str]) -> Sent {
         let (method, rest) = line.split_once(' ').expect("a method");
         let (host, raw) = rest.split_at(rest.find('/').expect("a path"));
         let mut headers = HeaderMap::new();
@@ -72,7 +70,7 @@ impl Sent {
         }
     }
 
-    fn ask<T>(&self, ask: impl FnOnce(&Request<'_>) -> T) -> T {
+    pub(super) fn ask<T>(&self, ask: impl FnOnce(&Request<'_>) -> T) -> T {
         let host =
             (!self.host.is_empty()).then(|| Host::parse(self.host.as_bytes()).expect("a host"));
         let target = Target::parse(self.raw.as_bytes()).expect("a target");
@@ -85,7 +83,7 @@ impl Sent {
     }
 }
 
-fn found(table: &Table, line: &str, lines: &[&str]) -> Option<String> {
+pub(super) fn found(table: &Table, line: &str, lines: &[&str]) -> Option<String> {
     Sent::new(line, lines).ask(|request| {
         let found = table.find(request).map(|route| route.id.to_string());
         assert_eq!(
@@ -373,149 +371,4 @@ fn a_replaced_table_is_freed_by_the_writer() {
     assert!(route.upgrade().is_some(), "the request did not free it");
     assert_eq!(cell.sweep(), 0);
     assert!(route.upgrade().is_none());
-}
-
-fn host() -> impl Strategy<Value = &'static str> {
-    prop::sample::select(vec![
-        "",
-        "",
-        "",
-        "a.test",
-        "b.a.test",
-        "*.test",
-        "*.a.test",
-        "*.b.a.test",
-        "test",
-    ])
-}
-
-fn path() -> impl Strategy<Value = String> {
-    let segment = prop::sample::select(vec!["a", "b", "ab", "%20"]);
-    let end = prop::sample::select(vec!["", "/", "/**", "/**", "/**"]);
-    (prop::collection::vec(segment, 0..4), end).prop_map(|(segments, end)| {
-        let mut path: String = segments
-            .iter()
-            .map(|segment| format!("/{segment}"))
-            .collect();
-        path.push_str(end);
-        if path.is_empty() {
-            "/".to_owned()
-        } else {
-            path
-        }
-    })
-}
-
-fn route() -> impl Strategy<Value = String> {
-    let order = prop::sample::select(vec![0, 0, 0, 0, -1, 1, 7]);
-    let conditions = prop::sample::select(vec![
-        "",
-        "",
-        "",
-        "methods: GET",
-        "headers: { x: '1' }",
-        "headers: { x: { present: false }, y: '1' }",
-        "methods: [GET, PUT], query: { q: '1' }",
-        "cookies: { c: '1' }",
-        "methods: PUT, headers: { x: '1' }",
-    ]);
-    (host(), path(), order, conditions).prop_map(|(host, path, order, conditions)| {
-        let host = if host.is_empty() {
-            String::new()
-        } else {
-            format!("host: '{host}', ")
-        };
-        format!("{{ {host}path: '{path}', order: {order}, match: {{ {conditions} }}, service: s }}")
-    })
-}
-
-fn request() -> impl Strategy<Value = Sent> {
-    let host = prop::sample::select(vec![
-        "",
-        "a.test",
-        "b.a.test",
-        "c.b.a.test",
-        "test",
-        "x.test",
-        "other",
-    ]);
-    let segment = prop::sample::select(vec!["a", "b", "ab", "%20", "abc", "a;v=1"]);
-    let rest = (
-        prop::sample::select(vec!["GET", "PUT"]),
-        prop::sample::select(vec!["", "?q=1", "?q=2"]),
-        prop::sample::select(vec![
-            &[][..],
-            &["x: 1"],
-            &["y: 1"],
-            &["x: 1", "y: 1", "cookie: c=1"],
-        ]),
-        any::<bool>(),
-    );
-    (host, prop::collection::vec(segment, 0..5), rest).prop_map(
-        |(host, segments, (method, query, lines, slash))| {
-            let path: String = segments
-                .iter()
-                .map(|segment| format!("/{segment}"))
-                .collect();
-            let slash = if slash || path.is_empty() { "/" } else { "" };
-            Sent::new(&format!("{method} {host}{path}{slash}{query}"), lines)
-        },
-    )
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2_000))]
-
-    #[test]
-    fn the_index_finds_what_a_linear_scan_finds(
-        routes in prop::collection::vec(route(), 0..24),
-        requests in prop::collection::vec(request(), 1..24),
-    ) {
-        let text: String = routes.iter().enumerate().map(|(n, route)| format!("  r{n}: {route}\n")).collect();
-        let text = if text.is_empty() { "  {}\n".to_owned() } else { text };
-        let table = table(&text);
-        let shadowed: Vec<String> = table.shadowed().into_iter().map(|fault| fault.path).collect();
-        for sent in requests {
-            let (found, scanned) = sent.ask(|request| {
-                (table.find(request).map(|route| route.id.clone()), table.scan(request).map(|route| route.id.clone()))
-            });
-            prop_assert_eq!(&found, &scanned, "{} {}{}", sent.method, sent.host, sent.raw);
-            if let Some(id) = found {
-                prop_assert!(!shadowed.contains(&format!("routes[\"{id}\"]")), "{} is not shadowed", id);
-            }
-        }
-    }
-}
-
-/// Ten thousand routes of several shapes: the index still finds what the scan
-/// finds.
-#[test]
-fn large_tables_are_searched_like_small_ones() {
-    let shapes: [(&str, fn(usize) -> String, fn(usize) -> String); 3] = [
-        (
-            "prefixes",
-            |n| format!("  /api/v{}/s{n}/**: s\n", n % 7),
-            |n| format!("GET any.test/api/v{}/s{n}/1", n % 7),
-        ),
-        (
-            "hosts",
-            |n| format!("  h{n}: {{ host: h{n}.test, service: s }}\n"),
-            |n| format!("GET h{n}.test/x"),
-        ),
-        (
-            "one host",
-            |n| format!("  p{n}: {{ host: h.test, path: /p{n}, service: s }}\n"),
-            |n| format!("GET h.test/p{n}"),
-        ),
-    ];
-    for (shape, route, request) in shapes {
-        let text: String = (0..10_000).map(route).collect();
-        let table = table(&text);
-        assert_eq!(table.routes().len(), 10_000, "{shape}");
-        for n in (0..10_000).step_by(499) {
-            assert!(found(&table, &request(n), &[]).is_some(), "{shape} {n}");
-        }
-        assert_eq!(found(&table, &request(10_001), &[]), None, "{shape}");
-        assert!(table.shadowed().is_empty(), "{shape}");
-    }
 }

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 
 /// Odd spellings and what becomes of each, one a line.
-const SPELLINGS: &str = include_str!("../tests/data/targets.txt");
+const SPELLINGS: &str = include_str!("../../tests/data/targets.txt");
 
 /// One line of the data file: the target, and either its normal form and what
 /// is matched, or the reason for its refusal.

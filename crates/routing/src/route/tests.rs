@@ -1,0 +1,107 @@
+use pailou_config::{
+    DocumentOutcome, Environment, Limit, LoadedSettings, load_settings, parse_route_document,
+};
+use pailou_upstream::EjectionSettings;
+
+use super::*;
+
+fn settings() -> LoadedSettings {
+    load_settings(None, &Environment::default()).expect("defaults are legal")
+}
+
+/// Compiles the only route of a document.
+fn compiled(route: &str) -> Result<Arc<Route>, Vec<Fault>> {
+    let text = format!("routes:\n  r:\n{route}");
+    let DocumentOutcome::Routes(mut parsed) = parse_route_document("routes.yaml", &text) else {
+        panic!("{text}");
+    };
+    let metrics = Metrics::new();
+    let services = Services::new(EjectionSettings::default(), metrics.clone());
+    let loaded = settings();
+    let compiler = Compiler {
+        services: &services,
+        metrics: &metrics,
+        defaults: &loaded.settings.defaults,
+        nacos: ServiceId::DEFAULT_REGISTRY,
+        namespace: "dev",
+        group: "DEFAULT_GROUP",
+    };
+    Route::compile(Arc::new(parsed.routes.remove(0)), &compiler)
+}
+
+#[test]
+fn all_faults_of_a_route_come_out_in_one_run() {
+    let faults = compiled(
+        "    path: /a/*
+    host: a/b
+    match:
+      headrs: { a: b }
+      methods: [get]
+    strip_prefix: -1
+    filters:
+      - set_request_header: { name: host, value: x }
+      - strip_suffix: 1
+    balance: fastest
+    service: s
+",
+    )
+    .expect_err("nothing about it is right");
+    let lines: Vec<u32> = faults
+        .iter()
+        .filter_map(|fault| fault.position)
+        .map(|at| at.line)
+        .collect();
+    assert_eq!(lines, [3, 4, 6, 7, 8, 10, 11, 12], "{faults:#?}");
+    assert!(faults.iter().all(|fault| &*fault.document == "routes.yaml"));
+    assert_eq!(faults[2].nearest.as_deref(), Some("headers"));
+}
+
+#[test]
+fn what_a_route_does_not_say_is_the_default() {
+    let defaults = settings().settings.defaults;
+    let route = compiled("    path: /a//b\n    service: s\n").expect("legal");
+    let expected = Timeouts {
+        response: defaults.timeout,
+        connect: defaults.connect_timeout,
+        read: defaults.read_timeout,
+        total: None,
+    };
+    assert_eq!(
+        (route.timeouts, route.retries),
+        (expected, defaults.retries)
+    );
+    assert_eq!(defaults.total_timeout, Limit::Off);
+    assert_eq!(route.metrics.service(), "dev/DEFAULT_GROUP@@s");
+    assert!(route.chain.is_empty());
+    assert_eq!(
+        route.warnings.len(),
+        1,
+        "the path is not in its normal form"
+    );
+
+    let route = compiled(
+        "    path: /a
+    timeout: 1s
+    connect_timeout: 20ms
+    read_timeout: 3s
+    total_timeout: 4s
+    retries: 0
+    strip_prefix: 1
+    prefix: /v2
+    service: { name: s, namespace: public, group: g }
+",
+    )
+    .expect("legal");
+    let expected = Timeouts {
+        response: Duration::from_secs(1),
+        connect: Duration::from_millis(20),
+        read: Duration::from_secs(3),
+        total: Some(Duration::from_secs(4)),
+    };
+    assert_eq!(
+        (route.timeouts, route.retries, route.chain.len()),
+        (expected, 0, 2)
+    );
+    assert_eq!(route.metrics.service(), "g@@s");
+    assert!(route.warnings.is_empty());
+}
