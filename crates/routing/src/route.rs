@@ -53,8 +53,8 @@ pub struct Compiler<'a> {
     pub metrics: &'a Metrics,
     /// What a route does unless it says otherwise.
     pub defaults: &'a RouteDefaults,
-    /// The Nacos that services are looked up in, by its id.
-    pub nacos: &'a str,
+    /// The source that lists the services, by its id.
+    pub source: &'a str,
     /// The namespace of services that name none; empty is the public one.
     pub namespace: &'a str,
     /// The group of services that name none.
@@ -64,13 +64,13 @@ pub struct Compiler<'a> {
 impl Compiler<'_> {
     /// The service that a route means, with the defaults filled in.
     pub fn service_id(&self, spec: &ServiceSpec) -> ServiceId {
-        // The console calls the namespace with the empty id `public`.
+        // The namespace with the empty id is called `public` where people read it.
         let namespace = spec
             .namespace
             .as_deref()
             .map(|id| if id == "public" { "" } else { id });
         ServiceId {
-            registry: self.nacos.into(),
+            source: self.source.into(),
             namespace: namespace.unwrap_or(self.namespace).into(),
             group: spec.group.as_deref().unwrap_or(self.group).into(),
             name: spec.name.as_str().into(),

@@ -22,7 +22,7 @@ fn compiled(route: &str) -> Result<Arc<Route>, Vec<Fault>> {
         services: &services,
         metrics: &metrics,
         defaults: &loaded.settings.defaults,
-        nacos: ServiceId::DEFAULT_REGISTRY,
+        source: ServiceId::DEFAULT_SOURCE,
         namespace: "dev",
         group: "DEFAULT_GROUP",
     };

@@ -23,7 +23,7 @@ pub(crate) fn compile(specs: Vec<Arc<RouteSpec>>) -> Vec<Arc<Route>> {
         services: &services,
         metrics: &metrics,
         defaults: &settings.defaults,
-        nacos: ServiceId::DEFAULT_REGISTRY,
+        source: ServiceId::DEFAULT_SOURCE,
         namespace: "",
         group: "DEFAULT_GROUP",
     };
