@@ -64,7 +64,7 @@ class World:
         gateway = Gateway(binary("PAILOU_BIN"), self.nacos, self.routes, folder)
         self._closing.append(gateway.close)
         self.gateways.append(gateway)
-        return gateway
+        return gateway.wait_started()
 
     def fastapi(self, service: str, **env: str) -> Sample:
         log = self._folder / "fastapi.log"

@@ -1,6 +1,5 @@
 """The gateway under test, as a process."""
 
-import json
 import os
 import signal
 import subprocess
@@ -66,13 +65,19 @@ class Gateway:
     def admin(self, path: str) -> Any:
         return http.get(f"http://127.0.0.1:{self._admin}{path}").json()
 
-    def is_ready(self) -> bool:
+    def probe(self, path: str) -> int:
+        """The status that a probe gets, 0 while nobody listens."""
         ended = self.process.poll() is not None
         assert not ended, f"the gateway ended:\n{self.log()}"
-        return http.status(f"http://127.0.0.1:{self._probes}/readyz") == 200
+        return http.status(f"http://127.0.0.1:{self._probes}{path}")
+
+    def wait_started(self) -> "Gateway":
+        """Waits for the process; it may have no routes yet."""
+        eventually("the gateway to start", lambda: self.probe("/healthz") == 200)
+        return self
 
     def wait_ready(self) -> "Gateway":
-        eventually("the gateway to be ready", self.is_ready)
+        eventually("the gateway to be ready", lambda: self.probe("/readyz") == 200)
         return self
 
     def is_connected(self) -> bool:
@@ -99,8 +104,3 @@ class Gateway:
 
     def log(self) -> str:
         return self._log.read_text(errors="replace")[-20000:]
-
-    def events(self) -> list[dict]:
-        """The log as far as it is JSON."""
-        lines = [line for line in self._log.read_text().splitlines() if line.startswith("{")]
-        return [json.loads(line) for line in lines]
