@@ -1,1 +1,35 @@
 //! Who told us: sources, the service cache, compile and publish.
+//!
+//! One job: to keep two things true while the gateway runs, the live route table and each service's
+//! endpoints. In go route documents (a Nacos config or a watched file) and the instances that Nacos
+//! pushes; out come tables in a [`TableCell`](pailou_routing::TableCell), endpoint sets in
+//! [`Service`](pailou_upstream::Service)s, and a view for people. It also registers the gateway itself.
+//!
+//! The write path: a source says what its document is ([`source`]); a document is taken whole or keeps
+//! its last good routes ([`documents`]); the merge is compiled on a blocking thread, the services that are
+//! new are subscribed and awaited, and one swap makes the table live ([`publish`]). Beside it each service
+//! has a feed ([`feed`]): admission, name resolution, the hold, and then the balancer.
+//!
+//! It must not know how a request is served: it names nothing of pingora.
+
+mod admission;
+mod clients;
+mod discovery;
+mod documents;
+mod feed;
+mod feeds;
+mod hold;
+mod metadata;
+mod publish;
+mod readiness;
+mod registration;
+mod resolve;
+mod source;
+mod supervise;
+mod view;
+
+pub use discovery::Discovery;
+pub use view::{
+    DiscoveryView, DocumentState, DocumentView, FeedView, Readiness, RefusedView, RegistrationView,
+    SessionView, TableView,
+};

@@ -1,0 +1,200 @@
+//! Which addresses a registry may send traffic to.
+//!
+//! Anyone who may register an instance chooses an address that this gateway connects to. Addresses that
+//! no service can have (unspecified, multicast, broadcast, port 0), that reach the host or its cloud's
+//! metadata service (link-local, loopback) or that reach the gateway itself are refused, before and
+//! after name resolution alike. What is refused is reported, never dropped in silence.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+
+use ipnet::IpNet;
+
+/// Why an address is refused.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Denied {
+    PortZero,
+    Unspecified,
+    LinkLocal,
+    Multicast,
+    Broadcast,
+    Loopback,
+    OwnListener,
+    NotAllowed,
+}
+
+impl Denied {
+    /// The reason as shown in logs and in the service view.
+    pub(crate) fn reason(self) -> &'static str {
+        match self {
+            Denied::PortZero => "port 0",
+            Denied::Unspecified => "unspecified address",
+            Denied::LinkLocal => "link-local address",
+            Denied::Multicast => "multicast address",
+            Denied::Broadcast => "broadcast address",
+            Denied::Loopback => "loopback address, not allowed by discovery.allow_loopback",
+            Denied::OwnListener => "a listener of this gateway",
+            Denied::NotAllowed => "outside discovery.allow_addresses",
+        }
+    }
+}
+
+/// The rules, fixed at start.
+#[derive(Clone, Debug)]
+pub(crate) struct Admission {
+    /// Empty: everything that is not always denied.
+    pub(crate) allowed: Vec<IpNet>,
+    pub(crate) allow_loopback: bool,
+    /// The gateway's listeners, as bound.
+    pub(crate) listeners: Vec<SocketAddr>,
+}
+
+impl Admission {
+    /// The address to connect to, in its plain form (an IPv4 address mapped into IPv6 is IPv4).
+    ///
+    /// # Errors
+    /// Why the address is refused.
+    pub(crate) fn admit(&self, address: SocketAddr) -> Result<SocketAddr, Denied> {
+        let address = SocketAddr::new(address.ip().to_canonical(), address.port());
+        self.always_denied(address)?;
+        let ip = address.ip();
+        if !self.allowed.is_empty() && !self.allowed.iter().any(|net| net.contains(&ip)) {
+            return Err(Denied::NotAllowed);
+        }
+        if self.is_own_listener(address) {
+            return Err(Denied::OwnListener);
+        }
+        Ok(address)
+    }
+
+    fn always_denied(&self, address: SocketAddr) -> Result<(), Denied> {
+        let ip = address.ip();
+        if address.port() == 0 {
+            return Err(Denied::PortZero);
+        }
+        if ip.is_multicast() {
+            return Err(Denied::Multicast);
+        }
+        if ip.is_loopback() && !self.allow_loopback {
+            return Err(Denied::Loopback);
+        }
+        match ip {
+            // All of 0.0.0.0/8 means "this host" to somebody.
+            IpAddr::V4(ip) if ip.octets()[0] == 0 => Err(Denied::Unspecified),
+            IpAddr::V4(ip) if ip == Ipv4Addr::BROADCAST => Err(Denied::Broadcast),
+            IpAddr::V4(ip) if ip.is_link_local() => Err(Denied::LinkLocal),
+            IpAddr::V6(ip) if ip.is_unspecified() => Err(Denied::Unspecified),
+            IpAddr::V6(ip) if ip.is_unicast_link_local() => Err(Denied::LinkLocal),
+            _ => Ok(()),
+        }
+    }
+
+    fn is_own_listener(&self, address: SocketAddr) -> bool {
+        self.listeners.iter().any(|listener| {
+            if listener.port() != address.port() {
+                return false;
+            }
+            let bound = listener.ip().to_canonical();
+            bound == address.ip() || (bound.is_unspecified() && is_local(address.ip()))
+        })
+    }
+}
+
+/// Whether an address belongs to this host: only then can a socket be bound to it.
+fn is_local(ip: IpAddr) -> bool {
+    ip.is_loopback() || UdpSocket::bind((ip, 0)).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rules() -> Admission {
+        Admission {
+            allowed: Vec::new(),
+            allow_loopback: true,
+            listeners: Vec::new(),
+        }
+    }
+
+    fn admit(rules: &Admission, address: &str) -> Result<String, Denied> {
+        let address = address.parse().expect("a test address");
+        rules.admit(address).map(|address| address.to_string())
+    }
+
+    #[test]
+    fn addresses_that_no_service_can_have_are_refused() {
+        let cases = [
+            ("10.0.0.1:80", Ok("10.0.0.1:80")),
+            ("[2001:db8::1]:80", Ok("[2001:db8::1]:80")),
+            ("[::ffff:10.0.0.1]:80", Ok("10.0.0.1:80")),
+            ("127.0.0.1:80", Ok("127.0.0.1:80")),
+            ("10.0.0.1:0", Err(Denied::PortZero)),
+            ("0.0.0.0:80", Err(Denied::Unspecified)),
+            ("0.1.2.3:80", Err(Denied::Unspecified)),
+            ("[::]:80", Err(Denied::Unspecified)),
+            ("[::ffff:0.0.0.0]:80", Err(Denied::Unspecified)),
+            ("169.254.169.254:80", Err(Denied::LinkLocal)),
+            ("[::ffff:169.254.169.254]:80", Err(Denied::LinkLocal)),
+            ("[fe80::1]:80", Err(Denied::LinkLocal)),
+            ("224.0.0.1:80", Err(Denied::Multicast)),
+            ("[ff02::1]:80", Err(Denied::Multicast)),
+            ("[::ffff:239.1.1.1]:80", Err(Denied::Multicast)),
+            ("255.255.255.255:80", Err(Denied::Broadcast)),
+        ];
+        for (address, expected) in cases {
+            let expected = expected.map(str::to_owned);
+            assert_eq!(admit(&rules(), address), expected, "{address}");
+        }
+    }
+
+    #[test]
+    fn loopback_is_refused_where_it_is_not_allowed() {
+        let rules = Admission {
+            allow_loopback: false,
+            ..rules()
+        };
+        for address in [
+            "127.0.0.1:80",
+            "127.8.8.8:80",
+            "[::1]:80",
+            "[::ffff:127.0.0.1]:80",
+        ] {
+            assert_eq!(admit(&rules, address), Err(Denied::Loopback), "{address}");
+        }
+        assert!(admit(&rules, "10.0.0.1:80").is_ok());
+    }
+
+    #[test]
+    fn only_listed_networks_are_allowed_when_some_are_listed() {
+        let rules = Admission {
+            allowed: vec!["10.0.0.0/8".parse().expect("a network")],
+            ..rules()
+        };
+        assert!(admit(&rules, "10.1.2.3:80").is_ok());
+        assert!(admit(&rules, "[::ffff:10.1.2.3]:80").is_ok());
+        assert_eq!(admit(&rules, "192.168.0.1:80"), Err(Denied::NotAllowed));
+        // A list never allows what is always denied.
+        let all = Admission {
+            allowed: vec!["0.0.0.0/0".parse().expect("a network")],
+            ..rules
+        };
+        assert_eq!(admit(&all, "169.254.0.1:80"), Err(Denied::LinkLocal));
+    }
+
+    #[test]
+    fn our_own_listeners_are_never_endpoints() {
+        let rules = Admission {
+            listeners: vec![
+                "0.0.0.0:8080".parse().expect("an address"),
+                "10.0.0.9:9000".parse().expect("an address"),
+            ],
+            ..rules()
+        };
+        assert_eq!(admit(&rules, "127.0.0.1:8080"), Err(Denied::OwnListener));
+        assert_eq!(admit(&rules, "10.0.0.9:9000"), Err(Denied::OwnListener));
+        assert!(admit(&rules, "10.0.0.8:9000").is_ok());
+        assert!(admit(&rules, "127.0.0.1:8081").is_ok());
+        // TEST-NET-1: an address that this host does not have.
+        assert!(admit(&rules, "192.0.2.1:8080").is_ok());
+    }
+}

@@ -1,0 +1,176 @@
+//! The Nacos clients, one per namespace: a push does not say which namespace it is for.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use pailou_nacos::{Client, ConnectionState, LoginState};
+use pailou_telemetry::{Metrics, events};
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+
+use crate::view::SessionView;
+
+/// How often the login is looked at.
+const LOGIN_LOOK: Duration = Duration::from_secs(5);
+
+/// Hands out the client of a namespace, and reports what becomes of its session.
+pub(crate) struct Clients {
+    own: Followed,
+    others: Mutex<BTreeMap<String, Other>>,
+    metrics: Metrics,
+}
+
+struct Other {
+    followed: Followed,
+    /// Whether a route document is watched over it: it stays then, whatever the services need.
+    is_pinned: bool,
+}
+
+impl Clients {
+    /// Clients beside `own`.
+    pub(crate) fn new(own: Client, metrics: Metrics) -> Clients {
+        Clients {
+            own: Followed::new(own, &metrics),
+            others: Mutex::default(),
+            metrics,
+        }
+    }
+
+    /// The client for the services of a namespace; [`Clients::keep_only`] may end it.
+    pub(crate) fn of(&self, namespace: &str) -> Client {
+        self.client(namespace, false)
+    }
+
+    /// The client for what is watched in a namespace as long as the process runs.
+    pub(crate) fn pinned(&self, namespace: &str) -> Client {
+        self.client(namespace, true)
+    }
+
+    /// Lets go of the clients of all other namespaces, unless they are pinned.
+    pub(crate) fn keep_only<'a>(&self, namespaces: impl Iterator<Item = &'a str>) {
+        let needed: BTreeSet<&str> = namespaces.collect();
+        self.others()
+            .retain(|namespace, other| other.is_pinned || needed.contains(&**namespace));
+    }
+
+    /// All connections as shown to people, the gateway's own first.
+    pub(crate) fn views(&self) -> Vec<SessionView> {
+        let others = self.others();
+        let others = others.values().map(|other| &other.followed);
+        let all = std::iter::once(&self.own).chain(others);
+        all.map(|followed| SessionView::from(followed.client.state()))
+            .collect()
+    }
+
+    fn client(&self, namespace: &str, pin: bool) -> Client {
+        let client = self.own.client.with_namespace(namespace);
+        if client.namespace() == self.own.client.namespace() {
+            return client;
+        }
+        let mut others = self.others();
+        let other = others
+            .entry(client.namespace().to_owned())
+            .or_insert_with(|| Other {
+                followed: Followed::new(client.clone(), &self.metrics),
+                is_pinned: false,
+            });
+        other.is_pinned |= pin;
+        client
+    }
+
+    fn others(&self) -> MutexGuard<'_, BTreeMap<String, Other>> {
+        self.others.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A client and the task that reports its session's events.
+struct Followed {
+    client: Client,
+    task: AbortHandle,
+}
+
+impl Followed {
+    fn new(client: Client, metrics: &Metrics) -> Followed {
+        let namespace = client.namespace().to_owned();
+        let connection = follow(namespace, client.states(), metrics.clone());
+        let login = follow_login(client.clone(), metrics.clone());
+        let task = tokio::spawn(async move { tokio::join!(connection, login) });
+        Followed {
+            client,
+            task: task.abort_handle(),
+        }
+    }
+}
+
+impl Drop for Followed {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Reports connections that are made and lost.
+async fn follow(namespace: String, mut states: watch::Receiver<ConnectionState>, metrics: Metrics) {
+    let mut last = ConnectionState::default();
+    loop {
+        let state = states.borrow_and_update().clone();
+        report(&namespace, &last, &state, &metrics);
+        last = state;
+        if states.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Reports logins that fail. The login is no part of the connection's state, so it is looked at.
+async fn follow_login(client: Client, metrics: Metrics) {
+    let mut last = None;
+    loop {
+        let state = client.state();
+        let error = match state.login {
+            LoginState::Failed { error } => Some(error),
+            LoginState::LoggedIn { renewal_error, .. } => renewal_error,
+            LoginState::Off => return,
+            LoginState::Pending | LoginState::Absent => None,
+        };
+        if error != last
+            && let Some(error) = &error
+        {
+            let server = state.connection.server.as_deref().unwrap_or_default();
+            events::LoginFailed { server, error }.record(&metrics);
+        }
+        last = error;
+        tokio::time::sleep(LOGIN_LOOK).await;
+    }
+}
+
+fn report(namespace: &str, last: &ConnectionState, state: &ConnectionState, metrics: &Metrics) {
+    let is_new = state.epoch != last.epoch;
+    let server = |state: &ConnectionState| state.server.clone().unwrap_or_default();
+    if last.connected && (!state.connected || is_new) {
+        events::SessionLost {
+            namespace,
+            server: &server(last),
+            error: state
+                .last_error
+                .as_deref()
+                .unwrap_or("replaced by a new one"),
+        }
+        .record(metrics);
+    }
+    if state.connected && (!last.connected || is_new) {
+        events::SessionConnected {
+            namespace,
+            server: &server(state),
+        }
+        .record(metrics);
+    }
+    if !state.connected && !last.connected && state.last_error != last.last_error {
+        tracing::warn!(
+            target: "pailou",
+            namespace,
+            error = state.last_error.as_deref().unwrap_or_default(),
+            "Nacos cannot be reached"
+        );
+    }
+}

@@ -1,0 +1,341 @@
+//! The route documents: the newest state of each, the last good one, and their merge.
+//!
+//! A document is taken whole or not at all. One that has a fault, is blank, is gone or cannot be read
+//! leaves its last good routes in place and raises an alarm that stays until the document is good again.
+//! Only an explicit `routes: {}` empties it, and only itself.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use md5::{Digest, Md5};
+use pailou_config::{DocumentOutcome, Fault, RouteSpec, Severity, parse_route_document};
+use pailou_routing::Route;
+
+use crate::source::SourceState;
+use crate::view::{DocumentState, DocumentView};
+
+/// Turns a spec into a route, or says what is wrong with it.
+pub(crate) type Compile<'a> = &'a dyn Fn(Arc<RouteSpec>) -> Result<Arc<Route>, Vec<Fault>>;
+
+/// All documents, in the order of `gateway.yaml`.
+#[derive(Debug)]
+pub(crate) struct Documents {
+    documents: Vec<Document>,
+}
+
+/// What a new state of a document led to.
+#[derive(Debug)]
+pub(crate) struct Verdict {
+    /// The document's name.
+    pub(crate) document: Arc<str>,
+    /// What its newest state is.
+    pub(crate) state: DocumentState,
+    /// Whether other routes or another text are applied now.
+    pub(crate) changed: bool,
+    /// Whether an alarm was on before.
+    pub(crate) was_alarmed: bool,
+    /// How many routes of it are applied.
+    pub(crate) routes: usize,
+    /// MD5 of the applied text.
+    pub(crate) md5: String,
+    /// What is doubtful in the applied text.
+    pub(crate) warnings: Vec<Fault>,
+    /// What is wrong with the newest state.
+    pub(crate) faults: Vec<Fault>,
+    /// Why it is not applied, in one sentence.
+    pub(crate) reason: Option<String>,
+}
+
+/// The merge of all last good documents.
+#[derive(Debug, Default)]
+pub(crate) struct Merged {
+    /// The routes, disabled ones included.
+    pub(crate) routes: Vec<Arc<Route>>,
+    /// MD5 over the texts, in order.
+    pub(crate) md5: String,
+    /// Routes left out because an earlier document has their id.
+    pub(crate) duplicates: Vec<Fault>,
+}
+
+#[derive(Debug)]
+struct Document {
+    name: Arc<str>,
+    source: &'static str,
+    state: DocumentState,
+    faults: Vec<Fault>,
+    reason: Option<String>,
+    good: Option<Good>,
+    /// Of the last merge: routes that an earlier document keeps out.
+    duplicates: Vec<Fault>,
+    /// Of the last table: routes that no request reaches.
+    shadowed: Vec<Fault>,
+}
+
+#[derive(Debug)]
+struct Good {
+    text: Arc<str>,
+    md5: String,
+    routes: Vec<Arc<Route>>,
+    warnings: Vec<Fault>,
+    revision: Option<u64>,
+}
+
+impl Documents {
+    /// Documents that no source has spoken of yet, by name and kind of source.
+    pub(crate) fn new(names: impl IntoIterator<Item = (Arc<str>, &'static str)>) -> Documents {
+        let document = |(name, source)| Document {
+            name,
+            source,
+            state: DocumentState::Waiting,
+            faults: Vec::new(),
+            reason: Some("its source has not answered yet".to_owned()),
+            good: None,
+            duplicates: Vec::new(),
+            shadowed: Vec::new(),
+        };
+        Documents {
+            documents: names.into_iter().map(document).collect(),
+        }
+    }
+
+    /// Takes the newest state of the document at `index`.
+    pub(crate) fn take(
+        &mut self,
+        index: usize,
+        state: SourceState,
+        compile: Compile<'_>,
+    ) -> Verdict {
+        let document = &mut self.documents[index];
+        let was_alarmed = document.is_alarmed();
+        let changed = document.take(state, compile);
+        let good = document.good.as_ref();
+        Verdict {
+            document: Arc::clone(&document.name),
+            state: document.state,
+            changed,
+            was_alarmed,
+            routes: good.map_or(0, |good| good.routes.len()),
+            md5: good.map_or_else(String::new, |good| good.md5.clone()),
+            warnings: good.map_or_else(Vec::new, |good| good.warnings.clone()),
+            faults: document.faults.clone(),
+            reason: document.reason.clone(),
+        }
+    }
+
+    /// Whether some document was ever good: only then is there a table.
+    pub(crate) fn is_any_good(&self) -> bool {
+        self.documents
+            .iter()
+            .any(|document| document.good.is_some())
+    }
+
+    /// Merges the last good documents. Of two routes with one id the earlier document's stays.
+    pub(crate) fn merge(&mut self, revision: u64) -> Merged {
+        let mut merged = Merged::default();
+        let mut md5 = Md5::new();
+        let mut owners: HashMap<Arc<str>, Arc<str>> = HashMap::new();
+        for document in &mut self.documents {
+            document.duplicates.clear();
+            let Some(good) = &mut document.good else {
+                continue;
+            };
+            md5.update(good.text.as_bytes());
+            good.revision.get_or_insert(revision);
+            for route in &good.routes {
+                let owner = owners
+                    .entry(Arc::clone(&route.spec.id))
+                    .or_insert_with(|| Arc::clone(&document.name));
+                if *owner == document.name {
+                    merged.routes.push(Arc::clone(route));
+                } else {
+                    document.duplicates.push(duplicate(&route.spec, owner));
+                }
+            }
+            merged.duplicates.extend_from_slice(&document.duplicates);
+        }
+        merged.md5 = hex(md5);
+        merged
+    }
+
+    /// Notes which routes of the merge no request reaches.
+    pub(crate) fn note_shadowed(&mut self, faults: &[Fault]) {
+        for document in &mut self.documents {
+            let own = faults
+                .iter()
+                .filter(|fault| fault.document == document.name);
+            document.shadowed = own.cloned().collect();
+        }
+    }
+
+    /// The documents as shown to people.
+    pub(crate) fn views(&self) -> Vec<DocumentView> {
+        self.documents.iter().map(Document::view).collect()
+    }
+
+    /// What a person should know first: the first document's fault or alarm.
+    pub(crate) fn first_error(&self) -> Option<String> {
+        self.documents.iter().find_map(Document::error)
+    }
+}
+
+impl Document {
+    /// Whether what is applied differs from what the newest state is.
+    fn is_alarmed(&self) -> bool {
+        !matches!(self.state, DocumentState::Applied | DocumentState::Waiting)
+    }
+
+    /// Takes a state; whether what is applied has changed.
+    fn take(&mut self, state: SourceState, compile: Compile<'_>) -> bool {
+        match state {
+            SourceState::Missing => self.keep(DocumentState::Missing, "it does not exist"),
+            SourceState::Unreadable(error) => self.keep(DocumentState::Unreadable, &error),
+            SourceState::Text(text) => return self.take_text(&text, compile),
+        }
+        false
+    }
+
+    fn take_text(&mut self, text: &Arc<str>, compile: Compile<'_>) -> bool {
+        if self.good.as_ref().is_some_and(|good| good.text == *text) {
+            self.applied();
+            return false;
+        }
+        let parsed = match parse_route_document(&self.name, text) {
+            DocumentOutcome::Blank => {
+                self.keep(DocumentState::Blank, "it is blank");
+                return false;
+            }
+            DocumentOutcome::Refused(faults) => {
+                self.refuse(faults);
+                return false;
+            }
+            DocumentOutcome::Routes(parsed) => parsed,
+        };
+        match self.compile(parsed.routes, compile) {
+            Err(mut faults) => {
+                faults.extend(parsed.warnings);
+                self.refuse(faults);
+                false
+            }
+            Ok(routes) => {
+                let compiled = routes.iter().flat_map(|route| &route.warnings);
+                let warnings = parsed.warnings.iter().chain(compiled).cloned().collect();
+                self.good = Some(Good {
+                    text: Arc::clone(text),
+                    md5: hex(Md5::new_with_prefix(text.as_bytes())),
+                    routes,
+                    warnings,
+                    revision: None,
+                });
+                self.applied();
+                true
+            }
+        }
+    }
+
+    /// Compiles every route, taking over those whose spec has not changed.
+    fn compile(
+        &self,
+        specs: Vec<RouteSpec>,
+        compile: Compile<'_>,
+    ) -> Result<Vec<Arc<Route>>, Vec<Fault>> {
+        let known: HashMap<&str, &Arc<Route>> = self
+            .good
+            .iter()
+            .flat_map(|good| &good.routes)
+            .map(|route| (&*route.spec.id, route))
+            .collect();
+        let mut routes = Vec::with_capacity(specs.len());
+        let mut faults = Vec::new();
+        for spec in specs {
+            match known.get(&*spec.id) {
+                Some(&route) if *route.spec == spec => routes.push(Arc::clone(route)),
+                _ => match compile(Arc::new(spec)) {
+                    Ok(route) => routes.push(route),
+                    Err(found) => faults.extend(found),
+                },
+            }
+        }
+        if faults.is_empty() {
+            Ok(routes)
+        } else {
+            Err(faults)
+        }
+    }
+
+    fn applied(&mut self) {
+        self.state = DocumentState::Applied;
+        self.faults.clear();
+        self.reason = None;
+    }
+
+    fn keep(&mut self, state: DocumentState, reason: &str) {
+        self.state = state;
+        self.faults.clear();
+        self.reason = Some(reason.to_owned());
+    }
+
+    fn refuse(&mut self, faults: Vec<Fault>) {
+        self.state = DocumentState::Refused;
+        self.reason = first_of(&faults);
+        self.faults = faults;
+    }
+
+    fn error(&self) -> Option<String> {
+        match (&self.reason, self.is_alarmed()) {
+            // A fault names its document by itself.
+            (Some(reason), true) if self.state == DocumentState::Refused => Some(reason.clone()),
+            (Some(reason), true) => Some(format!("{}: {reason}", self.name)),
+            _ => first_of(&self.duplicates),
+        }
+    }
+
+    fn view(&self) -> DocumentView {
+        let good = self.good.as_ref();
+        let faults = self.faults.iter().chain(&self.duplicates);
+        let warnings = good.into_iter().flat_map(|good| &good.warnings);
+        DocumentView {
+            name: self.name.to_string(),
+            source: self.source,
+            state: self.state,
+            alarm: self.is_alarmed(),
+            reason: self.reason.clone(),
+            trouble: None,
+            md5: good.map(|good| good.md5.clone()),
+            revision: good.and_then(|good| good.revision),
+            routes: good.map_or(0, |good| good.routes.len()),
+            faults: faults.cloned().collect(),
+            warnings: warnings.chain(&self.shadowed).cloned().collect(),
+        }
+    }
+}
+
+fn first_of(faults: &[Fault]) -> Option<String> {
+    let is_error = |fault: &&Fault| fault.severity == Severity::Error;
+    let first = faults.iter().find(is_error).or_else(|| faults.first());
+    first.map(Fault::to_string)
+}
+
+fn duplicate(spec: &RouteSpec, owner: &str) -> Fault {
+    Fault {
+        document: Arc::clone(&spec.document),
+        position: Some(spec.at),
+        path: format!("routes.{}", spec.id),
+        problem: format!("the earlier document {owner} has a route with this id, which stays"),
+        expected: Some("an id that is unique over all documents".to_owned()),
+        nearest: None,
+        severity: Severity::Error,
+    }
+}
+
+fn hex(md5: Md5) -> String {
+    use std::fmt::Write;
+    let mut text = String::with_capacity(32);
+    for byte in md5.finalize() {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,203 @@
+use std::cell::Cell;
+
+use pailou_config::Environment;
+use pailou_routing::Compiler;
+use pailou_telemetry::Metrics;
+use pailou_upstream::{EjectionSettings, Services};
+
+use super::*;
+
+struct Bench {
+    documents: Documents,
+    services: Arc<Services>,
+    metrics: Metrics,
+    settings: pailou_config::Settings,
+    compiled: Cell<usize>,
+    revision: u64,
+}
+
+impl Bench {
+    fn new(names: &[&str]) -> Bench {
+        let metrics = Metrics::new();
+        let loaded = pailou_config::load_settings(None, &Environment::default());
+        let names = names.iter().map(|name| (Arc::from(*name), "file"));
+        Bench {
+            documents: Documents::new(names),
+            services: Services::new(EjectionSettings::default(), metrics.clone()),
+            metrics,
+            settings: loaded.ok().expect("default settings").settings,
+            compiled: Cell::new(0),
+            revision: 0,
+        }
+    }
+
+    fn take(&mut self, index: usize, state: SourceState) -> Verdict {
+        let compiler = Compiler {
+            services: &self.services,
+            metrics: &self.metrics,
+            defaults: &self.settings.defaults,
+            source: "default",
+            namespace: "",
+            group: "DEFAULT_GROUP",
+        };
+        let compile = |spec| {
+            self.compiled.set(self.compiled.get() + 1);
+            Route::compile(spec, &compiler)
+        };
+        self.documents.take(index, state, &compile)
+    }
+
+    fn text(&mut self, index: usize, text: &str) -> Verdict {
+        self.take(index, SourceState::Text(text.into()))
+    }
+
+    /// The merged routes as `id=service`.
+    fn routes(&mut self) -> Vec<String> {
+        self.revision += 1;
+        let merged = self.documents.merge(self.revision);
+        let name = |route: &Arc<Route>| format!("{}={}", route.id, route.spec.service.name);
+        merged.routes.iter().map(name).collect()
+    }
+}
+
+#[test]
+fn whatever_is_wrong_with_a_document_its_last_good_routes_stay() {
+    let mut bench = Bench::new(&["a.yaml"]);
+    let good = "routes: { /a/**: one }";
+    let verdict = bench.text(0, good);
+    assert!(verdict.changed && verdict.state == DocumentState::Applied);
+    let bad = [
+        (SourceState::Missing, DocumentState::Missing),
+        (
+            SourceState::Unreadable("locked".into()),
+            DocumentState::Unreadable,
+        ),
+        (SourceState::Text("".into()), DocumentState::Blank),
+        (
+            SourceState::Text("# routes: {}\n".into()),
+            DocumentState::Blank,
+        ),
+        (
+            SourceState::Text("routes: { /b/**: }".into()),
+            DocumentState::Refused,
+        ),
+        (
+            SourceState::Text("routes: [".into()),
+            DocumentState::Refused,
+        ),
+        (
+            SourceState::Text(
+                "routes: { b: { path: /b, service: s, filters: [ { no_such: {} } ] } }".into(),
+            ),
+            DocumentState::Refused,
+        ),
+    ];
+    for (state, expected) in bad {
+        let shown = format!("{state:?}");
+        let verdict = bench.take(0, state);
+        assert_eq!(verdict.state, expected, "{shown}");
+        assert!(!verdict.changed, "{shown}");
+        assert_eq!(verdict.routes, 1, "{shown}");
+        assert!(verdict.reason.is_some(), "{shown}");
+        assert_eq!(
+            verdict.faults.is_empty(),
+            expected != DocumentState::Refused,
+            "{shown}"
+        );
+        assert_eq!(bench.routes(), ["/a/**=one"], "{shown}");
+        assert!(bench.documents.views()[0].alarm, "{shown}");
+        assert!(
+            bench
+                .documents
+                .first_error()
+                .expect("an error")
+                .contains("a.yaml")
+        );
+
+        let restored = bench.text(0, good);
+        assert!(restored.was_alarmed && !restored.changed, "{shown}");
+        assert_eq!(restored.state, DocumentState::Applied, "{shown}");
+        assert_eq!(bench.documents.first_error(), None, "{shown}");
+        assert!(!bench.documents.views()[0].alarm, "{shown}");
+    }
+}
+
+#[test]
+fn every_fault_of_a_refused_document_is_reported() {
+    let mut bench = Bench::new(&["a.yaml"]);
+    let verdict = bench.text(
+        0,
+        "routes:\n  a: { path: /a, service: s, filters: [ { no_such: {} } ] }\n  b: { path: /b, service: s, balance: no_such }\n",
+    );
+    assert_eq!(verdict.faults.len(), 2, "{:?}", verdict.faults);
+    assert!(!bench.documents.is_any_good());
+}
+
+#[test]
+fn an_explicit_empty_mapping_empties_its_own_document_only() {
+    let mut bench = Bench::new(&["a.yaml", "b.yaml"]);
+    bench.text(0, "routes: { /a/**: one }");
+    bench.text(1, "routes: { /b/**: two }");
+    assert_eq!(bench.routes(), ["/a/**=one", "/b/**=two"]);
+    assert!(bench.text(0, "routes: {}").changed);
+    assert_eq!(bench.routes(), ["/b/**=two"]);
+    assert!(!bench.documents.views()[0].alarm);
+}
+
+#[test]
+fn of_two_routes_with_one_id_the_earlier_documents_stays() {
+    let mut bench = Bench::new(&["a.yaml", "b.yaml"]);
+    // The order of arrival does not matter, that of gateway.yaml does.
+    bench.text(1, "routes: { /x/**: two, /b/**: two }");
+    assert_eq!(bench.routes(), ["/x/**=two", "/b/**=two"]);
+    bench.text(0, "routes: { /x/**: one }");
+    assert_eq!(bench.routes(), ["/x/**=one", "/b/**=two"]);
+    let views = bench.documents.views();
+    assert!(views[0].faults.is_empty());
+    assert_eq!(views[1].faults.len(), 1);
+    let fault = views[1].faults[0].to_string();
+    assert!(fault.starts_with("b.yaml:1:11: "), "{fault}");
+    assert!(
+        bench
+            .documents
+            .first_error()
+            .expect("a fault")
+            .contains("a.yaml")
+    );
+    // When the first one goes, the other takes its place.
+    bench.text(0, "routes: {}");
+    assert_eq!(bench.routes(), ["/x/**=two", "/b/**=two"]);
+    assert_eq!(bench.documents.first_error(), None);
+}
+
+#[test]
+fn only_routes_that_changed_are_compiled_again() {
+    let mut bench = Bench::new(&["a.yaml"]);
+    bench.text(0, "routes: { /a/**: one, /b/**: two }");
+    assert_eq!(bench.compiled.get(), 2);
+    bench.text(0, "# moved\nroutes: { /b/**: two, /a/**: three }");
+    assert_eq!(bench.compiled.get(), 3);
+    bench.take(0, SourceState::Missing);
+    bench.text(0, "# moved\nroutes: { /b/**: two, /a/**: three }");
+    assert_eq!(bench.compiled.get(), 3);
+}
+
+#[test]
+fn the_md5_is_that_of_the_applied_texts_in_order() {
+    let mut bench = Bench::new(&["a.yaml", "b.yaml"]);
+    bench.text(0, "routes: {}");
+    // md5sum of the text itself, as Nacos shows it.
+    assert_eq!(
+        bench.documents.merge(1).md5,
+        "e937f085bc074677596a81e4597c3316"
+    );
+    bench.text(1, "routes: { /b/**: two }");
+    let both = bench.documents.merge(2).md5;
+    bench.text(1, "nonsense");
+    assert_eq!(
+        bench.documents.merge(3).md5,
+        both,
+        "a refused text is not applied"
+    );
+    assert_eq!(bench.documents.views()[1].revision, Some(2));
+}

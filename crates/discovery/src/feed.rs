@@ -1,0 +1,253 @@
+//! The feed of one service: what the registry says, made into the endpoints that are balanced over.
+//!
+//! One task per service. A state goes through admission, name resolution and the hold, and then to the
+//! balancer. Only a state changes the set: an error or a lost connection marks it stale, no more.
+
+mod instances;
+#[cfg(test)]
+mod tests;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use pailou_nacos::{ConnectionState, Origin, ServiceState, ServiceWatch};
+use pailou_telemetry::{Metrics, events};
+use pailou_upstream::{EndpointSet, Service};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::admission::Admission;
+use crate::hold::{Hold, Listed, Transition};
+use crate::resolve::{Lookup, Names};
+use crate::view::{FeedView, RefusedView};
+
+/// How long the first state of a service waits for its host names to be resolved.
+const FIRST_LOOKUP: Duration = Duration::from_secs(1);
+
+/// What all feeds share.
+#[derive(Clone)]
+pub(crate) struct FeedContext {
+    pub(crate) admission: Arc<Admission>,
+    pub(crate) lookup: Arc<dyn Lookup>,
+    pub(crate) metrics: Metrics,
+}
+
+/// What a feed last did, for the views.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct FeedStatus {
+    /// The registry's word, its age and its errors.
+    watch: Option<ServiceWatch>,
+    stale: bool,
+    held: usize,
+    hold_until: Option<Instant>,
+    refused: Vec<RefusedView>,
+}
+
+impl FeedStatus {
+    /// Whether the endpoints are those that a lost connection told of.
+    pub(crate) fn is_stale(&self) -> bool {
+        self.stale
+    }
+
+    /// The status as shown to people.
+    pub(crate) fn view(&self, service: &Service, named: bool) -> FeedView {
+        let now = Instant::now();
+        let state = self.watch.as_ref().and_then(ServiceWatch::current);
+        let state = state.as_deref();
+        let error = self.watch.as_ref().and_then(ServiceWatch::last_error);
+        FeedView {
+            service: service.label().to_owned(),
+            known: state.is_some(),
+            named,
+            stale: self.stale,
+            age_seconds: state.map(|state| (now - state.received).as_secs_f64()),
+            epoch: state.map(|state| state.epoch),
+            origin: state.map(|state| state.origin),
+            listed: state.map_or(0, |state| state.instances.len()),
+            held: self.held,
+            hold_seconds: self.hold_until.map(|until| (until - now).as_secs_f64()),
+            protected: state.is_some_and(|state| state.protected),
+            refused: self.refused.clone(),
+            error: error.as_ref().map(ToString::to_string),
+        }
+    }
+}
+
+/// The task of one service.
+pub(crate) struct Feed {
+    context: FeedContext,
+    service: Arc<Service>,
+    status: Arc<Mutex<FeedStatus>>,
+    names: Names,
+    hold: Hold,
+    state: Option<Arc<ServiceState>>,
+    connection: ConnectionState,
+    /// Until when the first state waits for its host names.
+    waits_until: Option<Instant>,
+    refused: Vec<RefusedView>,
+    stale: bool,
+}
+
+impl Feed {
+    /// A feed of `service` that holds for `window`.
+    pub(crate) fn new(
+        context: FeedContext,
+        service: Arc<Service>,
+        window: Duration,
+        status: Arc<Mutex<FeedStatus>>,
+    ) -> Feed {
+        Feed {
+            names: Names::new(Arc::clone(&context.lookup)),
+            context,
+            service,
+            status,
+            hold: Hold::new(window),
+            state: None,
+            connection: ConnectionState::default(),
+            waits_until: None,
+            refused: Vec::new(),
+            stale: false,
+        }
+    }
+
+    /// Feeds the service until the future is dropped.
+    pub(crate) async fn run(
+        mut self,
+        mut watch: ServiceWatch,
+        mut connections: watch::Receiver<ConnectionState>,
+    ) -> String {
+        self.connection = connections.borrow_and_update().clone();
+        self.status().watch = Some(watch.clone());
+        loop {
+            let hold_ends = self.hold.deadline();
+            let wait_ends = self.waits_until;
+            tokio::select! {
+                state = watch.changed() => self.listed(state),
+                () = self.names.changed() => self.refresh(),
+                () = at(hold_ends), if hold_ends.is_some() => self.expire(),
+                () = at(wait_ends), if wait_ends.is_some() => self.refresh(),
+                Ok(()) = connections.changed() => {
+                    let connection = connections.borrow_and_update().clone();
+                    self.connection_is(connection);
+                }
+            }
+        }
+    }
+
+    /// Takes what the registry says.
+    fn listed(&mut self, state: Arc<ServiceState>) {
+        self.names.need(&instances::host_names(&state.instances));
+        if self.state.is_none() && self.names.is_pending() {
+            self.waits_until = Some(Instant::now() + FIRST_LOOKUP);
+        }
+        if state.origin == Origin::Audit {
+            events::DriftFound {
+                service: self.service.label(),
+            }
+            .record(&self.context.metrics);
+        }
+        self.state = Some(state);
+        self.refresh();
+    }
+
+    /// Makes the endpoints of the last state anew.
+    fn refresh(&mut self) {
+        let Some(state) = self.state.clone() else {
+            return;
+        };
+        let now = Instant::now();
+        if self.waits_until.is_some_and(|until| now < until) && self.names.is_pending() {
+            return;
+        }
+        self.waits_until = None;
+        let (endpoints, refused) =
+            instances::endpoints(&state.instances, &self.names, &self.context.admission);
+        self.report_refused(refused);
+        let listed = Listed {
+            endpoints,
+            empty: state.instances.is_empty(),
+            epoch: state.epoch,
+        };
+        let transition = self.hold.take(now, listed);
+        self.publish(transition);
+    }
+
+    fn expire(&mut self) {
+        let transition = self.hold.expire(Instant::now());
+        self.publish(transition);
+    }
+
+    /// Notes a lost or a new connection: endpoints stay as they are, marked stale while nobody vouches
+    /// for them.
+    fn connection_is(&mut self, connection: ConnectionState) {
+        self.connection = connection;
+        if self.state.is_some() && self.is_stale() != self.stale && self.waits_until.is_none() {
+            self.publish(Transition::default());
+        }
+    }
+
+    fn is_stale(&self) -> bool {
+        let heard_over = self.state.as_ref().map(|state| state.epoch);
+        !self.connection.connected || heard_over < Some(self.connection.epoch)
+    }
+
+    fn publish(&mut self, transition: Transition) {
+        let Some(state) = &self.state else {
+            return;
+        };
+        let health_is_known = !state.protected;
+        self.stale = self.is_stale();
+        self.service.update(EndpointSet {
+            endpoints: self.hold.effective(),
+            health_is_known,
+            stale: self.stale,
+        });
+        self.report(transition);
+        let mut status = self.status();
+        status.stale = self.stale;
+        status.held = self.hold.held();
+        status.hold_until = self.hold.deadline();
+        status.refused.clone_from(&self.refused);
+    }
+
+    fn status(&self) -> MutexGuard<'_, FeedStatus> {
+        self.status.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn report(&self, transition: Transition) {
+        let service = self.service.label();
+        if let Some((reason, endpoints)) = transition.began {
+            events::HoldBegan {
+                service,
+                endpoints,
+                reason: reason.as_str(),
+            }
+            .record(&self.context.metrics);
+        }
+        if let Some(dropped) = transition.ended {
+            events::HoldEnded { service, dropped }.record(&self.context.metrics);
+        }
+    }
+
+    /// Reports the instances that are refused and were not before.
+    fn report_refused(&mut self, refused: Vec<RefusedView>) {
+        let service = self.service.label();
+        for instance in &refused {
+            if self.refused.binary_search(instance).is_err() {
+                events::EndpointRefused {
+                    service,
+                    address: &instance.address,
+                    reason: instance.reason,
+                }
+                .record(&self.context.metrics);
+            }
+        }
+        self.refused = refused;
+    }
+}
+
+async fn at(deadline: Option<Instant>) {
+    if let Some(deadline) = deadline {
+        tokio::time::sleep_until(deadline).await;
+    }
+}

@@ -1,0 +1,124 @@
+//! From the instances that a registry lists to endpoints: admitted, resolved, one per address.
+
+use std::collections::{BTreeSet, HashMap};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use pailou_nacos::Instance;
+use pailou_upstream::EndpointSpec;
+
+use crate::admission::Admission;
+use crate::resolve::{Names, Resolved, is_host_name};
+use crate::view::RefusedView;
+
+/// The host names among the instances' addresses.
+pub(crate) fn host_names(instances: &[Instance]) -> BTreeSet<&str> {
+    instances
+        .iter()
+        .map(|instance| instance.ip.as_str())
+        .filter(|host| address_of(host).is_none() && is_host_name(host))
+        .collect()
+}
+
+/// The endpoints, one per address, and the instances that are none, with the reason.
+pub(crate) fn endpoints(
+    instances: &[Instance],
+    names: &Names,
+    admission: &Admission,
+) -> (Vec<EndpointSpec>, Vec<RefusedView>) {
+    let mut collected = Collected {
+        admission,
+        endpoints: Vec::with_capacity(instances.len()),
+        seen: HashMap::with_capacity(instances.len()),
+        refused: Vec::new(),
+    };
+    for instance in instances {
+        if let Some(ip) = address_of(&instance.ip) {
+            collected.add(instance, ip, 1);
+        } else if is_host_name(&instance.ip) {
+            match names.resolved(&instance.ip) {
+                Resolved::Addresses(ips) => {
+                    for ip in ips {
+                        collected.add(instance, *ip, ips.len());
+                    }
+                }
+                Resolved::Pending => {
+                    collected.refuse(instance, "host name is being resolved", None)
+                }
+                Resolved::Failed(error) => {
+                    collected.refuse(instance, "host name not resolved", Some(error));
+                }
+            }
+        } else {
+            collected.refuse(instance, "neither an address nor a host name", None);
+        }
+    }
+    collected.refused.sort_unstable();
+    (collected.endpoints, collected.refused)
+}
+
+struct Collected<'a> {
+    admission: &'a Admission,
+    endpoints: Vec<EndpointSpec>,
+    /// Where in `endpoints` an address stands.
+    seen: HashMap<SocketAddr, usize>,
+    refused: Vec<RefusedView>,
+}
+
+impl Collected<'_> {
+    /// Adds one of the `shares` addresses of an instance.
+    fn add(&mut self, instance: &Instance, ip: IpAddr, shares: usize) {
+        let address = match self.admission.admit(SocketAddr::new(ip, instance.port)) {
+            Ok(address) => address,
+            Err(denied) => return self.refuse(instance, denied.reason(), None),
+        };
+        let endpoint = EndpointSpec {
+            address,
+            // All addresses of a name together get what the instance was meant to get.
+            weight: instance.weight / shares as f64,
+            enabled: instance.enabled,
+            healthy: instance.healthy,
+            cluster: instance.cluster.as_str().into(),
+            metadata: Arc::new(instance.metadata.clone()),
+            held: false,
+            registration: 0,
+        };
+        match self.seen.get(&address) {
+            None => {
+                self.seen.insert(address, self.endpoints.len());
+                self.endpoints.push(endpoint);
+            }
+            Some(&at) => {
+                // A leftover of an earlier registration must not hide a usable one.
+                let is_usable = |endpoint: &EndpointSpec| endpoint.enabled && endpoint.healthy;
+                if is_usable(&endpoint) && !is_usable(&self.endpoints[at]) {
+                    self.endpoints[at] = endpoint;
+                }
+                self.refuse(instance, "address is listed more than once", None);
+            }
+        }
+    }
+
+    fn refuse(&mut self, instance: &Instance, reason: &'static str, detail: Option<&str>) {
+        let host = &instance.ip;
+        let address = if host.contains(':') {
+            format!("[{host}]:{}", instance.port)
+        } else {
+            format!("{host}:{}", instance.port)
+        };
+        self.refused.push(RefusedView {
+            address,
+            reason,
+            detail: detail.map(str::to_owned),
+        });
+    }
+}
+
+/// The address that a registered host is, also in brackets as some clients write IPv6.
+fn address_of(host: &str) -> Option<IpAddr> {
+    let bare = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'))
+        .unwrap_or(host);
+    bare.parse().ok()
+}

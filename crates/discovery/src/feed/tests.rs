@@ -1,0 +1,211 @@
+use std::net::IpAddr;
+use std::sync::Mutex;
+
+use pailou_nacos::Instance;
+use pailou_upstream::{EjectionSettings, EndpointView, ServiceId, Services};
+
+use super::*;
+use crate::resolve::Answer;
+
+/// Answers every name with the addresses that the test sets.
+#[derive(Default)]
+struct Fixed(Mutex<Option<Vec<IpAddr>>>);
+
+impl Lookup for Fixed {
+    fn lookup(&self, _host: Arc<str>) -> Answer {
+        let answer = self.0.lock().expect("not poisoned").clone();
+        Box::pin(async move {
+            match answer {
+                Some(addresses) => Ok(addresses),
+                None => std::future::pending().await,
+            }
+        })
+    }
+}
+
+struct Bench {
+    feed: Feed,
+    service: Arc<Service>,
+    names: Arc<Fixed>,
+}
+
+impl Bench {
+    fn new() -> Bench {
+        let metrics = Metrics::new();
+        let services = Services::new(EjectionSettings::default(), metrics.clone());
+        let service = services.service(&ServiceId::new("", "DEFAULT_GROUP", "orders"));
+        let names = Arc::new(Fixed::default());
+        let context = FeedContext {
+            admission: Arc::new(Admission {
+                allowed: Vec::new(),
+                allow_loopback: false,
+                listeners: Vec::new(),
+            }),
+            lookup: Arc::clone(&names) as Arc<dyn Lookup>,
+            metrics,
+        };
+        let status = Arc::default();
+        let mut feed = Feed::new(
+            context,
+            Arc::clone(&service),
+            Duration::from_secs(30),
+            status,
+        );
+        feed.connection = connection(1);
+        Bench {
+            feed,
+            service,
+            names,
+        }
+    }
+
+    fn listed(&mut self, epoch: u64, instances: impl IntoIterator<Item = Instance>) {
+        self.feed.listed(Arc::new(ServiceState {
+            instances: instances.into_iter().collect(),
+            protected: false,
+            origin: Origin::Push,
+            epoch,
+            received: Instant::now(),
+        }));
+    }
+
+    fn endpoints(&self) -> Vec<EndpointView> {
+        self.service.view().endpoints
+    }
+
+    fn addresses(&self) -> Vec<String> {
+        let endpoints = self.endpoints();
+        endpoints
+            .iter()
+            .map(|endpoint| endpoint.address.to_string())
+            .collect()
+    }
+
+    fn refused(&self) -> Vec<(String, &'static str)> {
+        let refused = self.feed.status().refused.clone();
+        refused
+            .into_iter()
+            .map(|refused| (refused.address, refused.reason))
+            .collect()
+    }
+}
+
+fn connection(epoch: u64) -> ConnectionState {
+    ConnectionState {
+        connected: true,
+        epoch,
+        ..ConnectionState::default()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn instances_become_endpoints_or_are_refused_with_a_reason() {
+    let mut bench = Bench::new();
+    bench.listed(
+        1,
+        [
+            Instance::new("10.0.0.1", 80),
+            Instance::new("::ffff:10.0.0.2", 80),
+            Instance::new("[2001:db8::1]", 80),
+            Instance::new("127.0.0.1", 80),
+            Instance::new("169.254.169.254", 80),
+            Instance::new("10.0.0.9", 0),
+            Instance::new("10.0.0.256", 80),
+            Instance::new("fe80::1%eth0", 80),
+        ],
+    );
+    assert_eq!(
+        bench.addresses(),
+        ["10.0.0.1:80", "10.0.0.2:80", "[2001:db8::1]:80"]
+    );
+    let refused = [
+        ("10.0.0.256:80", "neither an address nor a host name"),
+        ("10.0.0.9:0", "port 0"),
+        (
+            "127.0.0.1:80",
+            "loopback address, not allowed by discovery.allow_loopback",
+        ),
+        ("169.254.169.254:80", "link-local address"),
+        ("[fe80::1%eth0]:80", "neither an address nor a host name"),
+    ];
+    assert_eq!(
+        bench.refused(),
+        refused.map(|(address, reason)| (address.to_owned(), reason))
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_address_that_is_listed_twice_is_one_endpoint_and_the_usable_one() {
+    let mut bench = Bench::new();
+    let dead = Instance {
+        healthy: false,
+        cluster: "OLD".to_owned(),
+        ..Instance::new("10.0.0.1", 80)
+    };
+    bench.listed(1, [dead, Instance::new("10.0.0.1", 80)]);
+    let endpoints = bench.endpoints();
+    assert_eq!(endpoints.len(), 1);
+    assert_eq!(endpoints[0].cluster, "DEFAULT");
+    assert_eq!(bench.refused().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_connection_marks_the_endpoints_stale_and_changes_nothing_else() {
+    let mut bench = Bench::new();
+    bench.listed(1, [Instance::new("10.0.0.1", 80)]);
+    assert!(!bench.service.view().stale);
+    bench.feed.connection_is(ConnectionState {
+        connected: false,
+        ..connection(1)
+    });
+    assert!(bench.service.view().stale);
+    assert_eq!(bench.addresses(), ["10.0.0.1:80"]);
+    // A new connection vouches for a service only when it has spoken of it.
+    bench.feed.connection_is(connection(2));
+    assert!(bench.service.view().stale);
+    bench.listed(2, []);
+    assert!(!bench.service.view().stale);
+    assert_eq!(
+        bench.addresses(),
+        ["10.0.0.1:80"],
+        "held after the reconnect"
+    );
+    bench.feed.expire();
+    assert_eq!(bench.addresses().len(), 1, "the window is not over yet");
+    tokio::time::advance(Duration::from_secs(30)).await;
+    bench.feed.expire();
+    assert!(bench.addresses().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_state_waits_for_its_host_names_but_not_for_long() {
+    let mut bench = Bench::new();
+    let named = Instance {
+        weight: 3.0,
+        ..Instance::new("orders.local", 80)
+    };
+    bench.listed(1, [Instance::new("10.0.0.1", 80), named.clone()]);
+    assert!(!bench.service.is_known());
+    tokio::time::advance(FIRST_LOOKUP).await;
+    bench.feed.refresh();
+    assert_eq!(bench.addresses(), ["10.0.0.1:80"]);
+    assert_eq!(
+        bench.refused(),
+        [("orders.local:80".to_owned(), "host name is being resolved")]
+    );
+
+    let mut bench = Bench::new();
+    let addresses = ["10.0.0.8", "10.0.0.9", "127.0.0.1"];
+    let addresses = addresses.map(|ip| ip.parse().expect("an IP"));
+    *bench.names.0.lock().expect("not poisoned") = Some(addresses.to_vec());
+    bench.listed(1, [named]);
+    bench.feed.names.changed().await;
+    bench.feed.refresh();
+    assert_eq!(bench.addresses(), ["10.0.0.8:80", "10.0.0.9:80"]);
+    assert_eq!(bench.endpoints()[0].weight, Some(1.0), "a third each");
+    assert_eq!(
+        bench.refused().len(),
+        1,
+        "what a name resolves to is admitted like any address"
+    );
+}

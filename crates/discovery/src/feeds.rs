@@ -1,0 +1,159 @@
+//! The feeds of all services that the table names: subscribed on demand, let go of after a grace.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use pailou_nacos::ServiceName;
+use pailou_upstream::{Service, ServiceId};
+use tokio::task::AbortHandle;
+use tokio::time::Instant;
+
+use crate::clients::Clients;
+use crate::feed::{Feed, FeedContext, FeedStatus};
+use crate::supervise;
+use crate::view::FeedView;
+
+/// How long services are held, and kept when no route names them.
+#[derive(Clone, Debug)]
+pub(crate) struct FeedTimes {
+    pub(crate) hold: Duration,
+    pub(crate) hold_services: BTreeMap<String, Duration>,
+    pub(crate) unsubscribe_after: Duration,
+}
+
+/// The watched services.
+pub(crate) struct Feeds {
+    context: FeedContext,
+    times: FeedTimes,
+    clients: Arc<Clients>,
+    feeds: BTreeMap<ServiceId, Running>,
+}
+
+struct Running {
+    /// Keeps the service, and with it the state of its addresses, through the grace time.
+    service: Arc<Service>,
+    status: Arc<Mutex<FeedStatus>>,
+    /// Since when no route names it.
+    unnamed_since: Option<Instant>,
+    task: AbortHandle,
+}
+
+impl Running {
+    fn status(&self) -> FeedStatus {
+        let status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
+        status.clone()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // With the task goes its watch, and with the watch the subscription.
+        self.task.abort();
+    }
+}
+
+impl Feeds {
+    /// No feeds yet.
+    pub(crate) fn new(context: FeedContext, times: FeedTimes, clients: Arc<Clients>) -> Feeds {
+        Feeds {
+            context,
+            times,
+            clients,
+            feeds: BTreeMap::new(),
+        }
+    }
+
+    /// Starts the feeds of those services that have none, and returns those services.
+    pub(crate) fn subscribe(&mut self, services: &[Arc<Service>]) -> Vec<Arc<Service>> {
+        let mut new = Vec::new();
+        for service in services {
+            if !self.feeds.contains_key(service.id()) {
+                let running = self.start(Arc::clone(service));
+                self.feeds.insert(service.id().clone(), running);
+                new.push(Arc::clone(service));
+            }
+        }
+        new
+    }
+
+    /// Says which services the table names now; the grace of the others begins.
+    pub(crate) fn named(&mut self, services: &[Arc<Service>]) {
+        let now = Instant::now();
+        for feed in self.feeds.values_mut() {
+            feed.unnamed_since.get_or_insert(now);
+        }
+        for service in services {
+            if let Some(feed) = self.feeds.get_mut(service.id()) {
+                feed.unnamed_since = None;
+            }
+        }
+    }
+
+    /// Unsubscribes what has not been named for the grace time, and returns when to call it again.
+    pub(crate) fn sweep(&mut self) -> Option<Instant> {
+        let now = Instant::now();
+        let grace = self.times.unsubscribe_after;
+        self.feeds.retain(|id, feed| {
+            let keeps = feed.unnamed_since.is_none_or(|since| now < since + grace);
+            if !keeps {
+                tracing::info!(service = %id, "service unsubscribed: no route names it");
+            }
+            keeps
+        });
+        self.clients
+            .keep_only(self.feeds.keys().map(|id| &*id.namespace));
+        let unnamed = self.feeds.values().filter_map(|feed| feed.unnamed_since);
+        unnamed.min().map(|since| since + grace)
+    }
+
+    /// Whether some service is served from what a lost connection said.
+    pub(crate) fn is_any_stale(&self) -> bool {
+        self.feeds
+            .values()
+            .any(|feed| feed.unnamed_since.is_none() && feed.status().is_stale())
+    }
+
+    /// Unsubscribes everything.
+    pub(crate) fn clear(&mut self) {
+        self.feeds.clear();
+    }
+
+    /// The feeds as shown to people.
+    pub(crate) fn views(&self) -> Vec<FeedView> {
+        let view = |feed: &Running| {
+            feed.status()
+                .view(&feed.service, feed.unnamed_since.is_none())
+        };
+        self.feeds.values().map(view).collect()
+    }
+
+    fn start(&mut self, service: Arc<Service>) -> Running {
+        let id = service.id();
+        let client = self.clients.of(&id.namespace);
+        let name = ServiceName::new(&id.group, &id.name);
+        let window = self.times.hold_services.get(&*id.name);
+        let window = window.copied().unwrap_or(self.times.hold);
+        let status = Arc::new(Mutex::new(FeedStatus::default()));
+        let start = {
+            let (service, status) = (Arc::clone(&service), Arc::clone(&status));
+            let context = self.context.clone();
+            move || {
+                let (service, status) = (Arc::clone(&service), Arc::clone(&status));
+                let feed = Feed::new(context.clone(), service, window, status);
+                feed.run(client.watch_service(&name), client.states())
+            }
+        };
+        let ended = {
+            let id = id.clone();
+            move |error: &str| tracing::error!(service = %id, error, "service feed ended; starting it again")
+        };
+        let task = tokio::spawn(supervise::forever(start, ended)).abort_handle();
+        Running {
+            service,
+            status,
+            unnamed_since: None,
+            task,
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! The hold: what a service's endpoints are while a Nacos server may not know them yet.
+//!
+//! A server that restarts answers a subscription with no hosts, pushes empty for some seconds and then
+//! lists the instances one by one as their publishers find it again. An empty answer is therefore true
+//! in form and wrong in substance. For a window after a reconnect, or after an empty push on a live
+//! connection, the effective set is the last good one **together with** what the server says now:
+//! what it says now wins per address, the rest is held.
+//!
+//! A held endpoint leaves by being listed again (it is live then, and its next absence is believed), by
+//! ejection (the balancer's job: a held endpoint that was ejected is never revived), or when its window
+//! is over. A partial answer does not end the hold; a further empty one does not lengthen it; another
+//! reconnect starts the window again, since the server behind it may be as new as the one before.
+//!
+//! This is a state machine without a clock or a task: time is passed in.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use pailou_upstream::EndpointSpec;
+use tokio::time::Instant;
+
+/// What the server said of one service, already admitted and resolved.
+#[derive(Debug)]
+pub(crate) struct Listed {
+    /// The endpoints it listed, one per address.
+    pub(crate) endpoints: Vec<EndpointSpec>,
+    /// Whether the server listed no instance at all. An answer whose instances were all refused by our
+    /// own rules is not empty: the server knew what it said.
+    pub(crate) empty: bool,
+    /// The number of the connection it came over.
+    pub(crate) epoch: u64,
+}
+
+/// Why a hold began.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Began {
+    /// The connection is a new one.
+    Reconnect,
+    /// The server said "empty" of a service that had instances, on the same connection.
+    EmptyPush,
+}
+
+impl Began {
+    /// The static name used in logs and metrics.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Began::Reconnect => "reconnect",
+            Began::EmptyPush => "empty push",
+        }
+    }
+}
+
+/// What an update or the passing of time did to the hold.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Transition {
+    /// The hold began: why, and how many endpoints it keeps.
+    pub(crate) began: Option<(Began, usize)>,
+    /// The hold ended: how many endpoints it dropped because they were never listed again.
+    pub(crate) ended: Option<usize>,
+}
+
+#[derive(Debug)]
+struct Held {
+    endpoint: EndpointSpec,
+    until: Instant,
+}
+
+/// The endpoints of one service, listed and held.
+#[derive(Debug)]
+pub(crate) struct Hold {
+    window: Duration,
+    epoch: Option<u64>,
+    listed: BTreeMap<SocketAddr, EndpointSpec>,
+    held: BTreeMap<SocketAddr, Held>,
+    /// Endpoints dropped since the running hold began.
+    dropped: usize,
+    /// The last registration number given out.
+    registration: u64,
+}
+
+impl Hold {
+    /// Nothing known yet; a `window` of zero turns the hold off.
+    pub(crate) fn new(window: Duration) -> Hold {
+        Hold {
+            window,
+            epoch: None,
+            listed: BTreeMap::new(),
+            held: BTreeMap::new(),
+            dropped: 0,
+            registration: 0,
+        }
+    }
+
+    /// Takes what the server says now.
+    pub(crate) fn take(&mut self, now: Instant, update: Listed) -> Transition {
+        let was_holding = !self.held.is_empty();
+        let reconnected = self.epoch.is_some_and(|epoch| epoch != update.epoch);
+        let emptied = update.empty && !self.listed.is_empty();
+        let until = now + self.window;
+
+        self.drop_expired(now);
+        if reconnected {
+            for held in self.held.values_mut() {
+                held.until = until;
+            }
+        }
+        let previous = std::mem::take(&mut self.listed);
+        self.listed = self.numbered(&previous, update.endpoints);
+        if (reconnected || emptied) && !self.window.is_zero() {
+            for (address, mut endpoint) in previous {
+                endpoint.held = true;
+                self.held.insert(address, Held { endpoint, until });
+            }
+        }
+        self.held
+            .retain(|address, _| !self.listed.contains_key(address));
+        self.epoch = Some(update.epoch);
+
+        let cause = if reconnected {
+            Began::Reconnect
+        } else {
+            Began::EmptyPush
+        };
+        self.transition(was_holding, cause)
+    }
+
+    /// Lets go of what was held long enough. Call it at [`Hold::deadline`].
+    pub(crate) fn expire(&mut self, now: Instant) -> Transition {
+        let was_holding = !self.held.is_empty();
+        self.drop_expired(now);
+        self.transition(was_holding, Began::EmptyPush)
+    }
+
+    /// When the next held endpoint is let go of; `None` while nothing is held.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.held.values().map(|held| held.until).min()
+    }
+
+    /// How many endpoints are held.
+    pub(crate) fn held(&self) -> usize {
+        self.held.len()
+    }
+
+    /// The effective set: what is listed, and what is held beside it.
+    pub(crate) fn effective(&self) -> Vec<EndpointSpec> {
+        let held = self.held.values().map(|held| &held.endpoint);
+        self.listed.values().chain(held).cloned().collect()
+    }
+
+    /// Keeps the registration number of an address that was listed or held until now, and gives a new
+    /// one to an address that was absent: the balancer lifts an ejection when the number changes.
+    fn numbered(
+        &mut self,
+        previous: &BTreeMap<SocketAddr, EndpointSpec>,
+        endpoints: Vec<EndpointSpec>,
+    ) -> BTreeMap<SocketAddr, EndpointSpec> {
+        let mut numbered = BTreeMap::new();
+        for mut endpoint in endpoints {
+            let address = endpoint.address;
+            let held = self.held.get(&address).map(|held| &held.endpoint);
+            endpoint.registration = match previous.get(&address).or(held) {
+                Some(before) => before.registration,
+                None => {
+                    self.registration += 1;
+                    self.registration
+                }
+            };
+            endpoint.held = false;
+            numbered.insert(address, endpoint);
+        }
+        numbered
+    }
+
+    fn drop_expired(&mut self, now: Instant) {
+        let before = self.held.len();
+        self.held.retain(|_, held| held.until > now);
+        self.dropped += before - self.held.len();
+    }
+
+    fn transition(&mut self, was_holding: bool, cause: Began) -> Transition {
+        let holding = self.held.len();
+        Transition {
+            began: (!was_holding && holding > 0).then_some((cause, holding)),
+            ended: (was_holding && holding == 0).then(|| std::mem::take(&mut self.dropped)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,282 @@
+//! From documents to the live table: debounce, compile, subscribe, wait, swap.
+//!
+//! One task. Parsing, compiling, indexing and dropping run on blocking threads, so that neither requests
+//! nor the registry's sessions wait for them. What a new table needs is subscribed and known **before**
+//! the swap: no request finds a route whose service nobody has heard of yet.
+
+mod work;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use pailou_config::{Fault, Severity};
+use pailou_routing::TableCell;
+use pailou_telemetry::{Metrics, events};
+use pailou_upstream::Service;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+pub(crate) use self::work::{Defaults, Work};
+use self::work::{Outcome, Prepared};
+use crate::documents::Verdict;
+use crate::feeds::Feeds;
+use crate::source::{Inbox, SourceState};
+use crate::view::{DocumentState, DocumentView, TableView};
+
+/// How often tables that were replaced are looked at: one that no request uses any more is freed.
+const RETIRE_POLL: Duration = Duration::from_secs(1);
+
+/// What is published, for those who wait for it and for the views.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Published {
+    pub(crate) table: TableView,
+    pub(crate) documents: Arc<[DocumentView]>,
+    /// The services that the table names.
+    pub(crate) services: Arc<[Arc<Service>]>,
+    /// The first fault or alarm of a document.
+    pub(crate) error: Option<String>,
+}
+
+/// How long the publisher waits for what.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PublishTimes {
+    /// The shortest time between two tables. The first change of a burst is not delayed.
+    pub(crate) debounce: Duration,
+    /// The longest wait for the first states of sources at start, and of services that are new.
+    pub(crate) first_state: Duration,
+}
+
+/// Makes documents into tables.
+#[derive(Clone)]
+pub(crate) struct Publisher {
+    pub(crate) inbox: Arc<Inbox>,
+    pub(crate) work: Arc<Mutex<Work>>,
+    pub(crate) feeds: Arc<Mutex<Feeds>>,
+    pub(crate) table: TableCell,
+    pub(crate) published: Arc<watch::Sender<Published>>,
+    pub(crate) times: PublishTimes,
+    pub(crate) metrics: Metrics,
+}
+
+impl Publisher {
+    /// Publishes until the future is dropped.
+    pub(crate) async fn run(self) -> String {
+        // After a panic, what was taken must be taken again, and what was compiled be published.
+        self.inbox.renew();
+        self.await_sources().await;
+        let mut last = self.round(true).await;
+        let mut next_sweep = None;
+        let mut retire = tokio::time::interval(RETIRE_POLL);
+        loop {
+            tokio::select! {
+                () = self.inbox.changed() => {
+                    tokio::time::sleep_until(last + self.times.debounce).await;
+                    last = self.round(false).await;
+                    next_sweep = self.sweep();
+                }
+                () = at(next_sweep), if next_sweep.is_some() => next_sweep = self.sweep(),
+                _ = retire.tick() => self.on_table(|cell| { cell.sweep(); }).await,
+            }
+        }
+    }
+
+    /// Waits until every source has spoken once, so that the first table is not a part of one; but not
+    /// for long, since a source may be out of reach.
+    async fn await_sources(&self) {
+        let complete = async {
+            while !self.inbox.is_complete() {
+                self.inbox.changed().await;
+            }
+        };
+        // Going on without the rest is the point of the time limit.
+        let _ = tokio::time::timeout(self.times.first_state, complete).await;
+    }
+
+    /// Takes what is new and publishes what follows from it; returns when it began.
+    async fn round(&self, anew: bool) -> Instant {
+        let started = Instant::now();
+        let updates = self.inbox.take();
+        if updates.is_empty() {
+            return started;
+        }
+        match self.work(updates, anew).await {
+            Ok(outcome) => self.publish(started, outcome).await,
+            // The supervisor of this task would only say the same; the documents are as they were.
+            Err(error) => events::TaskEnded {
+                task: "compile",
+                error: &error,
+            }
+            .record(&self.metrics),
+        }
+        started
+    }
+
+    async fn work(
+        &self,
+        updates: Vec<(usize, SourceState)>,
+        anew: bool,
+    ) -> Result<Outcome, String> {
+        let work = Arc::clone(&self.work);
+        tokio::task::spawn_blocking(move || {
+            let mut work = work.lock().unwrap_or_else(PoisonError::into_inner);
+            work.apply(updates, anew)
+        })
+        .await
+        .map_err(|error| error.to_string())
+    }
+
+    async fn publish(&self, started: Instant, outcome: Outcome) {
+        for verdict in &outcome.verdicts {
+            self.record(verdict);
+        }
+        for fault in &outcome.new_notes {
+            report_note(fault);
+        }
+        let swapped = match outcome.prepared {
+            None => None,
+            Some(prepared) => Some(self.swap(started, prepared).await),
+        };
+        self.published.send_modify(|published| {
+            published.documents = outcome.documents.into();
+            published.error = outcome.error;
+            if let Some((table, services)) = swapped {
+                published.table = table;
+                published.services = services.into();
+            }
+        });
+    }
+
+    /// Makes a table live, once its services are known.
+    async fn swap(&self, started: Instant, prepared: Prepared) -> (TableView, Vec<Arc<Service>>) {
+        let Prepared {
+            table,
+            revision,
+            md5,
+            routes,
+            services,
+        } = prepared;
+        let new = self.feeds().subscribe(&services);
+        self.await_services(&new).await;
+        self.on_table(move |cell| cell.publish(table)).await;
+        self.feeds().named(&services);
+        let elapsed = started.elapsed();
+        events::TablePublished {
+            revision,
+            routes,
+            md5: &md5,
+            elapsed,
+        }
+        .record(&self.metrics);
+        let view = TableView {
+            revision,
+            md5,
+            routes,
+            published_unix_ms: unix_ms(SystemTime::now()),
+            took_ms: Some(millis(elapsed)),
+        };
+        (view, services)
+    }
+
+    async fn await_services(&self, new: &[Arc<Service>]) {
+        let started = Instant::now();
+        let deadline = started + self.times.first_state;
+        for service in new {
+            if tokio::time::timeout_at(deadline, service.known())
+                .await
+                .is_err()
+            {
+                events::ServiceFirstStateLate {
+                    service: service.label(),
+                    waited: started.elapsed(),
+                }
+                .record(&self.metrics);
+            }
+        }
+    }
+
+    fn record(&self, verdict: &Verdict) {
+        let document = &*verdict.document;
+        let reason = verdict.reason.as_deref().unwrap_or_default();
+        let refused = |faults| events::DocumentRefused {
+            document,
+            faults,
+            first: reason,
+        };
+        match verdict.state {
+            DocumentState::Waiting => {}
+            DocumentState::Applied if verdict.changed || verdict.was_alarmed => {
+                events::DocumentApplied {
+                    document,
+                    routes: verdict.routes,
+                    warnings: verdict.warnings.len(),
+                    md5: &verdict.md5,
+                }
+                .record(&self.metrics);
+                for warning in &verdict.warnings {
+                    tracing::warn!(target: "pailou", document, warning = %warning, "a route document has a warning");
+                }
+            }
+            DocumentState::Applied => {}
+            DocumentState::Refused => {
+                refused(verdict.faults.len()).record(&self.metrics);
+                for fault in verdict.faults.iter().skip(1) {
+                    tracing::error!(target: "pailou", document, error = %fault, "another fault of the refused document");
+                }
+            }
+            DocumentState::Unreadable => refused(1).record(&self.metrics),
+            DocumentState::Blank | DocumentState::Missing => {
+                let reason = if verdict.state == DocumentState::Blank {
+                    "blank"
+                } else {
+                    "deleted"
+                };
+                events::DocumentMissing { document, reason }.record(&self.metrics);
+            }
+        }
+    }
+
+    fn sweep(&self) -> Option<Instant> {
+        self.feeds().sweep()
+    }
+
+    /// Does something with the live cell where freeing a large table disturbs nobody.
+    async fn on_table(&self, action: impl FnOnce(&TableCell) + Send + 'static) {
+        let cell = self.table.clone();
+        if let Err(error) = tokio::task::spawn_blocking(move || action(&cell)).await {
+            events::TaskEnded {
+                task: "publish",
+                error: &error.to_string(),
+            }
+            .record(&self.metrics);
+        }
+    }
+
+    fn feeds(&self) -> std::sync::MutexGuard<'_, Feeds> {
+        self.feeds.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Reports what the documents are to one another.
+fn report_note(fault: &Fault) {
+    let document = &*fault.document;
+    if fault.severity == Severity::Error {
+        tracing::error!(target: "pailou", document, error = %fault, "a route is left out, its id is taken");
+    } else {
+        tracing::warn!(target: "pailou", document, warning = %fault, "a route has no effect");
+    }
+}
+
+async fn at(deadline: Option<Instant>) {
+    if let Some(deadline) = deadline {
+        tokio::time::sleep_until(deadline).await;
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn unix_ms(time: SystemTime) -> Option<u64> {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    Some(millis(since))
+}
