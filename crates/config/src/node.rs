@@ -1,5 +1,7 @@
 //! A document as a tree that knows the position of every value and keeps each scalar's text.
 
+use serde::{Serialize, Serializer};
+
 use crate::{
     fault::{Position, Report},
     yaml,
@@ -47,6 +49,18 @@ pub struct Key {
     pub text: String,
     /// Where the key begins.
     pub at: Position,
+}
+
+impl Serialize for Node {
+    /// As the document's shape, without positions; every scalar is its text, since only its reader knows its type.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match &self.value {
+            Value::Null => serializer.serialize_none(),
+            Value::Scalar(scalar) => serializer.serialize_str(&scalar.text),
+            Value::Sequence(items) => serializer.collect_seq(items),
+            Value::Mapping(entries) => serializer.collect_map(entries.iter().map(|(key, node)| (&key.text, node))),
+        }
+    }
 }
 
 impl PartialEq for Node {

@@ -46,6 +46,11 @@ impl RouteMetrics {
         &self.service
     }
 
+    /// How many requests it has had, whatever came of them.
+    pub fn requests(&self) -> u64 {
+        self.requests.iter().map(|class| class.load(Ordering::Relaxed)).sum()
+    }
+
     pub(crate) fn observe(&self, status: u16, duration: Duration, tries: u32) {
         let class = usize::from(status / 100);
         let class = if class < STATUS_CLASSES.len() {
