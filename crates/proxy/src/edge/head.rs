@@ -1,0 +1,174 @@
+//! A request's head as it arrives: where it ends, and whether its first line
+//! is one.
+//!
+//! pingora repairs a request line that its parser refuses: a raw space, tab
+//! or NUL in the target becomes `%20`, `%09`, `%00` before anyone sees it. A
+//! proxy that repairs and one that does not, in a row, disagree about where
+//! the target ends. So the line is looked at here, before the repair.
+
+/// What the bytes of one read were.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Head {
+    /// The head goes on.
+    Open,
+    /// The head ended after this many of the bytes.
+    Ended(usize),
+    /// The first line is not method, target and version with one space between.
+    Malformed,
+}
+
+/// Follows a head across reads, keeping none of it.
+#[derive(Debug, Default)]
+pub(crate) struct HeadScan {
+    first_line: FirstLine,
+    line_length: usize,
+    only_carriage_return: bool,
+    ended: bool,
+}
+
+impl HeadScan {
+    /// Takes the next bytes.
+    ///
+    /// Cost: one search for line ends, and a look at each byte of the first
+    /// line.
+    pub(crate) fn scan(&mut self, bytes: &[u8]) -> Head {
+        if self.ended {
+            return Head::Ended(bytes.len());
+        }
+        let mut start = 0;
+        for end in memchr::memchr_iter(b'\n', bytes) {
+            let piece = &bytes[start..end];
+            let empty = match self.line_length {
+                0 => matches!(piece, b"" | b"\r"),
+                _ => self.only_carriage_return && piece.is_empty(),
+            };
+            if !self.first_line.done {
+                if !self.first_line.take(&bytes[start..=end]) {
+                    return Head::Malformed;
+                }
+            } else if empty {
+                self.ended = true;
+                return Head::Ended(end + 1);
+            }
+            start = end + 1;
+            self.line_length = 0;
+            self.only_carriage_return = false;
+        }
+        let rest = &bytes[start..];
+        self.only_carriage_return = match (self.line_length, rest) {
+            (_, []) => self.only_carriage_return,
+            (0, b"\r") => true,
+            _ => false,
+        };
+        self.line_length += rest.len();
+        if !self.first_line.done && !self.first_line.take(rest) {
+            return Head::Malformed;
+        }
+        Head::Open
+    }
+
+    /// Bytes of the first line that have been seen.
+    pub(crate) fn first_line_bytes(&self) -> usize {
+        self.first_line.length
+    }
+}
+
+#[derive(Debug, Default)]
+struct FirstLine {
+    length: usize,
+    spaces: u8,
+    carriage_return: bool,
+    done: bool,
+}
+
+impl FirstLine {
+    /// Whether the line is still sound after `bytes`.
+    fn take(&mut self, bytes: &[u8]) -> bool {
+        bytes.iter().all(|&byte| self.take_byte(byte))
+    }
+
+    fn take_byte(&mut self, byte: u8) -> bool {
+        // RFC 9112 section 2.2: empty lines before a request are skipped.
+        if self.length == 0 && matches!(byte, b'\r' | b'\n') {
+            return true;
+        }
+        self.length += 1;
+        if self.carriage_return && byte != b'\n' {
+            return false;
+        }
+        match byte {
+            b'\n' => {
+                self.done = true;
+                self.spaces == 2
+            }
+            b'\r' => {
+                self.carriage_return = true;
+                true
+            }
+            b' ' => {
+                self.spaces += 1;
+                self.spaces <= 2
+            }
+            0..=0x1f | 0x7f => false,
+            _ => true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The outcome over all of `bytes`, given in pieces of `size`.
+    fn scan(bytes: &[u8], size: usize) -> Head {
+        let mut scan = HeadScan::default();
+        let mut before = 0;
+        for piece in bytes.chunks(size) {
+            match scan.scan(piece) {
+                Head::Open => before += piece.len(),
+                Head::Ended(at) => return Head::Ended(before + at),
+                Head::Malformed => return Head::Malformed,
+            }
+        }
+        Head::Open
+    }
+
+    #[test]
+    fn the_first_line_and_the_end_are_found_however_the_bytes_arrive() {
+        let cases: &[(&[u8], Head)] = &[
+            (b"GET / HTTP/1.1\r\nhost: a b\r\n\r\n", Head::Ended(29)),
+            (b"GET / HTTP/1.1\r\nhost: a b\r\n\r\nGET /", Head::Ended(29)),
+            (b"GET / HTTP/1.1\nhost: a\n\nbody", Head::Ended(24)),
+            (b"GET / HTTP/1.1\r\n\r\n", Head::Ended(18)),
+            (b"\r\n\r\nGET / HTTP/1.1\r\n\r\n", Head::Ended(22)),
+            (b"GET /\xe4\xb8\xad HTTP/1.1\r\n\r\n", Head::Ended(21)),
+            (b"GET / HTTP/1.1\r\na: b\r\r\nc: d\r\n\r\n", Head::Ended(31)),
+            (b"GET / HTTP/1.1\r\nhost: a\r\n", Head::Open),
+            (b"GET / HTTP/1.1\r\nhost: a\r\n\r", Head::Open),
+            (b"GET / HTTP/1.1", Head::Open),
+            (b"GET /a b HTTP/1.1\r\n\r\n", Head::Malformed),
+            (b"GET  / HTTP/1.1\r\n\r\n", Head::Malformed),
+            (b"GET / HTTP/1.1 \r\n\r\n", Head::Malformed),
+            (b"GET /\ta HTTP/1.1\r\n\r\n", Head::Malformed),
+            (b"GET /\0 HTTP/1.1\r\n\r\n", Head::Malformed),
+            (b"GET /\x7f HTTP/1.1\r\n\r\n", Head::Malformed),
+            (b"GET /a\rb HTTP/1.1\r\n\r\n", Head::Malformed),
+            (b"GET /\r\n\r\n", Head::Malformed),
+            (b"hello\r\n", Head::Malformed),
+            (b"\x16\x03\x01\x02\x00\x01\x00", Head::Malformed),
+        ];
+        for (bytes, expected) in cases {
+            for size in [1, 2, 3, 7, bytes.len()] {
+                assert_eq!(scan(bytes, size), *expected, "by {size}: {}", bytes.escape_ascii());
+            }
+        }
+    }
+
+    #[test]
+    fn a_first_line_without_an_end_is_counted() {
+        let mut scan = HeadScan::default();
+        scan.scan(b"GET /");
+        scan.scan(&[b'a'; 100]);
+        assert_eq!(scan.first_line_bytes(), 105);
+    }
+}

@@ -1,0 +1,338 @@
+//! The accept loop, and what a drain does.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use pailou_routing::TableCell;
+use pailou_telemetry::{AccessLog, Metrics};
+use pingora::apps::HttpServerApp;
+use pingora::protocols::Stream;
+use pingora::protocols::http::ServerSession;
+use pingora::proxy::HttpProxy;
+use pingora::server::ShutdownWatch;
+use pingora::server::configuration::ServerConf;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use crate::cause::Cause;
+use crate::connection::Shared;
+use crate::connections::Full;
+use crate::edge::Edge;
+use crate::listen::{BindError, Bound, bind};
+use crate::phases::Phases;
+use crate::problem;
+use crate::request_id::RequestId;
+use crate::server::{ProxyOptions, Server};
+
+/// The proxy's two steps: take the ports, then serve.
+///
+/// Between them the gateway finds out whether it can serve at all; clients
+/// that connect meanwhile wait in the kernel's queue.
+#[derive(Debug)]
+pub struct Proxy;
+
+impl Proxy {
+    /// Listens on each address. Needs a tokio runtime.
+    ///
+    /// # Errors
+    /// The first address that cannot be listened on, and why.
+    pub fn bind(addresses: &[SocketAddr]) -> Result<Vec<Bound>, BindError> {
+        bind(addresses)
+    }
+
+    /// Serves requests by the table that is in force when each comes in.
+    ///
+    /// Nothing is accepted before [`Serving::set_accepting`]. Tasks run on the
+    /// current runtime.
+    pub fn serve(
+        bound: Vec<Bound>,
+        options: ProxyOptions,
+        table: TableCell,
+        metrics: Metrics,
+        access_log: AccessLog,
+    ) -> Serving {
+        let app = Arc::new(http_proxy(&options, table, metrics, access_log));
+        let (phase, _) = watch::channel(Phase::Waiting);
+        let local_addrs = bound.iter().map(Bound::local_addr).collect();
+        let acceptors = bound
+            .into_iter()
+            .map(|bound| {
+                let acceptor = Acceptor { listener: bound.socket, app: app.clone() };
+                tokio::spawn(acceptor.run(phase.subscribe()))
+            })
+            .collect();
+        Serving { local_addrs, server: app.server.clone(), phase, acceptors }
+    }
+}
+
+fn http_proxy(
+    options: &ProxyOptions,
+    table: TableCell,
+    metrics: Metrics,
+    access_log: AccessLog,
+) -> App {
+    let conf = ServerConf {
+        threads: options.workers.max(1),
+        // Idle connections to endpoints, per worker. pingora's 128 is less
+        // than one busy client's keep-alive connections.
+        upstream_keepalive_pool_size: 1024,
+        // Tries are counted per route; this only has to be more.
+        max_retries: 64,
+        ..ServerConf::default()
+    };
+    let server = Server::new(options.clone(), table, metrics, access_log);
+    let mut proxy = HttpProxy::new(Phases(server.clone()), Arc::new(conf));
+    proxy.handle_init_modules();
+    let mut http = pingora::apps::HttpServerOptions::default();
+    // So that CONNECT is refused like everything else that is.
+    http.allow_connect_method_proxying = true;
+    proxy.server_options = Some(http);
+    let (never, shutdown) = watch::channel(false);
+    App { server, proxy: Arc::new(proxy), shutdown, _never: never }
+}
+
+/// What a connection's task needs.
+struct App {
+    server: Arc<Server>,
+    proxy: Arc<HttpProxy<Phases>>,
+    shutdown: ShutdownWatch,
+    /// pingora's own shutdown is not used: it would drop requests whose head
+    /// is half read.
+    _never: watch::Sender<bool>,
+}
+
+/// Whether connections are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Waiting,
+    Accepting,
+    Stopped,
+}
+
+/// A proxy that is running. Dropping it cuts every connection.
+#[derive(Debug)]
+pub struct Serving {
+    local_addrs: Vec<SocketAddr>,
+    server: Arc<Server>,
+    phase: watch::Sender<Phase>,
+    acceptors: Vec<JoinHandle<()>>,
+}
+
+impl Serving {
+    /// The addresses listened on, in the order they were asked for.
+    pub fn local_addrs(&self) -> &[SocketAddr] {
+        &self.local_addrs
+    }
+
+    /// Begins to accept connections, or pauses: those that come meanwhile wait
+    /// in the kernel's queue. Has no effect after [`Serving::stop_accepting`].
+    pub fn set_accepting(&self, accepting: bool) {
+        let next = if accepting { Phase::Accepting } else { Phase::Waiting };
+        self.phase.send_if_modified(|phase| {
+            let changes = *phase != Phase::Stopped && *phase != next;
+            if changes {
+                *phase = next;
+            }
+            changes
+        });
+    }
+
+    /// From now on every answer asks its client to close the connection, so
+    /// that clients leave by themselves. Everything is still served.
+    pub fn begin_drain(&self) {
+        self.server.drain();
+    }
+
+    /// Takes what is in the kernel's queue, then closes the listeners, and
+    /// asks every client to close as [`Serving::begin_drain`] does. Requests
+    /// under way go on.
+    pub fn stop_accepting(&self) {
+        self.server.drain();
+        self.phase.send_replace(Phase::Stopped);
+    }
+
+    /// Requests under way, WebSockets and other tunnels included.
+    pub fn in_flight(&self) -> usize {
+        self.server.connections.busy()
+    }
+
+    /// Open client connections, idle ones included.
+    pub fn connections(&self) -> usize {
+        self.server.connections.len()
+    }
+
+    /// Connections that ended with a panic in their task.
+    pub fn panics(&self) -> u64 {
+        self.server.connections.panics()
+    }
+
+    /// Completes when no client is owed anything any more. After
+    /// [`Serving::stop_accepting`] it also closes the connections that are
+    /// between requests; a connection that was just accepted has a second to
+    /// send its first one.
+    ///
+    /// There is no deadline in it: put one around it. Cancel safe.
+    pub async fn idle(&self) {
+        /// A keep-alive connection falls idle without a notice.
+        const LOOK_AGAIN: Duration = Duration::from_millis(20);
+        let connections = &self.server.connections;
+        loop {
+            let stopped = *self.phase.borrow() == Phase::Stopped;
+            let listening = !self.acceptors.iter().all(JoinHandle::is_finished);
+            if stopped {
+                connections.close_idle();
+            }
+            let left = if stopped { connections.unfinished() } else { connections.busy() };
+            if left == 0 && !(stopped && listening) {
+                return;
+            }
+            let _ = tokio::time::timeout(LOOK_AGAIN, connections.changed()).await;
+        }
+    }
+
+    /// Cuts every connection that is left; says how many requests were under
+    /// way.
+    pub fn abort(&self) -> usize {
+        self.stop_accepting();
+        self.server.connections.close_all()
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.acceptors.iter().for_each(JoinHandle::abort);
+        self.server.connections.close_all();
+    }
+}
+
+/// One listener's loop.
+struct Acceptor {
+    listener: TcpListener,
+    app: Arc<App>,
+}
+
+impl Acceptor {
+    async fn run(self, mut phase: watch::Receiver<Phase>) {
+        let mut trouble = Trouble::default();
+        loop {
+            let current = *phase.borrow_and_update();
+            match current {
+                Phase::Waiting => {
+                    if phase.changed().await.is_err() {
+                        return;
+                    }
+                }
+                Phase::Accepting => tokio::select! {
+                    changed = phase.changed() => if changed.is_err() { return },
+                    accepted = self.listener.accept() => match accepted {
+                        Ok((socket, peer)) => self.take(socket, peer),
+                        Err(error) => trouble.wait(&error).await,
+                    },
+                },
+                Phase::Stopped => {
+                    self.take_queued().await;
+                    return;
+                }
+            }
+        }
+    }
+
+    /// What has connected already has been promised an answer; closing the
+    /// listener would reset it.
+    async fn take_queued(&self) {
+        let queued = std::future::poll_fn(|cx| match self.listener.poll_accept(cx) {
+            std::task::Poll::Ready(accepted) => std::task::Poll::Ready(accepted.ok()),
+            std::task::Poll::Pending => std::task::Poll::Ready(None),
+        });
+        tokio::pin!(queued);
+        while let Some((socket, peer)) = queued.as_mut().await {
+            self.take(socket, peer);
+        }
+    }
+
+    fn take(&self, socket: TcpStream, peer: SocketAddr) {
+        let server = &self.app.server;
+        // Only a hint: a connection without it is slower, not wrong.
+        let _ = socket.set_nodelay(true);
+        match server.connections.admit(peer) {
+            Ok(connection) => {
+                let id = connection.id;
+                let task = tokio::spawn(self.app.clone().connection(socket, connection));
+                server.connections.attach(id, task.abort_handle());
+            }
+            Err(full) => {
+                server.metrics.connection_refused(match full {
+                    Full::Total => "limit",
+                    Full::Client => "limit_per_ip",
+                });
+                let id = RequestId::new();
+                let answer = problem::bare(&Cause::TooManyConnections.answer(), id.as_str());
+                let _ = socket.try_write(&answer);
+            }
+        }
+    }
+}
+
+impl App {
+    /// Serves one connection until it ends.
+    fn connection(
+        self: Arc<Self>,
+        socket: TcpStream,
+        connection: Shared,
+    ) -> impl Future<Output = ()> + Send {
+        async move {
+            let _open = self.server.metrics.connection_opened();
+            let limits = &self.server.limits;
+            let edge = Edge::new(socket, connection.clone(), self.server.clone());
+            let stream: Stream = Box::new(edge);
+            let mut session = ServerSession::new_http1(stream);
+            session.set_keepalive_reuses_remaining(Some(limits.keepalive_requests - 1));
+            loop {
+                // No limit here: the stream has them all.
+                session.set_keepalive(Some(0));
+                session.set_read_timeout(None);
+                let Some(reused) = self.proxy.process_new_http(session, &self.shutdown).await
+                else {
+                    return;
+                };
+                let (stream, settings) = reused.consume();
+                connection.await_next(Instant::now() + limits.keepalive_timeout);
+                session = ServerSession::new_http1(stream);
+                if let Some(settings) = settings {
+                    settings.apply_to_session(&mut session);
+                }
+            }
+        }
+    }
+}
+
+/// Errors of `accept`. Without descriptors it fails at once, again and again:
+/// a wait between gives connections time to close.
+#[derive(Default)]
+struct Trouble {
+    logged: Option<Instant>,
+}
+
+impl Trouble {
+    async fn wait(&mut self, error: &io::Error) {
+        const PAUSE: Duration = Duration::from_millis(50);
+        const QUIET: Duration = Duration::from_secs(10);
+        if matches!(
+            error.kind(),
+            io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
+        ) {
+            return;
+        }
+        let now = Instant::now();
+        if self.logged.is_none_or(|last| now.duration_since(last) > QUIET) {
+            self.logged = Some(now);
+            tracing::error!(%error, "connections cannot be accepted");
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}

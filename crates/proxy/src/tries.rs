@@ -1,0 +1,201 @@
+//! The tries of a request: which endpoint, how long, what went wrong, and
+//! whether another try is safe.
+//!
+//! - No byte was sent (the connection was refused or did not come about): the
+//!   next endpoint, whatever the method.
+//! - Something was sent and no answer came back: only for idempotent requests
+//!   whose body, if any, is still at hand.
+//! - Anything else: never.
+//!
+//! Each retry is paid for from the budget and must begin before the
+//! response's deadline, which is one over all tries.
+
+use std::time::Duration;
+
+use pailou_upstream::{NoEndpoint, Outcome};
+use pingora::proxy::Session;
+use pingora::upstreams::peer::HttpPeer;
+use pingora::{Error, ErrorSource, ErrorType};
+use tokio::time::Instant;
+
+use crate::cause::Cause;
+use crate::connection::Wait;
+use crate::exchange::Exchange;
+use crate::server::Server;
+
+/// Picks an endpoint that has not been tried.
+pub(crate) fn pick(exchange: &mut Exchange) -> Result<(), Cause> {
+    let route = exchange.route.as_ref().ok_or(Cause::Internal)?;
+    let pick = route.selection.pick(&exchange.tried).map_err(|none| match none {
+        NoEndpoint::Unknown => Cause::ServiceUnknown,
+        NoEndpoint::Empty => Cause::ServiceEmpty,
+        NoEndpoint::NoneEligible => Cause::NoEligibleEndpoint,
+        NoEndpoint::AllTried => Cause::EndpointsTried,
+    })?;
+    exchange.upstream = Some(pick.address());
+    exchange.pick = Some(pick);
+    Ok(())
+}
+
+/// The peer of the try that begins, with every timeout set.
+pub(crate) fn peer(server: &Server, exchange: &mut Exchange) -> Result<HttpPeer, Cause> {
+    let route = exchange.route.as_ref().ok_or(Cause::Internal)?;
+    let address = exchange.upstream.ok_or(Cause::Internal)?;
+    exchange.tries += 1;
+    exchange.body_bytes = 0;
+    let mut peer = HttpPeer::new(address, false, String::new());
+    let left = exchange
+        .response_due
+        .map_or(Duration::MAX, |due| due.saturating_duration_since(Instant::now()));
+    let connect = route.timeouts.connect.min(left);
+    let options = &mut peer.options;
+    options.connection_timeout = Some(connect);
+    options.total_connection_timeout = Some(connect);
+    options.write_timeout = Some(server.limits.upstream_write_timeout);
+    options.idle_timeout = Some(server.limits.upstream_idle_timeout);
+    if exchange.has_body {
+        // Every other wait ends by the stream to the client, which pingora
+        // polls while nothing else happens. Not so while a body is on its
+        // way and the endpoint takes none of it. Longer than any of the real
+        // limits, which know whose fault it is.
+        let longest = route
+            .timeouts
+            .response
+            .max(route.timeouts.read)
+            .max(server.limits.body_timeout);
+        options.read_timeout = Some(longest + Duration::from_secs(1));
+    }
+    Ok(peer)
+}
+
+/// A connection did not come about: says why, and whether to go on with
+/// another endpoint, which is then picked.
+pub(crate) fn connect_failed(server: &Server, exchange: &mut Exchange, error: &Error) -> bool {
+    let (cause, outcome) = match error.etype() {
+        ErrorType::ConnectTimedout => (Cause::ConnectTimeout, Outcome::ConnectTimeout),
+        ErrorType::ConnectRefused | ErrorType::ConnectNoRoute | ErrorType::ConnectError => {
+            (Cause::ConnectFailed, Outcome::Refused)
+        }
+        // No socket, no port, no descriptor: the endpoint has no part in it.
+        _ => {
+            exchange.cause = Some(Cause::Internal);
+            return false;
+        }
+    };
+    let out_of_time = is_past(exchange.response_due);
+    if out_of_time && cause == Cause::ConnectTimeout {
+        // The request's own time was shorter than the connection's: no word
+        // about the endpoint.
+        exchange.cause = Some(Cause::ResponseTimeout);
+        return false;
+    }
+    report(exchange, outcome);
+    exchange.cause = Some(cause);
+    next(server, exchange, true)
+}
+
+/// An exchange failed after its connection came about: says why, and whether
+/// to go on with another try, whose endpoint is then picked.
+pub(crate) fn exchange_failed(
+    server: &Server,
+    session: &mut Session,
+    exchange: &mut Exchange,
+    error: &Error,
+    reused: bool,
+) -> bool {
+    let cause = exchange.cause.unwrap_or_else(|| cause_of(exchange, session, error));
+    exchange.cause = Some(cause);
+    let outcome = match cause {
+        // An idle connection may be closed at any time. If the endpoint is
+        // dead, the next connection to it will say so.
+        Cause::UpstreamReset if reused && !exchange.responded => None,
+        Cause::UpstreamReset | Cause::UpstreamMalformed => Some(Outcome::Reset),
+        Cause::ResponseTimeout | Cause::UpstreamWriteTimeout => Some(Outcome::Timeout),
+        _ => None,
+    };
+    let stale = cause == Cause::UpstreamReset && outcome.is_none();
+    if let Some(outcome) = outcome {
+        report(exchange, outcome);
+    }
+    if cause != Cause::UpstreamReset || exchange.responded {
+        return false;
+    }
+    let unsent = *error.etype() == ErrorType::WriteError && !exchange.has_body;
+    (unsent || is_repeatable(server, session, exchange)) && next(server, exchange, !stale)
+}
+
+/// Why an exchange failed, for errors that no phase has explained.
+pub(crate) fn cause_of(exchange: &Exchange, session: &mut Session, error: &Error) -> Cause {
+    let expired = exchange.connection.as_ref().and_then(|connection| connection.expired());
+    match expired {
+        Some(Wait::Response) => return Cause::ResponseTimeout,
+        Some(Wait::Gap) => return Cause::ReadTimeout,
+        Some(Wait::Total) => return Cause::TotalTimeout,
+        Some(Wait::Body) => return Cause::BodyTimeout,
+        Some(Wait::Write) => return Cause::ClientGone,
+        Some(Wait::Nothing | Wait::FirstByte | Wait::Head) | None => {}
+    }
+    match error.esource() {
+        ErrorSource::Upstream => match error.etype() {
+            ErrorType::ReadTimedout => Cause::ResponseTimeout,
+            ErrorType::WriteTimedout => Cause::UpstreamWriteTimeout,
+            ErrorType::ReadError | ErrorType::WriteError | ErrorType::ConnectionClosed => {
+                Cause::UpstreamReset
+            }
+            _ => Cause::UpstreamMalformed,
+        },
+        ErrorSource::Downstream => match error.etype() {
+            ErrorType::ReadError | ErrorType::WriteError | ErrorType::ConnectionClosed => {
+                // A body that ends before its end, from a client that is
+                // still there to read why.
+                Cause::ClientGone
+            }
+            _ if session.is_body_done() => Cause::ClientGone,
+            _ => Cause::MalformedBody,
+        },
+        ErrorSource::Internal | ErrorSource::Unset => Cause::Internal,
+    }
+}
+
+fn report(exchange: &mut Exchange, outcome: Outcome) {
+    if let Some(pick) = exchange.pick.take() {
+        pick.report(outcome);
+    }
+}
+
+/// Whether sending the request again cannot do harm and is possible.
+fn is_repeatable(server: &Server, session: &Session, exchange: &Exchange) -> bool {
+    session.req_header().method.is_idempotent()
+        && !exchange.websocket
+        && !session.as_downstream().retry_buffer_truncated()
+        && exchange.body_bytes <= server.retry.buffer_bytes as u64
+}
+
+/// Moves on to another endpoint, if one more try is allowed and there is one.
+fn next(server: &Server, exchange: &mut Exchange, elsewhere: bool) -> bool {
+    let allowed = exchange.route.as_ref().is_some_and(|route| exchange.tries <= route.retries);
+    if !allowed || is_past(exchange.response_due) {
+        return false;
+    }
+    if elsewhere && let Some(address) = exchange.upstream {
+        exchange.tried.push(address);
+    }
+    let failed = exchange.upstream;
+    // Dropped first: the failed try is not in flight any more.
+    exchange.pick = None;
+    if pick(exchange).is_err() {
+        exchange.upstream = failed;
+        return false;
+    }
+    if !server.budget.take() {
+        exchange.pick = None;
+        exchange.upstream = failed;
+        return false;
+    }
+    exchange.cause = None;
+    true
+}
+
+fn is_past(due: Option<Instant>) -> bool {
+    due.is_some_and(|due| due <= Instant::now())
+}
