@@ -34,6 +34,7 @@ mod node;
 mod path;
 mod route;
 mod route_document;
+mod route_reference;
 mod settings;
 mod units;
 mod yaml;
@@ -45,6 +46,7 @@ pub use crate::{
     node::{Key, Node, Scalar, Value},
     route::{Form, Limit, PartSpec, RouteSpec, ServiceSpec},
     route_document::{DocumentOutcome, MAX_DOCUMENT_BYTES, ParsedDocument, parse_route_document},
+    route_reference::{RouteKeyDoc, route_reference},
     settings::{
         AdminSettings, DiscoverySettings, EjectionSettings, Environment, ForwardedSettings, KeyDoc,
         LimitSettings, ListenerSettings, LoadedSettings, LogFormat, LogLevel, LogSettings,

@@ -58,7 +58,9 @@ impl Serialize for Node {
             Value::Null => serializer.serialize_none(),
             Value::Scalar(scalar) => serializer.serialize_str(&scalar.text),
             Value::Sequence(items) => serializer.collect_seq(items),
-            Value::Mapping(entries) => serializer.collect_map(entries.iter().map(|(key, node)| (&key.text, node))),
+            Value::Mapping(entries) => {
+                serializer.collect_map(entries.iter().map(|(key, node)| (&key.text, node)))
+            }
         }
     }
 }

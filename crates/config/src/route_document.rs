@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use crate::{
     fault::{Fault, Report},
     field::{Field, Fields},
-    node::{Key, Node},
+    node::{Key, Node, Value},
     route::{Form, PartSpec, RouteSpec, ServiceSpec},
 };
 
@@ -304,7 +304,7 @@ fn service(field: &Field<'_>) -> Option<ServiceSpec> {
         .and_then(|field| nacos_name(&field, "a Nacos group"));
     let namespace = fields
         .optional("namespace")
-        .and_then(|field| field.string());
+        .and_then(|field| namespace(&field));
     let cluster = fields
         .optional("cluster")
         .and_then(|field| nacos_name(&field, "a Nacos cluster"));
@@ -333,6 +333,17 @@ fn service_name(field: &Field<'_>) -> Option<String> {
         return None;
     }
     Some(name)
+}
+
+/// The public namespace is the empty id; the console calls it `public`.
+fn namespace(field: &Field<'_>) -> Option<String> {
+    let is_empty = matches!(&field.node().value, Value::Scalar(scalar) if scalar.text.is_empty());
+    let id = if is_empty {
+        String::new()
+    } else {
+        nacos_name(field, "the id of a Nacos namespace")?
+    };
+    Some(if id == "public" { String::new() } else { id })
 }
 
 fn nacos_name(field: &Field<'_>, expected: &str) -> Option<String> {

@@ -19,7 +19,7 @@ use std::path::Path;
 use self::{
     kind::{List, whole},
     listening::Listener,
-    schema::{Entry, KeyText, Reader},
+    schema::{Entry, KeyText, Outcome, Reader},
     sources::{Source, SourceItem},
 };
 use crate::{
@@ -167,7 +167,11 @@ fn load(
     if let Some((variable, problem)) = left_out {
         reader.warn_of_variable(variable, problem);
     }
-    let (overrides, entries, _) = reader.finish();
+    let Outcome {
+        faults: overrides,
+        entries,
+        ..
+    } = reader.finish();
     let faults: Vec<Fault> = report.into_faults().into_iter().chain(overrides).collect();
     if faults.iter().any(|fault| fault.severity == Severity::Error) {
         return Err(faults);

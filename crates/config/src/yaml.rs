@@ -13,6 +13,8 @@ use crate::{
 
 const MAX_NODES: usize = 2_000_000;
 const MAX_DEPTH: usize = 64;
+/// Four times what [`MAX_DEPTH`] levels take in a debug build; only touched pages count.
+const STACK_BYTES: usize = 16 << 20;
 const MAX_REPLAYED_ALIAS_EVENTS: usize = 50_000;
 /// A mapping of up to this many keys is searched for duplicates pairwise, without building a map.
 const SMALL_MAPPING: usize = 12;
@@ -20,17 +22,17 @@ const SMALL_MAPPING: usize = 12;
 pub(crate) fn parse(text: &str, report: &Report) -> Option<Node> {
     // Cut here, since the parser's byte offsets do not count the byte order mark.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    match serde_saphyr::from_str_with_options::<Option<Raw>>(text, options()) {
+    match read(text) {
         Ok(Some(raw)) => Some(Tree { text, report }.node(raw, "")),
         Ok(None) => Some(Node::null(Position { line: 1, column: 1 })),
-        Err(Error::Eof { .. }) if is_blank(text) => {
-            Some(Node::null(Position { line: 1, column: 1 }))
-        }
-        Err(error) => {
-            let (problem, expected) = explain(&error);
+        Err(Unread {
+            position,
+            problem,
+            expected,
+        }) => {
             report.push(Fault {
                 document: report.document().clone(),
-                position: error.location().map(position),
+                position,
                 path: String::new(),
                 problem,
                 expected: expected.map(str::to_owned),
@@ -38,6 +40,48 @@ pub(crate) fn parse(text: &str, report: &Report) -> Option<Node> {
                 severity: Severity::Error,
             });
             None
+        }
+    }
+}
+
+/// Why a text cannot be read.
+struct Unread {
+    position: Option<Position>,
+    problem: String,
+    expected: Option<&'static str>,
+}
+
+/// Reads on a thread of its own: the parser recurses, and [`MAX_DEPTH`] levels of it do not fit the two megabytes that the
+/// threads of an asynchronous runtime have. It also keeps a panic of the parser from ending its caller.
+fn read(text: &str) -> Result<Option<Raw>, Unread> {
+    let unread = |problem: String| Unread {
+        position: None,
+        problem,
+        expected: None,
+    };
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new()
+            .name("yaml".to_owned())
+            .stack_size(STACK_BYTES);
+        let parser = thread.spawn_scoped(scope, || read_here(text));
+        let parser = parser.map_err(|error| unread(format!("no thread to read it: {error}")))?;
+        parser
+            .join()
+            .unwrap_or_else(|_| Err(unread("the YAML parser failed".to_owned())))
+    })
+}
+
+fn read_here(text: &str) -> Result<Option<Raw>, Unread> {
+    match serde_saphyr::from_str_with_options::<Option<Raw>>(text, options()) {
+        Ok(raw) => Ok(raw),
+        Err(Error::Eof { .. }) if is_blank(text) => Ok(None),
+        Err(error) => {
+            let (problem, expected) = explain(&error);
+            Err(Unread {
+                position: error.location().map(position),
+                problem,
+                expected,
+            })
         }
     }
 }

@@ -103,8 +103,8 @@ section! {
         body_bytes: u64 = 10 << 20, bytes(1..=1 << 40);
         /// Between two reads of a request's body; then 408, and the endpoint is not blamed.
         body_timeout: Duration = Duration::from_secs(60), Time(ms(100)..=mins(60));
-        /// How long a client's connection may stay open between two requests. Less than the 75s that many load balancers keep
-        /// theirs would let them meet a closed connection; they must be set below this value.
+        /// How long a client's connection may stay open between two requests. A load balancer in front must let go of its
+        /// idle connections sooner than this, or it meets closed ones.
         keepalive_timeout: Duration = Duration::from_secs(60), Time(Duration::from_secs(1)..=mins(60));
         /// The most requests on one connection; then it is closed, so that long-lived clients spread over new gateways.
         keepalive_requests: u32 = 10_000, whole(1..=1_000_000_000);
@@ -115,8 +115,8 @@ section! {
         connections: usize = 20_000, whole(1..=1_000_000);
         /// The most client connections from one address; 0 for no such limit, as behind a load balancer.
         connections_per_ip: usize = 0, whole(0..=1_000_000);
-        /// How long an unused connection to an endpoint is kept. Below the keep-alive of the services behind (uvicorn: 5s; set
-        /// it higher there), a request can meet a connection that is just being closed.
+        /// How long an unused connection to an endpoint is kept. Keep it below the keep-alive of the services behind
+        /// (uvicorn: 5s unless set higher), or a request can meet a connection that is just being closed.
         upstream_idle_timeout: Duration = Duration::from_secs(60), Time(ms(100)..=mins(60));
         /// How long one write to an endpoint may stall; then 504.
         upstream_write_timeout: Duration = Duration::from_secs(30), Time(ms(100)..=mins(60));

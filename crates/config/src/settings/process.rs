@@ -72,7 +72,8 @@ const FORMATS: &[(&str, LogFormat)] = &[
 ];
 
 section! {
-    /// Logs, all to standard output. Secrets are in none of them, at any level.
+    /// Logs: the gateway's own events go to standard error, the access log to standard output. Secrets are in neither, at any
+    /// level.
     LogSettings in "log" {
         /// How much is logged.
         level: LogLevel = LogLevel::Info, Choice(LEVELS), also "LOG_LEVEL";

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use super::{
-    environment::{Environment, variable_name},
+    environment::Environment,
     read,
-    schema::{Entry, Reader},
+    schema::{Entry, Outcome, Reader},
 };
 use crate::fault::Report;
 
@@ -49,7 +49,9 @@ pub fn settings_reference() -> Vec<SectionDoc> {
     let report = Report::new("reference");
     let mut reader = Reader::new(&environment, Path::new(""), &report);
     read(None, &mut reader);
-    let (_, entries, sections) = reader.finish();
+    let Outcome {
+        entries, sections, ..
+    } = reader.finish();
     let top = SectionDoc {
         name: "",
         about: String::new(),
@@ -83,7 +85,6 @@ fn keys(entry: &Entry) -> Vec<KeyDoc> {
         doc: key.doc.to_owned(),
     };
     let items: Vec<_> = entry.item_keys.iter().map(item).collect();
-    debug_assert_eq!(entry.variables[0], variable_name(&path));
     let setting = KeyDoc {
         kind: entry.kind.clone(),
         default: entry.default.clone(),
@@ -102,3 +103,6 @@ fn prose(lines: &[&str]) -> String {
         .collect::<Vec<_>>()
         .join(" ")
 }
+
+#[cfg(test)]
+mod tests;

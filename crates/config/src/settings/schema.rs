@@ -112,9 +112,8 @@ pub(crate) struct Reader<'a> {
     file: &'a Report,
     /// Faults in the environment.
     overrides: Report,
-    pub(crate) entries: Vec<Entry>,
-    /// The sections in the order of reading, with what is said about them.
-    pub(crate) sections: Vec<(&'static str, &'static [&'static str])>,
+    entries: Vec<Entry>,
+    sections: Vec<(&'static str, &'static [&'static str])>,
 }
 
 impl<'a> Reader<'a> {
@@ -179,20 +178,28 @@ impl<'a> Reader<'a> {
     }
 
     /// The faults of the environment, and what has been read.
-    pub(crate) fn finish(
-        self,
-    ) -> (
-        Vec<Fault>,
-        Vec<Entry>,
-        Vec<(&'static str, &'static [&'static str])>,
-    ) {
+    pub(crate) fn finish(self) -> Outcome {
         let mut faults = self.overrides.into_faults();
         for fault in &mut faults {
             // An environment variable has a name and no line.
             fault.position = None;
         }
-        (faults, self.entries, self.sections)
+        Outcome {
+            faults,
+            entries: self.entries,
+            sections: self.sections,
+        }
     }
+}
+
+/// What a [`Reader`] found.
+pub(crate) struct Outcome {
+    /// The faults of the environment.
+    pub(crate) faults: Vec<Fault>,
+    /// Every setting, in the order of reading.
+    pub(crate) entries: Vec<Entry>,
+    /// The sections in the order of reading, with what is said about them.
+    pub(crate) sections: Vec<(&'static str, &'static [&'static str])>,
 }
 
 /// A section that is being read.

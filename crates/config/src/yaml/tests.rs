@@ -57,3 +57,31 @@ fn a_scalar_keeps_its_text() {
         );
     }
 }
+
+#[test]
+fn the_deepest_document_fits_a_small_stack() {
+    let deep = |depth: usize| {
+        (0..depth)
+            .map(|level| format!("{}a:\n", " ".repeat(level)))
+            .collect::<String>()
+    };
+    let on_a_small_stack = |text: String| {
+        let parse = move || {
+            let report = Report::new("t");
+            (parse(&text, &report).is_some(), report.into_faults())
+        };
+        std::thread::Builder::new()
+            .stack_size(512 << 10)
+            .spawn(parse)
+            .expect("a thread")
+            .join()
+            .expect("no overflow")
+    };
+    assert!(on_a_small_stack(deep(MAX_DEPTH)).0);
+    let (is_read, faults) = on_a_small_stack(deep(MAX_DEPTH + 1));
+    assert!(!is_read);
+    assert_eq!(
+        faults[0].to_string(),
+        "t:65:65: nested more than 64 levels deep"
+    );
+}

@@ -1,0 +1,127 @@
+//! The description of every key of a native route, from which the reference page is written.
+
+/// A key of a native route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RouteKeyDoc {
+    /// The key, such as `service.group`.
+    pub path: &'static str,
+    /// What may be written.
+    pub value: &'static str,
+    /// What it does, in Markdown.
+    pub doc: &'static str,
+}
+
+const KEYS: &[(&str, &str, &str)] = &[
+    (
+        "path",
+        "path pattern that begins with `/`",
+        "The paths that the route takes, by whole segments: `/api/users/**` takes `/api/users` and everything below it. Left \
+         out when the id is the path.",
+    ),
+    (
+        "host",
+        "host name, with `*.` in front for any name below it",
+        "The host that the route takes. A route needs `path` or `host`; `path: /**` takes every path.",
+    ),
+    (
+        "match",
+        "mapping of predicates",
+        "Further conditions, all of which must hold: `methods`, `headers`, `query`, `cookies`.",
+    ),
+    (
+        "order",
+        "number, −2147483648 to 2147483647; 0",
+        "Lower comes first, before all other rules of precedence.",
+    ),
+    (
+        "service",
+        "name, or mapping",
+        "The service whose endpoints answer. Required.",
+    ),
+    (
+        "service.name",
+        "name without spaces",
+        "Its name in Nacos, without the group.",
+    ),
+    (
+        "service.group",
+        "name without spaces",
+        "Its group; `nacos.group` unless given.",
+    ),
+    (
+        "service.namespace",
+        "id of a namespace",
+        "Its namespace; `nacos.namespace` unless given. Empty or `public`: the public one.",
+    ),
+    (
+        "service.cluster",
+        "name without spaces",
+        "Only endpoints of this Nacos cluster.",
+    ),
+    (
+        "service.metadata",
+        "mapping of texts",
+        "Only endpoints whose metadata has all of these.",
+    ),
+    (
+        "balance",
+        "policy name, or mapping of one name to its arguments",
+        "How an endpoint is chosen; `defaults.balance` unless given.",
+    ),
+    (
+        "strip_prefix",
+        "number of segments",
+        "So many leading segments are cut from the path before it is forwarded.",
+    ),
+    (
+        "prefix",
+        "path that begins with `/`",
+        "Put before the path, after `strip_prefix`.",
+    ),
+    (
+        "filters",
+        "list of filters: a name, or a mapping of one name to its arguments",
+        "What is changed on the way, in this order, after `strip_prefix` and `prefix`.",
+    ),
+    (
+        "timeout",
+        "duration, 1ms to 24h",
+        "Until the headers of the response, over all tries; `defaults.timeout` unless given.",
+    ),
+    (
+        "connect_timeout",
+        "duration, 1ms to 1m",
+        "For one connection to an endpoint; `defaults.connect_timeout` unless given.",
+    ),
+    (
+        "read_timeout",
+        "duration, 1ms to 24h",
+        "Between two reads of a response; `defaults.read_timeout` unless given.",
+    ),
+    (
+        "total_timeout",
+        "`off`, or duration, 1ms to 24h",
+        "For the whole exchange; `defaults.total_timeout` unless given.",
+    ),
+    (
+        "retries",
+        "number, 0 to 10",
+        "More endpoints after the first; `defaults.retries` unless given.",
+    ),
+    (
+        "enabled",
+        "`true` or `false`; `true`",
+        "A route that is not enabled is checked and takes no request.",
+    ),
+    (
+        "metadata",
+        "mapping of texts",
+        "Labels of your own, shown in the admin interface.",
+    ),
+];
+
+/// Describes every key of a route in the native form.
+pub fn route_reference() -> impl Iterator<Item = RouteKeyDoc> {
+    KEYS.iter()
+        .map(|&(path, value, doc)| RouteKeyDoc { path, value, doc })
+}
