@@ -232,6 +232,27 @@ fn the_first_route_that_matches_takes_the_request() {
     }
 }
 
+/// The way through the index has a fixed length.
+#[test]
+fn the_deepest_route_is_found_below_longer_paths() {
+    let deep = "/a".repeat(64);
+    let table = table(&format!("  {deep}: s\n  {deep}/**: s\n  /**: s\n"));
+    let below = format!("{deep}/**");
+    for (path, route) in [
+        ("/a".repeat(63), "/**"),
+        (deep.clone(), &*deep),
+        (format!("{deep}/"), &*below),
+        ("/a".repeat(65), &*below),
+        ("/a".repeat(5_000), &*below),
+        ("/b".repeat(5_000), "/**"),
+    ] {
+        assert_eq!(
+            found(&table, &format!("GET {path}"), &[]).as_deref(),
+            Some(route)
+        );
+    }
+}
+
 #[test]
 fn of_two_routes_with_one_id_the_first_given_stays() {
     let mut both = compile(specs(
