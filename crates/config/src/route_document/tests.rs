@@ -3,6 +3,9 @@ use std::time::Instant;
 use super::*;
 use crate::{Limit, Severity, Value, route_reference};
 
+/// Generous, for a debug build on a busy machine. A bomb that goes off takes hours.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 fn routes(text: &str) -> Vec<RouteSpec> {
     match parse_route_document("r.yaml", text) {
         DocumentOutcome::Routes(document) => {
@@ -472,12 +475,7 @@ fn hostile_documents_are_refused_quickly() {
     for (name, text, expected) in cases {
         let began = Instant::now();
         let faults = faults(&text);
-        // Generous, for a debug build on a busy machine; a bomb that goes off takes minutes.
-        assert!(
-            began.elapsed() < Duration::from_secs(20),
-            "{name}: {:?}",
-            began.elapsed()
-        );
+        assert!(began.elapsed() < PATIENCE, "{name}: {:?}", began.elapsed());
         assert!(
             faults.iter().any(|fault| fault.contains(expected)),
             "{name}: {:?}",
@@ -504,9 +502,5 @@ fn twenty_thousand_routes_are_read() {
     }
     let began = Instant::now();
     assert_eq!(routes(&text).len(), 20_000);
-    assert!(
-        began.elapsed() < Duration::from_secs(20),
-        "{:?}",
-        began.elapsed()
-    );
+    assert!(began.elapsed() < PATIENCE, "{:?}", began.elapsed());
 }
