@@ -6,7 +6,7 @@ SHELL := bash
 
 PYTHON := $(CURDIR)/.venv/bin/python
 TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
-PYTHON_CODE := tests/interop tests/docker docker tools/run-samples
+PYTHON_CODE := tests/interop tests/docker tests/tools docker tools/run-samples
 # CI gives --locked, so that a Cargo.lock that does not match is a failure and not an edit.
 CARGO_FLAGS ?=
 
@@ -30,7 +30,7 @@ test: venv ## Run all tests but the interop suite; compile the benches
 	PAILOU_PYTHON=$(PYTHON) cargo test --workspace $(CARGO_FLAGS)
 	cargo test --workspace --benches --no-run $(CARGO_FLAGS)
 	cd examples/fastapi-user-service && $(PYTHON) -m pytest
-	PAILOU_BIN=$(TARGET)/debug/pailou $(PYTHON) -m pytest -q tests/docker
+	PAILOU_BIN=$(TARGET)/debug/pailou $(PYTHON) -m pytest -q tests/docker tests/tools
 
 .PHONY: lint
 lint: venv ## Check formatting, clippy, documentation, dependencies and the Python code
