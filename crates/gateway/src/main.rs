@@ -1,2 +1,45 @@
-//! The Pailou edge gateway.
-fn main() {}
+//! The Pailou edge gateway: arguments, wiring, admin listener, shutdown.
+
+mod admin;
+mod check;
+mod cli;
+mod dev;
+mod gateway;
+mod health;
+mod listeners;
+mod nacos;
+mod registry;
+mod run;
+mod samples;
+mod signals;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::cli::{Cli, Command};
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Run(args) => run::run(&args),
+        Command::Dev(args) => dev::run(&args),
+        Command::Registry(args) => on_one_thread(registry::run(&args)),
+        Command::Check(args) => check::run(&args),
+        Command::Health(args) => on_one_thread(health::run(&args)),
+    };
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            // One line: the whole chain of causes, outermost first.
+            eprintln!("pailou: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// For commands that wait more than they work.
+fn on_one_thread(task: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(task)?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,181 @@
+//! The admin interface and the probes: what a person, a kubelet and Prometheus ask.
+//!
+//! Admin: `/api/v1/status`, `/api/v1/routes`, `/api/v1/services[/{name}]`, `/api/v1/explain`, and the probes. Probes, on
+//! an address of their own: `/healthz`, `/readyz`, `/metrics`, and nothing else. Everything here only reads.
+
+mod explain;
+mod views;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use axum::extract::{Path, Query, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use pailou_discovery::Discovery;
+use pailou_proxy::Serving;
+use pailou_routing::TableCell;
+use pailou_telemetry::Metrics;
+use pailou_upstream::Services;
+use serde_json::json;
+use tokio::time::Instant;
+
+use explain::Question;
+
+/// What `/metrics` is: the text format of Prometheus, version 1.0.0 of OpenMetrics.
+const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Where the gateway is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Listeners are bound, and requests wait.
+    Starting,
+    /// Requests are accepted.
+    Serving,
+    /// A signal came.
+    Draining,
+}
+
+impl Phase {
+    fn name(self) -> &'static str {
+        match self {
+            Phase::Starting => "starting",
+            Phase::Serving => "serving",
+            Phase::Draining => "draining",
+        }
+    }
+}
+
+/// Everything that the interface shows.
+pub(crate) struct Facts {
+    discovery: Discovery,
+    services: Arc<Services>,
+    table: TableCell,
+    metrics: Metrics,
+    serving: Arc<Serving>,
+    started: Instant,
+    phase: Mutex<Phase>,
+}
+
+impl Facts {
+    pub(crate) fn new(
+        discovery: Discovery,
+        services: Arc<Services>,
+        table: TableCell,
+        metrics: Metrics,
+        serving: Arc<Serving>,
+    ) -> Facts {
+        let phase = Mutex::new(Phase::Starting);
+        Facts { discovery, services, table, metrics, serving, started: Instant::now(), phase }
+    }
+
+    pub(crate) fn discovery(&self) -> &Discovery {
+        &self.discovery
+    }
+
+    pub(crate) fn phase(&self) -> Phase {
+        *self.lock()
+    }
+
+    pub(crate) fn enter(&self, phase: Phase) {
+        *self.lock() = phase;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Phase> {
+        self.phase.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the gateway may be sent requests, and what stands against it.
+    fn readiness(&self) -> (bool, String) {
+        let discovered = self.discovery.readiness().borrow().clone();
+        match self.phase() {
+            Phase::Draining => (false, "shutting down".to_owned()),
+            Phase::Serving => (true, discovered.reason),
+            Phase::Starting => (false, discovered.reason),
+        }
+    }
+}
+
+/// The probes alone.
+pub(crate) fn probes_router(facts: Arc<Facts>) -> Router {
+    Router::new()
+        .route("/healthz", get(async || "ok\n"))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics))
+        .with_state(facts)
+}
+
+/// The admin interface, probes included.
+pub(crate) fn admin_router(facts: Arc<Facts>) -> Router {
+    Router::new()
+        .route("/", get(async || Json(json!({ "endpoints": ENDPOINTS }))))
+        .route("/api/v1/status", get(status))
+        .route("/api/v1/routes", get(routes))
+        .route("/api/v1/services", get(services))
+        .route("/api/v1/services/{name}", get(service))
+        .route("/api/v1/explain", get(explain))
+        .with_state(facts.clone())
+        .merge(probes_router(facts))
+}
+
+const ENDPOINTS: [&str; 8] = [
+    "/api/v1/status",
+    "/api/v1/routes",
+    "/api/v1/services",
+    "/api/v1/services/{name}",
+    "/api/v1/explain?path=/api/users/1",
+    "/healthz",
+    "/readyz",
+    "/metrics",
+];
+
+async fn readyz(State(facts): State<Arc<Facts>>) -> Response {
+    let (ready, reason) = facts.readiness();
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(json!({ "ready": ready, "reason": reason }))).into_response()
+}
+
+async fn metrics(State(facts): State<Arc<Facts>>) -> Response {
+    ([(header::CONTENT_TYPE, METRICS_TYPE)], facts.metrics.render()).into_response()
+}
+
+async fn status(State(facts): State<Arc<Facts>>) -> Response {
+    Json(views::status(&facts)).into_response()
+}
+
+async fn routes(State(facts): State<Arc<Facts>>) -> Response {
+    let table = facts.table.load();
+    let routes: Vec<_> = table.routes().iter().map(|route| views::route(route)).collect();
+    Json(routes).into_response()
+}
+
+async fn services(State(facts): State<Arc<Facts>>) -> Response {
+    Json(views::services(&facts, |_| true)).into_response()
+}
+
+/// One service by its name, or by `group@@name` where several groups have that name.
+async fn service(State(facts): State<Arc<Facts>>, Path(name): Path<String>) -> Response {
+    let mut found = views::services(&facts, |id| *id.name == *name || id.to_string() == name);
+    match found.len() {
+        0 => problem(StatusCode::NOT_FOUND, format!("no route names a service {name}")),
+        1 => Json(found.remove(0)).into_response(),
+        _ => {
+            let names: Vec<_> = found.iter().map(|one| one.view.service.clone()).collect();
+            problem(StatusCode::CONFLICT, format!("say which one: {}", names.join(", ")))
+        }
+    }
+}
+
+async fn explain(State(facts): State<Arc<Facts>>, Query(question): Query<Question>) -> Response {
+    match explain::answer(&facts.table.load(), &question) {
+        Ok(explanation) => Json(explanation).into_response(),
+        Err(refusal) => problem(StatusCode::BAD_REQUEST, refusal),
+    }
+}
+
+fn problem(status: StatusCode, detail: String) -> Response {
+    let title = status.canonical_reason().unwrap_or_default();
+    let body = json!({ "type": "about:blank", "title": title, "status": status.as_u16(), "detail": detail });
+    (status, [(header::CONTENT_TYPE, "application/problem+json")], Json(body).into_response().into_body()).into_response()
+}

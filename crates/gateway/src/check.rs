@@ -1,0 +1,205 @@
+//! `pailou check`: every fault of settings and route documents in one run, without a server.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use pailou_config::{
+    DocumentOutcome, Environment, Fault, MAX_DOCUMENT_BYTES, Node, Position, Report, RouteSource, RouteSpec, Settings,
+    Severity, Value, load_settings, parse_route_document, settings_reference,
+};
+use pailou_routing::{Compiler, Route, Table};
+use pailou_telemetry::Metrics;
+use pailou_upstream::Services;
+
+use crate::cli::CheckArgs;
+use crate::run::plural;
+
+/// Checks each file. The code says whether there was an error.
+pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
+    let mut check = Check::new();
+    for file in &args.files {
+        check.file(file);
+    }
+    check.merged_table();
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&check.faults)?);
+    } else {
+        check.print();
+    }
+    let is_bad = check.faults.iter().any(|fault| fault.severity == Severity::Error);
+    Ok(if is_bad { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// What has been found so far.
+struct Check {
+    settings: Settings,
+    services: Arc<Services>,
+    metrics: Metrics,
+    /// One line for each file that was read.
+    read: Vec<String>,
+    faults: Vec<Fault>,
+    routes: Vec<Arc<Route>>,
+}
+
+impl Check {
+    fn new() -> Check {
+        let metrics = Metrics::new();
+        let settings = load_settings(None, &Environment::default()).expect("defaults are valid settings").settings;
+        let services = Services::new(crate::gateway::ejection(&settings), metrics.clone());
+        Check { settings, services, metrics, read: Vec::new(), faults: Vec::new(), routes: Vec::new() }
+    }
+
+    fn file(&mut self, path: &Path) {
+        match read(path) {
+            Err(fault) => self.faults.push(fault),
+            Ok(text) if holds_settings(path, &text) => self.settings(path),
+            Ok(text) => self.document(path, &text),
+        }
+    }
+
+    /// The environment is left out: a file is right or wrong by itself.
+    fn settings(&mut self, path: &Path) {
+        match load_settings(Some(path), &Environment::default()) {
+            Err(faults) => self.faults.extend(faults),
+            Ok(loaded) => {
+                self.read.push(format!("{}: settings", path.display()));
+                self.faults.extend(loaded.warnings);
+                self.settings = loaded.settings;
+                for source in self.settings.routes.clone() {
+                    if let RouteSource::File(file) = source {
+                        self.file(&file);
+                    }
+                }
+            }
+        }
+    }
+
+    fn document(&mut self, path: &Path, text: &str) {
+        let name = path.display().to_string();
+        match parse_route_document(&name, text) {
+            DocumentOutcome::Refused(faults) => {
+                // A document with a fault of form can still be told what is wrong with its predicates and filters.
+                self.faults.extend(faults);
+            }
+            DocumentOutcome::Blank => self.faults.push(fault(
+                &name,
+                "has no content, which keeps the table that is served and raises an alarm; write `routes: {}` for no routes",
+            )),
+            DocumentOutcome::Routes(document) => {
+                self.faults.extend(document.warnings);
+                let count = document.routes.len();
+                for spec in document.routes {
+                    self.route(spec);
+                }
+                self.read.push(format!("{name}: {}", plural(count, "route")));
+            }
+        }
+    }
+
+    fn route(&mut self, spec: RouteSpec) {
+        let compiler = Compiler {
+            services: &self.services,
+            metrics: &self.metrics,
+            defaults: &self.settings.defaults,
+            source: "default",
+            namespace: &self.settings.nacos.namespace,
+            group: &self.settings.nacos.group,
+        };
+        match Route::compile(Arc::new(spec), &compiler) {
+            Err(faults) => self.faults.extend(faults),
+            Ok(route) => {
+                self.faults.extend(route.warnings.iter().cloned());
+                self.routes.push(route);
+            }
+        }
+    }
+
+    /// What only shows when all documents are seen together: ids that stand twice, routes that nothing can reach.
+    fn merged_table(&mut self) {
+        let mut first: HashMap<Arc<str>, Arc<str>> = HashMap::new();
+        for route in &self.routes {
+            let spec = &route.spec;
+            if let Some(document) = first.get(&spec.id) {
+                self.faults.push(Fault {
+                    position: Some(spec.at),
+                    path: format!("routes[{:?}]", &*spec.id),
+                    ..fault(&spec.document, &format!("the id stands in {document} already, whose route stays"))
+                });
+            } else {
+                first.insert(spec.id.clone(), spec.document.clone());
+            }
+        }
+        let table = Table::assemble(1, "", std::mem::take(&mut self.routes));
+        self.faults.extend(table.shadowed());
+    }
+
+    fn print(&self) {
+        for line in &self.read {
+            println!("{line}");
+        }
+        for fault in &self.faults {
+            println!("{fault}");
+        }
+        let errors = self.faults.iter().filter(|fault| fault.severity == Severity::Error).count();
+        let warnings = self.faults.len() - errors;
+        println!("{}, {}", plural(errors, "fault"), plural(warnings, "warning"));
+    }
+}
+
+fn read(path: &Path) -> Result<String, Fault> {
+    let name = path.display().to_string();
+    let bytes = std::fs::read(path).map_err(|error| fault(&name, &format!("cannot be read: {error}")))?;
+    if bytes.len() > MAX_DOCUMENT_BYTES {
+        return Err(fault(&name, &format!("is larger than {MAX_DOCUMENT_BYTES} bytes")));
+    }
+    String::from_utf8(bytes).map_err(|_| fault(&name, "is not a text in UTF-8"))
+}
+
+/// Settings have sections; a route document has the mapping `routes` alone. What cannot be told by its content is told
+/// by its name.
+fn holds_settings(path: &Path, text: &str) -> bool {
+    let report = Report::new("");
+    let Some(Node { value: Value::Mapping(entries), .. }) = Node::parse_yaml(text, &report) else {
+        return path.file_stem().is_some_and(|stem| stem == "gateway");
+    };
+    let sections = settings_reference();
+    entries.iter().any(|(key, node)| match key.text.as_str() {
+        "routes" => matches!(node.value, Value::Sequence(_)),
+        name => sections.iter().any(|section| section.name == name),
+    })
+}
+
+fn fault(document: &str, problem: &str) -> Fault {
+    Fault {
+        document: document.into(),
+        position: None::<Position>,
+        path: String::new(),
+        problem: problem.to_owned(),
+        expected: None,
+        nearest: None,
+        severity: Severity::Error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_and_documents_are_told_apart() {
+        for (name, text, is_settings) in [
+            ("x.yaml", "routes: { /a/**: a }", false),
+            ("x.yaml", "routes: {}", false),
+            ("x.yaml", "routes: [{ data_id: r.yaml }]", true),
+            ("x.yaml", "nacos: {}\nroutes: {}", true),
+            ("x.yaml", "route: {}", false),
+            ("gateway.yaml", "routes: { /a/**: a }", false),
+            ("gateway.yaml", "", true),
+            ("routes.yaml", "", false),
+        ] {
+            assert_eq!(holds_settings(Path::new(name), text), is_settings, "{name}: {text}");
+        }
+    }
+}

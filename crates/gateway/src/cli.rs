@@ -1,0 +1,116 @@
+//! The command line: what a person may type, and the help that teaches it.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// The Nacos-native edge gateway.
+#[derive(Debug, Parser)]
+#[command(
+    name = "pailou",
+    version,
+    about = "The Nacos-native edge gateway",
+    long_about = "Pailou resolves route prefixes such as /api/users/** to Nacos service names, keeps a pushed cache of \
+                  each service's instances, balances over them, and reloads its route table live.",
+    after_help = "Start here:\n  pailou dev                         everything on this machine: registry, sample services, gateway\n  \
+                  pailou check gateway.yaml          validate settings and route documents offline\n  \
+                  pailou run --config gateway.yaml   run the gateway\n\nEvery setting is explained in gateway.yaml.",
+    arg_required_else_help = true
+)]
+pub(crate) struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// The commands of the binary.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the gateway.
+    #[command(after_help = "Environment variables override the file: PAILOU_<SECTION>_<KEY> first (PAILOU_ADMIN_ADDRESS, \
+                      PAILOU_NACOS_SERVERS), then NACOS_SERVER_ADDR, NACOS_NAMESPACE, NACOS_GROUP, NACOS_USERNAME, \
+                      NACOS_PASSWORD, NACOS_SERVICE_NAME, NACOS_SERVICE_IP, NACOS_SERVICE_PORT, \
+                      NACOS_HEARTBEAT_INTERVAL and LOG_LEVEL.\n\nSIGTERM and SIGINT shut it down without losing a request.")]
+    Run(RunArgs),
+    /// Run registry, sample services and gateway in one process, to try things out.
+    Dev(DevArgs),
+    /// Run the embedded Nacos registry alone, for development and tests.
+    #[command(after_help = "It keeps nothing: what is registered or published is gone when it stops. Not for production.")]
+    Registry(RegistryArgs),
+    /// Validate gateway.yaml and route documents without starting anything.
+    #[command(after_help = "A file is read as settings when it has a key that only settings have, and as a route document \
+                      otherwise. Route files that the settings name are checked too.\n\nExit code: 0 no fault \
+                      (warnings may be printed), 1 at least one fault.")]
+    Check(CheckArgs),
+    /// Ask a running gateway whether it is ready; exit code 0 if it is.
+    #[command(after_help = "Made for the health check of a container: docker/Dockerfile uses it.")]
+    Health(HealthArgs),
+}
+
+/// Arguments of `pailou run`.
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// The settings file; without it defaults and environment variables apply.
+    #[arg(short, long, value_name = "FILE", env = "PAILOU_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+    /// Print the effective settings, each with where it came from, secrets masked, and exit.
+    #[arg(long)]
+    pub(crate) print_config: bool,
+}
+
+/// Arguments of `pailou dev`.
+#[derive(Debug, Args)]
+pub(crate) struct DevArgs {
+    /// The gateway's port.
+    #[arg(short, long, default_value_t = 8080, value_name = "PORT")]
+    pub(crate) port: u16,
+    /// The admin listener's port.
+    #[arg(long, default_value_t = 9901, value_name = "PORT")]
+    pub(crate) admin_port: u16,
+    /// The port of the probes and of the metrics.
+    #[arg(long, default_value_t = 9902, value_name = "PORT")]
+    pub(crate) probes_port: u16,
+    /// The registry's HTTP port; its gRPC port is this one + 1000.
+    #[arg(long, default_value_t = 8848, value_name = "PORT")]
+    pub(crate) registry_port: u16,
+    /// Start no sample services: registry, route table and gateway only.
+    #[arg(long)]
+    pub(crate) no_samples: bool,
+}
+
+/// Arguments of `pailou registry`.
+#[derive(Debug, Args)]
+pub(crate) struct RegistryArgs {
+    /// The HTTP port (0 = any free pair).
+    #[arg(short, long, default_value_t = 8848, value_name = "PORT")]
+    pub(crate) port: u16,
+    /// The gRPC port; the HTTP port + 1000 unless given.
+    #[arg(long, value_name = "PORT")]
+    pub(crate) grpc_port: Option<u16>,
+    /// The address to listen on.
+    #[arg(long, default_value = "127.0.0.1", value_name = "IP")]
+    pub(crate) address: IpAddr,
+    /// Ask for a login, with user and password nacos/nacos.
+    #[arg(long)]
+    pub(crate) auth: bool,
+}
+
+/// Arguments of `pailou check`.
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    /// Settings files and route documents.
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// Print the faults as JSON, one array.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Arguments of `pailou health`.
+#[derive(Debug, Args)]
+pub(crate) struct HealthArgs {
+    /// The probes listener to ask.
+    #[arg(long, default_value = "127.0.0.1:9902", value_name = "ADDRESS", env = "PAILOU_PROBES_ADDRESS")]
+    pub(crate) address: std::net::SocketAddr,
+}

@@ -1,0 +1,200 @@
+//! The running gateway: what is started in which order, and how it ends.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use pailou_config::Settings;
+use pailou_discovery::Discovery;
+use pailou_nacos::Client;
+use pailou_proxy::{Bound, Proxy, ProxyOptions, Serving};
+use pailou_routing::TableCell;
+use pailou_telemetry::{AccessLog, Metrics, events};
+use pailou_upstream::{EjectionSettings, Services};
+use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::time::Instant;
+
+use crate::admin::{self, Facts, Phase};
+use crate::{listeners, nacos, signals};
+
+/// Threads for the Nacos session, discovery, the admin interface and the probes.
+const CONTROL_THREADS: usize = 2;
+
+/// Runs the gateway until SIGTERM or SIGINT. It returns once everything in flight is finished.
+///
+/// # Errors
+/// Something that it needs to start cannot be had: a port, a thread.
+pub(crate) fn run(settings: Settings, metrics: Metrics, access_log: AccessLog) -> anyhow::Result<()> {
+    let runtimes = Runtimes::new(&settings)?;
+    let result = runtimes.control.block_on(async {
+        let gateway = Gateway::start(settings, metrics, access_log, runtimes.data.handle()).await?;
+        gateway.run(signals::stop()).await
+    });
+    runtimes.end();
+    result
+}
+
+/// Two runtimes: a burst of requests cannot starve the health check that keeps the Nacos connection, and a large push
+/// cannot delay a request.
+pub(crate) struct Runtimes {
+    pub(crate) data: Runtime,
+    pub(crate) control: Runtime,
+}
+
+impl Runtimes {
+    /// One worker per core for requests, unless the settings say otherwise.
+    pub(crate) fn new(settings: &Settings) -> anyhow::Result<Runtimes> {
+        let data = Builder::new_multi_thread()
+            .worker_threads(workers(settings))
+            .thread_name("pailou-worker")
+            .enable_all()
+            .build()
+            .context("the workers cannot be started")?;
+        let control = Builder::new_multi_thread()
+            .worker_threads(CONTROL_THREADS)
+            .thread_name("pailou-control")
+            .enable_all()
+            .build()
+            .context("the control threads cannot be started")?;
+        Ok(Runtimes { data, control })
+    }
+
+    /// Ends both without waiting: whatever still runs has been given its time.
+    pub(crate) fn end(self) {
+        self.data.shutdown_background();
+        self.control.shutdown_background();
+    }
+}
+
+fn workers(settings: &Settings) -> usize {
+    match settings.workers {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        workers => workers,
+    }
+}
+
+/// A gateway that has its ports.
+pub(crate) struct Gateway {
+    settings: Settings,
+    facts: Arc<Facts>,
+    serving: Arc<Serving>,
+    metrics: Metrics,
+}
+
+impl Gateway {
+    /// Takes every port, starts to follow Nacos, and opens admin and probes. Requests are not accepted yet.
+    pub(crate) async fn start(
+        settings: Settings,
+        metrics: Metrics,
+        access_log: AccessLog,
+        data: &Handle,
+    ) -> anyhow::Result<Gateway> {
+        let bound = bind_data(&settings, data).await?;
+        let admin_listener = listeners::bind("admin", settings.admin.address).await?;
+        let probes_listener = listeners::bind("probes", settings.probes.address).await?;
+        let addresses: Vec<_> = bound.iter().map(Bound::local_addr).collect();
+        for address in &addresses {
+            listeners::announce("data", *address);
+        }
+
+        let services = Services::new(ejection(&settings), metrics.clone());
+        tokio::spawn(services.clone().supervise());
+        let table = TableCell::default();
+        let client = Client::connect(nacos::options(&settings)?);
+        let discovery =
+            Discovery::start(&settings, &addresses, client, services.clone(), table.clone(), metrics.clone());
+
+        let options = ProxyOptions {
+            limits: settings.limits.clone(),
+            forwarded: settings.forwarded.clone(),
+            retry: settings.retry.clone(),
+            workers: workers(&settings),
+        };
+        let (cell, proxy_metrics) = (table.clone(), metrics.clone());
+        let serving = data
+            .spawn(async move { Proxy::serve(bound, options, cell, proxy_metrics, access_log) })
+            .await
+            .context("the proxy could not be started")?;
+        let serving = Arc::new(serving);
+
+        let facts = Arc::new(Facts::new(discovery, services, table, metrics.clone(), serving.clone()));
+        listeners::serve("admin", admin_listener, admin::admin_router(facts.clone()));
+        listeners::serve("probes", probes_listener, admin::probes_router(facts.clone()));
+        Ok(Gateway { settings, facts, serving, metrics })
+    }
+
+    /// Serves until `stop` comes, then ends in order.
+    ///
+    /// # Errors
+    /// A second signal came before the shutdown was over.
+    pub(crate) async fn run(self, stop: impl Future<Output = &'static str>) -> anyhow::Result<()> {
+        tokio::pin!(stop);
+        let signal = tokio::select! {
+            () = self.facts.discovery().ready() => {
+                self.open();
+                (&mut stop).await
+            }
+            signal = &mut stop => signal,
+        };
+        tracing::info!(signal, "shutting down");
+        tokio::select! {
+            () = self.shut_down() => Ok(()),
+            signal = signals::stop() => anyhow::bail!("{signal} came again: stopped at once, requests in flight are cut"),
+        }
+    }
+
+    fn open(&self) {
+        self.serving.set_accepting(true);
+        self.facts.enter(Phase::Serving);
+        self.record_readiness(true, "");
+        self.facts.discovery().register();
+    }
+
+    async fn shut_down(&self) {
+        let shutdown = &self.settings.shutdown;
+        let deadline = Instant::now() + shutdown.deadline;
+        let was_serving = self.facts.phase() == Phase::Serving;
+        self.facts.enter(Phase::Draining);
+        self.record_readiness(false, "shutting down");
+        self.serving.begin_drain();
+        self.step("deregister");
+        self.facts.discovery().deregister().await;
+        if was_serving {
+            // Load balancers and clients that have not heard of it yet still find an open door.
+            self.step("drain_delay");
+            tokio::time::sleep(shutdown.drain_delay.min(shutdown.deadline)).await;
+        }
+        self.step("stop_accepting");
+        self.serving.stop_accepting();
+        self.step("finish_in_flight");
+        if tokio::time::timeout_at(deadline, self.serving.idle()).await.is_err() {
+            let in_flight = self.serving.abort();
+            tracing::warn!(in_flight, "the deadline of the shutdown has passed: what is in flight is cut");
+        }
+        self.step("end");
+    }
+
+    fn step(&self, phase: &'static str) {
+        events::ShutdownPhase { phase }.record(&self.metrics);
+    }
+
+    fn record_readiness(&self, ready: bool, reason: &str) {
+        events::ReadinessChanged { ready, reason }.record(&self.metrics);
+    }
+}
+
+/// Sockets belong to the runtime that they are bound on, so the data listeners are bound on the workers'.
+async fn bind_data(settings: &Settings, data: &Handle) -> anyhow::Result<Vec<Bound>> {
+    let addresses: Vec<_> = settings.listeners.iter().map(|listener| listener.address).collect();
+    let bound = data.spawn(async move { Proxy::bind(&addresses) }).await.context("the workers ended")?;
+    Ok(bound?)
+}
+
+/// The settings of ejection as the balancer takes them.
+pub(crate) fn ejection(settings: &Settings) -> EjectionSettings {
+    let ejection = &settings.ejection;
+    EjectionSettings {
+        backoff: ejection.backoff,
+        max_backoff: ejection.max_backoff,
+        max_percent: ejection.max_percent as u8,
+    }
+}

@@ -1,0 +1,61 @@
+//! `pailou run`: settings, logs, then the gateway until a signal ends it.
+
+use std::process::ExitCode;
+
+use pailou_config::{Environment, Fault, LogFormat, LogSettings, load_settings};
+use pailou_telemetry::{Format, LogGuard, LogOptions, Metrics, init_logs};
+
+use crate::cli::RunArgs;
+use crate::gateway;
+
+/// Runs the gateway, or prints its effective settings.
+pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
+    let loaded = match load_settings(args.config.as_deref(), &Environment::of_process()) {
+        Ok(loaded) => loaded,
+        Err(faults) => {
+            print_faults(&faults);
+            anyhow::bail!("{}", not_started(&faults));
+        }
+    };
+    if args.print_config {
+        print_faults(&loaded.warnings);
+        print!("{}", loaded.render());
+        return Ok(ExitCode::SUCCESS);
+    }
+    let metrics = Metrics::new();
+    let logs = start_logs(&loaded.settings.log, &metrics)?;
+    for warning in &loaded.warnings {
+        tracing::warn!(fault = %warning, "a setting is doubtful");
+    }
+    gateway::run(loaded.settings, metrics, logs.access_log())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Sets up logging as the settings say.
+pub(crate) fn start_logs(settings: &LogSettings, metrics: &Metrics) -> anyhow::Result<LogGuard> {
+    let options = LogOptions {
+        level: settings.level.as_str(),
+        format: match settings.format {
+            LogFormat::Auto => Format::Auto,
+            LogFormat::Text => Format::Text,
+            LogFormat::Json => Format::Json,
+        },
+        access: settings.access,
+    };
+    Ok(init_logs(&options, metrics)?)
+}
+
+fn print_faults(faults: &[Fault]) {
+    for fault in faults {
+        eprintln!("{fault}");
+    }
+}
+
+fn not_started(faults: &[Fault]) -> String {
+    format!("not started: {} in the settings", plural(faults.len(), "fault"))
+}
+
+/// `1 fault`, `2 faults`.
+pub(crate) fn plural(count: usize, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}

@@ -1,0 +1,93 @@
+//! Weights and policies, seen in traffic.
+
+use std::collections::HashMap;
+
+use crate::support::gateway::Gateway;
+use crate::support::upstream::Upstream;
+use crate::support::world::{World, until_answered_by};
+
+async fn shares(gateway: &Gateway, path: &str, requests: u32) -> HashMap<String, f64> {
+    let client = reqwest::Client::new();
+    let mut counts: HashMap<String, u32> = HashMap::new();
+    for _ in 0..requests {
+        let response = client.get(gateway.url(path)).send().await.expect("an answer");
+        assert_eq!(response.status(), 200);
+        let name = response.headers()["x-instance"].to_str().expect("text").to_owned();
+        *counts.entry(name).or_default() += 1;
+    }
+    counts.into_iter().map(|(name, count)| (name, f64::from(count) / f64::from(requests))).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn round_robin_shares_follow_the_weights_within_one_point() {
+    let world = World::new().await;
+    let upstreams: Vec<_> = ["one", "two", "three", "none"].map(Upstream::start).into();
+    let mut registered = Vec::new();
+    for (upstream, weight) in upstreams.iter().zip([0.5, 1.0, 1.5, 0.0]) {
+        registered.push(world.register_weighted("weighted", upstream.address(), weight).await);
+    }
+    world.publish("routes: { /w/**: weighted }").await;
+    let gateway = world.gateway().await.ready().await;
+    gateway
+        .admin_until("four instances", "/api/v1/services/weighted", |view| {
+            view["endpoints"].as_array().is_some_and(|all| all.len() == 4)
+        })
+        .await;
+    let shares = shares(&gateway, "/w/x", 3000).await;
+    for (name, expected) in [("one", 1.0 / 6.0), ("two", 1.0 / 3.0), ("three", 0.5)] {
+        let share = shares.get(name).copied().unwrap_or_default();
+        assert!((share - expected).abs() <= 0.01, "{name} got {share}, expected {expected}: {shares:?}");
+    }
+    assert!(!shares.contains_key("none"), "weight 0 gets nothing: {shares:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_policy_reaches_every_instance() {
+    let world = World::new().await;
+    let upstreams: Vec<_> = ["one", "two", "three"].map(Upstream::start).into();
+    let mut registered = Vec::new();
+    for upstream in &upstreams {
+        registered.push(world.register("user-service", upstream.address()).await);
+    }
+    world
+        .publish(
+            "routes:\n  /rr/**: { service: user-service, balance: round_robin }\n  \
+             /random/**: { service: user-service, balance: random }\n  \
+             /least/**: { service: user-service, balance: least_request }\n",
+        )
+        .await;
+    let gateway = world.gateway().await.ready().await;
+    for path in ["/rr/x", "/random/x", "/least/x"] {
+        for upstream in &upstreams {
+            until_answered_by(&gateway.url(path), upstream.name()).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_route_reaches_only_the_instances_with_its_metadata() {
+    let world = World::new().await;
+    let (v1, v2) = (Upstream::start("v1"), Upstream::start("v2"));
+    let mut registered = Vec::new();
+    for (upstream, version) in [(&v1, "v1"), (&v2, "v2")] {
+        let mut instance =
+            pailou_nacos::Instance::new(upstream.address().ip().to_string(), upstream.address().port());
+        instance.metadata.insert("version".to_owned(), version.to_owned());
+        registered.push(world.register_instance("user-service", instance).await);
+    }
+    world
+        .publish(
+            "routes:\n  /api/**: user-service\n  canary:\n    path: /api/**\n    match: { headers: { x-canary: 'true' } }\n    \
+             service: { name: user-service, metadata: { version: v2 } }\n",
+        )
+        .await;
+    let gateway = world.gateway().await.ready().await;
+    for name in ["v1", "v2"] {
+        until_answered_by(&gateway.url("/api/x"), name).await;
+    }
+    let client = reqwest::Client::new();
+    for _ in 0..20 {
+        let response = client.get(gateway.url("/api/x")).header("x-canary", "true").send().await.expect("an answer");
+        assert_eq!(response.headers()["x-instance"], "v2");
+    }
+}

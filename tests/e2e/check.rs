@@ -1,0 +1,81 @@
+//! `pailou check`: every fault in one run, without a server.
+
+use tempfile::TempDir;
+
+use crate::support::gateway::run;
+
+fn check(files: &[(&str, &str)]) -> (bool, String) {
+    let folder = TempDir::new().expect("a folder");
+    let mut args = vec!["check"];
+    for (name, text) in files {
+        std::fs::write(folder.path().join(name), text).expect("a written file");
+        args.push(name);
+    }
+    let (status, out, err) = run(&args, folder.path());
+    (status.success(), format!("{out}{err}"))
+}
+
+#[test]
+fn good_files_pass() {
+    let (success, said) = check(&[
+        ("gateway.yaml", "listeners: [{ address: 127.0.0.1:0 }]\nroutes: [{ data_id: pailou-routes.yaml }]\n"),
+        ("routes.yaml", "routes: { /api/users/**: user-service }\n"),
+    ]);
+    assert!(success, "{said}");
+    assert!(said.contains("gateway.yaml") && said.contains("routes.yaml"), "it says what it read: {said}");
+}
+
+#[test]
+fn every_fault_of_every_file_is_told_with_line_column_field_and_cure() {
+    let (success, said) = check(&[
+        ("gateway.yaml", "limits:\n  header_timeout: fast\nadmn: {}\n"),
+        (
+            "routes.yaml",
+            "routes:\n  /a/**:\n    servce: a\n  /b/**:\n    service: b\n    balance: least_requests\n    timeout: 5\n  \
+             c:\n    path: relative\n    service: c\n    filters: [ { strip_prefx: 1 } ]\n",
+        ),
+    ]);
+    assert!(!success, "{said}");
+    for piece in [
+        "gateway.yaml:2:", "header_timeout", "gateway.yaml:3:1", "admin",
+        "routes.yaml:3:5", "service", "routes.yaml:6:", "least_request", "routes.yaml:7:", "timeout", "strip_prefix",
+    ] {
+        assert!(said.contains(piece), "{piece:?} is not in:\n{said}");
+    }
+}
+
+#[test]
+fn broken_yaml_is_told_with_its_place_and_without_its_neighbours() {
+    let (success, said) = check(&[("gateway.yaml", "nacos:\n  password: hunter2\n  servers: [a, b\nlimits: {}\n")]);
+    assert!(!success);
+    assert!(said.contains("gateway.yaml:"), "{said}");
+    assert!(!said.contains("hunter2"), "{said}");
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    let folder = TempDir::new().expect("a folder");
+    let (status, out, err) = run(&["check", "nowhere.yaml"], folder.path());
+    assert!(!status.success());
+    assert!(format!("{out}{err}").contains("nowhere.yaml"));
+}
+
+#[test]
+fn a_route_that_can_never_match_is_warned_about() {
+    let (success, said) = check(&[(
+        "routes.yaml",
+        "routes:\n  a: { path: /x/**, service: a, order: -1 }\n  b: { path: /x/y, service: b }\n",
+    )]);
+    assert!(success, "a warning is no fault: {said}");
+    assert!(said.contains("warning") && said.contains('b'), "{said}");
+}
+
+#[test]
+fn json_output_is_json() {
+    let folder = TempDir::new().expect("a folder");
+    std::fs::write(folder.path().join("routes.yaml"), "routes: { /a/**: { servce: a } }\n").expect("a written file");
+    let (status, out, _) = run(&["check", "--json", "routes.yaml"], folder.path());
+    assert!(!status.success());
+    let faults: serde_json::Value = serde_json::from_str(&out).expect("JSON on standard output");
+    assert!(faults.as_array().is_some_and(|all| !all.is_empty()), "{out}");
+}

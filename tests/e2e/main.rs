@@ -1,0 +1,44 @@
+//! End-to-end cases: the real binary against the embedded registry and scripted upstreams.
+//!
+//! One binary for all of them. A new file here must be named in the list below; `every_file_is_a_module` fails while it
+//! is not.
+
+mod support;
+
+/// The admin and probe listeners.
+mod admin;
+/// Weights and policies, seen in traffic.
+mod balancing;
+/// `pailou check`.
+mod check;
+/// Route documents: bad, blank, deleted, restored, several.
+mod documents;
+/// Each error's status and body.
+mod errors;
+/// Instances that come, go, expire and die.
+mod instances;
+/// HTTP/1.1 itself: bodies, limits, upgrades, forwarded headers.
+mod protocol;
+/// Bugs that were fixed, each with its story.
+mod regression;
+/// The registry gone, restarted and healed.
+mod registry_outage;
+/// Live reloads under load.
+mod reload;
+/// SIGTERM and SIGINT.
+mod shutdown;
+/// Starting: settings, environment, ports.
+mod startup;
+
+#[test]
+fn every_file_is_a_module() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/e2e");
+    let listed = include_str!("main.rs");
+    for entry in std::fs::read_dir(folder).expect("the folder of the cases") {
+        let name = entry.expect("an entry").file_name().into_string().expect("a name");
+        let module = name.trim_end_matches(".rs");
+        if module != "main" {
+            assert!(listed.contains(&format!("mod {module};")), "tests/e2e/{name} is not in the list of main.rs");
+        }
+    }
+}

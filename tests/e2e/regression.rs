@@ -1,0 +1,1 @@
+//! Bugs that were fixed, each with its story.

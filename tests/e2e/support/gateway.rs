@@ -1,0 +1,208 @@
+//! The real binary as a child process.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::{PATIENCE, until};
+
+/// A running `pailou`, its log and its addresses. Dropping it kills it.
+pub(crate) struct Gateway {
+    child: Child,
+    log: Arc<Mutex<Vec<String>>>,
+    folder: TempDir,
+    data: SocketAddr,
+    admin: SocketAddr,
+    probes: SocketAddr,
+}
+
+/// The path of the binary under test.
+pub(crate) fn binary() -> &'static str {
+    env!("CARGO_BIN_EXE_pailou")
+}
+
+/// A `pailou` command with none of the caller's settings in its environment.
+pub(crate) fn command(args: &[&str]) -> Command {
+    let mut command = Command::new(binary());
+    command.args(args);
+    for (name, _) in std::env::vars() {
+        if name.starts_with("PAILOU_") || name.starts_with("NACOS_") || name == "LOG_LEVEL" {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+/// Runs a command to its end and returns its status, standard output and standard error.
+pub(crate) fn run(args: &[&str], folder: &Path) -> (ExitStatus, String, String) {
+    let output = command(args).current_dir(folder).stdin(Stdio::null()).output().expect("the binary runs");
+    (
+        output.status,
+        String::from_utf8_lossy(&output.stdout).into_owned(),
+        String::from_utf8_lossy(&output.stderr).into_owned(),
+    )
+}
+
+impl Gateway {
+    /// Starts the gateway with these settings and waits until it has said where it listens.
+    pub(crate) async fn start(settings: &str) -> Gateway {
+        Gateway::start_with(settings, &[], &[]).await
+    }
+
+    /// The same with files beside `gateway.yaml` and with environment variables.
+    pub(crate) async fn start_with(settings: &str, files: &[(&str, &str)], variables: &[(&str, &str)]) -> Gateway {
+        let folder = TempDir::new().expect("a temporary folder");
+        std::fs::write(folder.path().join("gateway.yaml"), settings).expect("a written file");
+        for (name, text) in files {
+            std::fs::write(folder.path().join(name), text).expect("a written file");
+        }
+        let mut command = command(&["run", "--config", "gateway.yaml"]);
+        command.current_dir(folder.path()).envs(variables.iter().copied());
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary starts");
+        let log = Arc::new(Mutex::new(Vec::new()));
+        collect(child.stdout.take().expect("a pipe"), log.clone());
+        collect(child.stderr.take().expect("a pipe"), log.clone());
+        let nowhere: SocketAddr = ([0, 0, 0, 0], 0).into();
+        let mut gateway = Gateway { child, log, folder, data: nowhere, admin: nowhere, probes: nowhere };
+        gateway.data = gateway.listener("data").await;
+        gateway.admin = gateway.listener("admin").await;
+        gateway.probes = gateway.listener("probes").await;
+        gateway
+    }
+
+    /// Waits until `/readyz` says yes.
+    pub(crate) async fn ready(self) -> Gateway {
+        let url = format!("http://{}/readyz", self.probes);
+        until("the gateway to be ready", async || {
+            reqwest::get(&url).await.ok().filter(|r| r.status().is_success()).map(|_| ())
+        })
+        .await;
+        self
+    }
+
+    /// The data listener's address.
+    pub(crate) fn data(&self) -> SocketAddr {
+        self.data
+    }
+
+    /// A URL on the data listener.
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.data)
+    }
+
+    /// A URL on the admin listener.
+    pub(crate) fn admin_url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.admin)
+    }
+
+    /// A URL on the probes listener.
+    pub(crate) fn probes_url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.probes)
+    }
+
+    /// The folder that holds `gateway.yaml`.
+    pub(crate) fn folder(&self) -> PathBuf {
+        self.folder.path().to_owned()
+    }
+
+    /// The process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Every line that the process has written so far.
+    pub(crate) fn log(&self) -> Vec<String> {
+        self.log.lock().expect("a log").clone()
+    }
+
+    /// Waits until a line of the log holds each of these pieces.
+    pub(crate) async fn logged(&self, pieces: &[&str]) -> String {
+        until(&format!("a log line with {pieces:?}"), async || {
+            self.log().into_iter().find(|line| pieces.iter().all(|piece| line.contains(piece)))
+        })
+        .await
+    }
+
+    /// What an admin endpoint says.
+    pub(crate) async fn admin_json(&self, path: &str) -> Value {
+        let url = self.admin_url(path);
+        reqwest::get(&url).await.expect("an admin answer").json().await.expect("JSON from the admin listener")
+    }
+
+    /// Waits until an admin endpoint's answer fulfils a condition.
+    pub(crate) async fn admin_until(&self, what: &str, path: &str, condition: impl Fn(&Value) -> bool) -> Value {
+        until(what, async || Some(self.admin_json(path).await).filter(&condition)).await
+    }
+
+    /// The metrics, as text.
+    pub(crate) async fn metrics(&self) -> String {
+        reqwest::get(self.probes_url("/metrics")).await.expect("metrics").text().await.expect("text")
+    }
+
+    /// Sends a signal.
+    pub(crate) fn signal(&self, signal: &str) {
+        let status = Command::new("kill").args([signal, &self.pid().to_string()]).status().expect("kill runs");
+        assert!(status.success(), "kill {signal} failed");
+    }
+
+    /// Waits for the process to end by itself.
+    pub(crate) async fn exited(&mut self) -> ExitStatus {
+        let began = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().expect("a child") {
+                return status;
+            }
+            assert!(began.elapsed() < PATIENCE, "the gateway did not exit; its log:\n{}", self.log().join("\n"));
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    async fn listener(&mut self, name: &str) -> SocketAddr {
+        let began = Instant::now();
+        let wanted = format!("\"listener\":\"{name}\"");
+        loop {
+            let line = self.log().into_iter().find(|line| line.contains(&wanted));
+            if let Some(line) = line {
+                let line: Value = serde_json::from_str(&line).expect("a JSON log line");
+                let address = line["address"].as_str().expect("an address in the log line");
+                return address.parse().expect("an address");
+            }
+            let ended = self.child.try_wait().expect("a child");
+            assert!(
+                ended.is_none() && began.elapsed() < PATIENCE,
+                "the gateway did not say where its {name} listener is ({ended:?}); its log:\n{}",
+                self.log().join("\n")
+            );
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("--- the gateway's log\n{}", self.log().join("\n"));
+        }
+    }
+}
+
+fn collect(pipe: impl std::io::Read + Send + 'static, log: Arc<Mutex<Vec<String>>>) {
+    std::thread::spawn(move || {
+        for line in BufReader::new(pipe).lines().map_while(Result::ok) {
+            log.lock().expect("a log").push(line);
+        }
+    });
+}

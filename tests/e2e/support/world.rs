@@ -1,0 +1,180 @@
+//! A whole small world: a registry, services registered through the real client, the gateway before them.
+
+use std::net::SocketAddr;
+
+use pailou_nacos::{Client, ClientOptions, Instance, Publish, Registration};
+use pailou_nacos_lite::{Options, Registry};
+
+use super::gateway::Gateway;
+use super::until;
+use super::upstream::Upstream;
+
+/// The data id that the gateway reads its routes from, unless a case says otherwise.
+pub(crate) const ROUTES: &str = "pailou-routes.yaml";
+
+/// A registry and an operator who publishes and registers. The gateway is started by the case.
+pub(crate) struct World {
+    registry: Option<Registry>,
+    http: SocketAddr,
+    grpc: SocketAddr,
+    operator: Client,
+}
+
+/// An instance that stays registered until this is dropped or taken out.
+pub(crate) struct Registered {
+    client: Client,
+    registration: Registration,
+}
+
+impl World {
+    /// A fresh registry on free ports.
+    pub(crate) async fn new() -> World {
+        World::with(Options::default()).await
+    }
+
+    /// A registry with options.
+    pub(crate) async fn with(options: Options) -> World {
+        let registry = Registry::start(options).await.expect("a registry");
+        let (http, grpc) = (registry.http_addr(), registry.grpc_addr());
+        World { registry: Some(registry), http, grpc, operator: Client::connect(client_options(http, grpc)) }
+    }
+
+    /// A world, one service with one upstream, one route `/api/users/**` to it, and a ready gateway.
+    pub(crate) async fn small() -> (World, Upstream, Registered, Gateway) {
+        World::small_with("").await
+    }
+
+    /// The same with more settings.
+    pub(crate) async fn small_with(more: &str) -> (World, Upstream, Registered, Gateway) {
+        let world = World::new().await;
+        let upstream = Upstream::start("one");
+        let registered = world.register("user-service", upstream.address()).await;
+        world.publish("routes: { /api/users/**: user-service }").await;
+        let gateway = world.gateway_with(more).await.ready().await;
+        (world, upstream, registered, gateway)
+    }
+
+    /// The registry itself.
+    pub(crate) fn registry(&self) -> &Registry {
+        self.registry.as_ref().expect("the registry runs")
+    }
+
+    /// Where the registry's HTTP API is.
+    pub(crate) fn http(&self) -> SocketAddr {
+        self.http
+    }
+
+    /// Settings that point a gateway at this registry, every listener on a free port, and short waits.
+    pub(crate) fn settings(&self, more: &str) -> String {
+        format!(
+            "listeners: [{{ address: '127.0.0.1:0' }}]\n\
+             admin: {{ address: '127.0.0.1:0' }}\n\
+             probes: {{ address: '127.0.0.1:0' }}\n\
+             nacos: {{ servers: ['{}'], grpc_port: {} }}\n{}{}\n",
+            self.http,
+            self.grpc.port(),
+            if more.contains("routes:") { "" } else { "routes: [{ data_id: pailou-routes.yaml }]\n" },
+            if more.contains("shutdown:") {
+                more.to_owned()
+            } else {
+                format!("shutdown: {{ drain_delay: 200ms, deadline: 10s }}\n{more}")
+            },
+        )
+    }
+
+    /// A gateway on this registry.
+    pub(crate) async fn gateway(&self) -> Gateway {
+        self.gateway_with("").await
+    }
+
+    /// A gateway on this registry, with more settings.
+    pub(crate) async fn gateway_with(&self, more: &str) -> Gateway {
+        Gateway::start(&self.settings(more)).await
+    }
+
+    /// A client of its own, as a service would have.
+    pub(crate) fn client(&self) -> Client {
+        Client::connect(client_options(self.http, self.grpc))
+    }
+
+    /// Registers an instance with weight 1.
+    pub(crate) async fn register(&self, service: &str, address: SocketAddr) -> Registered {
+        self.register_weighted(service, address, 1.0).await
+    }
+
+    /// Registers an instance.
+    pub(crate) async fn register_weighted(&self, service: &str, address: SocketAddr, weight: f64) -> Registered {
+        let mut instance = Instance::new(address.ip().to_string(), address.port());
+        instance.weight = weight;
+        self.register_instance(service, instance).await
+    }
+
+    /// Registers an instance as it is given.
+    pub(crate) async fn register_instance(&self, service: &str, instance: Instance) -> Registered {
+        let client = self.client();
+        let registration = client.register(service, instance).await.expect("a registration");
+        Registered { client, registration }
+    }
+
+    /// Publishes the route document.
+    pub(crate) async fn publish(&self, document: &str) {
+        self.publish_as(ROUTES, document).await;
+    }
+
+    /// Publishes any config.
+    pub(crate) async fn publish_as(&self, data_id: &str, content: &str) {
+        self.operator.publish_config(data_id, content, Publish::default()).await.expect("published");
+    }
+
+    /// Removes a config.
+    pub(crate) async fn remove(&self, data_id: &str) {
+        self.operator.remove_config(data_id).await.expect("removed");
+    }
+
+    /// Kills the registry: connections die, ports close.
+    pub(crate) async fn kill_registry(&mut self) {
+        self.registry.take().expect("the registry runs").stop().await;
+    }
+
+    /// Starts a registry that knows nothing where the old one was.
+    pub(crate) async fn restart_registry(&mut self) {
+        let options = Options { http: self.http, grpc: Some(self.grpc), ..Options::default() };
+        self.registry = Some(Registry::start(options).await.expect("a registry on the same ports"));
+    }
+}
+
+impl Registered {
+    /// Takes the instance out as a service that shuts down does.
+    pub(crate) async fn deregister(self) {
+        self.registration.deregister().await.expect("deregistered");
+        self.client.close().await;
+    }
+
+    /// Changes the instance.
+    pub(crate) async fn update(&self, instance: Instance) {
+        self.registration.update(instance).await.expect("updated");
+    }
+}
+
+/// Sends GETs until one is answered by the named upstream.
+pub(crate) async fn until_answered_by(url: &str, upstream: &str) {
+    until(&format!("{url} to be answered by {upstream}"), async || {
+        let response = reqwest::get(url).await.ok()?;
+        (response.headers().get("x-instance")? == upstream).then_some(())
+    })
+    .await;
+}
+
+/// Sends GETs until one has this status.
+pub(crate) async fn until_status(url: &str, status: u16) {
+    until(&format!("{url} to answer {status}"), async || {
+        (reqwest::get(url).await.ok()?.status() == status).then_some(())
+    })
+    .await;
+}
+
+fn client_options(http: SocketAddr, grpc: SocketAddr) -> ClientOptions {
+    let mut options = ClientOptions::new(&http.to_string()).expect("an address");
+    options.grpc_port = Some(grpc.port());
+    options
+}
