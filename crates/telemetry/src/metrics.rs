@@ -32,12 +32,15 @@ pub struct Metrics {
     registry: Arc<Registry>,
 }
 
+/// Series by their labels, for as long as anybody holds them.
+type Series<K, T> = HashMap<K, Weak<T>>;
+
 /// Everything that is measured, shared by the handles and the exporter.
 #[derive(Debug)]
 pub(crate) struct State {
     pub(crate) totals: Totals,
-    routes: Mutex<HashMap<(Box<str>, Box<str>), Weak<RouteMetrics>>>,
-    services: Mutex<HashMap<Box<str>, Weak<ServiceMetrics>>>,
+    routes: Mutex<Series<(Box<str>, Box<str>), RouteMetrics>>,
+    services: Mutex<Series<Box<str>, ServiceMetrics>>,
     /// Requests that no route took.
     unrouted: Arc<RouteMetrics>,
     documents: Mutex<BTreeMap<Box<str>, DocumentState>>,
@@ -257,7 +260,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn live<K: std::hash::Hash + Eq, T>(series: &mut HashMap<K, Weak<T>>) -> Vec<Arc<T>> {
+fn live<K: std::hash::Hash + Eq, T>(series: &mut Series<K, T>) -> Vec<Arc<T>> {
     let live: Vec<Arc<T>> = series.values().filter_map(Weak::upgrade).collect();
     if live.len() < series.len() {
         series.retain(|_, weak| weak.strong_count() > 0);
@@ -266,7 +269,7 @@ fn live<K: std::hash::Hash + Eq, T>(series: &mut HashMap<K, Weak<T>>) -> Vec<Arc
 }
 
 /// Forgets dead series when the map would otherwise grow: a gateway that is never scraped stays bounded too.
-fn prune_when_full<K: std::hash::Hash + Eq, T>(series: &mut HashMap<K, Weak<T>>) {
+fn prune_when_full<K: std::hash::Hash + Eq, T>(series: &mut Series<K, T>) {
     if series.len() == series.capacity() {
         series.retain(|_, weak| weak.strong_count() > 0);
     }

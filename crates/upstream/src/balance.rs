@@ -10,8 +10,10 @@ mod round_robin;
 mod schedule;
 mod weights;
 
+use std::collections::HashMap;
 use std::fmt;
 use std::hash::{Hash, Hasher};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use pailou_config::{Field, PartSpec, Report};
@@ -157,9 +159,9 @@ pub(crate) trait Chooser: Send + Sync + 'static {
     /// one endpoint cannot take is spread over all others instead of falling on its successor.
     fn choose_again(&self) -> usize;
 
-    /// How far through its cycle it is, from 0 to 1, for a policy that has one.
-    fn position(&self) -> Option<f64> {
-        None
+    /// What each endpoint is owed of a turn, for a policy that has turns: its successor goes on from there.
+    fn owed(&self) -> HashMap<SocketAddr, i64> {
+        HashMap::new()
     }
 }
 

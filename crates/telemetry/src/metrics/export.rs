@@ -13,6 +13,12 @@ use super::route::{RouteMetrics, STATUS_CLASSES};
 use super::service::ServiceMetrics;
 use super::{DocumentState, State};
 
+/// A name, its help, and where the value is.
+type Family<T, V> = (&'static str, &'static str, fn(&T) -> V);
+/// The same for a counter, which is an atomic.
+type Counter<T> = (&'static str, &'static str, fn(&T) -> &AtomicU64);
+/// Counts by a static word.
+type Counts = Vec<(&'static str, u64)>;
 /// Labels of one series.
 type Labels<'a, const N: usize> = [(&'static str, &'a str); N];
 
@@ -207,7 +213,7 @@ fn routes(out: &mut DescriptorEncoder<'_>, routes: &[Arc<RouteMetrics>]) -> fmt:
                 )?;
         }
     }
-    let counters: [(&str, &str, fn(&RouteMetrics) -> &AtomicU64); 3] = [
+    let counters: [Counter<RouteMetrics>; 3] = [
         (
             "gateway_request_retries",
             "Tries after the first",
@@ -255,7 +261,7 @@ fn services(out: &mut DescriptorEncoder<'_>, services: &[Arc<ServiceMetrics>]) -
             metric.encode_family(&labels)?.encode_gauge(&value)?;
         }
     }
-    let gauges: [(&str, &str, fn(&ServiceMetrics) -> bool); 3] = [
+    let gauges: [Family<ServiceMetrics, bool>; 3] = [
         (
             "gateway_service_panic",
             "1 while ejected endpoints are used again, too many being ejected",
@@ -281,7 +287,7 @@ fn services(out: &mut DescriptorEncoder<'_>, services: &[Arc<ServiceMetrics>]) -
                 .encode_gauge(&u64::from(value(service)))?;
         }
     }
-    let counters: [(&str, &str, fn(&ServiceMetrics) -> &AtomicU64); 4] = [
+    let counters: [Counter<ServiceMetrics>; 4] = [
         (
             "gateway_service_returns",
             "Endpoints that returned from ejection",
@@ -310,32 +316,33 @@ fn services(out: &mut DescriptorEncoder<'_>, services: &[Arc<ServiceMetrics>]) -
             count_with(&mut metric, &labels, value(service).load(Ordering::Relaxed))?;
         }
     }
-    let by_cause: [(
-        &str,
-        &str,
-        &'static str,
-        fn(&ServiceMetrics) -> Vec<(&'static str, u64)>,
-    ); 3] = [
+    let by_cause: [(&'static str, Family<ServiceMetrics, Counts>); 3] = [
         (
-            "gateway_service_ejections",
-            "Endpoints ejected, by cause",
             "cause",
-            |service| service.ejections.counts(),
+            (
+                "gateway_service_ejections",
+                "Endpoints ejected, by cause",
+                |service| service.ejections.counts(),
+            ),
         ),
         (
-            "gateway_service_holds",
-            "Holds begun, by reason",
             "reason",
-            |service| service.holds.counts(),
+            (
+                "gateway_service_holds",
+                "Holds begun, by reason",
+                |service| service.holds.counts(),
+            ),
         ),
         (
-            "gateway_service_endpoints_refused",
-            "Listed endpoints not used, by reason",
             "reason",
-            |service| service.refused.counts(),
+            (
+                "gateway_service_endpoints_refused",
+                "Listed endpoints not used, by reason",
+                |service| service.refused.counts(),
+            ),
         ),
     ];
-    for (name, help, label, counts) in by_cause {
+    for (label, (name, help, counts)) in by_cause {
         let mut metric = out.encode_descriptor(name, help, None, MetricType::Counter)?;
         for service in services {
             for (cause, value) in counts(service) {

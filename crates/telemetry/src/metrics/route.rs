@@ -48,7 +48,10 @@ impl RouteMetrics {
 
     /// How many requests it has had, whatever came of them.
     pub fn requests(&self) -> u64 {
-        self.requests.iter().map(|class| class.load(Ordering::Relaxed)).sum()
+        self.requests
+            .iter()
+            .map(|class| class.load(Ordering::Relaxed))
+            .sum()
     }
 
     pub(crate) fn observe(&self, status: u16, duration: Duration, tries: u32) {

@@ -13,9 +13,6 @@ pub(super) const ENTRY: Entry = Entry {
     default: policy,
 };
 
-/// How often the second is drawn anew when it is the first again: where one endpoint has nearly all the weight, it may stay alone.
-const REDRAWS: usize = 3;
-
 fn policy() -> Policy {
     Policy::new(ENTRY.name, "", LeastRequest)
 }
@@ -42,12 +39,11 @@ struct LessBusy {
 impl Chooser for LessBusy {
     fn choose(&self) -> usize {
         let first = self.draw.draw();
-        let second = (0..REDRAWS)
-            .map(|_| self.draw.draw())
-            .find(|second| *second != first);
-        match second {
-            Some(second) if self.is_busier(first, second) => second,
-            _ => first,
+        let second = self.other(first);
+        if self.is_busier(first, second) {
+            second
+        } else {
+            first
         }
     }
 
@@ -57,6 +53,16 @@ impl Chooser for LessBusy {
 }
 
 impl LessBusy {
+    /// A second draw; where it is the first again, any of the others. It counts only when the first is busier, so that an idle service is
+    /// shared by the first draw alone.
+    fn other(&self, first: usize) -> usize {
+        let second = self.draw.draw();
+        if second != first || self.shares.len() == 1 {
+            return second;
+        }
+        (first + fastrand::usize(1..self.shares.len())) % self.shares.len()
+    }
+
     /// Whether `a` has more in flight for its weight than `b`. Both are multiplied out: no division, no rounding.
     fn is_busier(&self, a: usize, b: usize) -> bool {
         let (a, b) = (&self.shares[a], &self.shares[b]);

@@ -1,9 +1,11 @@
 //! One after the other, by weight.
 
+use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::schedule::schedule;
+use super::schedule::{owed_after, schedule, settle};
 use super::{Balance, Chooser, Entry, Policy, Share, no_arguments};
 
 /// The registry's line.
@@ -18,27 +20,42 @@ fn policy() -> Policy {
     Policy::new(ENTRY.name, "", RoundRobin)
 }
 
-/// The policy. It starts at a random slot, so that many gateways do not march in step.
+/// The policy. It starts at a random slot, so that many gateways do not march in step, and after a change goes on where it was: each
+/// endpoint keeps the part of a turn that it is owed.
 #[derive(Debug)]
 struct RoundRobin;
 
 impl Balance for RoundRobin {
     fn compile(&self, shares: &Arc<[Share]>, before: Option<&dyn Chooser>) -> Box<dyn Chooser> {
         let weights: Vec<u32> = shares.iter().map(|share| share.weight).collect();
-        let slots = schedule(&weights);
-        let start = match before.and_then(Chooser::position) {
-            // Rounded at random: to round down each time would favour the first endpoints when updates are frequent.
-            Some(position) => (position * slots.len() as f64 + fastrand::f64()) as usize,
-            None => fastrand::usize(..slots.len().max(1)),
+        let before = before.map(Chooser::owed).filter(|owed| !owed.is_empty());
+        let is_new = before.is_none();
+        let before = before.unwrap_or_default();
+        let owed_to = |share: &Share| before.get(&share.endpoint.address()).copied().unwrap_or(0);
+        let mut owed: Vec<i64> = shares.iter().map(owed_to).collect();
+        settle(&mut owed);
+        let slots = schedule(&weights, &owed);
+        let start = if is_new {
+            fastrand::usize(..slots.len().max(1))
+        } else {
+            0
         };
+        let next = Cursor(AtomicUsize::new(start));
         Box::new(Turns {
+            shares: Arc::clone(shares),
+            weights,
+            owed,
             slots,
-            next: Cursor(AtomicUsize::new(start)),
+            next,
         })
     }
 }
 
 struct Turns {
+    shares: Arc<[Share]>,
+    weights: Vec<u32>,
+    /// What each was owed at slot 0.
+    owed: Vec<i64>,
     slots: Box<[u32]>,
     next: Cursor,
 }
@@ -57,8 +74,10 @@ impl Chooser for Turns {
         self.slots[fastrand::usize(..self.slots.len())] as usize
     }
 
-    fn position(&self) -> Option<f64> {
-        let slot = self.next.0.load(Ordering::Relaxed) % self.slots.len();
-        Some(slot as f64 / self.slots.len() as f64)
+    fn owed(&self) -> HashMap<SocketAddr, i64> {
+        let done = self.next.0.load(Ordering::Relaxed) % self.slots.len();
+        let owed = owed_after(done, &self.slots, &self.weights, &self.owed);
+        let addresses = self.shares.iter().map(|share| share.endpoint.address());
+        addresses.zip(owed).collect()
     }
 }

@@ -20,7 +20,7 @@ pub(crate) fn quantise(weights: &[f64]) -> Vec<u32> {
         return Vec::new();
     };
     let exact = SCALES.iter().find_map(|scale| exactly(weights, *scale));
-    if let Some(exact) = exact.filter(fits) {
+    if let Some(exact) = exact.filter(|exact| fits(exact)) {
         return exact;
     }
     let mut rounded = round(weights, max, MAX_WEIGHT);
@@ -68,7 +68,7 @@ fn round(weights: &[f64], max: f64, largest: u32) -> Vec<u32> {
     rounded
 }
 
-fn fits(weights: &Vec<u32>) -> bool {
+fn fits(weights: &[u32]) -> bool {
     weights.iter().map(|weight| u64::from(*weight)).sum::<u64>() <= MAX_SLOTS
 }
 

@@ -1,0 +1,20 @@
+//! The README's table of policies says what the registry says.
+
+use pailou_upstream::balance::REGISTRY;
+
+#[test]
+fn every_policy_has_its_row() {
+    let readme = include_str!("../README.md");
+    let rows: Vec<&str> = readme
+        .lines()
+        .filter(|line| line.starts_with("| `"))
+        .collect();
+    let expected: Vec<String> = REGISTRY
+        .iter()
+        .map(|entry| format!("| `{}` | {} |", entry.name, entry.summary))
+        .collect();
+    assert_eq!(
+        rows, expected,
+        "one row of README.md for each line of balance::REGISTRY, in its order"
+    );
+}
