@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    fmt,
     sync::{Arc, Mutex, PoisonError, Weak},
     time::Duration,
 };
@@ -30,17 +31,24 @@ const CLOSE_LIMIT: Duration = Duration::from_millis(1200);
 /// The client connects in the background and stays connected: to another server when one fails, again and again when
 /// all do. Whatever is watched or registered is told to each new connection at once. The session ends when the client
 /// is closed, or when the last client, watch and registration is dropped.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Client {
     handle: Arc<Handle>,
 }
 
 /// Keeps the session of one namespace alive.
-#[derive(Debug)]
 pub(crate) struct Handle {
     pub(crate) core: Arc<Core>,
     family: Arc<Family>,
     session: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("namespace", &self.namespace())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Drop for Handle {
@@ -51,7 +59,6 @@ impl Drop for Handle {
 }
 
 /// What the namespaces of one client share: the servers and the login.
-#[derive(Debug)]
 struct Family {
     options: ClientOptions,
     connector: Arc<dyn Connector>,

@@ -16,7 +16,6 @@ use crate::{
     wire,
 };
 
-#[derive(Debug)]
 pub(crate) struct Core {
     pub(crate) options: ClientOptions,
     pub(crate) connector: Arc<dyn Connector>,

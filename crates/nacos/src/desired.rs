@@ -443,6 +443,7 @@ impl Desired {
         table.registrations.retain(|_, entry| {
             entry.cell.send_modify(|slot| {
                 slot.confirmed = None;
+                slot.refused = None;
                 slot.is_gone |= entry.is_leaving;
             });
             !entry.is_leaving

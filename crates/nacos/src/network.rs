@@ -1,6 +1,6 @@
 //! How the client reaches a server: any byte stream will do.
 
-use std::{fmt, future::Future, io, pin::Pin};
+use std::{future::Future, io, pin::Pin};
 
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -21,7 +21,7 @@ pub type Connecting<'a> =
 ///
 /// The gRPC session and the login both go through it, so that a test can run a whole client over in-memory pipes with
 /// a paused clock.
-pub trait Connector: fmt::Debug + Send + Sync + 'static {
+pub trait Connector: Send + Sync + 'static {
     /// Opens a stream to a server's HTTP or gRPC port. Dropping the future gives the attempt up.
     fn connect<'a>(&'a self, host: &'a str, port: u16) -> Connecting<'a>;
 }

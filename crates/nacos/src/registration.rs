@@ -1,6 +1,6 @@
 //! An own instance that the client keeps registered.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use tokio::{
     sync::watch,
@@ -18,12 +18,17 @@ use crate::{
 ///
 /// Dropping it deregisters in the background; [`Registration::deregister`] waits for the server. An instance also
 /// leaves when the process dies, since it lives as long as its connection.
-#[derive(Debug)]
 pub struct Registration {
     handle: Arc<Handle>,
     name: ServiceName,
     cell: watch::Receiver<RegistrationSlot>,
     version: u64,
+}
+
+impl fmt::Debug for Registration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Registration").field(&self.name).finish()
+    }
 }
 
 impl Registration {

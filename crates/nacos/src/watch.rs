@@ -1,6 +1,6 @@
 //! Handles on what the client keeps in step with the server.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use tokio::sync::watch;
 
@@ -16,13 +16,12 @@ use crate::{
 /// States are whole, and only the newest is kept: a slow reader skips states, it never lags behind. A lost connection
 /// or a failed request changes no state; see [`ServiceWatch::last_error`] and the state's age. The client unsubscribes
 /// when the last watch of a service is dropped.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct ServiceWatch {
     cell: watch::Receiver<ServiceSlot>,
     interest: Arc<ServiceInterest>,
 }
 
-#[derive(Debug)]
 struct ServiceInterest {
     handle: Arc<Handle>,
     name: ServiceName,
@@ -31,6 +30,12 @@ struct ServiceInterest {
 impl Drop for ServiceInterest {
     fn drop(&mut self) {
         self.handle.core.desired.unwatch_service(&self.name);
+    }
+}
+
+impl fmt::Debug for ServiceWatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ServiceWatch").field(self.name()).finish()
     }
 }
 
@@ -77,13 +82,12 @@ impl ServiceWatch {
 ///
 /// The config need not exist: its first publish arrives like any other, and so does its removal. A lost connection or
 /// a failed request changes no state. The client stops listening when the last watch of a config is dropped.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct ConfigWatch {
     cell: watch::Receiver<ConfigSlot>,
     interest: Arc<ConfigInterest>,
 }
 
-#[derive(Debug)]
 struct ConfigInterest {
     handle: Arc<Handle>,
     name: ConfigName,
@@ -92,6 +96,12 @@ struct ConfigInterest {
 impl Drop for ConfigInterest {
     fn drop(&mut self) {
         self.handle.core.desired.unwatch_config(&self.name);
+    }
+}
+
+impl fmt::Debug for ConfigWatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ConfigWatch").field(self.name()).finish()
     }
 }
 

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use tokio::time::{Instant, sleep};
 
 use self::{backoff::Backoff, live::End};
-use crate::{core::Core, options::ServerAddress};
+use crate::{core::Core, error::Error, options::ServerAddress};
 
 /// Runs until the client is closed.
 pub(crate) async fn run(core: Arc<Core>) {
@@ -23,7 +23,11 @@ pub(crate) async fn run(core: Arc<Core>) {
     let mut at = random.usize(..servers.len().max(1));
     let mut backoff = Backoff::new(servers.len());
     let mut epoch = 0;
-    while let Some(server) = servers.get(at) {
+    if servers.is_empty() {
+        return core.disconnected(Some(&Error::Invalid("no Nacos server is named")));
+    }
+    loop {
+        let server = &servers[at];
         let begun = Instant::now();
         let end = tokio::select! {
             end = live::connect_and_serve(&core, server, &mut epoch) => end,

@@ -103,11 +103,28 @@ impl<'a> Replay<'a> {
     fn finish(&mut self, key: Key, result: Result<(), Error>) {
         self.running.remove(&key);
         match result {
-            Ok(()) => self.retries.forget(&key),
+            Ok(()) => {
+                self.retries.forget(&key);
+                if !self.is_wanted(&key) {
+                    self.told.remove(&key);
+                    if let Key::Registration(name) = &key {
+                        self.registered.remove(name);
+                    }
+                }
+            }
             Err(error) => {
                 tracing::debug!(?key, %error, "Nacos did not take a request; it is repeated");
                 self.retries.failed(key);
             }
+        }
+    }
+
+    fn is_wanted(&self, key: &Key) -> bool {
+        let desired = &self.core.desired;
+        match key {
+            Key::Service(name) => desired.is_service_wanted(name),
+            Key::Config(name) => desired.is_config_wanted(name),
+            Key::Registration(name) => desired.registration(name).is_some(),
         }
     }
 
@@ -126,7 +143,7 @@ impl<'a> Replay<'a> {
                     (done, result)
                 })
             }
-            Key::Service(name) if self.told.remove(key) => {
+            Key::Service(name) if self.told.contains(key) => {
                 Box::pin(async move { (done, unsubscribe(core, link, &name).await) })
             }
             Key::Config(name) if core.desired.is_config_wanted(&name) => {
@@ -139,7 +156,7 @@ impl<'a> Replay<'a> {
                     (done, result)
                 })
             }
-            Key::Config(name) if self.told.remove(key) => {
+            Key::Config(name) if self.told.contains(key) => {
                 Box::pin(async move { (done, stop_listening(core, link, &name).await) })
             }
             Key::Registration(name) => self.registration_job(done, name),

@@ -1,0 +1,10 @@
+//! The client against scripted servers over in-memory pipes with a paused clock, and against the embedded registry
+//! over TCP.
+
+mod config;
+mod connection;
+mod login;
+mod naming;
+mod registration;
+mod script;
+mod tcp;
