@@ -1,0 +1,6 @@
+//! Discovery against the in-memory registry: what people publish and register is what is served.
+
+mod documents;
+mod gateway;
+mod registration;
+mod services;
