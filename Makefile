@@ -6,7 +6,7 @@ SHELL := bash
 
 PYTHON := $(CURDIR)/.venv/bin/python
 TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
-PYTHON_CODE := tests/interop tests/docker tests/tools docker tools/run-samples
+PYTHON_CODE := tests/interop tests/docker tests/samples tests/tools docker tools/run-samples
 # CI gives --locked, so that a Cargo.lock that does not match is a failure and not an edit.
 CARGO_FLAGS ?=
 
@@ -29,8 +29,9 @@ run-samples: venv ## Run the FastAPI and the Rust sample behind one gateway
 test: venv ## Run all tests but the interop suite; compile the benches
 	PAILOU_PYTHON=$(PYTHON) cargo test --workspace $(CARGO_FLAGS)
 	cargo test --workspace --benches --no-run $(CARGO_FLAGS)
+	cargo build $(CARGO_FLAGS) -p pailou-gateway -p rust-order-service
 	cd examples/fastapi-user-service && $(PYTHON) -m pytest
-	PAILOU_BIN=$(TARGET)/debug/pailou $(PYTHON) -m pytest -q tests/docker tests/tools
+	PAILOU_BIN=$(TARGET)/debug/pailou $(PYTHON) -m pytest -q tests/tools tests/docker tests/samples
 
 .PHONY: lint
 lint: venv ## Check formatting, clippy, documentation, dependencies and the Python code

@@ -99,6 +99,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
 
 @pytest.fixture
 def world(nacos: NacosServer, tmp_path: Path) -> Iterator[World]:
+    nacos.ensure_running()
     world = World(nacos, tmp_path)
     yield world
     world.close()

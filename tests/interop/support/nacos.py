@@ -123,6 +123,12 @@ class NacosServer:
                 start_new_session=True,
             )
 
+    def ensure_running(self) -> None:
+        """Starts it again when a case that failed has left it dead."""
+        if self._process is None:
+            self.start()
+            self.wait_ready()
+
     def wait_ready(self) -> None:
         eventually("the Nacos server to be ready", self._is_ready, within=120)
 

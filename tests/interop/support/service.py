@@ -18,6 +18,8 @@ BEAT_SECONDS = 2.0
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    # Head and body in one packet: apart, the second one would wait for a delayed acknowledgement.
+    wbufsize = 65536
     name: str
 
     def do_GET(self) -> None:
