@@ -6,7 +6,6 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 
 use crate::support::raw::exchange;
-use crate::support::upstream::Upstream;
 use crate::support::world::{World, until_status};
 
 async fn problem(url: &str) -> (u16, Value) {

@@ -155,7 +155,7 @@ async fn an_instance_that_comes_back_where_it_was_gets_traffic_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_weight_edit_moves_the_shares_without_losing_a_request() {
-    let (world, upstreams, registered, gateway) = three().await;
+    let (world, upstreams, mut registered, gateway) = three().await;
     let load = Load::get(&gateway.url("/api/users/1"), 4);
     let address = upstreams[0].address();
     let mut instance = Instance::new(address.ip().to_string(), address.port());

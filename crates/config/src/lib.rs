@@ -22,9 +22,9 @@
 //! assert_eq!(document.routes[0].service.name, "user-service");
 //!
 //! let text = "routes:\n  /api/users/**:\n    service: user-service\n    strip_prefx: 1\n";
-//! let DocumentOutcome::Refused(faults) = parse_route_document("routes.yaml", text) else { panic!("a typing error") };
-//! assert!(faults[0].to_string().starts_with("routes.yaml:4:5: routes[\"/api/users/**\"].strip_prefx: unknown key"));
-//! assert_eq!(faults[0].nearest.as_deref(), Some("strip_prefix"));
+//! let DocumentOutcome::Refused(document) = parse_route_document("routes.yaml", text) else { panic!("a typing error") };
+//! assert!(document.faults[0].to_string().starts_with("routes.yaml:4:5: routes[\"/api/users/**\"].strip_prefx: unknown key"));
+//! assert_eq!(document.faults[0].nearest.as_deref(), Some("strip_prefix"));
 //! ```
 
 mod fault;

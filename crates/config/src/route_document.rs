@@ -27,17 +27,30 @@ pub enum DocumentOutcome {
     Routes(ParsedDocument),
     /// Nothing but white space and comments. That is an accident, not a wish for no routes.
     Blank,
-    /// Not usable. At least one of the faults is an error.
-    Refused(Vec<Fault>),
+    /// Not usable. At least one of the faults is an error; the routes that could be read are there so that whoever
+    /// knows predicates and filters can add what is wrong with those, and a person sees every fault in one run.
+    Refused(ParsedDocument),
 }
 
-/// The routes of a document.
+/// What was read of a document.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ParsedDocument {
     /// The routes, in the order of the text.
     pub routes: Vec<RouteSpec>,
-    /// What is accepted and worth knowing.
-    pub warnings: Vec<Fault>,
+    /// What is wrong, or accepted and worth knowing.
+    pub faults: Vec<Fault>,
+}
+
+impl ParsedDocument {
+    /// Adds what a later stage found. A place that has a fault already is not reported twice.
+    pub fn add(&mut self, found: impl IntoIterator<Item = Fault>) {
+        for fault in found {
+            let is_known = |known: &Fault| fault.position.is_some() && known.position == fault.position;
+            if !self.faults.iter().any(is_known) {
+                self.faults.push(fault);
+            }
+        }
+    }
 }
 
 /// Reads a route document in the native form. `document` is the name that its faults and routes carry.
@@ -54,10 +67,10 @@ pub fn parse_route_document(document: &str, text: &str) -> DocumentOutcome {
                 text.len()
             ),
         );
-        return DocumentOutcome::Refused(report.into_faults());
+        return refused(Vec::new(), report);
     }
     let Some(root) = Node::parse_yaml(text, &report) else {
-        return DocumentOutcome::Refused(report.into_faults());
+        return refused(Vec::new(), report);
     };
     let field = Field::new(&root, "", &report);
     if field.is_null() {
@@ -65,11 +78,18 @@ pub fn parse_route_document(document: &str, text: &str) -> DocumentOutcome {
     }
     let routes = document_routes(&field);
     if report.has_errors() {
-        return DocumentOutcome::Refused(report.into_faults());
+        return refused(routes, report);
     }
     DocumentOutcome::Routes(ParsedDocument {
         routes,
-        warnings: report.into_faults(),
+        faults: report.into_faults(),
+    })
+}
+
+fn refused(routes: Vec<RouteSpec>, report: Report) -> DocumentOutcome {
+    DocumentOutcome::Refused(ParsedDocument {
+        routes,
+        faults: report.into_faults(),
     })
 }
 

@@ -199,26 +199,28 @@ impl Document {
             self.applied();
             return false;
         }
-        let parsed = match parse_route_document(&self.name, text) {
+        let (mut parsed, is_refused) = match parse_route_document(&self.name, text) {
             DocumentOutcome::Blank => {
                 self.keep(DocumentState::Blank, "it is blank");
                 return false;
             }
-            DocumentOutcome::Refused(faults) => {
-                self.refuse(faults);
-                return false;
-            }
-            DocumentOutcome::Routes(parsed) => parsed,
+            DocumentOutcome::Refused(parsed) => (parsed, true),
+            DocumentOutcome::Routes(parsed) => (parsed, false),
         };
-        match self.compile(parsed.routes, compile) {
-            Err(mut faults) => {
-                faults.extend(parsed.warnings);
-                self.refuse(faults);
+        // What is refused already is compiled all the same: a person wants every fault in one run.
+        match self.compile(std::mem::take(&mut parsed.routes), compile) {
+            Err(faults) => {
+                parsed.add(faults);
+                self.refuse(parsed.faults);
+                false
+            }
+            Ok(_) if is_refused => {
+                self.refuse(parsed.faults);
                 false
             }
             Ok(routes) => {
                 let compiled = routes.iter().flat_map(|route| &route.warnings);
-                let warnings = parsed.warnings.iter().chain(compiled).cloned().collect();
+                let warnings = parsed.faults.iter().chain(compiled).cloned().collect();
                 self.good = Some(Good {
                     text: Arc::clone(text),
                     md5: hex(Md5::new_with_prefix(text.as_bytes())),

@@ -32,6 +32,9 @@ pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
     Ok(if is_bad { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
+const BLANK: &str = "has no content, which keeps the table that is served and raises an alarm; write `routes: {}` \
+                     for no routes";
+
 /// What has been found so far.
 struct Check {
     settings: Settings,
@@ -78,27 +81,29 @@ impl Check {
 
     fn document(&mut self, path: &Path, text: &str) {
         let name = path.display().to_string();
-        match parse_route_document(&name, text) {
-            DocumentOutcome::Refused(faults) => {
-                // A document with a fault of form can still be told what is wrong with its predicates and filters.
-                self.faults.extend(faults);
-            }
-            DocumentOutcome::Blank => self.faults.push(fault(
-                &name,
-                "has no content, which keeps the table that is served and raises an alarm; write `routes: {}` for no routes",
-            )),
+        let mut document = match parse_route_document(&name, text) {
+            DocumentOutcome::Blank => return self.faults.push(fault(&name, BLANK)),
+            DocumentOutcome::Refused(document) => document,
             DocumentOutcome::Routes(document) => {
-                self.faults.extend(document.warnings);
-                let count = document.routes.len();
-                for spec in document.routes {
-                    self.route(spec);
+                self.read.push(format!("{name}: {}", plural(document.routes.len(), "route")));
+                document
+            }
+        };
+        // Routes of a refused document are compiled too, so that every fault comes out in one run.
+        for spec in std::mem::take(&mut document.routes) {
+            match self.compile(spec) {
+                Err(faults) => document.add(faults),
+                Ok(route) => {
+                    document.add(route.warnings.iter().cloned());
+                    self.routes.push(route);
                 }
-                self.read.push(format!("{name}: {}", plural(count, "route")));
             }
         }
+        document.faults.sort_by_key(|fault| fault.position.map(|at| (at.line, at.column)));
+        self.faults.extend(document.faults);
     }
 
-    fn route(&mut self, spec: RouteSpec) {
+    fn compile(&self, spec: RouteSpec) -> Result<Arc<Route>, Vec<Fault>> {
         let compiler = Compiler {
             services: &self.services,
             metrics: &self.metrics,
@@ -107,13 +112,7 @@ impl Check {
             namespace: &self.settings.nacos.namespace,
             group: &self.settings.nacos.group,
         };
-        match Route::compile(Arc::new(spec), &compiler) {
-            Err(faults) => self.faults.extend(faults),
-            Ok(route) => {
-                self.faults.extend(route.warnings.iter().cloned());
-                self.routes.push(route);
-            }
-        }
+        Route::compile(Arc::new(spec), &compiler)
     }
 
     /// What only shows when all documents are seen together: ids that stand twice, routes that nothing can reach.

@@ -1,7 +1,7 @@
 //! Upstreams that say who they are: every answer carries the instance's name and echoes the request's number.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -13,7 +13,6 @@ use axum::http::{HeaderName, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use futures_util::StreamExt;
-use tokio::net::{TcpListener, TcpSocket};
 use tokio::task::JoinHandle;
 
 /// A scripted HTTP/1.1 upstream on loopback.
@@ -59,10 +58,11 @@ impl Upstream {
             .build()
             .expect("a runtime");
         let shared = Shared { name: name.into(), served: Arc::default(), active: Arc::default() };
-        let listener = runtime.block_on(async { listen(address) });
+        let listener = listen(address);
         let address = listener.local_addr().expect("a bound address");
         let app = Router::new().fallback(any(answer)).with_state(shared.clone());
         let task = runtime.spawn(async move {
+            let listener = tokio::net::TcpListener::from_std(listener).expect("a listener");
             axum::serve(listener, app).await.expect("an accept loop");
         });
         Upstream {
@@ -115,11 +115,11 @@ impl Drop for Upstream {
     }
 }
 
+/// Bound outside of the runtime, since it is a caller's runtime that this runs on.
 fn listen(address: SocketAddr) -> TcpListener {
-    let socket = TcpSocket::new_v4().expect("a socket");
-    socket.set_reuseaddr(true).expect("a socket option");
-    socket.bind(address).expect("a free address");
-    socket.listen(1024).expect("a listening socket")
+    let listener = TcpListener::bind(address).expect("a free address");
+    listener.set_nonblocking(true).expect("a socket option");
+    listener
 }
 
 struct Active(Arc<AtomicUsize>);

@@ -54,11 +54,6 @@ impl World {
         (world, upstream, registered, gateway)
     }
 
-    /// The registry itself.
-    pub(crate) fn registry(&self) -> &Registry {
-        self.registry.as_ref().expect("the registry runs")
-    }
-
     /// Where the registry's HTTP API is.
     pub(crate) fn http(&self) -> SocketAddr {
         self.http
@@ -151,7 +146,7 @@ impl Registered {
     }
 
     /// Changes the instance.
-    pub(crate) async fn update(&self, instance: Instance) {
+    pub(crate) async fn update(&mut self, instance: Instance) {
         self.registration.update(instance).await.expect("updated");
     }
 }

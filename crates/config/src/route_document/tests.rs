@@ -9,7 +9,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 fn routes(text: &str) -> Vec<RouteSpec> {
     match parse_route_document("r.yaml", text) {
         DocumentOutcome::Routes(document) => {
-            assert_eq!(document.warnings, []);
+            assert_eq!(document.faults, []);
             document.routes
         }
         other => panic!("{text}: {other:#?}"),
@@ -18,7 +18,7 @@ fn routes(text: &str) -> Vec<RouteSpec> {
 
 fn faults(text: &str) -> Vec<String> {
     match parse_route_document("r.yaml", text) {
-        DocumentOutcome::Refused(faults) => {
+        DocumentOutcome::Refused(ParsedDocument { faults, .. }) => {
             assert!(faults.iter().any(|fault| fault.severity == Severity::Error));
             faults.iter().map(Fault::to_string).collect()
         }
@@ -395,7 +395,7 @@ fn no_fault_shows_a_neighbouring_value() {
 #[test]
 fn the_reference_names_every_key_and_no_other() {
     let text = "routes:\n  /a: { service: { name: s, zz: 1 }, zz: 1 }\n";
-    let DocumentOutcome::Refused(faults) = parse_route_document("r", text) else {
+    let DocumentOutcome::Refused(ParsedDocument { faults, .. }) = parse_route_document("r", text) else {
         panic!("refused")
     };
     let keys = |fault: &Fault| {
