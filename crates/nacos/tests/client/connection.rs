@@ -163,7 +163,7 @@ async fn what_kills_a_connection_is_noticed_and_healed() {
         sleep(Duration::from_secs(30)).await;
         kill(&server);
         let begun = Instant::now();
-        until(name, || !client.states().borrow().connected).await;
+        until(name, || client.state().counts.lost_connections == 1).await;
         assert!(
             begun.elapsed() < Duration::from_secs(seconds),
             "{name}: {:?}",
