@@ -1,11 +1,14 @@
 //! Log set-up: what is said, how it looks, and who writes it.
 
+mod foreign;
+
 use std::io::{self, IsTerminal, Write};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use tracing::{Level, Metadata};
 use tracing_subscriber::Layer;
-use tracing_subscriber::filter::{FilterExt, FilterFn, LevelFilter, Targets, filter_fn};
+use tracing_subscriber::filter::{FilterExt, LevelFilter, Targets};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::{Filter, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
@@ -14,6 +17,7 @@ use crate::access_log::{AccessLog, Style};
 use crate::escape::clean_line;
 use crate::lines::{Lines, QUEUE_LINES};
 use crate::metrics::Metrics;
+use foreign::Foreign;
 
 /// How long the end of the process waits for lines still queued.
 const FLUSH_LIMIT: Duration = Duration::from_secs(1);
@@ -35,10 +39,10 @@ pub enum Format {
 /// What to log.
 #[derive(Clone, Debug)]
 pub struct LogOptions<'a> {
-    /// A level (`info`), or a level and exceptions by target (`info,pailou_nacos=debug`), as in the variable `LOG_LEVEL`.
+    /// A level (`info`), or a level and exceptions by target (`info,pailou_discovery=debug`), as in the variable `LOG_LEVEL`.
     ///
     /// Targets outside this workspace never say more than INFO, whatever is asked: below it h2, hyper and tonic print frames, and with
-    /// them tokens and passwords.
+    /// them tokens and passwords. Nor more than 50 lines a second: some log an error for every failed request, which the access log has.
     pub level: &'a str,
     /// How lines look.
     pub format: Format,
@@ -100,7 +104,7 @@ impl Drop for LogGuard {
 /// # Errors
 /// An unknown level, a thread that cannot be started, or a second call.
 pub fn init_logs(options: &LogOptions<'_>, metrics: &Metrics) -> Result<LogGuard, LogError> {
-    let filter = filter(options.level)?;
+    let filter = filter(options.level, metrics.log_dropped())?;
     let terminal = io::stderr().is_terminal();
     let style = match options.format {
         Format::Text => Style::Text,
@@ -159,7 +163,10 @@ where
     }
 }
 
-fn filter<S>(level: &str) -> Result<impl Filter<S> + Send + Sync + 'static, LogError>
+fn filter<S>(
+    level: &str,
+    dropped: Arc<AtomicU64>,
+) -> Result<impl Filter<S> + Send + Sync + 'static, LogError>
 where
     S: tracing::Subscriber + for<'a> tracing_subscriber::registry::LookupSpan<'a>,
 {
@@ -181,14 +188,7 @@ where
         .replace(' ', "")
         .parse()
         .map_err(|error: tracing_subscriber::filter::ParseError| refused(error.to_string()))?;
-    Ok(targets.and(cap()))
-}
-
-/// Lets targets of this workspace say what they want and all others INFO and above.
-fn cap() -> FilterFn<fn(&Metadata<'_>) -> bool> {
-    filter_fn(|metadata: &Metadata<'_>| {
-        *metadata.level() <= Level::INFO || metadata.target().starts_with("pailou")
-    })
+    Ok(targets.and(Foreign::new(dropped)))
 }
 
 /// Hands each formatted event to the writer thread.
@@ -225,8 +225,7 @@ impl Write for LineSink<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::Ordering;
-    use std::sync::{Arc, Mutex};
+    use std::sync::Mutex;
 
     use super::*;
 
@@ -247,7 +246,8 @@ mod tests {
     fn logged(level: &str, style: Style, colour: bool, act: impl FnOnce()) -> String {
         let kept = Kept::default();
         let metrics = Metrics::new();
-        let lines = Lines::spawn("test-log", kept.clone(), 64, metrics.log_dropped()).unwrap();
+        let lines =
+            Lines::spawn("test-log", kept.clone(), QUEUE_LINES, metrics.log_dropped()).unwrap();
         let subscriber = tracing_subscriber::registry().with(
             layer(
                 style,
@@ -257,11 +257,10 @@ mod tests {
                     colour,
                 },
             )
-            .with_filter(filter(level).unwrap()),
+            .with_filter(filter(level, metrics.log_dropped()).unwrap()),
         );
         tracing::subscriber::with_default(subscriber, act);
         lines.flush(Duration::from_secs(10));
-        assert_eq!(metrics.log_dropped().load(Ordering::Relaxed), 0);
         let text = kept.0.lock().unwrap().clone();
         String::from_utf8(text).unwrap()
     }
@@ -276,14 +275,14 @@ mod tests {
             let text = logged(level, Style::Json, false, || {
                 tracing::trace!(target: "h2::frame", "secret frame");
                 tracing::debug!(target: "hyper", "secret head");
-                tracing::debug!(target: "pailou_nacos::session", "a decision");
+                tracing::debug!(target: "pailou_discovery::session", "a decision");
                 tracing::debug!(target: "pailou", "an event");
             });
             assert!(!text.contains("secret"), "{level}: {text}");
             assert!(text.contains("an event"), "{level}: {text}");
         }
-        let text = logged("info,pailou_nacos=debug", Style::Json, false, || {
-            tracing::debug!(target: "pailou_nacos::session", "wanted");
+        let text = logged("info,pailou_discovery=debug", Style::Json, false, || {
+            tracing::debug!(target: "pailou_discovery::session", "wanted");
             tracing::debug!(target: "pailou_proxy", "unwanted");
             tracing::info!(target: "h2", "foreign");
         });
@@ -293,7 +292,7 @@ mod tests {
     #[test]
     fn levels_that_are_not_understood_are_refused_by_name() {
         for level in ["loud", "", "info,pailou=loud", "info,", "[span]=debug"] {
-            let error = filter::<tracing_subscriber::Registry>(level).err();
+            let error = filter::<tracing_subscriber::Registry>(level, Arc::default()).err();
             let text = error.map(|error| error.to_string()).unwrap_or_default();
             assert!(text.contains("expected off, error"), "{level:?}: {text}");
         }
@@ -304,7 +303,7 @@ mod tests {
             "info, pailou_proxy=trace",
         ] {
             assert!(
-                filter::<tracing_subscriber::Registry>(level).is_ok(),
+                filter::<tracing_subscriber::Registry>(level, Arc::default()).is_ok(),
                 "{level:?}"
             );
         }
@@ -327,6 +326,20 @@ mod tests {
                 "{text:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_flood_of_foreign_lines_is_cut_and_ours_are_not() {
+        let text = logged("info", Style::Json, false, || {
+            for _ in 0..2_000 {
+                tracing::error!(target: "h2", "foreign");
+                tracing::error!(target: "pailou", "ours");
+            }
+        });
+        assert_eq!(text.matches("ours").count(), 2_000);
+        let foreign = text.matches("foreign").count();
+        // More than one second may have passed, but not ten.
+        assert!((1..500).contains(&foreign), "{foreign}");
     }
 
     #[test]

@@ -35,11 +35,14 @@ pub struct Metrics {
 /// Series by their labels, for as long as anybody holds them.
 type Series<K, T> = HashMap<K, Weak<T>>;
 
+/// A route's id and its service.
+type RouteLabels = (Box<str>, Box<str>);
+
 /// Everything that is measured, shared by the handles and the exporter.
 #[derive(Debug)]
 pub(crate) struct State {
     pub(crate) totals: Totals,
-    routes: Mutex<Series<(Box<str>, Box<str>), RouteMetrics>>,
+    routes: Mutex<Series<RouteLabels, RouteMetrics>>,
     services: Mutex<Series<Box<str>, ServiceMetrics>>,
     /// Requests that no route took.
     unrouted: Arc<RouteMetrics>,

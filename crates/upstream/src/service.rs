@@ -100,11 +100,14 @@ impl Service {
         self.relist(&mut state, set.endpoints, now);
         self.metrics.set_stale(set.stale);
         self.rebuild(&mut state, now);
+        let is_moving = state.next_change(now).is_some();
         drop(state);
         // Last: who waits for it picks at once.
         self.known
             .send_if_modified(|known| !std::mem::replace(known, true));
-        self.context.wake.notify_one();
+        if is_moving {
+            self.context.wake.notify_one();
+        }
     }
 
     /// Every endpoint, and why it is in or out.
@@ -214,11 +217,7 @@ impl Service {
         if changed {
             self.rebuild(&mut state, now);
         }
-        state
-            .members
-            .values()
-            .filter_map(|member| member.next_change(now))
-            .min()
+        state.next_change(now)
     }
 
     /// Puts the listed endpoints in the place of the present ones.
@@ -372,6 +371,15 @@ impl State {
             .into_iter()
             .flatten()
             .find(|member| Arc::ptr_eq(&member.endpoint, endpoint))
+    }
+
+    /// When something changes by itself next.
+    fn next_change(&self, now: Instant) -> Option<Instant> {
+        let changes = self
+            .members
+            .values()
+            .filter_map(|member| member.next_change(now));
+        changes.min()
     }
 
     fn live_selections(&self) -> Vec<Arc<Selection>> {

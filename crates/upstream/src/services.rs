@@ -69,7 +69,7 @@ impl Services {
 
     /// Every service, in the order of their ids.
     pub fn all(&self) -> Vec<Arc<Service>> {
-        let mut all: Vec<_> = self.lock().values().filter_map(Weak::upgrade).collect();
+        let mut all = self.live();
         all.sort_by(|a, b| a.id().cmp(b.id()));
         all
     }
@@ -81,7 +81,7 @@ impl Services {
         loop {
             let now = Instant::now();
             let next = self
-                .all()
+                .live()
                 .iter()
                 .filter_map(|service| service.advance(now))
                 .min();
@@ -94,6 +94,10 @@ impl Services {
                 None => woken.await,
             }
         }
+    }
+
+    fn live(&self) -> Vec<Arc<Service>> {
+        self.lock().values().filter_map(Weak::upgrade).collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<ServiceId, Weak<Service>>> {

@@ -18,3 +18,12 @@ fn every_policy_has_its_row() {
         "one row of README.md for each line of balance::REGISTRY, in its order"
     );
 }
+
+#[test]
+fn every_policy_has_its_file() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/balance");
+    for entry in REGISTRY {
+        let file = folder.join(entry.name).with_extension("rs");
+        assert!(file.is_file(), "{} is missing", file.display());
+    }
+}

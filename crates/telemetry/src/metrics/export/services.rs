@@ -1,0 +1,123 @@
+//! The series of services.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use prometheus_client::encoding::DescriptorEncoder;
+use prometheus_client::metrics::MetricType;
+
+use super::{Counter, Family, count_with};
+use crate::metrics::service::ServiceMetrics;
+
+/// Counts by a static word.
+type Counts = Vec<(&'static str, u64)>;
+
+pub(super) fn export(
+    out: &mut DescriptorEncoder<'_>,
+    services: &[Arc<ServiceMetrics>],
+) -> fmt::Result {
+    let help = "Endpoints by state";
+    let mut metric =
+        out.encode_descriptor("gateway_service_endpoints", help, None, MetricType::Gauge)?;
+    for service in services {
+        for (state, value) in service.endpoints() {
+            let labels = [("service", service.service()), ("state", state)];
+            metric.encode_family(&labels)?.encode_gauge(&value)?;
+        }
+    }
+    let gauges: [Family<ServiceMetrics, bool>; 3] = [
+        (
+            "gateway_service_panic",
+            "1 while ejected endpoints are used again, too many being ejected",
+            |service| service.panic.load(Ordering::Relaxed),
+        ),
+        (
+            "gateway_service_holding",
+            "1 while endpoints are held that the registry does not list",
+            |service| service.holding.load(Ordering::Relaxed),
+        ),
+        (
+            "gateway_service_stale",
+            "1 while the endpoints come from a snapshot",
+            ServiceMetrics::stale,
+        ),
+    ];
+    for (name, help, value) in gauges {
+        let mut metric = out.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        for service in services {
+            let labels = [("service", service.service())];
+            metric
+                .encode_family(&labels)?
+                .encode_gauge(&u64::from(value(service)))?;
+        }
+    }
+    let counters: [Counter<ServiceMetrics>; 4] = [
+        (
+            "gateway_service_returns",
+            "Endpoints that returned from ejection",
+            |service| &service.returns,
+        ),
+        (
+            "gateway_service_held_dropped",
+            "Endpoints dropped when a hold ended",
+            |service| &service.held_dropped,
+        ),
+        (
+            "gateway_service_drift",
+            "Differences that an audit found",
+            |service| &service.drift,
+        ),
+        (
+            "gateway_service_first_state_late",
+            "Times the first state came late",
+            |service| &service.first_state_late,
+        ),
+    ];
+    for (name, help, value) in counters {
+        let mut metric = out.encode_descriptor(name, help, None, MetricType::Counter)?;
+        for service in services {
+            let labels = [("service", service.service())];
+            count_with(&mut metric, &labels, value(service).load(Ordering::Relaxed))?;
+        }
+    }
+    let by_cause: [(&'static str, Family<ServiceMetrics, Counts>); 3] = [
+        (
+            "cause",
+            (
+                "gateway_service_ejections",
+                "Endpoints ejected, by cause",
+                |service| service.ejections.counts(),
+            ),
+        ),
+        (
+            "reason",
+            (
+                "gateway_service_holds",
+                "Holds begun, by reason",
+                |service| service.holds.counts(),
+            ),
+        ),
+        (
+            "reason",
+            (
+                "gateway_service_endpoints_refused",
+                "Listed endpoints not used, by reason",
+                |service| service.refused.counts(),
+            ),
+        ),
+    ];
+    for (label, (name, help, counts)) in by_cause {
+        let mut metric = out.encode_descriptor(name, help, None, MetricType::Counter)?;
+        for service in services {
+            for (cause, value) in counts(service) {
+                count_with(
+                    &mut metric,
+                    &[("service", service.service()), (label, cause)],
+                    value,
+                )?;
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,148 @@
+//! What has no route and no service.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use prometheus_client::encoding::DescriptorEncoder;
+use prometheus_client::metrics::MetricType;
+
+use super::{count, count_with, gauge};
+use crate::metrics::{DocumentState, State};
+
+pub(super) fn export(out: &mut DescriptorEncoder<'_>, state: &State) -> fmt::Result {
+    let totals = &state.totals;
+    let counters: [(&str, &str, &AtomicU64); 10] = [
+        (
+            "gateway_table_publishes",
+            "Route tables published",
+            &totals.table_publishes,
+        ),
+        (
+            "gateway_document_refusals",
+            "Route documents refused",
+            &totals.document_refusals,
+        ),
+        (
+            "gateway_source_failures",
+            "Failures of route sources",
+            &totals.source_failures,
+        ),
+        (
+            "gateway_session_connects",
+            "Sessions set up with the registry",
+            &totals.session_connects,
+        ),
+        (
+            "gateway_session_losses",
+            "Sessions with the registry lost",
+            &totals.session_losses,
+        ),
+        (
+            "gateway_login_failures",
+            "Logins at the registry refused or failed",
+            &totals.login_failures,
+        ),
+        (
+            "gateway_registration_failures",
+            "Failed registrations of the gateway itself",
+            &totals.registration_failures,
+        ),
+        (
+            "gateway_tasks_ended",
+            "Tasks that ended unexpectedly",
+            &totals.tasks_ended,
+        ),
+        (
+            "gateway_access_log_dropped",
+            "Access-log lines dropped, the queue being full",
+            &totals.access_log_dropped,
+        ),
+        (
+            "gateway_log_dropped",
+            "Log lines dropped: the queue was full, or other crates said too much",
+            &totals.log_dropped,
+        ),
+    ];
+    for (name, help, value) in counters {
+        let mut metric = out.encode_descriptor(name, help, None, MetricType::Counter)?;
+        count(&mut metric, value.load(Ordering::Relaxed))?;
+    }
+    let gauges: [(&str, &str, u64); 6] = [
+        (
+            "gateway_table_revision",
+            "Revision of the route table in use",
+            totals.table_revision.load(Ordering::Relaxed),
+        ),
+        (
+            "gateway_table_routes",
+            "Routes in the table in use",
+            totals.table_routes.load(Ordering::Relaxed),
+        ),
+        (
+            "gateway_ready",
+            "1 when the gateway is ready for traffic",
+            totals.ready.load(Ordering::Relaxed),
+        ),
+        (
+            "gateway_sessions",
+            "Sessions with the registry that are connected",
+            state.sessions_connected(),
+        ),
+        (
+            "gateway_requests_in_flight",
+            "Requests in flight",
+            totals.requests_in_flight.load(Ordering::Relaxed),
+        ),
+        (
+            "gateway_connections_open",
+            "Client connections open",
+            totals.connections_open.load(Ordering::Relaxed),
+        ),
+    ];
+    for (name, help, value) in gauges {
+        gauge(out, name, help, value)?;
+    }
+    let publish_seconds = totals.table_publish_nanoseconds.load(Ordering::Relaxed) as f64 / 1e9;
+    let help = "How long the newest table took from its document to traffic";
+    out.encode_descriptor(
+        "gateway_table_publish_seconds",
+        help,
+        None,
+        MetricType::Gauge,
+    )?
+    .encode_gauge(&publish_seconds)?;
+    let mut metric = out.encode_descriptor(
+        "gateway_documents",
+        "Route documents by what became of their newest version",
+        None,
+        MetricType::Gauge,
+    )?;
+    for (word, wanted) in [
+        ("applied", DocumentState::Applied),
+        ("refused", DocumentState::Refused),
+        ("missing", DocumentState::Missing),
+    ] {
+        let labels = [("state", word)];
+        metric
+            .encode_family(&labels)?
+            .encode_gauge(&state.documents_that_are(wanted))?;
+    }
+    let help = "Client connections accepted";
+    let mut metric =
+        out.encode_descriptor("gateway_connections", help, None, MetricType::Counter)?;
+    count(&mut metric, totals.connections.load(Ordering::Relaxed))?;
+    let help = "Client connections turned away or cut, by reason";
+    let mut metric = out.encode_descriptor(
+        "gateway_connections_refused",
+        help,
+        None,
+        MetricType::Counter,
+    )?;
+    for (reason, value) in totals.connections_refused.counts() {
+        count_with(&mut metric, &[("reason", reason)], value)?;
+    }
+    let help = "The version that runs";
+    let build = [("version", env!("CARGO_PKG_VERSION"))];
+    out.encode_descriptor("gateway_build", help, None, MetricType::Info)?
+        .encode_info(&build)
+}
