@@ -115,9 +115,9 @@ section! {
         connections: usize = 20_000, whole(1..=1_000_000);
         /// The most client connections from one address; 0 for no such limit, as behind a load balancer.
         connections_per_ip: usize = 0, whole(0..=1_000_000);
-        /// How long an unused connection to an endpoint is kept. Keep it below the keep-alive of the services behind
-        /// (uvicorn: 5s unless set higher), or a request can meet a connection that is just being closed.
-        upstream_idle_timeout: Duration = Duration::from_secs(60), Time(ms(100)..=mins(60));
+        /// How long an unused connection to an endpoint is kept. Keep it below the keep-alive of the services behind, or a
+        /// request can meet a connection that is just being closed; uvicorn's is 5s, so the default is less.
+        upstream_idle_timeout: Duration = Duration::from_secs(4), Time(ms(100)..=mins(60));
         /// How long one write to an endpoint may stall; then 504.
         upstream_write_timeout: Duration = Duration::from_secs(30), Time(ms(100)..=mins(60));
     }
