@@ -5,9 +5,15 @@
 //! metadata service (link-local, loopback) or that reach the gateway itself are refused, before and
 //! after name resolution alike. What is refused is reported, never dropped in silence.
 
+use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
+
+/// How long it is remembered which addresses are this host's: interfaces come and go.
+const HOSTS_AGE: Duration = Duration::from_secs(60);
 
 /// Why an address is refused.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -39,16 +45,41 @@ impl Denied {
 }
 
 /// The rules, fixed at start.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Admission {
-    /// Empty: everything that is not always denied.
-    pub(crate) allowed: Vec<IpNet>,
-    pub(crate) allow_loopback: bool,
-    /// The gateway's listeners, as bound.
-    pub(crate) listeners: Vec<SocketAddr>,
+    allowed: Vec<IpNet>,
+    allow_loopback: bool,
+    own: Vec<SocketAddr>,
+    hosts: Mutex<Hosts>,
+}
+
+/// Which addresses were found to belong to this host, or not: asking costs a system call, and a push may
+/// name thousands of them at our port.
+#[derive(Debug)]
+struct Hosts {
+    is_local: HashMap<IpAddr, bool>,
+    since: Instant,
 }
 
 impl Admission {
+    /// Rules that admit the `allowed` networks (none listed: everything that is not always denied),
+    /// loopback or not, and never the gateway's `own` addresses.
+    pub(crate) fn new(
+        allowed: Vec<IpNet>,
+        allow_loopback: bool,
+        own: Vec<SocketAddr>,
+    ) -> Admission {
+        Admission {
+            allowed,
+            allow_loopback,
+            own,
+            hosts: Mutex::new(Hosts {
+                is_local: HashMap::new(),
+                since: Instant::now(),
+            }),
+        }
+    }
+
     /// The address to connect to, in its plain form (an IPv4 address mapped into IPv6 is IPv4).
     ///
     /// # Errors
@@ -60,7 +91,7 @@ impl Admission {
         if !self.allowed.is_empty() && !self.allowed.iter().any(|net| net.contains(&ip)) {
             return Err(Denied::NotAllowed);
         }
-        if self.is_own_listener(address) {
+        if self.is_own(address) {
             return Err(Denied::OwnListener);
         }
         Ok(address)
@@ -88,20 +119,27 @@ impl Admission {
         }
     }
 
-    fn is_own_listener(&self, address: SocketAddr) -> bool {
-        self.listeners.iter().any(|listener| {
-            if listener.port() != address.port() {
-                return false;
-            }
-            let bound = listener.ip().to_canonical();
-            bound == address.ip() || (bound.is_unspecified() && is_local(address.ip()))
+    fn is_own(&self, address: SocketAddr) -> bool {
+        self.own.iter().any(|own| {
+            let bound = own.ip().to_canonical();
+            own.port() == address.port()
+                && (bound == address.ip()
+                    || (bound.is_unspecified() && self.is_local(address.ip())))
         })
     }
-}
 
-/// Whether an address belongs to this host: only then can a socket be bound to it.
-fn is_local(ip: IpAddr) -> bool {
-    ip.is_loopback() || UdpSocket::bind((ip, 0)).is_ok()
+    /// Whether an address belongs to this host: only then can a socket be bound to it.
+    fn is_local(&self, ip: IpAddr) -> bool {
+        let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        if hosts.since.elapsed() > HOSTS_AGE {
+            hosts.is_local.clear();
+            hosts.since = Instant::now();
+        }
+        *hosts
+            .is_local
+            .entry(ip)
+            .or_insert_with(|| ip.is_loopback() || UdpSocket::bind((ip, 0)).is_ok())
+    }
 }
 
 #[cfg(test)]
@@ -109,11 +147,7 @@ mod tests {
     use super::*;
 
     fn rules() -> Admission {
-        Admission {
-            allowed: Vec::new(),
-            allow_loopback: true,
-            listeners: Vec::new(),
-        }
+        Admission::new(Vec::new(), true, Vec::new())
     }
 
     fn admit(rules: &Admission, address: &str) -> Result<String, Denied> {
@@ -149,10 +183,7 @@ mod tests {
 
     #[test]
     fn loopback_is_refused_where_it_is_not_allowed() {
-        let rules = Admission {
-            allow_loopback: false,
-            ..rules()
-        };
+        let rules = Admission::new(Vec::new(), false, Vec::new());
         for address in [
             "127.0.0.1:80",
             "127.8.8.8:80",
@@ -166,30 +197,23 @@ mod tests {
 
     #[test]
     fn only_listed_networks_are_allowed_when_some_are_listed() {
-        let rules = Admission {
-            allowed: vec!["10.0.0.0/8".parse().expect("a network")],
-            ..rules()
+        let allowed = |network: &str| {
+            let network = network.parse().expect("a network");
+            Admission::new(vec![network], true, Vec::new())
         };
+        let rules = allowed("10.0.0.0/8");
         assert!(admit(&rules, "10.1.2.3:80").is_ok());
         assert!(admit(&rules, "[::ffff:10.1.2.3]:80").is_ok());
         assert_eq!(admit(&rules, "192.168.0.1:80"), Err(Denied::NotAllowed));
         // A list never allows what is always denied.
-        let all = Admission {
-            allowed: vec!["0.0.0.0/0".parse().expect("a network")],
-            ..rules
-        };
+        let all = allowed("0.0.0.0/0");
         assert_eq!(admit(&all, "169.254.0.1:80"), Err(Denied::LinkLocal));
     }
 
     #[test]
     fn our_own_listeners_are_never_endpoints() {
-        let rules = Admission {
-            listeners: vec![
-                "0.0.0.0:8080".parse().expect("an address"),
-                "10.0.0.9:9000".parse().expect("an address"),
-            ],
-            ..rules()
-        };
+        let own = ["0.0.0.0:8080", "10.0.0.9:9000"].map(|own| own.parse().expect("an address"));
+        let rules = Admission::new(Vec::new(), true, own.to_vec());
         assert_eq!(admit(&rules, "127.0.0.1:8080"), Err(Denied::OwnListener));
         assert_eq!(admit(&rules, "10.0.0.9:9000"), Err(Denied::OwnListener));
         assert!(admit(&rules, "10.0.0.8:9000").is_ok());

@@ -17,6 +17,8 @@ const LOGIN_LOOK: Duration = Duration::from_secs(5);
 /// Hands out the client of a namespace, and reports what becomes of its session.
 pub(crate) struct Clients {
     own: Followed,
+    /// Reports logins, which all namespaces share.
+    login: AbortHandle,
     others: Mutex<BTreeMap<String, Other>>,
     metrics: Metrics,
 }
@@ -30,8 +32,10 @@ struct Other {
 impl Clients {
     /// Clients beside `own`.
     pub(crate) fn new(own: Client, metrics: Metrics) -> Clients {
+        let login = tokio::spawn(follow_login(own.clone(), metrics.clone()));
         Clients {
             own: Followed::new(own, &metrics),
+            login: login.abort_handle(),
             others: Mutex::default(),
             metrics,
         }
@@ -84,6 +88,12 @@ impl Clients {
     }
 }
 
+impl Drop for Clients {
+    fn drop(&mut self) {
+        self.login.abort();
+    }
+}
+
 /// A client and the task that reports its session's events.
 struct Followed {
     client: Client,
@@ -93,9 +103,7 @@ struct Followed {
 impl Followed {
     fn new(client: Client, metrics: &Metrics) -> Followed {
         let namespace = client.namespace().to_owned();
-        let connection = follow(namespace, client.states(), metrics.clone());
-        let login = follow_login(client.clone(), metrics.clone());
-        let task = tokio::spawn(async move { tokio::join!(connection, login) });
+        let task = tokio::spawn(follow(namespace, client.states(), metrics.clone()));
         Followed {
             client,
             task: task.abort_handle(),

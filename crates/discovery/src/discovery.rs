@@ -4,27 +4,24 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use pailou_config::{Loopback, RouteSource, Settings};
-use pailou_nacos::{Client, ConfigName, ServiceName};
+use pailou_config::Settings;
+use pailou_nacos::Client;
 use pailou_routing::TableCell;
 use pailou_telemetry::{Metrics, events};
 use pailou_upstream::Services;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
-use crate::admission::Admission;
 use crate::clients::Clients;
 use crate::documents::Documents;
-use crate::feed::FeedContext;
-use crate::feeds::{FeedTimes, Feeds};
+use crate::feeds::Feeds;
 use crate::metadata::Applied;
-use crate::publish::{Defaults, PublishTimes, Published, Publisher, Work};
-use crate::readiness;
+use crate::publish::{Published, Publisher};
 use crate::registration::Registrar;
-use crate::resolve::SystemLookup;
-use crate::source::{FileSource, Inbox, NacosSource, Source};
-use crate::supervise;
+use crate::source::Inbox;
 use crate::view::{DiscoveryView, DocumentView, Readiness, RegistrationView};
+use crate::wiring::{self, Named};
+use crate::{readiness, supervise};
 
 /// How long [`Discovery::deregister`] takes at most.
 const DEREGISTER_LIMIT: Duration = Duration::from_secs(1);
@@ -84,104 +81,45 @@ impl Discovery {
         metrics: Metrics,
     ) -> Discovery {
         let clients = Arc::new(Clients::new(client.clone(), metrics.clone()));
-        let context = FeedContext {
-            admission: Arc::new(admission(settings, listeners)),
-            lookup: Arc::new(SystemLookup::new()),
-            metrics: metrics.clone(),
-        };
-        let times = FeedTimes {
-            hold: settings.discovery.hold,
-            hold_services: settings.discovery.hold_services.clone(),
-            unsubscribe_after: settings.discovery.unsubscribe_after,
-        };
-        let feeds = Feeds::new(context, times, Arc::clone(&clients));
+        let feeds = wiring::feeds(settings, listeners, &clients, &metrics);
         let feeds = Arc::new(Mutex::new(feeds));
-        let mut tasks = JoinSet::new();
-        let sources = sources(settings, &clients, &metrics);
+        let sources = wiring::sources(settings, &clients, &metrics);
         let inbox = Inbox::new(sources.len());
-        let names = sources
-            .iter()
-            .map(|(name, source)| (Arc::clone(name), source.kind()));
-        let documents = Documents::new(names);
+        let documents = Documents::new(sources.iter().map(Named::document));
         let (publish, published) = watch::channel(Published {
             documents: documents.views().into(),
             ..Published::default()
         });
         let publisher = Publisher {
             inbox: Arc::clone(&inbox),
-            work: Arc::new(Mutex::new(Work::new(
-                documents,
-                Defaults {
-                    services,
-                    metrics: metrics.clone(),
-                    route: settings.defaults.clone(),
-                    namespace: settings.nacos.namespace.clone(),
-                    group: settings.nacos.group.clone(),
-                },
-            ))),
+            work: wiring::work(settings, documents, services, &metrics),
             feeds: Arc::clone(&feeds),
             table,
             published: Arc::new(publish),
-            times: PublishTimes {
-                debounce: settings.discovery.debounce,
-                first_state: settings.discovery.first_state_timeout,
-            },
+            times: wiring::publish_times(settings),
             metrics: metrics.clone(),
         };
-        for (index, (name, source)) in sources.into_iter().enumerate() {
-            let outlet = inbox.outlet(index);
-            let metrics = metrics.clone();
-            tasks.spawn(supervise::forever(
-                move || Arc::clone(&source).run(outlet.clone()),
-                move |error| {
-                    events::SourceFailed {
-                        source: &name,
-                        error,
-                    }
-                    .record(&metrics);
-                },
-            ));
-        }
-        tasks.spawn(supervise::forever(move || publisher.clone().run(), {
-            let metrics = metrics.clone();
-            move |error| {
-                events::TaskEnded {
-                    task: "publisher",
-                    error,
-                }
-                .record(&metrics);
-            }
-        }));
         let (ready, readiness) = watch::channel(Readiness {
             ready: false,
             reason: "starting".to_owned(),
         });
-        let trouble = {
-            let (client, inbox) = (client.clone(), Arc::clone(&inbox));
-            move || {
-                let source = || inbox.troubles().into_iter().flatten().next();
-                connection_error(&client).or_else(source)
-            }
-        };
-        tasks.spawn(readiness::follow(published.clone(), ready, trouble));
-        let registration = RegistrationView {
-            enabled: settings.registration.enabled,
-            service: own_service(settings).to_string(),
-            ..RegistrationView::default()
-        };
-        let shared = Shared {
+        let shared = Arc::new(Shared {
             settings: settings.clone(),
             clients,
             client,
             inbox,
             feeds,
             published,
-            registration: Arc::new(Mutex::new(registration)),
+            registration: Mutex::new(wiring::registration_view(settings)).into(),
             metrics,
-            port: advertised_port(settings, listeners),
-        };
+            port: wiring::advertised_port(settings, listeners),
+        });
+        let mut tasks = JoinSet::new();
+        shared.spawn_sources(sources, &mut tasks);
+        shared.spawn_publisher(publisher, &mut tasks);
+        shared.spawn_readiness(ready, &mut tasks);
         Discovery {
-            shared: Arc::new(shared),
+            shared,
             readiness,
             registration: Mutex::default(),
             tasks: Mutex::new(tasks),
@@ -237,7 +175,7 @@ impl Discovery {
             client: shared.client.clone(),
             settings: shared.settings.registration.clone(),
             servers: shared.settings.nacos.servers.clone(),
-            service: own_service(&shared.settings),
+            service: wiring::own_service(&shared.settings),
             port,
             version: env!("CARGO_PKG_VERSION"),
             metrics: shared.metrics.clone(),
@@ -284,6 +222,37 @@ impl std::fmt::Debug for Shared {
 }
 
 impl Shared {
+    fn spawn_sources(&self, sources: Vec<Named>, tasks: &mut JoinSet<()>) {
+        for (index, Named { name, source }) in sources.into_iter().enumerate() {
+            let outlet = self.inbox.outlet(index);
+            let metrics = self.metrics.clone();
+            let failed = move |error: &str| {
+                let source = &*name;
+                events::SourceFailed { source, error }.record(&metrics);
+            };
+            let run = move || Arc::clone(&source).run(outlet.clone());
+            tasks.spawn(supervise::forever(run, failed));
+        }
+    }
+
+    fn spawn_publisher(&self, publisher: Publisher, tasks: &mut JoinSet<()>) {
+        let metrics = self.metrics.clone();
+        let ended = move |error: &str| {
+            let task = "publisher";
+            events::TaskEnded { task, error }.record(&metrics);
+        };
+        tasks.spawn(supervise::forever(move || publisher.clone().run(), ended));
+    }
+
+    fn spawn_readiness(&self, ready: watch::Sender<Readiness>, tasks: &mut JoinSet<()>) {
+        let (client, inbox) = (self.client.clone(), Arc::clone(&self.inbox));
+        let trouble = move || {
+            let source = || inbox.troubles().into_iter().flatten().next();
+            connection_error(&client).or_else(source)
+        };
+        tasks.spawn(readiness::follow(self.published.clone(), ready, trouble));
+    }
+
     /// The documents, with what their sources say at this moment.
     fn documents(&self, published: &Published) -> Vec<DocumentView> {
         let mut documents = published.documents.to_vec();
@@ -301,85 +270,6 @@ impl Shared {
             error: published.error.clone(),
             stale: lock(&self.feeds).is_any_stale(),
         }
-    }
-}
-
-/// The sources, by the names of their documents, in the order of `gateway.yaml`.
-fn sources(
-    settings: &Settings,
-    clients: &Clients,
-    metrics: &Metrics,
-) -> Vec<(Arc<str>, Arc<dyn Source>)> {
-    let data_ids: Vec<_> = settings
-        .routes
-        .iter()
-        .filter_map(|source| match source {
-            RouteSource::Config { data_id, .. } => Some(data_id),
-            RouteSource::File(_) => None,
-        })
-        .collect();
-    let source = |source: &RouteSource| match source {
-        RouteSource::File(path) => {
-            let source: Arc<dyn Source> = Arc::new(FileSource::new(path));
-            (path.display().to_string().into(), source)
-        }
-        RouteSource::Config {
-            data_id,
-            group,
-            namespace,
-        } => {
-            let client = clients.pinned(namespace);
-            let config = ConfigName::new(group, data_id);
-            let source: Arc<dyn Source> =
-                Arc::new(NacosSource::new(client, config, metrics.clone()));
-            let is_ambiguous = data_ids.iter().filter(|other| **other == data_id).count() > 1;
-            let name = match (is_ambiguous, namespace.as_str()) {
-                (false, _) => data_id.clone(),
-                (true, "") => format!("{group}/{data_id}"),
-                (true, namespace) => format!("{namespace}/{group}/{data_id}"),
-            };
-            (name.into(), source)
-        }
-    };
-    settings.routes.iter().map(source).collect()
-}
-
-fn admission(settings: &Settings, listeners: &[SocketAddr]) -> Admission {
-    let is_local = |host: &str| {
-        host.eq_ignore_ascii_case("localhost")
-            || host
-                .parse::<std::net::IpAddr>()
-                .is_ok_and(|ip| ip.to_canonical().is_loopback())
-    };
-    Admission {
-        allowed: settings.discovery.allow_addresses.clone(),
-        allow_loopback: match settings.discovery.allow_loopback {
-            Loopback::Allow => true,
-            Loopback::Deny => false,
-            Loopback::Auto => settings
-                .nacos
-                .servers
-                .iter()
-                .all(|server| is_local(&server.host)),
-        },
-        listeners: listeners.to_vec(),
-    }
-}
-
-fn own_service(settings: &Settings) -> ServiceName {
-    let own = &settings.registration;
-    let group = if own.group.is_empty() {
-        &settings.nacos.group
-    } else {
-        &own.group
-    };
-    ServiceName::new(group, &own.service)
-}
-
-fn advertised_port(settings: &Settings, listeners: &[SocketAddr]) -> Option<u16> {
-    match settings.registration.port {
-        0 => listeners.first().map(SocketAddr::port),
-        port => Some(port),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The feeds of all services that the table names: subscribed on demand, let go of after a grace.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use pailou_nacos::ServiceName;
@@ -40,9 +40,8 @@ struct Running {
 }
 
 impl Running {
-    fn status(&self) -> FeedStatus {
-        let status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
-        status.clone()
+    fn status(&self) -> MutexGuard<'_, FeedStatus> {
+        self.status.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -5,10 +5,10 @@
 //! pushes; out come tables in a [`TableCell`](pailou_routing::TableCell), endpoint sets in
 //! [`Service`](pailou_upstream::Service)s, and a view for people. It also registers the gateway itself.
 //!
-//! The write path: a source says what its document is ([`source`]); a document is taken whole or keeps
-//! its last good routes ([`documents`]); the merge is compiled on a blocking thread, the services that are
-//! new are subscribed and awaited, and one swap makes the table live ([`publish`]). Beside it each service
-//! has a feed ([`feed`]): admission, name resolution, the hold, and then the balancer.
+//! The write path: a source says what its document is (`source`); a document is taken whole or keeps
+//! its last good routes (`documents`); the merge is compiled on a blocking thread, the services that are
+//! new are subscribed and awaited, and one swap makes the table live (`publish`). Beside it each service
+//! has a feed (`feed`): admission, name resolution, the hold, and then the balancer.
 //!
 //! It must not know how a request is served: it names nothing of pingora.
 
@@ -27,6 +27,7 @@ mod resolve;
 mod source;
 mod supervise;
 mod view;
+mod wiring;
 
 pub use discovery::Discovery;
 pub use view::{

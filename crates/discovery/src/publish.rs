@@ -65,7 +65,7 @@ impl Publisher {
         self.inbox.renew();
         self.await_sources().await;
         let mut last = self.round(true).await;
-        let mut next_sweep = None;
+        let mut next_sweep = self.sweep();
         let mut retire = tokio::time::interval(RETIRE_POLL);
         loop {
             tokio::select! {

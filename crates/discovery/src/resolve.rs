@@ -27,6 +27,9 @@ const MAX_LOOKUPS: usize = 16;
 /// The answer to a lookup, in the making.
 pub(crate) type Answer = Pin<Box<dyn Future<Output = std::io::Result<Vec<IpAddr>>> + Send>>;
 
+/// What a lookup found, or why it found nothing.
+type Found = Result<Vec<IpAddr>, String>;
+
 /// Turns a host name into addresses.
 pub(crate) trait Lookup: Send + Sync + 'static {
     /// Looks `host` up; the caller bounds the time.
@@ -79,7 +82,7 @@ pub(crate) fn is_host_name(text: &str) -> bool {
 pub(crate) struct Names {
     lookup: Arc<dyn Lookup>,
     known: HashMap<Arc<str>, Name>,
-    running: JoinSet<(Arc<str>, Result<Vec<IpAddr>, String>)>,
+    running: JoinSet<(Arc<str>, Found)>,
 }
 
 #[derive(Debug)]
@@ -197,7 +200,7 @@ impl Names {
     }
 
     /// Stores the result of a lookup; whether the endpoints may differ now.
-    fn take(&mut self, host: &Arc<str>, result: Result<Vec<IpAddr>, String>) -> bool {
+    fn take(&mut self, host: &Arc<str>, result: Found) -> bool {
         // A name may have been dropped and needed again meanwhile: a late answer serves as well.
         let Some(name) = self.known.get_mut(host) else {
             return false;

@@ -4,8 +4,9 @@
 //! keeps the newest state of each document and drops what equals it, so no queue can hold an old state
 //! back or lose the newest.
 //!
-//! To add a source: one file `source/<name>.rs` with a type that implements [`Source`], one arm where
-//! [`Discovery`](crate::Discovery) opens them, and a case in the shared suite (`source/suite.rs`).
+//! To add a source: one file `source/<name>.rs` with a type that implements [`Source`], one arm in
+//! `wiring::sources`, a case in the shared suite (`source/suite.rs`), a row in the `README.md` (a test
+//! compares them).
 
 mod file;
 mod nacos;

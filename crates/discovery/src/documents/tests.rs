@@ -25,7 +25,7 @@ impl Bench {
             documents: Documents::new(names),
             services: Services::new(EjectionSettings::default(), metrics.clone()),
             metrics,
-            settings: loaded.ok().expect("default settings").settings,
+            settings: loaded.expect("default settings").settings,
             compiled: Cell::new(0),
             revision: 0,
         }
@@ -86,6 +86,10 @@ fn whatever_is_wrong_with_a_document_its_last_good_routes_stay() {
             DocumentState::Refused,
         ),
         (
+            SourceState::Text("#".repeat(pailou_config::MAX_DOCUMENT_BYTES + 1).into()),
+            DocumentState::Refused,
+        ),
+        (
             SourceState::Text(
                 "routes: { b: { path: /b, service: s, filters: [ { no_such: {} } ] } }".into(),
             ),
@@ -93,7 +97,7 @@ fn whatever_is_wrong_with_a_document_its_last_good_routes_stay() {
         ),
     ];
     for (state, expected) in bad {
-        let shown = format!("{state:?}");
+        let shown: String = format!("{state:?}").chars().take(80).collect();
         let verdict = bench.take(0, state);
         assert_eq!(verdict.state, expected, "{shown}");
         assert!(!verdict.changed, "{shown}");

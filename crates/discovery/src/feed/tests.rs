@@ -36,11 +36,7 @@ impl Bench {
         let service = services.service(&ServiceId::new("", "DEFAULT_GROUP", "orders"));
         let names = Arc::new(Fixed::default());
         let context = FeedContext {
-            admission: Arc::new(Admission {
-                allowed: Vec::new(),
-                allow_loopback: false,
-                listeners: Vec::new(),
-            }),
+            admission: Arc::new(Admission::new(Vec::new(), false, Vec::new())),
             lookup: Arc::clone(&names) as Arc<dyn Lookup>,
             metrics,
         };

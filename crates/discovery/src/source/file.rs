@@ -45,24 +45,42 @@ impl Source for FileSource {
         Box::pin(async move {
             let mut taken = None;
             loop {
-                let path = self.path.clone();
-                let known = taken.clone();
-                let looked = tokio::task::spawn_blocking(move || look(&path, known.as_ref()));
-                match looked.await {
-                    Ok(Look::Same) => {}
+                let (stamp, state) = match self.look(taken.clone()).await {
+                    Ok(Look::Same) => {
+                        tokio::time::sleep(POLL).await;
+                        continue;
+                    }
                     Ok(Look::Restless) => {
                         tokio::time::sleep(REST).await;
                         continue;
                     }
-                    Ok(Look::Changed(stamp, state)) => {
-                        taken = stamp;
-                        outlet.put(state);
+                    Ok(Look::Changed(stamp, state)) => (stamp, state),
+                    Err(error) => return error,
+                };
+                if stamp.as_ref().is_some_and(Stamp::is_young) && stamp != taken {
+                    tokio::time::sleep(REST).await;
+                    if self.stamp().await != stamp {
+                        continue;
                     }
-                    Err(error) => return error.to_string(),
                 }
+                taken = stamp;
+                outlet.put(state);
                 tokio::time::sleep(POLL).await;
             }
         })
+    }
+}
+
+impl FileSource {
+    async fn look(&self, known: Option<Stamp>) -> Result<Look, String> {
+        let path = self.path.clone();
+        let looked = tokio::task::spawn_blocking(move || look(&path, known.as_ref()));
+        looked.await.map_err(|error| error.to_string())
+    }
+
+    async fn stamp(&self) -> Option<Stamp> {
+        let metadata = tokio::fs::metadata(&self.path).await.ok()?;
+        Stamp::of(&metadata).ok()
     }
 }
 
@@ -132,10 +150,6 @@ fn read(path: &Path, known: Option<&Stamp>) -> std::io::Result<Look> {
     std::fs::File::open(path)?
         .take(MAX_DOCUMENT_BYTES as u64)
         .read_to_end(&mut bytes)?;
-    // The first look at a young file, or a look at a changed one: let it rest and look again.
-    if known != Some(&before) && before.is_young() {
-        std::thread::sleep(REST);
-    }
     if Stamp::of(&std::fs::metadata(path)?)? != before {
         return Ok(Look::Restless);
     }

@@ -157,3 +157,27 @@ async fn encrypted_data_ids_are_refused_with_a_reason() {
     assert!(reason.contains("encrypted"), "{reason}");
     watching.task.abort();
 }
+
+#[test]
+fn every_source_has_its_row_in_the_readme() {
+    let readme = include_str!("../../README.md");
+    let mut rows: Vec<_> = readme
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
+        .collect();
+    rows.sort_unstable();
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/source");
+    let mut files: Vec<_> = std::fs::read_dir(folder)
+        .expect("the folder of the sources")
+        .map(|entry| {
+            entry
+                .expect("an entry")
+                .file_name()
+                .to_string_lossy()
+                .replace(".rs", "")
+        })
+        .filter(|name| name != "suite")
+        .collect();
+    files.sort_unstable();
+    assert_eq!(rows, files);
+}

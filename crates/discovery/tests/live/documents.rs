@@ -2,6 +2,7 @@ use std::time::{Duration, Instant};
 
 use pailou_config::RouteSource;
 use pailou_discovery::DocumentState;
+use pailou_nacos_lite::Answer;
 
 use crate::gateway::{Gateway, ROUTES, config, put, registry, until};
 
@@ -228,4 +229,66 @@ async fn a_table_from_a_file_is_enough_when_nacos_stays_away() {
             .reason
             .contains("DEFAULT_GROUP@@one")
     );
+}
+
+#[tokio::test]
+async fn a_document_that_may_not_be_read_says_so() {
+    let registry = registry().await;
+    registry.publish_config(ROUTES, "routes: { /a/**: one }");
+    registry
+        .faults()
+        .answer("ConfigQueryRequest", Answer::Error(403), u32::MAX);
+    let gateway = Gateway::start(registry.http_addr(), |_| {});
+    until("the trouble is shown", || {
+        gateway.document(0).trouble.is_some()
+    })
+    .await;
+    let document = gateway.document(0);
+    assert_eq!(
+        document.state,
+        DocumentState::Waiting,
+        "an error is no state"
+    );
+    let trouble = document.trouble.expect("trouble");
+    until("the reason tells it", || {
+        gateway.discovery.view().readiness.reason.contains(&trouble)
+    })
+    .await;
+    registry.faults().clear();
+    gateway.discovery.ready().await;
+    until("it is over", || gateway.document(0).trouble.is_none()).await;
+}
+
+#[tokio::test]
+async fn a_thousand_routes_are_live_soon_after_they_are_published() {
+    let registry = registry().await;
+    for service in 0..10 {
+        put(&registry, &format!("service-{service}"), 9001);
+    }
+    let document = |path: &str| {
+        let mut text = String::from("routes:\n");
+        for route in 0..1_000 {
+            let service = route % 10;
+            text += &format!(
+                "  /{path}/{route}/**: {{ service: service-{service}, strip_prefix: 1 }}\n"
+            );
+        }
+        text
+    };
+    registry.publish_config(ROUTES, &document("a"));
+    let gateway = Gateway::start(registry.http_addr(), |_| {});
+    gateway.discovery.ready().await;
+    let mut fastest = Duration::MAX;
+    for path in ["b", "c", "d", "e", "f"] {
+        let published = Instant::now();
+        registry.publish_config(ROUTES, &document(path));
+        let route = format!("/{path}/999/**");
+        until("the new table is live", || {
+            gateway.table.load().route(&route).is_some()
+        })
+        .await;
+        fastest = fastest.min(published.elapsed());
+    }
+    // An unoptimised build on a busy machine; an optimised one takes a fraction of it.
+    assert!(fastest < Duration::from_millis(500), "{fastest:?}");
 }

@@ -42,7 +42,7 @@ impl Gateway {
     pub(crate) fn start(nacos: SocketAddr, edit: impl FnOnce(&mut Settings)) -> Gateway {
         let environment = Environment::from_iter([("PAILOU_NACOS_SERVERS", nacos.to_string())]);
         let loaded = load_settings(None, &environment);
-        let mut settings = loaded.ok().expect("valid settings").settings;
+        let mut settings = loaded.expect("valid settings").settings;
         settings.discovery.unsubscribe_after = Duration::from_millis(300);
         settings.discovery.hold = Duration::from_secs(3);
         edit(&mut settings);

@@ -1,0 +1,252 @@
+//! From settings to parts: which sources, which rules, which times.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex};
+
+use pailou_config::{Loopback, RouteSource, Settings};
+use pailou_nacos::{ConfigName, ServiceName};
+use pailou_telemetry::Metrics;
+use pailou_upstream::Services;
+
+use crate::admission::Admission;
+use crate::clients::Clients;
+use crate::documents::Documents;
+use crate::feed::FeedContext;
+use crate::feeds::{FeedTimes, Feeds};
+use crate::publish::{Defaults, PublishTimes, Work};
+use crate::resolve::SystemLookup;
+use crate::source::{FileSource, NacosSource, Source};
+use crate::view::RegistrationView;
+
+/// A source and the name of its document.
+pub(crate) struct Named {
+    pub(crate) name: Arc<str>,
+    pub(crate) source: Arc<dyn Source>,
+}
+
+impl Named {
+    /// What the documents must know of it.
+    pub(crate) fn document(&self) -> (Arc<str>, &'static str) {
+        (Arc::clone(&self.name), self.source.kind())
+    }
+}
+
+/// Opens the sources, in the order of `gateway.yaml`. A new kind of source gets its arm here.
+pub(crate) fn sources(settings: &Settings, clients: &Clients, metrics: &Metrics) -> Vec<Named> {
+    let open = |source: &RouteSource| -> Named {
+        match source {
+            RouteSource::File(path) => Named {
+                name: path.display().to_string().into(),
+                source: Arc::new(FileSource::new(path)),
+            },
+            RouteSource::Config {
+                data_id,
+                group,
+                namespace,
+            } => {
+                let client = clients.pinned(namespace);
+                let config = ConfigName::new(group, data_id);
+                Named {
+                    name: document_name(settings, data_id, group, namespace).into(),
+                    source: Arc::new(NacosSource::new(client, config, metrics.clone())),
+                }
+            }
+        }
+    };
+    settings.routes.iter().map(open).collect()
+}
+
+/// The data id; with its group and namespace where another source has the same data id.
+fn document_name(settings: &Settings, data_id: &str, group: &str, namespace: &str) -> String {
+    let is_same = |source: &&RouteSource| match source {
+        RouteSource::Config { data_id: other, .. } => other == data_id,
+        RouteSource::File(_) => false,
+    };
+    let is_ambiguous = settings.routes.iter().filter(is_same).count() > 1;
+    match (is_ambiguous, namespace) {
+        (false, _) => data_id.to_owned(),
+        (true, "") => format!("{group}/{data_id}"),
+        (true, namespace) => format!("{namespace}/{group}/{data_id}"),
+    }
+}
+
+/// No feeds yet, and the rules for those to come.
+pub(crate) fn feeds(
+    settings: &Settings,
+    listeners: &[SocketAddr],
+    clients: &Arc<Clients>,
+    metrics: &Metrics,
+) -> Feeds {
+    let context = FeedContext {
+        admission: Arc::new(admission(settings, listeners)),
+        lookup: Arc::new(SystemLookup::new()),
+        metrics: metrics.clone(),
+    };
+    let times = FeedTimes {
+        hold: settings.discovery.hold,
+        hold_services: settings.discovery.hold_services.clone(),
+        unsubscribe_after: settings.discovery.unsubscribe_after,
+    };
+    Feeds::new(context, times, Arc::clone(clients))
+}
+
+/// What compiles the documents.
+pub(crate) fn work(
+    settings: &Settings,
+    documents: Documents,
+    services: Arc<Services>,
+    metrics: &Metrics,
+) -> Arc<Mutex<Work>> {
+    let defaults = Defaults {
+        services,
+        metrics: metrics.clone(),
+        route: settings.defaults.clone(),
+        namespace: settings.nacos.namespace.clone(),
+        group: settings.nacos.group.clone(),
+    };
+    Arc::new(Mutex::new(Work::new(documents, defaults)))
+}
+
+pub(crate) fn publish_times(settings: &Settings) -> PublishTimes {
+    PublishTimes {
+        debounce: settings.discovery.debounce,
+        first_state: settings.discovery.first_state_timeout,
+    }
+}
+
+/// The service that the gateway registers as.
+pub(crate) fn own_service(settings: &Settings) -> ServiceName {
+    let own = &settings.registration;
+    let group = if own.group.is_empty() {
+        &settings.nacos.group
+    } else {
+        &own.group
+    };
+    ServiceName::new(group, &own.service)
+}
+
+/// The registration before it is made.
+pub(crate) fn registration_view(settings: &Settings) -> RegistrationView {
+    RegistrationView {
+        enabled: settings.registration.enabled,
+        service: own_service(settings).to_string(),
+        ..RegistrationView::default()
+    }
+}
+
+/// The port that others reach the gateway at; none without a listener.
+pub(crate) fn advertised_port(settings: &Settings, listeners: &[SocketAddr]) -> Option<u16> {
+    match settings.registration.port {
+        0 => listeners.first().map(SocketAddr::port),
+        port => Some(port),
+    }
+}
+
+fn admission(settings: &Settings, listeners: &[SocketAddr]) -> Admission {
+    let allow_loopback = match settings.discovery.allow_loopback {
+        Loopback::Allow => true,
+        Loopback::Deny => false,
+        Loopback::Auto => settings
+            .nacos
+            .servers
+            .iter()
+            .all(|server| is_loopback(&server.host)),
+    };
+    // Behind a port mapping the gateway is reached at an address that none of its sockets has.
+    let advertised = settings
+        .registration
+        .ip
+        .zip(advertised_port(settings, listeners));
+    let own = listeners
+        .iter()
+        .copied()
+        .chain(advertised.map(SocketAddr::from));
+    let allowed = settings.discovery.allow_addresses.clone();
+    Admission::new(allowed, allow_loopback, own.collect())
+}
+
+fn is_loopback(host: &str) -> bool {
+    let ip = host.parse::<IpAddr>();
+    host.eq_ignore_ascii_case("localhost") || ip.is_ok_and(|ip| ip.to_canonical().is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use pailou_config::{Environment, load_settings};
+
+    use super::*;
+
+    fn settings(variables: &[(&str, &str)]) -> Settings {
+        let environment = Environment::from_iter(variables.iter().copied());
+        load_settings(None, &environment)
+            .expect("valid settings")
+            .settings
+    }
+
+    #[test]
+    fn loopback_is_allowed_while_nacos_is_there_unless_the_settings_say_otherwise() {
+        let cases = [
+            ("127.0.0.1", "auto", true),
+            ("localhost:8849", "auto", true),
+            ("[::1]:8848", "auto", true),
+            ("10.0.0.1", "auto", false),
+            ("127.0.0.1,10.0.0.1", "auto", false),
+            ("nacos.local", "auto", false),
+            ("nacos.local", "true", true),
+            ("127.0.0.1", "false", false),
+        ];
+        for (servers, allow, expected) in cases {
+            let settings = settings(&[
+                ("PAILOU_NACOS_SERVERS", servers),
+                ("PAILOU_DISCOVERY_ALLOW_LOOPBACK", allow),
+            ]);
+            let admits = admission(&settings, &[]).admit(SocketAddr::from(([127, 0, 0, 1], 9001)));
+            assert_eq!(admits.is_ok(), expected, "{servers} {allow}");
+        }
+    }
+
+    #[test]
+    fn the_advertised_address_is_ours_as_well() {
+        let settings = settings(&[
+            ("PAILOU_REGISTRATION_IP", "203.0.113.7"),
+            ("PAILOU_REGISTRATION_PORT", "80"),
+        ]);
+        let rules = admission(&settings, &[SocketAddr::from(([0, 0, 0, 0], 8080))]);
+        assert!(
+            rules
+                .admit(SocketAddr::from(([203, 0, 113, 7], 80)))
+                .is_err()
+        );
+        assert!(
+            rules
+                .admit(SocketAddr::from(([203, 0, 113, 7], 81)))
+                .is_ok()
+        );
+    }
+
+    #[test]
+    fn a_document_is_named_by_its_data_id_where_that_is_enough() {
+        let mut settings = settings(&[("PAILOU_ROUTES", "a.yaml,b.yaml")]);
+        settings.routes.push(RouteSource::Config {
+            data_id: "b.yaml".to_owned(),
+            group: "DEFAULT_GROUP".to_owned(),
+            namespace: "dev".to_owned(),
+        });
+        let names: Vec<_> = settings
+            .routes
+            .iter()
+            .map(|source| match source {
+                RouteSource::File(_) => unreachable!("no file is named"),
+                RouteSource::Config {
+                    data_id,
+                    group,
+                    namespace,
+                } => document_name(&settings, data_id, group, namespace),
+            })
+            .collect();
+        assert_eq!(
+            names,
+            ["a.yaml", "DEFAULT_GROUP/b.yaml", "dev/DEFAULT_GROUP/b.yaml"]
+        );
+    }
+}
