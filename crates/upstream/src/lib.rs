@@ -32,6 +32,7 @@ mod selection;
 mod service;
 mod services;
 mod set;
+mod state;
 mod tried;
 mod view;
 

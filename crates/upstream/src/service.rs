@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+use pailou_telemetry::ServiceMetrics;
 use pailou_telemetry::events::{
     EndpointEjected, EndpointRefused, EndpointReturned, PanicBegan, PanicEnded,
 };
-use pailou_telemetry::{EndpointCounts, ServiceMetrics};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -21,6 +21,7 @@ use crate::plan::{NoEndpoint, Plan};
 use crate::selection::{Selection, Subset};
 use crate::services::Context;
 use crate::set::{EndpointSet, EndpointSpec};
+use crate::state::State;
 use crate::view::ServiceView;
 
 /// The endpoints of one service and the state of each, which survives every update.
@@ -36,20 +37,6 @@ pub struct Service {
     state: Mutex<State>,
     /// Handed to endpoints, so that what becomes of a pick finds its way back.
     this: Weak<Service>,
-}
-
-/// What the source said last, and what ejection made of it. Changed a few times a second at most; never read by a pick.
-#[derive(Debug, Default)]
-pub(crate) struct State {
-    /// In the order of addresses, which is stable from one update to the next.
-    pub(crate) members: BTreeMap<SocketAddr, Member>,
-    /// No longer listed, but not to be forgotten yet.
-    departed: BTreeMap<SocketAddr, Member>,
-    is_known: bool,
-    pub(crate) health_is_known: bool,
-    pub(crate) stale: bool,
-    pub(crate) panic: bool,
-    selections: Vec<Weak<Selection>>,
 }
 
 impl Service {
@@ -356,50 +343,5 @@ impl Service {
     fn lock(&self) -> MutexGuard<'_, State> {
         // A panic under this lock is a bug, and the gateway serves on with what the state is.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl State {
-    /// What is known of that endpoint, if it is still the one of its address.
-    fn member(&mut self, endpoint: &Arc<Endpoint>) -> Option<&mut Member> {
-        let address = endpoint.address();
-        let members = [
-            self.members.get_mut(&address),
-            self.departed.get_mut(&address),
-        ];
-        members
-            .into_iter()
-            .flatten()
-            .find(|member| Arc::ptr_eq(&member.endpoint, endpoint))
-    }
-
-    /// When something changes by itself next.
-    fn next_change(&self, now: Instant) -> Option<Instant> {
-        let changes = self
-            .members
-            .values()
-            .filter_map(|member| member.next_change(now));
-        changes.min()
-    }
-
-    fn live_selections(&self) -> Vec<Arc<Selection>> {
-        self.selections.iter().filter_map(Weak::upgrade).collect()
-    }
-
-    fn counts(&self) -> EndpointCounts {
-        let mut counts = EndpointCounts::default();
-        for member in self.members.values() {
-            let count = if member.ejection.is_some() {
-                &mut counts.ejected
-            } else if !member.spec.is_eligible(self.health_is_known) {
-                &mut counts.ineligible
-            } else if member.spec.held {
-                &mut counts.held
-            } else {
-                &mut counts.eligible
-            };
-            *count += 1;
-        }
-        counts
     }
 }

@@ -11,7 +11,8 @@ use tokio::time::Instant;
 use crate::endpoint::Condition;
 use crate::member::{Member, weight_fault};
 use crate::selection::Selection;
-use crate::service::{Service, State};
+use crate::service::Service;
+use crate::state::State;
 
 /// A service, for the admin interface.
 #[derive(Clone, Debug, Serialize)]

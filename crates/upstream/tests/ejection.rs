@@ -324,6 +324,23 @@ async fn panic_never_revives_a_held_endpoint() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn panic_revives_the_live_and_leaves_the_held_out() {
+    let world = World::new("round_robin");
+    world.update([
+        spec(1),
+        EndpointSpec {
+            held: true,
+            ..spec(2)
+        },
+    ]);
+    world.report(2, Outcome::Refused);
+    world.report(1, Outcome::Refused);
+    assert!(world.service.view().panic);
+    assert!(world.is_picked(1) && !world.is_picked(2));
+    assert_eq!((world.view(1).is_in, world.view(2).is_in), (true, false));
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_ejected_endpoint_that_becomes_held_stays_out() {
     let (world, _supervisor) = supervised();
     world.weights(&[1.0; 3]);
