@@ -233,7 +233,8 @@ impl Feed {
     fn report_refused(&mut self, refused: Vec<RefusedView>) {
         let service = self.service.label();
         for instance in &refused {
-            if self.refused.binary_search(instance).is_err() {
+            let is_news = self.refused.binary_search(instance).is_err();
+            if is_news && instance.reason != instances::PENDING {
                 events::EndpointRefused {
                     service,
                     address: &instance.address,

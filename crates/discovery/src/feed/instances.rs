@@ -11,6 +11,9 @@ use crate::admission::Admission;
 use crate::resolve::{Names, Resolved, is_host_name};
 use crate::view::RefusedView;
 
+/// Why an instance is out that will be in, or refused for good, in a moment: nothing to report.
+pub(crate) const PENDING: &str = "host name is being resolved";
+
 /// The host names among the instances' addresses.
 pub(crate) fn host_names(instances: &[Instance]) -> BTreeSet<&str> {
     instances
@@ -42,9 +45,7 @@ pub(crate) fn endpoints(
                         collected.add(instance, *ip, ips.len());
                     }
                 }
-                Resolved::Pending => {
-                    collected.refuse(instance, "host name is being resolved", None)
-                }
+                Resolved::Pending => collected.refuse(instance, PENDING, None),
                 Resolved::Failed(error) => {
                     collected.refuse(instance, "host name not resolved", Some(error));
                 }
