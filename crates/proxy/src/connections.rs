@@ -232,7 +232,7 @@ mod tests {
         assert_eq!(connections.unfinished(), 0);
         connection.begin_head();
         assert_eq!((connections.busy(), connections.unfinished()), (1, 1));
-        connection.begin_exchange(true);
+        connection.begin_exchange(crate::connection::Body::Length(0));
         assert_eq!(connections.busy(), 1);
         connection.await_next(Instant::now());
         assert_eq!(connections.unfinished(), 0, "between requests it may be closed");

@@ -25,6 +25,8 @@ pub(crate) struct Exchange {
     pub(crate) route: Option<Arc<Route>>,
     pub(crate) websocket: bool,
     pub(crate) has_body: bool,
+    /// Whether the endpoint may send for long while it is sent to.
+    pub(crate) duplex: bool,
     /// When the response's head is due, once the request is all sent.
     pub(crate) response_due: Option<Instant>,
     /// The endpoint of the try under way, in flight until it is dropped.
@@ -52,6 +54,7 @@ impl Exchange {
             route: None,
             websocket: false,
             has_body: false,
+            duplex: false,
             response_due: None,
             pick: None,
             tried: Tried::none(),

@@ -9,7 +9,7 @@ use http::{StatusCode, Version, header};
 use pailou_filters::ResponseHead;
 use pailou_telemetry::events::RequestDone;
 use pailou_upstream::Outcome;
-use pingora::http::ResponseHeader;
+use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use pingora::upstreams::peer::HttpPeer;
@@ -68,7 +68,7 @@ impl ProxyHttp for Phases {
         exchange: &mut Exchange,
         mut error: Box<Error>,
     ) -> Box<Error> {
-        let again = tries::connect_failed(&self.0, exchange, &error);
+        let again = tries::connect_failed(exchange, &error);
         error.set_retry(again);
         error
     }
@@ -118,6 +118,18 @@ impl ProxyHttp for Phases {
         Ok(())
     }
 
+    async fn upstream_request_filter(
+        &self,
+        _session: &mut Session,
+        head: &mut RequestHeader,
+        exchange: &mut Exchange,
+    ) -> Result<()> {
+        if exchange.duplex && !exchange.websocket {
+            head.insert_header(header::CONNECTION, "close")?;
+        }
+        Ok(())
+    }
+
     async fn response_filter(
         &self,
         session: &mut Session,
@@ -150,7 +162,7 @@ impl ProxyHttp for Phases {
         error: &Error,
         exchange: &mut Exchange,
     ) -> FailToProxy {
-        let cause = exchange.cause.unwrap_or_else(|| tries::cause_of(exchange, session, error));
+        let cause = exchange.cause.unwrap_or_else(|| tries::cause_of(exchange, error));
         // A client that cannot be answered has gone; the cause stays.
         let _ = answer(&self.0, session, exchange, cause).await;
         FailToProxy { error_code: exchange.status, can_reuse_downstream: false }

@@ -16,7 +16,7 @@ use crate::exchange::Exchange;
 use crate::heads::RequestFields;
 use crate::request_id::{RequestId, X_REQUEST_ID};
 use crate::server::Server;
-use crate::{framing, hops, tries};
+use crate::{duplex, framing, hops, tries};
 
 /// Checks the head, finds the route, plans the head of the tries and picks
 /// the first endpoint.
@@ -55,6 +55,11 @@ pub(crate) fn plan(
         return Err(Cause::MethodNotAllowed);
     }
     exchange.websocket = hops::clean_request(head).map_err(|_| Cause::MalformedConnection)?;
+    exchange.duplex = exchange.websocket
+        || match body {
+            Body::Length(bytes) => bytes > duplex::FROM_BYTES,
+            Body::Chunked => true,
+        };
 
     let host_value = head.headers.get(header::HOST).cloned().ok_or(Cause::MalformedHost)?;
     let host = Host::parse(host_value.as_bytes()).map_err(|_| Cause::MalformedHost)?;

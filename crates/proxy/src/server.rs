@@ -14,6 +14,7 @@ use crate::budget::Budget;
 use crate::cause::Cause;
 use crate::connection::Shared;
 use crate::connections::{Caps, Connections};
+use crate::duplex::DuplexConnect;
 use crate::edge::HeadRules;
 use crate::forwarded::Forwarded;
 use crate::problem;
@@ -55,6 +56,7 @@ pub(crate) struct Server {
     pub(crate) metrics: Metrics,
     pub(crate) access_log: AccessLog,
     pub(crate) connections: Arc<Connections>,
+    pub(crate) duplex: Arc<DuplexConnect>,
     draining: AtomicBool,
 }
 
@@ -80,6 +82,7 @@ impl Server {
             table,
             metrics,
             access_log,
+            duplex: Arc::new(DuplexConnect),
             draining: AtomicBool::new(false),
         })
     }

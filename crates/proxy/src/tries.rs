@@ -7,8 +7,10 @@
 //!   whose body, if any, is still at hand.
 //! - Anything else: never.
 //!
-//! Each retry is paid for from the budget and must begin before the
-//! response's deadline, which is one over all tries.
+//! Every try counts against the route's number and must begin before the
+//! response's deadline, which is one over all tries. A retry of the second
+//! kind is paid for from the budget; one of the first kind adds no load to
+//! anybody, since nobody has seen the request.
 
 use std::time::Duration;
 
@@ -53,6 +55,12 @@ pub(crate) fn peer(server: &Server, exchange: &mut Exchange) -> Result<HttpPeer,
     options.total_connection_timeout = Some(connect);
     options.write_timeout = Some(server.limits.upstream_write_timeout);
     options.idle_timeout = Some(server.limits.upstream_idle_timeout);
+    if exchange.duplex {
+        options.custom_l4 = Some(server.duplex.clone());
+        // Not among the connections that others may reuse.
+        peer.group_key = 1;
+    }
+    let options = &mut peer.options;
     if exchange.has_body {
         // Every other wait ends by the stream to the client, which pingora
         // polls while nothing else happens. Not so while a body is on its
@@ -70,7 +78,7 @@ pub(crate) fn peer(server: &Server, exchange: &mut Exchange) -> Result<HttpPeer,
 
 /// A connection did not come about: says why, and whether to go on with
 /// another endpoint, which is then picked.
-pub(crate) fn connect_failed(server: &Server, exchange: &mut Exchange, error: &Error) -> bool {
+pub(crate) fn connect_failed(exchange: &mut Exchange, error: &Error) -> bool {
     let (cause, outcome) = match error.etype() {
         ErrorType::ConnectTimedout => (Cause::ConnectTimeout, Outcome::ConnectTimeout),
         ErrorType::ConnectRefused | ErrorType::ConnectNoRoute | ErrorType::ConnectError => {
@@ -91,19 +99,19 @@ pub(crate) fn connect_failed(server: &Server, exchange: &mut Exchange, error: &E
     }
     report(exchange, outcome);
     exchange.cause = Some(cause);
-    next(server, exchange, true)
+    next(exchange, true, || true)
 }
 
 /// An exchange failed after its connection came about: says why, and whether
 /// to go on with another try, whose endpoint is then picked.
 pub(crate) fn exchange_failed(
     server: &Server,
-    session: &mut Session,
+    session: &Session,
     exchange: &mut Exchange,
     error: &Error,
     reused: bool,
 ) -> bool {
-    let cause = exchange.cause.unwrap_or_else(|| cause_of(exchange, session, error));
+    let cause = exchange.cause.unwrap_or_else(|| cause_of(exchange, error));
     exchange.cause = Some(cause);
     let outcome = match cause {
         // An idle connection may be closed at any time. If the endpoint is
@@ -120,12 +128,16 @@ pub(crate) fn exchange_failed(
     if cause != Cause::UpstreamReset || exchange.responded {
         return false;
     }
+    // The head could not be written whole: nobody acted on it.
     let unsent = *error.etype() == ErrorType::WriteError && !exchange.has_body;
-    (unsent || is_repeatable(server, session, exchange)) && next(server, exchange, !stale)
+    if unsent {
+        return next(exchange, !stale, || true);
+    }
+    is_repeatable(server, session, exchange) && next(exchange, !stale, || server.budget.take())
 }
 
 /// Why an exchange failed, for errors that no phase has explained.
-pub(crate) fn cause_of(exchange: &Exchange, session: &mut Session, error: &Error) -> Cause {
+pub(crate) fn cause_of(exchange: &Exchange, error: &Error) -> Cause {
     let expired = exchange.connection.as_ref().and_then(|connection| connection.expired());
     match expired {
         Some(Wait::Response) => return Cause::ResponseTimeout,
@@ -146,11 +158,8 @@ pub(crate) fn cause_of(exchange: &Exchange, session: &mut Session, error: &Error
         },
         ErrorSource::Downstream => match error.etype() {
             ErrorType::ReadError | ErrorType::WriteError | ErrorType::ConnectionClosed => {
-                // A body that ends before its end, from a client that is
-                // still there to read why.
                 Cause::ClientGone
             }
-            _ if session.is_body_done() => Cause::ClientGone,
             _ => Cause::MalformedBody,
         },
         ErrorSource::Internal | ErrorSource::Unset => Cause::Internal,
@@ -171,8 +180,9 @@ fn is_repeatable(server: &Server, session: &Session, exchange: &Exchange) -> boo
         && exchange.body_bytes <= server.retry.buffer_bytes as u64
 }
 
-/// Moves on to another endpoint, if one more try is allowed and there is one.
-fn next(server: &Server, exchange: &mut Exchange, elsewhere: bool) -> bool {
+/// Moves on to another endpoint, if one more try is allowed, there is one and
+/// it can be paid for.
+fn next(exchange: &mut Exchange, elsewhere: bool, pay: impl FnOnce() -> bool) -> bool {
     let allowed = exchange.route.as_ref().is_some_and(|route| exchange.tries <= route.retries);
     if !allowed || is_past(exchange.response_due) {
         return false;
@@ -187,7 +197,7 @@ fn next(server: &Server, exchange: &mut Exchange, elsewhere: bool) -> bool {
         exchange.upstream = failed;
         return false;
     }
-    if !server.budget.take() {
+    if !pay() {
         exchange.pick = None;
         exchange.upstream = failed;
         return false;

@@ -8,7 +8,6 @@
 //! time can run out.
 
 mod head;
-mod out;
 
 use std::io;
 use std::os::fd::AsRawFd;
@@ -30,7 +29,7 @@ use tokio::time::{Instant, Sleep};
 use crate::cause::Cause;
 use crate::connection::{Shared, Stage, Wait};
 use crate::edge::head::{Head, HeadScan};
-use crate::edge::out::Out;
+use crate::out::Out;
 
 /// How long a client may go on sending after an answer that ended its
 /// request early, and may so read that answer.
@@ -186,7 +185,16 @@ impl Edge {
         }
     }
 
+    /// Nothing came from the client, and so the exchange waits for its
+    /// endpoint.
     fn poll_expiry(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // pingora flushes an answer of known length at its end only; the part
+        // that is here must not wait for the part that is not.
+        if !self.out.is_empty()
+            && let Poll::Ready(Err(error)) = self.out.poll_flush(socket(&mut self.socket), cx)
+        {
+            return Poll::Ready(Err(error));
+        }
         let wait = ready!(self.poll_due(cx));
         self.connection.expire(wait);
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))

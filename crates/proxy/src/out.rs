@@ -1,4 +1,4 @@
-//! The write buffer of a client connection.
+//! The write buffer of a connection.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -21,6 +21,10 @@ pub(crate) struct Out {
 }
 
 impl Out {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.held.is_empty()
+    }
+
     pub(crate) fn poll_write<W: AsyncWrite>(
         &mut self,
         mut socket: Pin<&mut W>,

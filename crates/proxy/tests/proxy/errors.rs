@@ -1,0 +1,145 @@
+//! Each error's status and body.
+
+use std::time::Duration;
+
+use pailou_upstream::{EndpointSet, EndpointSpec};
+
+use crate::gateway::{ANY, Gateway, until};
+use crate::upstream::{Step, Upstream, nobody, ok};
+
+#[tokio::test]
+async fn no_route_is_404_and_keeps_the_connection() {
+    let upstream = Upstream::start(|_| ok("ok")).await;
+    let routes = "routes: { only: { path: /only, service: users } }";
+    let gateway = Gateway::start(routes, &[upstream.address]).await;
+    let mut client = gateway.connect().await;
+    let answer = client.get("/other").await;
+    assert_eq!(answer.status, 404);
+    let problem = answer.problem();
+    assert_eq!(problem["cause"], "no_route");
+    assert_eq!(problem["title"], "Not Found");
+    assert_eq!(problem["status"], 404);
+    assert_eq!(problem["request_id"].as_str(), answer.header("x-request-id"));
+    assert!(problem.get("route").is_none());
+    assert_eq!(answer.header("connection"), Some("keep-alive"));
+    assert_eq!(client.get("/only").await.status, 200);
+    assert_eq!(gateway.metric("cause=\"no_route\""), Some(1.0));
+}
+
+#[tokio::test]
+async fn no_endpoint_is_503_with_the_reason() {
+    let gateway = Gateway::start(
+        "routes: { any: { path: /**, service: users }, other: { path: /other, service: unheard-of } }",
+        &[],
+    )
+    .await;
+    let mut client = gateway.connect().await;
+    let answer = client.get("/").await;
+    assert_eq!((answer.status, answer.cause().as_str()), (503, "service_empty"));
+    assert_eq!(answer.problem()["route"], "any");
+    assert_eq!(client.get("/other").await.cause(), "service_unknown");
+    let mut disabled = EndpointSpec::new(nobody().await);
+    disabled.enabled = false;
+    gateway.service("users").update(EndpointSet::of([disabled]));
+    assert_eq!(client.get("/").await.cause(), "no_eligible_endpoint");
+}
+
+#[tokio::test]
+async fn a_refused_connection_is_502() {
+    let gateway = Gateway::start(ANY, &[nobody().await]).await;
+    let answer = gateway.connect().await.get("/").await;
+    assert_eq!((answer.status, answer.cause().as_str()), (502, "connect_failed"));
+    assert!(!answer.text().contains("127.0.0.1"), "no address leaks: {}", answer.text());
+}
+
+#[tokio::test]
+async fn a_broken_endpoint_is_502() {
+    let upstream = Upstream::start(|request| match request.line() {
+        "get /garbage http/1.1" => vec![Step::Send(b"hello\r\n\r\n".to_vec()), Step::Close],
+        _ => vec![Step::Close],
+    })
+    .await;
+    let gateway = Gateway::start(ANY, &[upstream.address]).await;
+    let answer = gateway.connect().await.get("/garbage").await;
+    assert_eq!((answer.status, answer.cause().as_str()), (502, "upstream_malformed"));
+    let gateway = Gateway::start(ANY, &[upstream.address]).await;
+    let answer = gateway.connect().await.post("/", b"x").await;
+    assert_eq!((answer.status, answer.cause().as_str()), (502, "upstream_reset"));
+}
+
+#[tokio::test]
+async fn a_silent_endpoint_is_504_and_says_so_in_time() {
+    let upstream = Upstream::start(|_| vec![Step::Wait(Duration::from_secs(60))]).await;
+    let routes = "routes: { any: { path: /**, service: users, timeout: 300ms } }";
+    let gateway = Gateway::start(routes, &[upstream.address]).await;
+    let mut client = gateway.connect().await;
+    let begun = tokio::time::Instant::now();
+    let answer = client.get("/").await;
+    assert_eq!((answer.status, answer.cause().as_str()), (504, "response_timeout"));
+    let took = begun.elapsed();
+    assert!(took >= Duration::from_millis(290) && took < Duration::from_secs(2), "{took:?}");
+    assert!(client.is_closed().await);
+    let answer = gateway.connect().await.post("/", b"with a body").await;
+    assert_eq!((answer.status, answer.cause().as_str()), (504, "response_timeout"));
+}
+
+#[tokio::test]
+async fn an_answer_that_stops_is_cut() {
+    let upstream = Upstream::start(|_| {
+        vec![
+            Step::Send(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nabc".to_vec()),
+            Step::Wait(Duration::from_secs(60)),
+        ]
+    })
+    .await;
+    let routes = "routes: { any: { path: /**, service: users, read_timeout: 300ms } }";
+    let gateway = Gateway::start(routes, &[upstream.address]).await;
+    let mut client = gateway.connect().await;
+    client.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    assert_eq!(client.head().await.0, 200);
+    assert_eq!(client.rest().await, b"abc");
+    until("the cause is counted", || gateway.metric("cause=\"read_timeout\"") == Some(1.0)).await;
+}
+
+#[tokio::test]
+async fn an_exchange_has_an_end_if_the_route_says_so() {
+    let piece = || [Step::Send(b"1\r\nx\r\n".to_vec()), Step::Wait(Duration::from_millis(50))];
+    let upstream = Upstream::start(move |_| {
+        let head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n".to_vec();
+        std::iter::once(Step::Send(head)).chain((0..200).flat_map(|_| piece())).collect()
+    })
+    .await;
+    let routes = "routes: { any: { path: /**, service: users, total_timeout: 400ms } }";
+    let gateway = Gateway::start(routes, &[upstream.address]).await;
+    let mut client = gateway.connect().await;
+    client.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    assert_eq!(client.head().await.0, 200);
+    assert!(!client.rest().await.ends_with(b"0\r\n\r\n"), "the answer is not whole");
+    until("the cause is counted", || gateway.metric("cause=\"total_timeout\"") == Some(1.0)).await;
+}
+
+#[tokio::test]
+async fn a_head_request_gets_an_error_without_a_body() {
+    let gateway = Gateway::start("routes: { only: { path: /only, service: users } }", &[]).await;
+    let mut client = gateway.connect().await;
+    client.send("HEAD /other HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    let (status, head) = client.head().await;
+    assert_eq!(status, 404);
+    assert!(head.contains("content-type: application/problem+json"), "{head}");
+    assert_eq!(client.get("/other").await.status, 404, "no body was in between");
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_is_no_fault_of_the_endpoint() {
+    let upstream = Upstream::start(|_| vec![Step::Wait(Duration::from_secs(60))]).await;
+    let gateway = Gateway::start(ANY, &[upstream.address]).await;
+    let mut client = gateway.connect().await;
+    client.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    until("the request arrived", || upstream.received().len() == 1).await;
+    assert_eq!(gateway.serving.in_flight(), 1);
+    drop(client);
+    until("it is given up", || gateway.metric("cause=\"client_gone\"") == Some(1.0)).await;
+    until("nothing is in flight", || gateway.serving.in_flight() == 0).await;
+    let view = serde_json::to_string(&gateway.service("users").view()).expect("JSON");
+    assert!(!view.contains("client"), "{view}");
+}

@@ -1,0 +1,225 @@
+//! What endpoints and clients see of each other.
+
+use crate::gateway::{ANY, Gateway};
+use crate::upstream::{Step, Upstream, ok, response};
+
+#[tokio::test]
+async fn a_request_reaches_the_endpoint_and_the_answer_the_client() {
+    let upstream = Upstream::start(|_| ok("hello")).await;
+    let gateway = Gateway::start(ANY, &[upstream.address]).await;
+    let answer = gateway.connect().await.get("/users/1?a=b&c=%zz").await;
+    assert_eq!((answer.status, answer.text()), (200, "hello"));
+    assert_eq!(upstream.received()[0].line(), "get /users/1?a=b&c=%zz http/1.1");
+    assert_eq!(upstream.received()[0].header("host"), Some("gateway.test"));
+}
+
+#[tokio::test]
+async fn one_connection_serves_many_requests_on_both_sides() {
+    let upstream = Upstream::start(|_| ok("hello")).await;
+    let gateway = Gateway::start(ANY, &[upstream.address]).await;
+    let mut client = gateway.connect().await;
+    for turn in 0..20 {
+        let answer = if turn % 3 == 0 {
+            client.post("/a", b"some bytes").await
+        } else {
+            client.get("/a").await
+        };
+        assert_eq!(answer.status, 200);
+        assert_eq!(answer.header("connection"), Some("keep-alive"));
+    }
+    let received = upstream.received();
+    assert_eq!(received.len(), 20);
+    assert!(received.iter().all(|request| request.connection == 0), "one upstream connection");
+}
+
+#[tokio::test]
+async fn pipelined_requests_are_answered_in_order() {
+    let upstream = Upstream::start(|request| ok(request.line())).await;
+    let gateway = Gateway::start(ANY, &[upstream.address]).await;
+    let mut client = gateway.connect().await;
+    client
+        .send(
+            "GET /1 HTTP/1.1\r\nhost: a\r\n\r\nPOST /2 HTTP/1.1\r\nhost: a\r\ncontent-length: 3\r\n\r\nabc\
+             GET /3 HTTP/1.1\r\nhost: a\r\n\r\nGET /4 HTTP/1.1\r\nho",
+        )
+        .await;
+    for wanted in ["get /1 http/1.1", "post /2 http/1.1", "get /3 http/1.1"] {
+        assert_eq!(client.answer().await.text(), wanted);
+    }
+    client.send("st: a\r\n\r\n").await;
+    assert_eq!(client.answer().await.text(), "get /4 http/1.1");
+    assert_eq!(upstream.received()[1].body, b"abc");
+}
+
+#[tokio::test]
+async fn filters_change_the_request_once_and_the_response() {
+    let upstream = Upstream::start(|_| {
+        vec![Step::Send(response("200 OK", "x-internal: 1\r\nx-env: upstream\r\n", "ok"))]
+    })
+    .await;
+    let routes = "
+routes:
+  users:
+    path: /api/users/**
+    service: users
+    strip_prefix: 1
+    prefix: /v1
+    filters:
+      - add_request_header: { name: x-env, value: canary }
+      - remove_request_header: { name: cookie }
+      - remove_response_header: { name: x-internal }
+      - set_response_header: { name: x-env, value: gateway }
+";
+    let gateway = Gateway::start(routes, &[upstream.address]).await;
+    let mut client = gateway.connect().await;
+    client
+        .send("GET /api/./%75sers//7?q HTTP/1.1\r\nhost: a\r\ncookie: a=b\r\nx-env: client\r\n\r\n")
+        .await;
+    let answer = client.answer().await;
+    assert_eq!(answer.header("x-env"), Some("gateway"));
+    assert_eq!(answer.header("x-internal"), None);
+    let received = &upstream.received()[0];
+    assert_eq!(received.line(), "get /v1/users/7?q http/1.1");
+    assert_eq!(received.header("cookie"), None);
+    let values: Vec<&str> =
+        received.head.lines().filter_map(|line| line.strip_prefix("x-env: ")).collect();
+    assert_eq!(values, ["client", "canary"]);
+}
+
+#[tokio::test]
+async fn what_is_of_one_hop_stays_on_it() {
+    let upstream = Upstream::start(|_| {
+        vec![Step::Send(response(
+            "200 OK",
+            "connection: keep-alive, x-hop\r\nkeep-alive: timeout=5\r\nx-hop: 1\r\nproxy-authenticate: Basic\r\n",
+            "ok",
+        ))]
+    })
+    .await;
+    let gateway = Gateway::start(ANY, &[upstream.address]).await;
+    let mut client = gateway.connect().await;
+    client
+        .send(
+            "GET / HTTP/1.1\r\nhost: a\r\nconnection: x-secret, X-Request-Id\r\nx-secret: 1\r\nte: trailers\r\n\
+             keep-alive: 5\r\nproxy-authorization: Basic x\r\nupgrade: h2c\r\nuser_id: 7\r\nx-kept: 1\r\n\r\n",
+        )
+        .await;
+    let answer = client.answer().await;
+    for gone in ["x-hop", "keep-alive", "proxy-authenticate"] {
+        assert_eq!(answer.header(gone), None, "{gone}");
+    }
+    let received = &upstream.received()[0];
+    for gone in ["connection", "x-secret", "te", "keep-alive", "proxy-authorization", "upgrade", "user_id"] {
+        assert_eq!(received.header(gone), None, "{gone}: {}", received.head);
+    }
+    assert_eq!(received.header("x-kept"), Some("1"));
+    assert!(received.header("x-request-id").is_some(), "a client cannot take it away");
+}
+
+#[tokio::test]
+async fn a_stranger_cannot_say_who_it_is() {
+    let upstream = Upstream::start(|_| ok("ok")).await;
+    let gateway = Gateway::start(ANY, &[upstream.address]).await;
+    let mut client = gateway.connect().await;
+    client
+        .send(
+            "GET / HTTP/1.1\r\nhost: shop.example:8080\r\nx-forwarded-for: 1.1.1.1\r\nx-forwarded-proto: https\r\n\
+             x-forwarded-prefix: /x\r\nforwarded: for=1.1.1.1\r\nx-real-ip: 1.1.1.1\r\nX_Forwarded_For: 1.1.1.1\r\n\r\n",
+        )
+        .await;
+    client.answer().await;
+    let received = &upstream.received()[0];
+    let wanted = [
+        ("x-forwarded-for", Some("127.0.0.1")),
+        ("x-forwarded-proto", Some("http")),
+        ("x-forwarded-host", Some("shop.example:8080")),
+        ("x-forwarded-port", Some("8080")),
+        ("x-forwarded-prefix", None),
+        ("forwarded", None),
+        ("x-real-ip", None),
+        ("x_forwarded_for", None),
+    ];
+    for (name, value) in wanted {
+        assert_eq!(received.header(name), value, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_trusted_proxy_is_believed() {
+    let upstream = Upstream::start(|_| ok("ok")).await;
+    let settings = [("PAILOU_FORWARDED_TRUSTED_PROXIES", "127.0.0.0/8")];
+    let gateway = Gateway::with(&settings, ANY, &[upstream.address]).await;
+    let mut client = gateway.connect().await;
+    client
+        .send("GET / HTTP/1.1\r\nhost: a\r\nx-forwarded-for: 203.0.113.9\r\nx-forwarded-proto: https\r\n\r\n")
+        .await;
+    client.answer().await;
+    let received = &upstream.received()[0];
+    assert_eq!(received.header("x-forwarded-for"), Some("203.0.113.9, 127.0.0.1"));
+    assert_eq!(received.header("x-forwarded-proto"), Some("https"));
+}
+
+#[tokio::test]
+async fn a_request_has_one_id_everywhere() {
+    let upstream = Upstream::start(|_| ok("ok")).await;
+    let gateway = Gateway::start(ANY, &[upstream.address]).await;
+    let mut client = gateway.connect().await;
+    client.send("GET / HTTP/1.1\r\nhost: a\r\nx-request-id: mine-1\r\n\r\n").await;
+    assert_eq!(client.answer().await.header("x-request-id"), Some("mine-1"));
+    client.send("GET / HTTP/1.1\r\nhost: a\r\nx-request-id: \"; drop\r\n\r\n").await;
+    let made = client.answer().await.header("x-request-id").expect("an id").to_owned();
+    assert_eq!(made.len(), 36, "{made}");
+    let received = upstream.received();
+    assert_eq!(received[0].header("x-request-id"), Some("mine-1"));
+    assert_eq!(received[1].header("x-request-id"), Some(made.as_str()));
+}
+
+#[tokio::test]
+async fn answers_without_a_body_have_none() {
+    let upstream = Upstream::start(|request| {
+        let bytes: &[u8] = match request.line() {
+            "head /h http/1.1" => b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n",
+            "get /204 http/1.1" => b"HTTP/1.1 204 No Content\r\n\r\n",
+            _ => b"HTTP/1.1 304 Not Modified\r\netag: x\r\ncontent-length: 5\r\n\r\n",
+        };
+        vec![Step::Send(bytes.to_vec())]
+    })
+    .await;
+    let gateway = Gateway::start(ANY, &[upstream.address]).await;
+    let mut client = gateway.connect().await;
+    client.send("HEAD /h HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    let (status, head) = client.head().await;
+    assert_eq!(status, 200);
+    assert!(head.contains("content-length: 5"), "{head}");
+    assert_eq!(client.get("/204").await.status, 204);
+    assert_eq!(client.get("/304").await.status, 304);
+    assert_eq!(client.get("/204").await.status, 204, "nothing was left between the answers");
+}
+
+#[tokio::test]
+async fn a_client_of_http_1_0_gets_no_chunks() {
+    let upstream = Upstream::start(|_| {
+        vec![Step::Send(
+            b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n".to_vec(),
+        )]
+    })
+    .await;
+    let gateway = Gateway::start(ANY, &[upstream.address]).await;
+    let mut client = gateway.connect().await;
+    client.send("GET / HTTP/1.0\r\nhost: a\r\nconnection: keep-alive\r\n\r\n").await;
+    let (status, head) = client.head().await;
+    assert_eq!(status, 200);
+    assert!(!head.contains("transfer-encoding"), "{head}");
+    assert!(head.contains("connection: close"), "{head}");
+    assert_eq!(client.rest().await, b"abcde");
+}
+
+#[tokio::test]
+async fn an_absolute_target_is_forwarded_as_a_path() {
+    let upstream = Upstream::start(|_| ok("ok")).await;
+    let gateway = Gateway::start(ANY, &[upstream.address]).await;
+    let mut client = gateway.connect().await;
+    client.send("GET http://shop.example/a?b HTTP/1.1\r\nhost: shop.example\r\n\r\n").await;
+    assert_eq!(client.answer().await.status, 200);
+    assert_eq!(upstream.received()[0].line(), "get /a?b http/1.1");
+}

@@ -1,0 +1,119 @@
+//! A gateway in this process.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use pailou_config::{DocumentOutcome, Environment, Settings, load_settings, parse_route_document};
+use pailou_proxy::{Proxy, ProxyOptions, Serving};
+use pailou_routing::{Compiler, Route, Table, TableCell};
+use pailou_telemetry::{AccessLog, Metrics};
+use pailou_upstream::{
+    EjectionSettings, EndpointSet, EndpointSpec, Service, ServiceId, Services,
+};
+
+use crate::client::Client;
+
+/// The route of most tests: everything to one service.
+pub(crate) const ANY: &str = "routes: { any: { path: /**, service: users } }";
+
+pub(crate) struct Gateway {
+    pub(crate) serving: Serving,
+    pub(crate) metrics: Metrics,
+    services: Arc<Services>,
+}
+
+impl Gateway {
+    /// A gateway with these routes, whose `users` service has these endpoints.
+    pub(crate) async fn start(routes: &str, endpoints: &[SocketAddr]) -> Gateway {
+        Gateway::with(&[], routes, endpoints).await
+    }
+
+    /// The same with settings, given as environment variables.
+    pub(crate) async fn with(
+        settings: &[(&'static str, &'static str)],
+        routes: &str,
+        endpoints: &[SocketAddr],
+    ) -> Gateway {
+        let environment = Environment::from_iter(settings.iter().copied());
+        let settings = load_settings(None, &environment).expect("settings").settings;
+        let metrics = Metrics::new();
+        let services = Services::new(EjectionSettings::default(), metrics.clone());
+        let cell = TableCell::default();
+        let table = table(routes, &settings, &services, &metrics);
+        let gateway_services = services.clone();
+        service(&services, "users").update(EndpointSet::of(
+            endpoints.iter().map(|address| EndpointSpec::new(*address)),
+        ));
+        cell.publish(table);
+        let bound = Proxy::bind(&["127.0.0.1:0".parse().expect("address")]).expect("bind");
+        let serving = Proxy::serve(
+            bound,
+            ProxyOptions::from(&settings),
+            cell,
+            metrics.clone(),
+            AccessLog::off(),
+        );
+        serving.set_accepting(true);
+        Gateway { serving, metrics, services: gateway_services }
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.serving.local_addrs()[0]
+    }
+
+    pub(crate) async fn connect(&self) -> Client {
+        Client::connect(self.address()).await
+    }
+
+    pub(crate) fn service(&self, name: &str) -> Arc<Service> {
+        service(&self.services, name)
+    }
+
+    /// The value of a series, by a piece of its line, e.g.
+    /// `gateway_requests_total{route="any"`.
+    pub(crate) fn metric(&self, piece: &str) -> Option<f64> {
+        self.metrics
+            .render()
+            .lines()
+            .filter(|line| line.contains(piece) && !line.starts_with('#'))
+            .find_map(|line| line.rsplit(' ').next()?.parse().ok())
+    }
+}
+
+fn service(services: &Arc<Services>, name: &str) -> Arc<Service> {
+    services.service(&ServiceId::new("", "DEFAULT_GROUP", name))
+}
+
+fn table(routes: &str, settings: &Settings, services: &Services, metrics: &Metrics) -> Table {
+    let parsed = match parse_route_document("test.yaml", routes) {
+        DocumentOutcome::Routes(parsed) => parsed,
+        DocumentOutcome::Blank => panic!("no routes"),
+        DocumentOutcome::Refused(faults) => panic!("{faults:?}"),
+    };
+    let compiler = Compiler {
+        services,
+        metrics,
+        defaults: &settings.defaults,
+        source: ServiceId::DEFAULT_SOURCE,
+        namespace: "",
+        group: "DEFAULT_GROUP",
+    };
+    let routes = parsed
+        .routes
+        .into_iter()
+        .map(|spec| Route::compile(Arc::new(spec), &compiler).expect("a sound route"))
+        .collect();
+    Table::assemble(1, "md5", routes)
+}
+
+/// Waits until `holds`; fails after five seconds.
+pub(crate) async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    for _ in 0..500 {
+        if holds() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("not within five seconds: {what}");
+}

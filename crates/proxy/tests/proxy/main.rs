@@ -1,0 +1,13 @@
+//! The proxy over real sockets: scripted endpoints, raw clients, tables built
+//! through routing's own API. Every port is 0; waits poll for a condition.
+
+mod client;
+mod drain;
+mod edge;
+mod errors;
+mod forwarding;
+mod gateway;
+mod limits;
+mod retries;
+mod streaming;
+mod upstream;

@@ -1,0 +1,255 @@
+//! Bodies are passed on as they come, both ways.
+
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+use tokio_tungstenite::tungstenite::Message;
+
+use crate::gateway::{ANY, Gateway, until};
+use crate::upstream::{Step, Upstream, ok, read_head};
+
+const MIB: usize = 1 << 20;
+
+#[tokio::test]
+async fn an_event_arrives_before_the_stream_ends() {
+    let upstream = Upstream::start(|_| {
+        let head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+        vec![
+            Step::Send(head.to_vec()),
+            Step::Send(b"9\r\ndata: 1\n\n\r\n".to_vec()),
+            Step::Wait(Duration::from_millis(700)),
+            Step::Send(b"9\r\ndata: 2\n\n\r\n0\r\n\r\n".to_vec()),
+        ]
+    })
+    .await;
+    let gateway = Gateway::start(ANY, &[upstream.address]).await;
+    let mut client = gateway.connect().await;
+    let begun = Instant::now();
+    client.send("GET /events HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    assert_eq!(client.head().await.0, 200);
+    assert_eq!(client.chunk().await, b"data: 1\n\n");
+    assert!(begun.elapsed() < Duration::from_millis(500), "{:?}", begun.elapsed());
+    assert_eq!(client.chunk().await, b"data: 2\n\n");
+    assert_eq!(client.chunk().await, b"");
+}
+
+#[tokio::test]
+async fn a_silent_stream_lives_as_long_as_pieces_come_in_time() {
+    let upstream = Upstream::start(|_| {
+        let head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n".to_vec();
+        let piece = [Step::Wait(Duration::from_millis(250)), Step::Send(b"1\r\nx\r\n".to_vec())];
+        let pieces = (0..5).flat_map(move |_| piece.clone());
+        std::iter::once(Step::Send(head))
+            .chain(pieces)
+            .chain([Step::Send(b"0\r\n\r\n".to_vec())])
+            .collect()
+    })
+    .await;
+    let routes = "routes: { any: { path: /**, service: users, timeout: 400ms, read_timeout: 400ms } }";
+    let gateway = Gateway::start(routes, &[upstream.address]).await;
+    assert_eq!(gateway.connect().await.get("/").await.text(), "xxxxx");
+}
+
+#[tokio::test]
+async fn big_bodies_pass_both_ways() {
+    let upstream = Upstream::start(|request| {
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", request.body.len());
+        vec![Step::Send(head.into_bytes()), Step::Send(request.body.clone())]
+    })
+    .await;
+    let settings = [("PAILOU_LIMITS_BODY_BYTES", "32MiB")];
+    let gateway = Gateway::with(&settings, ANY, &[upstream.address]).await;
+    let body: Vec<u8> = (0..20 * MIB).map(|index| (index * 31 % 251) as u8).collect();
+    let mut client = gateway.connect().await;
+    for _ in 0..2 {
+        let answer = client.post("/", &body).await;
+        assert_eq!(answer.status, 200);
+        assert!(answer.body == body, "every byte came back");
+    }
+}
+
+/// An endpoint that sends back what it gets while it gets it: both sides
+/// write at once, and neither may wait for the other.
+#[tokio::test]
+async fn an_echo_while_uploading_does_not_lock_up() {
+    let upstream = Upstream::raw(|mut stream| async move {
+        let _ = read_head(&mut stream).await;
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", 20 * MIB);
+        stream.write_all(head.as_bytes()).await.expect("head");
+        echo_bytes(&mut stream, 20 * MIB).await;
+    })
+    .await;
+    let settings = [("PAILOU_LIMITS_BODY_BYTES", "32MiB")];
+    let gateway = Gateway::with(&settings, ANY, &[upstream.address]).await;
+    let client = gateway.connect().await;
+    let (mut reading, mut writing) = client.stream.into_split();
+    let upload = tokio::spawn(async move {
+        let head = format!("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: {}\r\n\r\n", 20 * MIB);
+        writing.write_all(head.as_bytes()).await.expect("head");
+        writing.write_all(&vec![b'a'; 20 * MIB]).await.expect("body");
+        writing
+    });
+    let mut got = 0;
+    let mut buf = vec![0; 65536];
+    while got < 20 * MIB {
+        let read = tokio::time::timeout(Duration::from_secs(20), reading.read(&mut buf));
+        let read = read.await.expect("it does not lock up").expect("read");
+        assert!(read > 0, "the answer is whole: {got}");
+        got += read;
+    }
+    upload.await.expect("the upload ends");
+}
+
+#[tokio::test]
+async fn a_body_is_asked_for_with_100_continue() {
+    let upstream = Upstream::raw(|mut stream| async move {
+        let head = read_head(&mut stream).await.expect("a head");
+        assert!(head.contains("expect: 100-continue"), "{head}");
+        stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await.expect("continue");
+        let mut body = [0; 5];
+        stream.read_exact(&mut body).await.expect("body");
+        let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello";
+        stream.write_all(answer).await.expect("answer");
+    })
+    .await;
+    let gateway = Gateway::start(ANY, &[upstream.address]).await;
+    let mut client = gateway.connect().await;
+    client
+        .send("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\nexpect: 100-continue\r\n\r\n")
+        .await;
+    assert_eq!(client.head().await.0, 100);
+    client.send("abcde").await;
+    assert_eq!(client.answer().await.text(), "hello");
+}
+
+#[tokio::test]
+async fn a_body_that_is_not_wanted_is_not_asked_for() {
+    let upstream = Upstream::start(|_| ok("ok")).await;
+    let settings = [("PAILOU_LIMITS_BODY_BYTES", "1KiB")];
+    let gateway = Gateway::with(&settings, ANY, &[upstream.address]).await;
+    let mut client = gateway.connect().await;
+    client
+        .send("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 5000\r\nexpect: 100-continue\r\n\r\n")
+        .await;
+    assert_eq!(client.answer().await.status, 413);
+}
+
+/// Reads a piece, writes it back, and so on: it does not read while it writes.
+async fn echo_bytes(stream: &mut TcpStream, bytes: usize) {
+    let mut left = bytes;
+    let mut buf = vec![0; 65536];
+    while left > 0 {
+        let read = stream.read(&mut buf).await.expect("read");
+        assert!(read > 0, "the upload is whole");
+        stream.write_all(&buf[..read]).await.expect("write");
+        left -= read;
+    }
+}
+
+#[tokio::test]
+async fn a_tunnel_under_load_does_not_lock_up() {
+    let upstream = Upstream::raw(|mut stream| async move {
+        let _ = read_head(&mut stream).await;
+        let head = b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
+        stream.write_all(head).await.expect("head");
+        echo_bytes(&mut stream, 20 * MIB).await;
+    })
+    .await;
+    let gateway = Gateway::start(ANY, &[upstream.address]).await;
+    let mut client = gateway.connect().await;
+    client
+        .send("GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n")
+        .await;
+    assert_eq!(client.head().await.0, 101);
+    let (mut reading, mut writing) = client.stream.into_split();
+    let sending = tokio::spawn(async move {
+        writing.write_all(&vec![b'a'; 20 * MIB]).await.expect("send");
+        writing
+    });
+    let mut got = vec![0; 20 * MIB];
+    let reading = tokio::time::timeout(Duration::from_secs(20), reading.read_exact(&mut got));
+    reading.await.expect("it does not lock up").expect("read");
+    sending.await.expect("all is sent");
+}
+
+/// An endpoint that speaks WebSocket and sends every message back.
+async fn echo() -> Upstream {
+    Upstream::raw(|stream| async move {
+        let Ok(socket) = tokio_tungstenite::accept_async(stream).await else { return };
+        let (mut sending, mut receiving) = socket.split();
+        while let Some(Ok(message)) = receiving.next().await {
+            let echoed = match message {
+                Message::Text(_) | Message::Binary(_) => sending.send(message).await,
+                _ => Ok(()),
+            };
+            if echoed.is_err() {
+                return;
+            }
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_websocket_echoes_and_outlives_every_timeout() {
+    let upstream = echo().await;
+    let settings =
+        [("PAILOU_LIMITS_BODY_TIMEOUT", "200ms"), ("PAILOU_LIMITS_HEADER_TIMEOUT", "200ms")];
+    let routes = "
+routes:
+  any: { path: /**, service: users, timeout: 200ms, read_timeout: 200ms, total_timeout: 300ms }";
+    let gateway = Gateway::with(&settings, routes, &[upstream.address]).await;
+    let url = format!("ws://{}/chat", gateway.address());
+    let (mut socket, answer) = tokio_tungstenite::connect_async(&url).await.expect("upgrade");
+    assert_eq!(answer.status(), 101);
+    assert!(answer.headers().contains_key("x-request-id"));
+    assert_eq!(gateway.serving.in_flight(), 1);
+    for text in ["first", "second"] {
+        socket.send(Message::text(text)).await.expect("send");
+        let echoed = socket.next().await.expect("a message").expect("no error");
+        assert_eq!(echoed.into_text().expect("text").as_str(), text);
+        tokio::time::sleep(Duration::from_millis(700)).await;
+    }
+    let big = vec![7; MIB];
+    socket.send(Message::binary(big.clone())).await.expect("send");
+    let echoed = socket.next().await.expect("a message").expect("no error");
+    assert!(echoed.into_data() == big, "a big message came back");
+    socket.close(None).await.expect("close");
+    until("it is over", || gateway.serving.in_flight() == 0).await;
+    assert_eq!(gateway.metric("gateway_requests_in_flight"), Some(0.0));
+}
+
+#[tokio::test]
+async fn a_websocket_that_is_refused_is_an_answer() {
+    let upstream = Upstream::start(|_| ok("no")).await;
+    let gateway = Gateway::start(ANY, &[upstream.address]).await;
+    let mut client = gateway.connect().await;
+    client
+        .send("GET /chat HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n")
+        .await;
+    assert_eq!(client.answer().await.text(), "no");
+    assert_eq!(upstream.received()[0].header("upgrade"), Some("websocket"));
+}
+
+#[tokio::test]
+async fn the_first_part_of_an_answer_does_not_wait_for_the_rest() {
+    let upstream = Upstream::start(|_| {
+        vec![
+            Step::Send(b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nabc".to_vec()),
+            Step::Wait(Duration::from_millis(700)),
+            Step::Send(b"def".to_vec()),
+        ]
+    })
+    .await;
+    let gateway = Gateway::start(ANY, &[upstream.address]).await;
+    let mut client = gateway.connect().await;
+    let begun = Instant::now();
+    client.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    assert_eq!(client.head().await.0, 200);
+    assert_eq!(client.exactly(3).await, b"abc");
+    assert!(begun.elapsed() < Duration::from_millis(500), "{:?}", begun.elapsed());
+    assert_eq!(client.exactly(3).await, b"def");
+}
