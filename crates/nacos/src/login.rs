@@ -25,6 +25,9 @@ use crate::{
 /// refusal is never final; and a wrong password must not hammer the server.
 const AFTER_REFUSAL: Duration = Duration::from_secs(5);
 
+/// How many refusals are followed by this pause; then it doubles.
+const PATIENT_REFUSALS: u32 = 4;
+
 /// The longest pause after refusals.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
@@ -188,7 +191,7 @@ impl Login {
             return;
         };
         let mut form = form::Form::new(credentials);
-        let mut failures = 0;
+        let mut failures = Failures::default();
         loop {
             let asked = *self.wanted.borrow();
             let outcome = self.attempt(connector, &mut form).await;
@@ -220,11 +223,11 @@ impl Login {
         unreachable.map_or(Outcome::Absent, Outcome::Unreachable)
     }
 
-    fn pause(&self, outcome: &Outcome, failures: &mut u32) -> Pause {
-        let growing = |first: Duration, cap: Duration, failures: u32| {
-            jittered((first * 2_u32.saturating_pow(failures.min(10))).min(cap))
-        };
-        let pause = match outcome {
+    fn pause(&self, outcome: &Outcome, failures: &mut Failures) -> Pause {
+        *failures = failures.and(outcome);
+        let doubled =
+            |first: Duration, times: u32| first.saturating_mul(2_u32.saturating_pow(times.min(10)));
+        match outcome {
             Outcome::Token { life, .. } => {
                 let life = life.unwrap_or(UNTOLD_LIFE);
                 let share = 0.8 + 0.1 * fastrand::f64();
@@ -235,25 +238,25 @@ impl Login {
                 }
             }
             Outcome::Refused(_) => {
-                let until_next =
-                    growing(AFTER_REFUSAL, LONGEST_PAUSE, *failures).max(AFTER_REFUSAL);
+                let times = failures.refused.saturating_sub(PATIENT_REFUSALS);
+                let pause = doubled(AFTER_REFUSAL, times).min(LONGEST_PAUSE);
                 Pause {
                     at_least: AFTER_REFUSAL,
-                    until_next,
+                    until_next: spread(pause),
                 }
             }
-            Outcome::Unreachable(_) => Pause {
-                at_least: AFTER_LOSS / 2,
-                until_next: growing(AFTER_LOSS, LONGEST_LOSS, *failures),
-            },
+            Outcome::Unreachable(_) => {
+                let pause = doubled(AFTER_LOSS, failures.unreachable - 1).min(LONGEST_LOSS);
+                Pause {
+                    at_least: AFTER_LOSS / 2,
+                    until_next: spread(pause),
+                }
+            }
             Outcome::Absent => Pause {
                 at_least: AFTER_REFUSAL,
                 until_next: WHILE_ABSENT,
             },
-        };
-        let has_failed = matches!(outcome, Outcome::Refused(_) | Outcome::Unreachable(_));
-        *failures = if has_failed { *failures + 1 } else { 0 };
-        pause
+        }
     }
 
     fn publish(&self, outcome: Outcome, pause: Pause) {
@@ -318,15 +321,39 @@ impl Login {
     }
 }
 
+/// How many attempts in a row ended in the same way.
+#[derive(Debug, Clone, Copy, Default)]
+struct Failures {
+    refused: u32,
+    unreachable: u32,
+}
+
+impl Failures {
+    /// With one more outcome. A server that refuses is a new trouble, not more of the old one that it was not there.
+    fn and(self, outcome: &Outcome) -> Self {
+        match outcome {
+            Outcome::Refused(_) => Self {
+                refused: self.refused.saturating_add(1),
+                unreachable: 0,
+            },
+            Outcome::Unreachable(_) => Self {
+                refused: 0,
+                unreachable: self.unreachable.saturating_add(1),
+            },
+            Outcome::Token { .. } | Outcome::Absent => Self::default(),
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy)]
 struct Pause {
     at_least: Duration,
     until_next: Duration,
 }
 
-/// Between three quarters of the pause and all of it: many clients must not come at one moment.
-fn jittered(pause: Duration) -> Duration {
-    pause.mul_f64(0.75 + 0.25 * fastrand::f64())
+/// Up to a fifth more than the pause: many clients must not come at one moment.
+fn spread(pause: Duration) -> Duration {
+    pause.mul_f64(1.0 + 0.2 * fastrand::f64())
 }
 
 impl std::fmt::Debug for Login {

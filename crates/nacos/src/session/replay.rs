@@ -198,7 +198,7 @@ impl<'a> Replay<'a> {
                     .cloned()
                     .filter(|_| leaving.is_some());
                 Box::pin(async move {
-                    let result = match instance {
+                    let mut result = match instance {
                         Some(instance) => {
                             instance_request(
                                 core,
@@ -211,6 +211,11 @@ impl<'a> Replay<'a> {
                         }
                         None => Ok(()),
                     };
+                    // The answer to what was refused as well when it was to be registered: there is nothing to
+                    // withdraw, or it leaves with the connection.
+                    if matches!(result, Err(Error::Refused { .. })) {
+                        result = Ok(());
+                    }
                     if result.is_ok() {
                         core.desired.forget_registration(&name);
                     }

@@ -129,6 +129,7 @@ async fn a_registration_comes_back_after_a_reconnect_in_its_newest_version() {
 async fn a_refused_registration_says_why_and_leaves_nothing() {
     let (server, client) = connected().await;
     server.answer(kind::<InstanceRequest>(), Answer::Fail(400));
+    server.answer(kind::<InstanceRequest>(), Answer::Fail(400));
     let refused = client.register("orders", weighing(1.0)).await.unwrap_err();
     assert!(
         matches!(refused, Error::Refused { code: 400, .. }),
@@ -136,6 +137,7 @@ async fn a_refused_registration_says_why_and_leaves_nothing() {
     );
     sleep(Duration::from_secs(60)).await;
     assert!(registered(&server, "orders").is_empty());
+    assert_eq!(server.seen(kind::<InstanceRequest>()).len(), 2);
     assert!(client.state().registrations.is_empty());
 }
 

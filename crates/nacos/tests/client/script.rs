@@ -77,7 +77,7 @@ pub(crate) struct State {
 
 #[derive(Debug)]
 struct Connection {
-    pushes: Option<mpsc::UnboundedSender<Result<Payload, Status>>>,
+    pushes: Option<mpsc::Sender<Result<Payload, Status>>>,
     task: Option<AbortHandle>,
     is_set_up: bool,
     subscribed: BTreeSet<String>,
@@ -264,7 +264,7 @@ impl State {
 impl Connection {
     fn push(&self, payload: Payload) {
         if let Some(pushes) = &self.pushes {
-            let _ = pushes.send(Ok(payload));
+            pushes.try_send(Ok(payload)).expect("room for the push");
         }
     }
 }

@@ -326,9 +326,9 @@ async fn a_wrong_password_shows_and_harms_nothing_else() {
 }
 
 #[tokio::test]
-async fn fifty_thousand_instances_fit_into_one_message() {
+async fn a_message_beyond_the_usual_limit_of_4_mib_is_taken() {
     let registry = registry(quick()).await;
-    for n in 0..50_000_u32 {
+    for n in 0..15_000_u32 {
         let ip = format!("10.{}.{}.{}", n >> 16, (n >> 8) & 255, n & 255);
         registry.put_instance("huge", pailou_nacos_lite::Instance::new(ip, 80));
     }
@@ -341,12 +341,12 @@ async fn fifty_thousand_instances_fit_into_one_message() {
     let state = timeout(Duration::from_secs(60), watch.changed())
         .await
         .unwrap();
-    assert_eq!(state.instances.len(), 50_000);
+    assert_eq!(state.instances.len(), 15_000);
     registry.remove_instance("huge", "10.0.0.7", 80);
     until_true("pushed", || {
         watch
             .current()
-            .is_some_and(|state| state.instances.len() == 49_999)
+            .is_some_and(|state| state.instances.len() == 14_999)
     })
     .await;
     assert_eq!(client.state().counts.lost_connections, 0);

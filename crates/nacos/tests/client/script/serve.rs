@@ -17,7 +17,7 @@ use pailou_nacos::wire::{
 };
 use serde_json::Value;
 use tokio::{io::DuplexStream, sync::mpsc};
-use tokio_stream::{Stream, StreamExt, wrappers::UnboundedReceiverStream};
+use tokio_stream::{Stream, StreamExt, wrappers::ReceiverStream};
 use tonic::{Status, Streaming, body::Body, codegen::BoxFuture};
 use tonic_prost::ProstCodec;
 
@@ -114,8 +114,8 @@ impl Call {
     }
 
     /// Real servers send the stream's head with its first message only.
-    fn open_stream(&self) -> mpsc::UnboundedReceiver<Result<Payload, Status>> {
-        let (pushes, receiver) = mpsc::unbounded_channel();
+    fn open_stream(&self) -> mpsc::Receiver<Result<Payload, Status>> {
+        let (pushes, receiver) = mpsc::channel(4096);
         if let Some(connection) = self.server.state().connections.get_mut(&self.connection) {
             connection.pushes = Some(pushes);
         }
@@ -361,7 +361,7 @@ impl tonic::server::StreamingService<Payload> for Call {
     fn call(&mut self, request: tonic::Request<Streaming<Payload>>) -> Self::Future {
         let call = self.clone();
         Box::pin(async move {
-            let mut pushes = UnboundedReceiverStream::new(call.open_stream());
+            let mut pushes = ReceiverStream::new(call.open_stream());
             let mut incoming = request.into_inner();
             tokio::spawn(async move {
                 while let Ok(Some(payload)) = incoming.message().await {
