@@ -142,6 +142,12 @@ impl Registry {
         self.core.with(|state, _| state.subscribers(&service))
     }
 
+    /// Sends the push that is planned for a service now, for tests that must not depend on time.
+    pub fn push_now(&self, service: impl Into<ServiceKey>) {
+        let service = service.into();
+        self.core.with(|state, now| state.push_now(&service, now));
+    }
+
     /// Publishes a config.
     ///
     /// # Panics

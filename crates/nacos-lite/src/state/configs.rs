@@ -54,10 +54,10 @@ impl State {
             )));
         }
         let old = self.configs.get(key);
-        if let (Some(old), Some(wanted)) = (old, publish.if_md5) {
-            if old.md5 != wanted {
-                return Err(Refusal::CasMismatch);
-            }
+        if let (Some(old), Some(wanted)) = (old, publish.if_md5)
+            && old.md5 != wanted
+        {
+            return Err(Refusal::CasMismatch);
         }
         let (old_bytes, old_md5) =
             old.map_or((0, None), |old| (old.content.len(), Some(old.md5.clone())));

@@ -118,7 +118,7 @@ impl State {
     /// Asks all clients to connect anew, elsewhere if told where.
     pub(crate) fn request_moves(&mut self, to: Option<SocketAddr>) {
         for id in self.connections.keys().copied().collect::<Vec<_>>() {
-            let request_id = self.next_push_id().to_string();
+            let request_id = self.take_push_id().to_string();
             let Some(connection) = self.connections.get(&id) else {
                 continue;
             };
@@ -167,7 +167,7 @@ impl State {
     }
 
     fn detect(&mut self, id: ConnectionId, deadline: Instant) {
-        let request_id = self.next_push_id().to_string();
+        let request_id = self.take_push_id().to_string();
         let Some(connection) = self.connections.get_mut(&id) else {
             return;
         };

@@ -36,6 +36,9 @@ pub(crate) mod limits {
     pub(crate) const UNACKED: usize = 10_000;
 }
 
+/// Least time between two sweeps, which look at every instance and every connection.
+const SWEEP_PAUSE: Duration = Duration::from_millis(20);
+
 /// Why a request is not done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Refusal {
@@ -96,8 +99,11 @@ pub(crate) struct State {
     connections: BTreeMap<ConnectionId, Connection>,
     pending: BTreeMap<ServiceKey, Pending>,
     push_fault: PushFault,
-    next_push: u64,
+    /// Not later than the first of the pending pushes.
+    next_push: Option<Instant>,
+    next_push_id: u64,
     next_sweep: Option<Instant>,
+    last_sweep: Option<Instant>,
 }
 
 impl State {
@@ -113,22 +119,26 @@ impl State {
             connections: BTreeMap::new(),
             pending: BTreeMap::new(),
             push_fault: PushFault::default(),
-            next_push: 1,
+            next_push: None,
+            next_push_id: 1,
             next_sweep: None,
+            last_sweep: None,
         }
     }
 
     /// When [`State::run_due`] has something to do next.
     pub(crate) fn next_due(&self) -> Option<Instant> {
-        let push = self.pending.values().map(|pending| pending.due).min();
-        [push, self.next_sweep].into_iter().flatten().min()
+        [self.next_push, self.next_sweep]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Sends the pushes that are due, repeats those that were not acknowledged, and lets time take its toll of silent
     /// connections, of instances without beats and of unused services.
     pub(crate) fn run_due(&mut self, now: Instant) {
         if self.next_sweep.is_some_and(|at| at <= now) {
-            self.next_sweep = None;
+            (self.next_sweep, self.last_sweep) = (None, Some(now));
             self.expire_beats(now);
             self.expire_unused(now);
             self.check_connections(now);
@@ -140,8 +150,11 @@ impl State {
         change(&mut self.push_fault);
     }
 
-    /// Makes sure that a sweep runs by then.
+    /// Makes sure that a sweep runs then, or a little later if one has just been.
     fn sweep_by(&mut self, at: Instant) {
+        let at = self
+            .last_sweep
+            .map_or(at, |last| at.max(last + SWEEP_PAUSE));
         self.next_sweep = Some(self.next_sweep.map_or(at, |next| next.min(at)));
     }
 }

@@ -110,6 +110,7 @@ impl State {
         {
             return;
         }
+        self.next_push = Some(self.next_push.map_or(due, |next| next.min(due)));
         match (self.pending.get_mut(key), target) {
             (None, target) => {
                 let to = match target {
@@ -133,44 +134,46 @@ impl State {
 
     /// Sends what is due, as the services are now.
     pub(super) fn send_due_pushes(&mut self, now: Instant) {
-        let due: Vec<ServiceKey> = self
+        let due = self
             .pending
             .iter()
-            .filter(|(_, pending)| pending.due <= now)
-            .map(|(key, _)| key.clone())
+            .filter(|(_, pending)| pending.due <= now);
+        for key in due.map(|(key, _)| key.clone()).collect::<Vec<_>>() {
+            self.push_now(&key, now);
+        }
+        self.next_push = self.pending.values().map(|pending| pending.due).min();
+    }
+
+    /// Sends the push that is planned for a service, if there is one.
+    pub(crate) fn push_now(&mut self, key: &ServiceKey, now: Instant) {
+        let Some(pending) = self.pending.remove(key) else {
+            return;
+        };
+        let Some(service) = self.services.get(key) else {
+            return;
+        };
+        let wanted = |id: &ConnectionId| match &pending.to {
+            Recipients::All => true,
+            Recipients::Only(ids) => ids.contains(id),
+        };
+        let recipients = service.subscribers.iter().filter(|(id, _)| wanted(id));
+        let recipients: Vec<_> = recipients
+            .map(|(id, clusters)| (*id, clusters.clone()))
             .collect();
-        for key in due {
-            let Some(pending) = self.pending.remove(&key) else {
-                continue;
+        let mut written: BTreeMap<String, Arc<ServiceInfo>> = BTreeMap::new();
+        for (id, clusters) in recipients {
+            let info = match written.get(&clusters) {
+                Some(info) => info.clone(),
+                None => {
+                    let info = Arc::new(self.service_info(key, &clusters, false));
+                    written.insert(clusters, info.clone());
+                    info
+                }
             };
-            let Some(service) = self.services.get(&key) else {
-                continue;
-            };
-            let wanted = |id: &ConnectionId| match &pending.to {
-                Recipients::All => true,
-                Recipients::Only(ids) => ids.contains(id),
-            };
-            let recipients: Vec<(ConnectionId, String)> = service
-                .subscribers
-                .iter()
-                .filter(|(id, _)| wanted(id))
-                .map(|(id, it)| (*id, it.clone()))
-                .collect();
-            let mut rendered: BTreeMap<String, Arc<ServiceInfo>> = BTreeMap::new();
-            for (id, clusters) in recipients {
-                let info = match rendered.get(&clusters) {
-                    Some(info) => info.clone(),
-                    None => {
-                        let info = Arc::new(self.service_info(&key, &clusters, false));
-                        rendered.insert(clusters, info.clone());
-                        info
-                    }
-                };
-                let what = Pushed::Service(key.clone());
-                self.push(id, what, self.times.push_timeout, now, |request_id| {
-                    Outbound::Service { request_id, info }
-                });
-            }
+            let what = Pushed::Service(key.clone());
+            self.push(id, what, self.times.push_timeout, now, |request_id| {
+                Outbound::Service { request_id, info }
+            });
         }
     }
 
@@ -205,9 +208,9 @@ impl State {
     }
 
     /// A number for the next message to a client.
-    pub(super) fn next_push_id(&mut self) -> u64 {
-        let id = self.next_push;
-        self.next_push += 1;
+    pub(super) fn take_push_id(&mut self) -> u64 {
+        let id = self.next_push_id;
+        self.next_push_id += 1;
         id
     }
 
@@ -219,7 +222,7 @@ impl State {
         now: Instant,
         message: impl FnOnce(String) -> Outbound,
     ) {
-        let push_id = self.next_push_id();
+        let push_id = self.take_push_id();
         let dropped = self.push_fault.drop || self.push_fault.hang;
         let Some(connection) = self.connections.get_mut(&id) else {
             return;
