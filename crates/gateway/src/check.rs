@@ -50,7 +50,7 @@ impl Check {
     fn new() -> Check {
         let metrics = Metrics::new();
         let settings = load_settings(None, &Environment::default()).expect("defaults are valid settings").settings;
-        let services = Services::new(crate::gateway::ejection(&settings), metrics.clone());
+        let services = Services::new(settings.ejection.clone(), metrics.clone());
         Check { settings, services, metrics, read: Vec::new(), faults: Vec::new(), routes: Vec::new() }
     }
 

@@ -9,7 +9,7 @@ use pailou_nacos::Client;
 use pailou_proxy::{Bound, Proxy, ProxyOptions, Serving};
 use pailou_routing::TableCell;
 use pailou_telemetry::{AccessLog, Metrics, events};
-use pailou_upstream::{EjectionSettings, Services};
+use pailou_upstream::Services;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::time::Instant;
 
@@ -96,7 +96,7 @@ impl Gateway {
             listeners::announce("data", *address);
         }
 
-        let services = Services::new(ejection(&settings), metrics.clone());
+        let services = Services::new(settings.ejection.clone(), metrics.clone());
         tokio::spawn(services.clone().supervise());
         let table = TableCell::default();
         let client = Client::connect(nacos::options(&settings)?);
@@ -187,14 +187,4 @@ async fn bind_data(settings: &Settings, data: &Handle) -> anyhow::Result<Vec<Bou
     let addresses: Vec<_> = settings.listeners.iter().map(|listener| listener.address).collect();
     let bound = data.spawn(async move { Proxy::bind(&addresses) }).await.context("the workers ended")?;
     Ok(bound?)
-}
-
-/// The settings of ejection as the balancer takes them.
-pub(crate) fn ejection(settings: &Settings) -> EjectionSettings {
-    let ejection = &settings.ejection;
-    EjectionSettings {
-        backoff: ejection.backoff,
-        max_backoff: ejection.max_backoff,
-        max_percent: ejection.max_percent as u8,
-    }
 }

@@ -37,8 +37,9 @@ mod tried;
 mod view;
 
 pub use balance::Policy;
-pub use ejection::EjectionSettings;
 pub use endpoint::Endpoint;
+/// What [`Services::new`] takes.
+pub use pailou_config::EjectionSettings;
 pub use id::ServiceId;
 pub use pick::{Outcome, Pick};
 pub use plan::NoEndpoint;

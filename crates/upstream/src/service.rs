@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use crate::Policy;
 use crate::balance::{Share, quantise};
+use crate::ejection::{backoff_after, is_panic};
 use crate::endpoint::{Condition, Endpoint};
 use crate::id::ServiceId;
 use crate::member::{Ejection, Member, weight_fault};
@@ -138,10 +139,7 @@ impl Service {
             return;
         };
         let cause = outcome.word();
-        let backoff = self
-            .context
-            .settings
-            .backoff_after(member.failures, fastrand::f64());
+        let backoff = backoff_after(&self.context.settings, member.failures, fastrand::f64());
         member.failures += 1;
         member.ejection = Some(Ejection {
             until: now + backoff,
@@ -301,7 +299,7 @@ impl Service {
         let live = wanted.iter().filter(|member| !member.spec.held);
         let eligible = live.clone().count();
         let ejected = live.filter(|member| member.ejection.is_some()).count();
-        let panic = self.context.settings.is_panic(ejected, eligible);
+        let panic = is_panic(&self.context.settings, ejected, eligible);
         let used: Vec<&Member> = wanted
             .into_iter()
             .filter(|member| member.ejection.is_none() || (panic && !member.spec.held))

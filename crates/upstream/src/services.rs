@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+use pailou_config::EjectionSettings;
 use pailou_telemetry::Metrics;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
 use crate::Policy;
-use crate::ejection::EjectionSettings;
 use crate::id::ServiceId;
 use crate::selection::{Selection, Subset};
 use crate::service::Service;

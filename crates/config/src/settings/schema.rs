@@ -35,6 +35,12 @@ macro_rules! section {
             )+
         }
 
+        impl Default for $struct {
+            fn default() -> $struct {
+                $struct { $($key: $default,)+ }
+            }
+        }
+
         impl $struct {
             pub(super) fn read(top: &mut $crate::settings::schema::Section<'_, '_>) -> $struct {
                 let mut section = top.section($section, &[$($about),+]);
