@@ -23,9 +23,6 @@ use tokio::time::Instant;
 
 use explain::Question;
 
-/// What `/metrics` is: the text format of Prometheus, version 1.0.0 of OpenMetrics.
-const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-
 /// Where the gateway is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
@@ -137,7 +134,7 @@ async fn readyz(State(facts): State<Arc<Facts>>) -> Response {
 }
 
 async fn metrics(State(facts): State<Arc<Facts>>) -> Response {
-    ([(header::CONTENT_TYPE, METRICS_TYPE)], facts.metrics.render()).into_response()
+    ([(header::CONTENT_TYPE, Metrics::CONTENT_TYPE)], facts.metrics.render()).into_response()
 }
 
 async fn status(State(facts): State<Arc<Facts>>) -> Response {

@@ -145,7 +145,9 @@ impl Gateway {
     fn open(&self) {
         self.serving.set_accepting(true);
         self.facts.enter(Phase::Serving);
-        self.record_readiness(true, "");
+        // Ready may come with a reservation, such as a service that has not been heard of in time.
+        let reservation = self.facts.discovery().readiness().borrow().reason.clone();
+        self.record_readiness(true, &reservation);
         self.facts.discovery().register();
     }
 

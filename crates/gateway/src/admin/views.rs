@@ -1,9 +1,10 @@
 //! What the admin interface shows, as plain data.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
 use pailou_config::{PartSpec, format_duration};
-use pailou_discovery::{DiscoveryView, FeedView};
+use pailou_discovery::{DocumentView, FeedView, RegistrationView, SessionView, TableView};
 use pailou_routing::Route;
 use pailou_upstream::{ServiceId, ServiceView};
 use serde::Serialize;
@@ -11,23 +12,40 @@ use serde_json::{Value, json};
 
 use super::Facts;
 
-/// The whole gateway at one glance.
-pub(super) fn status(facts: &Facts) -> Value {
-    let DiscoveryView { readiness: _, table, documents, services: _, sessions, registration } = facts.discovery.view();
+/// The whole gateway at one glance, the most asked first.
+#[derive(Serialize)]
+pub(super) struct Status {
+    version: &'static str,
+    ready: bool,
+    reason: String,
+    phase: &'static str,
+    uptime_seconds: u64,
+    listeners: Vec<SocketAddr>,
+    connections: usize,
+    in_flight: usize,
+    table: TableView,
+    documents: Vec<DocumentView>,
+    nacos: Vec<SessionView>,
+    registration: RegistrationView,
+}
+
+pub(super) fn status(facts: &Facts) -> Status {
     let (ready, reason) = facts.readiness();
-    json!({
-        "version": env!("CARGO_PKG_VERSION"),
-        "ready": ready,
-        "reason": reason,
-        "phase": facts.phase().name(),
-        "uptime_seconds": facts.started.elapsed().as_secs(),
-        "listeners": facts.serving.local_addrs(),
-        "in_flight": facts.serving.in_flight(),
-        "table": table,
-        "documents": documents,
-        "nacos": sessions,
-        "registration": registration,
-    })
+    let view = facts.discovery.view();
+    Status {
+        version: env!("CARGO_PKG_VERSION"),
+        ready,
+        reason,
+        phase: facts.phase().name(),
+        uptime_seconds: facts.started.elapsed().as_secs(),
+        listeners: facts.serving.local_addrs().to_vec(),
+        connections: facts.serving.connections(),
+        in_flight: facts.serving.in_flight(),
+        table: view.table,
+        documents: view.documents,
+        nacos: view.sessions,
+        registration: view.registration,
+    }
 }
 
 /// A route as it runs, its defaults filled in.
