@@ -35,12 +35,18 @@ fn main() {
 
 /// Each server process has one worker, so that its CPU time is not spread over idle threads.
 fn serve(server: impl Future<Output = ()>) {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build();
     runtime.expect("a runtime").block_on(server);
 }
 
 fn announce(listener: &TcpListener) {
-    println!("listening {}", listener.local_addr().expect("a bound address"));
+    println!(
+        "listening {}",
+        listener.local_addr().expect("a bound address")
+    );
     std::io::stdout().flush().expect("standard output");
 }
 
@@ -48,7 +54,10 @@ async fn upstream() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     announce(&listener);
     let answer: Arc<[u8]> = [
-        format!("HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: {BODY_BYTES}\r\n\r\n").as_bytes(),
+        format!(
+            "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: {BODY_BYTES}\r\n\r\n"
+        )
+        .as_bytes(),
         &[b'x'; BODY_BYTES],
     ]
     .concat()
@@ -108,10 +117,16 @@ struct Server {
 
 impl Server {
     fn start(command: &mut Command, marker: &str) -> Server {
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("a child process");
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("a child process");
         let (tx, rx) = std::sync::mpsc::channel();
-        let pipes: [Box<dyn std::io::Read + Send>; 2] =
-            [Box::new(child.stdout.take().expect("a pipe")), Box::new(child.stderr.take().expect("a pipe"))];
+        let pipes: [Box<dyn std::io::Read + Send>; 2] = [
+            Box::new(child.stdout.take().expect("a pipe")),
+            Box::new(child.stderr.take().expect("a pipe")),
+        ];
         for pipe in pipes {
             let (tx, marker) = (tx.clone(), marker.to_owned());
             std::thread::spawn(move || {
@@ -123,22 +138,37 @@ impl Server {
                 }
             });
         }
-        let address = rx.recv_timeout(std::time::Duration::from_secs(20)).expect("the server says where it listens");
+        let address = rx
+            .recv_timeout(std::time::Duration::from_secs(20))
+            .expect("the server says where it listens");
         Server { child, address }
     }
 
     /// User and system time so far, in clock ticks.
     fn cpu_ticks(&self) -> u64 {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).expect("/proc");
-        let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+        let stat =
+            std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).expect("/proc");
+        let fields: Vec<&str> = stat
+            .rsplit(')')
+            .next()
+            .unwrap_or_default()
+            .split_whitespace()
+            .collect();
         fields[11].parse::<u64>().expect("utime") + fields[12].parse::<u64>().expect("stime")
     }
 
     /// Resident memory in KiB.
     fn resident_kib(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("/proc");
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("VmRSS");
-        line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).expect("a number")
+        let status =
+            std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("/proc");
+        let line = status
+            .lines()
+            .find(|line| line.starts_with("VmRSS:"))
+            .expect("VmRSS");
+        line.split_whitespace()
+            .nth(1)
+            .and_then(|kib| kib.parse().ok())
+            .expect("a number")
     }
 }
 
@@ -151,10 +181,18 @@ impl Drop for Server {
 
 /// Finds `marker`, then the first thing behind it that is an address.
 fn address_in(line: &str, marker: &str) -> Option<SocketAddr> {
-    let (_, rest) = line.split_once(marker).or_else(|| line.contains(marker).then_some(("", line)))?;
-    let whole = if rest.contains("127.0.0.1:") { rest } else { line };
+    let (_, rest) = line
+        .split_once(marker)
+        .or_else(|| line.contains(marker).then_some(("", line)))?;
+    let whole = if rest.contains("127.0.0.1:") {
+        rest
+    } else {
+        line
+    };
     let at = whole.find("127.0.0.1:")?;
-    let end = whole[at..].find(|c: char| !(c.is_ascii_digit() || c == '.' || c == ':')).unwrap_or(whole.len() - at);
+    let end = whole[at..]
+        .find(|c: char| !(c.is_ascii_digit() || c == '.' || c == ':'))
+        .unwrap_or(whole.len() - at);
     whole[at..at + end].parse().ok()
 }
 
@@ -165,16 +203,27 @@ fn compare(arguments: &[String]) {
     let myself = std::env::current_exe().expect("this program");
 
     let upstream = Server::start(Command::new(&myself).arg("serve-upstream"), "listening");
-    let bare =
-        Server::start(Command::new(&myself).args(["serve-bare", &upstream.address.to_string()]), "listening");
-    let registry = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let bare = Server::start(
+        Command::new(&myself).args(["serve-bare", &upstream.address.to_string()]),
+        "listening",
+    );
+    let registry = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build();
     let registry = registry.expect("a runtime");
     let world = registry.block_on(world::World::start(upstream.address));
     let gateway = world.gateway();
 
-    let client = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let client = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build();
     let client = client.expect("a runtime");
-    println!("idle memory of the gateway: {:.1} MiB", gateway.resident_kib() as f64 / 1024.0);
+    println!(
+        "idle memory of the gateway: {:.1} MiB",
+        gateway.resident_kib() as f64 / 1024.0
+    );
     let (mut ours, mut theirs, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..=rounds {
         let a = measure(&client, &gateway, "/api/bench/x", connections, requests);
@@ -185,25 +234,44 @@ fn compare(arguments: &[String]) {
             ratios.push(a / b);
         }
     }
-    println!("{connections} connections, {requests} requests a round, {rounds} rounds after one warm-up");
+    println!(
+        "{connections} connections, {requests} requests a round, {rounds} rounds after one warm-up"
+    );
     report("pailou, CPU µs per request", &mut ours);
     report("bare pingora, CPU µs per request", &mut theirs);
     report("ratio, pair by pair", &mut ratios);
 }
 
 fn option(arguments: &[String], name: &str, default: usize) -> usize {
-    let value = arguments.iter().position(|a| a == name).and_then(|at| arguments.get(at + 1));
-    value.map_or(default, |value| value.parse().unwrap_or_else(|_| panic!("{name} takes a number")))
+    let value = arguments
+        .iter()
+        .position(|a| a == name)
+        .and_then(|at| arguments.get(at + 1));
+    value.map_or(default, |value| {
+        value
+            .parse()
+            .unwrap_or_else(|_| panic!("{name} takes a number"))
+    })
 }
 
 fn report(what: &str, figures: &mut [f64]) {
     figures.sort_by(f64::total_cmp);
-    let (min, median, max) = (figures[0], figures[figures.len() / 2], figures[figures.len() - 1]);
+    let (min, median, max) = (
+        figures[0],
+        figures[figures.len() / 2],
+        figures[figures.len() - 1],
+    );
     println!("{what:<36} min {min:>7.2}  median {median:>7.2}  max {max:>7.2}");
 }
 
 /// CPU microseconds of `server` per request.
-fn measure(client: &tokio::runtime::Runtime, server: &Server, path: &str, connections: usize, requests: usize) -> f64 {
+fn measure(
+    client: &tokio::runtime::Runtime,
+    server: &Server,
+    path: &str,
+    connections: usize,
+    requests: usize,
+) -> f64 {
     // Linux counts process time in hundredths of a second on every architecture that this runs on.
     const TICK_MICROSECONDS: f64 = 10_000.0;
     let before = server.cpu_ticks();
@@ -212,7 +280,8 @@ fn measure(client: &tokio::runtime::Runtime, server: &Server, path: &str, connec
 }
 
 async fn load(address: SocketAddr, path: &str, connections: usize, requests: usize) {
-    let request: Arc<str> = format!("GET {path} HTTP/1.1\r\nhost: bench.local\r\nuser-agent: bench\r\n\r\n").into();
+    let request: Arc<str> =
+        format!("GET {path} HTTP/1.1\r\nhost: bench.local\r\nuser-agent: bench\r\n\r\n").into();
     let clients: Vec<_> = (0..connections)
         .map(|_| tokio::spawn(client(address, request.clone(), requests / connections)))
         .collect();
@@ -226,18 +295,31 @@ async fn client(address: SocketAddr, request: Arc<str>, requests: usize) {
     stream.set_nodelay(true).expect("a socket option");
     let mut buffer = [0; 8192];
     for _ in 0..requests {
-        stream.write_all(request.as_bytes()).await.expect("a sent request");
+        stream
+            .write_all(request.as_bytes())
+            .await
+            .expect("a sent request");
         let mut held = 0;
         loop {
             let read = stream.read(&mut buffer[held..]).await.expect("an answer");
-            assert!(read > 0, "closed after {:?}", String::from_utf8_lossy(&buffer[..held]));
+            assert!(
+                read > 0,
+                "closed after {:?}",
+                String::from_utf8_lossy(&buffer[..held])
+            );
             held += read;
-            let head = buffer[..held].windows(4).position(|four| four == b"\r\n\r\n");
+            let head = buffer[..held]
+                .windows(4)
+                .position(|four| four == b"\r\n\r\n");
             if head.is_some_and(|end| held >= end + 4 + BODY_BYTES) {
                 break;
             }
         }
-        assert!(buffer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&buffer[..held]));
+        assert!(
+            buffer.starts_with(b"HTTP/1.1 200"),
+            "{}",
+            String::from_utf8_lossy(&buffer[..held])
+        );
     }
 }
 
@@ -257,12 +339,21 @@ mod world {
 
     impl World {
         pub(super) async fn start(upstream: SocketAddr) -> World {
-            let registry = Registry::start(Options::default()).await.expect("a registry");
+            let registry = Registry::start(Options::default())
+                .await
+                .expect("a registry");
             let client = Client::connect(options(&registry));
             let instance = Instance::new(upstream.ip().to_string(), upstream.port());
-            let registration = client.register("bench-service", instance).await.expect("a registration");
-            let document = "routes:\n  /api/bench/**:\n    service: bench-service\n    strip_prefix: 1\n";
-            client.publish_config("pailou-routes.yaml", document, Publish::default()).await.expect("published");
+            let registration = client
+                .register("bench-service", instance)
+                .await
+                .expect("a registration");
+            let document =
+                "routes:\n  /api/bench/**:\n    service: bench-service\n    strip_prefix: 1\n";
+            client
+                .publish_config("pailou-routes.yaml", document, Publish::default())
+                .await
+                .expect("published");
             let folder = tempfile::TempDir::new().expect("a folder");
             let settings = folder.path().join("gateway.yaml");
             let text = format!(
@@ -273,7 +364,13 @@ mod world {
                 registry.grpc_addr().port()
             );
             std::fs::write(&settings, text).expect("a written file");
-            World { _registry: registry, _client: client, _registration: registration, _folder: folder, settings }
+            World {
+                _registry: registry,
+                _client: client,
+                _registration: registration,
+                _folder: folder,
+                settings,
+            }
         }
 
         pub(super) fn gateway(&self) -> Server {
@@ -304,7 +401,8 @@ mod world {
     }
 
     fn options(registry: &Registry) -> ClientOptions {
-        let mut options = ClientOptions::new(&registry.http_addr().to_string()).expect("an address");
+        let mut options =
+            ClientOptions::new(&registry.http_addr().to_string()).expect("an address");
         options.grpc_port = Some(registry.grpc_addr().port());
         options
     }

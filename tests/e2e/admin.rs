@@ -5,44 +5,86 @@ use crate::support::world::World;
 #[tokio::test(flavor = "multi_thread")]
 async fn the_admin_listener_shows_status_routes_and_services() {
     let (_world, upstream, _registered, gateway) = World::small().await;
-    reqwest::get(gateway.url("/api/users/1")).await.expect("an answer");
+    reqwest::get(gateway.url("/api/users/1"))
+        .await
+        .expect("an answer");
 
     let status = gateway.admin_json("/api/v1/status").await;
     assert_eq!(status["ready"], true, "{status}");
     assert!(status["version"].is_string(), "{status}");
     assert!(status["table"]["revision"].as_u64() >= Some(1), "{status}");
-    assert!(status["table"]["md5"].as_str().is_some_and(|md5| md5.len() == 32), "{status}");
-    assert_eq!(status["nacos"][0]["connection"]["connected"], true, "{status}");
+    assert!(
+        status["table"]["md5"]
+            .as_str()
+            .is_some_and(|md5| md5.len() == 32),
+        "{status}"
+    );
+    assert_eq!(
+        status["nacos"][0]["connection"]["connected"], true,
+        "{status}"
+    );
 
     let routes = gateway.admin_json("/api/v1/routes").await;
     assert_eq!(routes[0]["id"], "/api/users/**", "{routes}");
-    assert_eq!(routes[0]["service"], "DEFAULT_GROUP@@user-service", "{routes}");
+    assert_eq!(
+        routes[0]["service"], "DEFAULT_GROUP@@user-service",
+        "{routes}"
+    );
 
     let services = gateway.admin_json("/api/v1/services").await;
     assert_eq!(services.as_array().map(Vec::len), Some(1), "{services}");
     let service = gateway.admin_json("/api/v1/services/user-service").await;
     let endpoint = &service["endpoints"][0];
-    assert_eq!(endpoint["address"], upstream.address().to_string(), "{service}");
-    assert_eq!(endpoint["reasons"], serde_json::json!(["eligible"]), "{service}");
+    assert_eq!(
+        endpoint["address"],
+        upstream.address().to_string(),
+        "{service}"
+    );
+    assert_eq!(
+        endpoint["reasons"],
+        serde_json::json!(["eligible"]),
+        "{service}"
+    );
     assert!(endpoint["picks"].as_u64() >= Some(1), "{service}");
 
-    let missing = reqwest::get(gateway.admin_url("/api/v1/services/nobody")).await.expect("an answer");
+    let missing = reqwest::get(gateway.admin_url("/api/v1/services/nobody"))
+        .await
+        .expect("an answer");
     assert_eq!(missing.status(), 404);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_instance_that_is_out_says_why() {
     let (world, _upstream, _registered, gateway) = World::small().await;
-    let _zero = world.register_weighted("user-service", "127.0.0.1:9".parse().expect("an address"), 0.0).await;
+    let _zero = world
+        .register_weighted(
+            "user-service",
+            "127.0.0.1:9".parse().expect("an address"),
+            0.0,
+        )
+        .await;
     let view = gateway
-        .admin_until("the second instance", "/api/v1/services/user-service", |view| {
-            view["endpoints"].as_array().is_some_and(|all| all.len() == 2)
-        })
+        .admin_until(
+            "the second instance",
+            "/api/v1/services/user-service",
+            |view| {
+                view["endpoints"]
+                    .as_array()
+                    .is_some_and(|all| all.len() == 2)
+            },
+        )
         .await;
     let all = view["endpoints"].as_array().expect("endpoints");
-    let zero = all.iter().find(|one| one["address"] == "127.0.0.1:9").expect("the instance");
+    let zero = all
+        .iter()
+        .find(|one| one["address"] == "127.0.0.1:9")
+        .expect("the instance");
     assert_eq!(zero["in"], false, "{view}");
-    assert_eq!(zero["reasons"], serde_json::json!(["weight zero"]), "{view}");
+    assert_eq!(
+        zero["reasons"],
+        serde_json::json!(["weight zero"]),
+        "{view}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -50,20 +92,39 @@ async fn probes_answer_on_both_listeners_and_nothing_else_does_on_the_probes_one
     let (_world, _upstream, _registered, gateway) = World::small().await;
     for path in ["/healthz", "/readyz", "/metrics"] {
         for url in [gateway.probes_url(path), gateway.admin_url(path)] {
-            assert_eq!(reqwest::get(&url).await.expect("an answer").status(), 200, "{url}");
+            assert_eq!(
+                reqwest::get(&url).await.expect("an answer").status(),
+                200,
+                "{url}"
+            );
         }
     }
     for path in ["/api/v1/status", "/api/v1/routes", "/"] {
-        assert_eq!(reqwest::get(gateway.probes_url(path)).await.expect("an answer").status(), 404, "{path}");
+        assert_eq!(
+            reqwest::get(gateway.probes_url(path))
+                .await
+                .expect("an answer")
+                .status(),
+            404,
+            "{path}"
+        );
     }
     // And the data listener routes: it has no path of its own.
-    assert_eq!(reqwest::get(gateway.url("/metrics")).await.expect("an answer").status(), 404);
+    assert_eq!(
+        reqwest::get(gateway.url("/metrics"))
+            .await
+            .expect("an answer")
+            .status(),
+        404
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn metrics_of_a_removed_route_go() {
     let (world, _upstream, _registered, gateway) = World::small().await;
-    reqwest::get(gateway.url("/api/users/1")).await.expect("an answer");
+    reqwest::get(gateway.url("/api/users/1"))
+        .await
+        .expect("an answer");
     let metrics = gateway.metrics().await;
     assert!(metrics.contains("route=\"/api/users/**\""), "{metrics}");
     world.publish("routes: { /other/**: user-service }").await;
@@ -87,7 +148,15 @@ async fn the_gateway_shows_itself_in_nacos_with_the_table_it_runs() {
     };
     let own = &state.instances[0];
     assert_eq!(own.port, gateway.data().port());
-    assert_eq!(own.metadata.get("revision"), Some(&status["table"]["revision"].to_string()), "{own:?}");
-    assert_eq!(own.metadata.get("md5").map(String::as_str), status["table"]["md5"].as_str(), "{own:?}");
+    assert_eq!(
+        own.metadata.get("revision"),
+        Some(&status["table"]["revision"].to_string()),
+        "{own:?}"
+    );
+    assert_eq!(
+        own.metadata.get("md5").map(String::as_str),
+        status["table"]["md5"].as_str(),
+        "{own:?}"
+    );
     assert!(own.metadata.contains_key("version"), "{own:?}");
 }

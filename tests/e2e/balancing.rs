@@ -10,12 +10,22 @@ async fn shares(gateway: &Gateway, path: &str, requests: u32) -> HashMap<String,
     let client = reqwest::Client::new();
     let mut counts: HashMap<String, u32> = HashMap::new();
     for _ in 0..requests {
-        let response = client.get(gateway.url(path)).send().await.expect("an answer");
+        let response = client
+            .get(gateway.url(path))
+            .send()
+            .await
+            .expect("an answer");
         assert_eq!(response.status(), 200);
-        let name = response.headers()["x-instance"].to_str().expect("text").to_owned();
+        let name = response.headers()["x-instance"]
+            .to_str()
+            .expect("text")
+            .to_owned();
         *counts.entry(name).or_default() += 1;
     }
-    counts.into_iter().map(|(name, count)| (name, f64::from(count) / f64::from(requests))).collect()
+    counts
+        .into_iter()
+        .map(|(name, count)| (name, f64::from(count) / f64::from(requests)))
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -24,21 +34,33 @@ async fn round_robin_shares_follow_the_weights_within_one_point() {
     let upstreams: Vec<_> = ["one", "two", "three", "none"].map(Upstream::start).into();
     let mut registered = Vec::new();
     for (upstream, weight) in upstreams.iter().zip([0.5, 1.0, 1.5, 0.0]) {
-        registered.push(world.register_weighted("weighted", upstream.address(), weight).await);
+        registered.push(
+            world
+                .register_weighted("weighted", upstream.address(), weight)
+                .await,
+        );
     }
     world.publish("routes: { /w/**: weighted }").await;
     let gateway = world.gateway().await.ready().await;
     gateway
         .admin_until("four instances", "/api/v1/services/weighted", |view| {
-            view["endpoints"].as_array().is_some_and(|all| all.len() == 4)
+            view["endpoints"]
+                .as_array()
+                .is_some_and(|all| all.len() == 4)
         })
         .await;
     let shares = shares(&gateway, "/w/x", 3000).await;
     for (name, expected) in [("one", 1.0 / 6.0), ("two", 1.0 / 3.0), ("three", 0.5)] {
         let share = shares.get(name).copied().unwrap_or_default();
-        assert!((share - expected).abs() <= 0.01, "{name} got {share}, expected {expected}: {shares:?}");
+        assert!(
+            (share - expected).abs() <= 0.01,
+            "{name} got {share}, expected {expected}: {shares:?}"
+        );
     }
-    assert!(!shares.contains_key("none"), "weight 0 gets nothing: {shares:?}");
+    assert!(
+        !shares.contains_key("none"),
+        "weight 0 gets nothing: {shares:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -70,9 +92,13 @@ async fn a_route_reaches_only_the_instances_with_its_metadata() {
     let (v1, v2) = (Upstream::start("v1"), Upstream::start("v2"));
     let mut registered = Vec::new();
     for (upstream, version) in [(&v1, "v1"), (&v2, "v2")] {
-        let mut instance =
-            pailou_nacos::Instance::new(upstream.address().ip().to_string(), upstream.address().port());
-        instance.metadata.insert("version".to_owned(), version.to_owned());
+        let mut instance = pailou_nacos::Instance::new(
+            upstream.address().ip().to_string(),
+            upstream.address().port(),
+        );
+        instance
+            .metadata
+            .insert("version".to_owned(), version.to_owned());
         registered.push(world.register_instance("user-service", instance).await);
     }
     world
@@ -87,7 +113,12 @@ async fn a_route_reaches_only_the_instances_with_its_metadata() {
     }
     let client = reqwest::Client::new();
     for _ in 0..20 {
-        let response = client.get(gateway.url("/api/x")).header("x-canary", "true").send().await.expect("an answer");
+        let response = client
+            .get(gateway.url("/api/x"))
+            .header("x-canary", "true")
+            .send()
+            .await
+            .expect("an answer");
         assert_eq!(response.headers()["x-instance"], "v2");
     }
 }

@@ -18,17 +18,26 @@ fn check(files: &[(&str, &str)]) -> (bool, String) {
 #[test]
 fn good_files_pass() {
     let (success, said) = check(&[
-        ("gateway.yaml", "listeners: [{ address: 127.0.0.1:0 }]\nroutes: [{ data_id: pailou-routes.yaml }]\n"),
+        (
+            "gateway.yaml",
+            "listeners: [{ address: 127.0.0.1:0 }]\nroutes: [{ data_id: pailou-routes.yaml }]\n",
+        ),
         ("routes.yaml", "routes: { /api/users/**: user-service }\n"),
     ]);
     assert!(success, "{said}");
-    assert!(said.contains("gateway.yaml") && said.contains("routes.yaml"), "it says what it read: {said}");
+    assert!(
+        said.contains("gateway.yaml") && said.contains("routes.yaml"),
+        "it says what it read: {said}"
+    );
 }
 
 #[test]
 fn every_fault_of_every_file_is_told_with_line_column_field_and_cure() {
     let (success, said) = check(&[
-        ("gateway.yaml", "limits:\n  header_timeout: fast\nadmn: {}\n"),
+        (
+            "gateway.yaml",
+            "limits:\n  header_timeout: fast\nadmn: {}\n",
+        ),
         (
             "routes.yaml",
             "routes:\n  /a/**:\n    servce: a\n  /b/**:\n    service: b\n    balance: least_requests\n    timeout: 5\n  \
@@ -37,8 +46,17 @@ fn every_fault_of_every_file_is_told_with_line_column_field_and_cure() {
     ]);
     assert!(!success, "{said}");
     for piece in [
-        "gateway.yaml:2:", "header_timeout", "gateway.yaml:3:1", "admin",
-        "routes.yaml:3:5", "service", "routes.yaml:6:", "least_request", "routes.yaml:7:", "timeout", "strip_prefix",
+        "gateway.yaml:2:",
+        "header_timeout",
+        "gateway.yaml:3:1",
+        "admin",
+        "routes.yaml:3:5",
+        "service",
+        "routes.yaml:6:",
+        "least_request",
+        "routes.yaml:7:",
+        "timeout",
+        "strip_prefix",
     ] {
         assert!(said.contains(piece), "{piece:?} is not in:\n{said}");
     }
@@ -46,7 +64,10 @@ fn every_fault_of_every_file_is_told_with_line_column_field_and_cure() {
 
 #[test]
 fn broken_yaml_is_told_with_its_place_and_without_its_neighbours() {
-    let (success, said) = check(&[("gateway.yaml", "nacos:\n  password: hunter2\n  servers: [a, b\nlimits: {}\n")]);
+    let (success, said) = check(&[(
+        "gateway.yaml",
+        "nacos:\n  password: hunter2\n  servers: [a, b\nlimits: {}\n",
+    )]);
     assert!(!success);
     assert!(said.contains("gateway.yaml:"), "{said}");
     assert!(!said.contains("hunter2"), "{said}");
@@ -73,9 +94,16 @@ fn a_route_that_can_never_match_is_warned_about() {
 #[test]
 fn json_output_is_json() {
     let folder = TempDir::new().expect("a folder");
-    std::fs::write(folder.path().join("routes.yaml"), "routes: { /a/**: { servce: a } }\n").expect("a written file");
+    std::fs::write(
+        folder.path().join("routes.yaml"),
+        "routes: { /a/**: { servce: a } }\n",
+    )
+    .expect("a written file");
     let (status, out, _) = run(&["check", "--json", "routes.yaml"], folder.path());
     assert!(!status.success());
     let faults: serde_json::Value = serde_json::from_str(&out).expect("JSON on standard output");
-    assert!(faults.as_array().is_some_and(|all| !all.is_empty()), "{out}");
+    assert!(
+        faults.as_array().is_some_and(|all| !all.is_empty()),
+        "{out}"
+    );
 }

@@ -11,12 +11,24 @@ use crate::support::world::{World, until_status};
 async fn problem(url: &str) -> (u16, Value) {
     let response = reqwest::get(url).await.expect("an answer");
     let status = response.status().as_u16();
-    assert_eq!(response.headers()["content-type"], "application/problem+json");
-    let id = response.headers()["x-request-id"].to_str().expect("text").to_owned();
+    assert_eq!(
+        response.headers()["content-type"],
+        "application/problem+json"
+    );
+    let id = response.headers()["x-request-id"]
+        .to_str()
+        .expect("text")
+        .to_owned();
     let body: Value = response.json().await.expect("a JSON body");
     assert_eq!(body["status"], status);
-    assert_eq!(body["request_id"], id, "the body and the header name the same request");
-    assert!(body["cause"].is_string() && body["title"].is_string(), "{body}");
+    assert_eq!(
+        body["request_id"], id,
+        "the body and the header name the same request"
+    );
+    assert!(
+        body["cause"].is_string() && body["title"].is_string(),
+        "{body}"
+    );
     (status, body)
 }
 
@@ -25,14 +37,22 @@ async fn no_route_is_404() {
     let (_world, _upstream, _registered, gateway) = World::small().await;
     for path in ["/nothing", "/api/usersx", "/api/user"] {
         let (status, body) = problem(&gateway.url(path)).await;
-        assert_eq!((status, body["cause"].as_str()), (404, Some("no_route")), "{body}");
+        assert_eq!(
+            (status, body["cause"].as_str()),
+            (404, Some("no_route")),
+            "{body}"
+        );
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_eligible_endpoint_is_503_and_names_the_route() {
     let (world, _upstream, _registered, gateway) = World::small().await;
-    world.publish("routes: { /api/users/**: user-service, empty: { path: /empty/**, service: nobody } }").await;
+    world
+        .publish(
+            "routes: { /api/users/**: user-service, empty: { path: /empty/**, service: nobody } }",
+        )
+        .await;
     until_status(&gateway.url("/empty/x"), 503).await;
     let (_, body) = problem(&gateway.url("/empty/x")).await;
     assert_eq!(body["route"], "empty");
@@ -42,12 +62,21 @@ async fn no_eligible_endpoint_is_503_and_names_the_route() {
 async fn an_upstream_that_refuses_is_502() {
     let (world, _upstream, _registered, gateway) = World::small().await;
     // A port that nobody listens on: bound, and closed again.
-    let closed = TcpListener::bind("127.0.0.1:0").await.expect("a port").local_addr().expect("an address");
+    let closed = TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("a port")
+        .local_addr()
+        .expect("an address");
     let _dead = world.register("dead-service", closed).await;
-    world.publish("routes: { /api/users/**: user-service, /dead/**: dead-service }").await;
+    world
+        .publish("routes: { /api/users/**: user-service, /dead/**: dead-service }")
+        .await;
     until_status(&gateway.url("/dead/x"), 502).await;
     let (_, body) = problem(&gateway.url("/dead/x")).await;
-    assert!(!body.to_string().contains(&closed.port().to_string()), "no address leaks: {body}");
+    assert!(
+        !body.to_string().contains(&closed.port().to_string()),
+        "no address leaks: {body}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -66,7 +95,9 @@ async fn an_upstream_that_talks_nonsense_is_502() {
         }
     });
     let _odd = world.register("odd-service", address).await;
-    world.publish("routes: { /api/users/**: user-service, /odd/**: odd-service }").await;
+    world
+        .publish("routes: { /api/users/**: user-service, /odd/**: odd-service }")
+        .await;
     until_status(&gateway.url("/odd/x"), 502).await;
     problem(&gateway.url("/odd/x")).await;
 }
@@ -79,9 +110,19 @@ async fn an_upstream_that_is_too_slow_is_504() {
         .await;
     until_status(&gateway.url("/slow-route/x"), 200).await;
     let (status, body) = problem(&gateway.url("/slow-route/slow/3000")).await;
-    assert_eq!((status, body["route"].as_str()), (504, Some("slow")), "{body}");
+    assert_eq!(
+        (status, body["route"].as_str()),
+        (504, Some("slow")),
+        "{body}"
+    );
     // The instance is not blamed for one slow answer to the point that the service goes away.
-    assert_eq!(reqwest::get(gateway.url("/api/users/1")).await.expect("an answer").status(), 200);
+    assert_eq!(
+        reqwest::get(gateway.url("/api/users/1"))
+            .await
+            .expect("an answer")
+            .status(),
+        200
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -108,7 +149,14 @@ async fn what_a_client_does_wrong_is_a_4xx() {
     ];
     for (what, request, status) in cases {
         let answer = exchange(gateway.data(), request.as_bytes(), Duration::from_secs(2)).await;
-        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{what}: expected {status}, got {answer:?}");
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status}")),
+            "{what}: expected {status}, got {answer:?}"
+        );
     }
-    assert_eq!(upstream.active(), 0, "nothing of that is left at the upstream");
+    assert_eq!(
+        upstream.active(),
+        0,
+        "nothing of that is left at the upstream"
+    );
 }

@@ -14,10 +14,15 @@ use crate::support::{gateway::Gateway, until};
 #[tokio::test(flavor = "multi_thread")]
 async fn the_first_request_reaches_a_registered_instance() {
     let (_world, upstream, _registered, gateway) = World::small().await;
-    let response = reqwest::get(gateway.url("/api/users/1?x=1&y=%20")).await.expect("an answer");
+    let response = reqwest::get(gateway.url("/api/users/1?x=1&y=%20"))
+        .await
+        .expect("an answer");
     assert_eq!(response.status(), 200);
     assert_eq!(response.headers()["x-instance"], upstream.name());
-    assert_eq!(response.text().await.expect("a body"), "one GET /api/users/1?x=1&y=%20");
+    assert_eq!(
+        response.text().await.expect("a body"),
+        "one GET /api/users/1?x=1&y=%20"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -38,7 +43,11 @@ async fn an_instance_that_registers_gets_traffic_and_one_that_deregisters_gets_n
         let response = reqwest::get(&url).await.expect("an answer");
         assert_eq!(response.headers()["x-instance"], "one");
     }
-    assert_eq!(two.served(), served, "a removed endpoint gets no new requests");
+    assert_eq!(
+        two.served(),
+        served,
+        "a removed endpoint gets no new requests"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -57,15 +66,27 @@ async fn an_http_instance_without_beats_expires() {
         world.http(),
         two.address().port()
     );
-    let answer = reqwest::Client::new().post(url).send().await.expect("an answer");
+    let answer = reqwest::Client::new()
+        .post(url)
+        .send()
+        .await
+        .expect("an answer");
     assert_eq!(answer.text().await.expect("a body"), "ok");
-    world.publish("routes: { /api/users/**: user-service }").await;
+    world
+        .publish("routes: { /api/users/**: user-service }")
+        .await;
     let gateway = world.gateway().await.ready().await;
     until_answered_by(&gateway.url("/api/users/1"), "two").await;
     gateway
-        .admin_until("the silent instance to be gone", "/api/v1/services/user-service", |view| {
-            view["endpoints"].as_array().is_some_and(|all| all.len() == 1)
-        })
+        .admin_until(
+            "the silent instance to be gone",
+            "/api/v1/services/user-service",
+            |view| {
+                view["endpoints"]
+                    .as_array()
+                    .is_some_and(|all| all.len() == 1)
+            },
+        )
         .await;
     let served = two.served();
     for _ in 0..20 {
@@ -87,25 +108,42 @@ async fn an_operator_takes_an_instance_out_and_back() {
             world.http(),
             two.address().port()
         );
-        let answer = reqwest::Client::new().put(edit).send().await.expect("an answer");
+        let answer = reqwest::Client::new()
+            .put(edit)
+            .send()
+            .await
+            .expect("an answer");
         assert_eq!(answer.status(), 200);
         gateway
-            .admin_until("the edit to arrive", "/api/v1/services/user-service", |view| {
-                view["endpoints"].as_array().is_some_and(|all| all.len() == endpoints)
-            })
+            .admin_until(
+                "the edit to arrive",
+                "/api/v1/services/user-service",
+                |view| {
+                    view["endpoints"]
+                        .as_array()
+                        .is_some_and(|all| all.len() == endpoints)
+                },
+            )
             .await;
     }
     until_answered_by(&url, "two").await;
 }
 
-async fn three() -> (World, Vec<Upstream>, Vec<crate::support::world::Registered>, Gateway) {
+async fn three() -> (
+    World,
+    Vec<Upstream>,
+    Vec<crate::support::world::Registered>,
+    Gateway,
+) {
     let world = World::new().await;
     let upstreams: Vec<_> = ["one", "two", "three"].map(Upstream::start).into();
     let mut registered = Vec::new();
     for upstream in &upstreams {
         registered.push(world.register("user-service", upstream.address()).await);
     }
-    world.publish("routes: { /api/users/**: user-service }").await;
+    world
+        .publish("routes: { /api/users/**: user-service }")
+        .await;
     let gateway = world.gateway().await.ready().await;
     for upstream in &upstreams {
         until_answered_by(&gateway.url("/api/users/1"), upstream.name()).await;
@@ -128,17 +166,31 @@ async fn an_instance_killed_under_load_fails_no_get() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_instance_killed_under_load_fails_at_most_the_posts_in_flight() {
     let (_world, mut upstreams, _registered, gateway) = three().await;
-    let load = Load::start(Method::POST, &gateway.url("/api/users/slow/20"), 8, Duration::ZERO);
+    let load = Load::start(
+        Method::POST,
+        &gateway.url("/api/users/slow/20"),
+        8,
+        Duration::ZERO,
+    );
     load.reached(200).await;
     let victim = upstreams.pop().expect("an upstream");
-    until("requests in flight at the victim", async || (victim.active() > 0).then_some(())).await;
+    until("requests in flight at the victim", async || {
+        (victim.active() > 0).then_some(())
+    })
+    .await;
     let in_flight = victim.active();
     victim.kill();
     load.reached(load.sent() + 500).await;
     let outcome = load.finish().await;
     // Between the count and the kill a client may have come and gone: eight clients bound it either way.
     assert!(outcome.failures.len() <= 8.max(in_flight), "{outcome:#?}");
-    assert!(outcome.failures.iter().all(|failure| failure.contains("502")), "{outcome:#?}");
+    assert!(
+        outcome
+            .failures
+            .iter()
+            .all(|failure| failure.contains("502")),
+        "{outcome:#?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -162,9 +214,15 @@ async fn a_weight_edit_moves_the_shares_without_losing_a_request() {
     instance.weight = 0.0;
     registered[0].update(instance).await;
     gateway
-        .admin_until("weight 0 to arrive", "/api/v1/services/user-service", |view| {
-            view["endpoints"].as_array().is_some_and(|all| all.iter().any(|one| one["weight"] == 0.0))
-        })
+        .admin_until(
+            "weight 0 to arrive",
+            "/api/v1/services/user-service",
+            |view| {
+                view["endpoints"]
+                    .as_array()
+                    .is_some_and(|all| all.iter().any(|one| one["weight"] == 0.0))
+            },
+        )
         .await;
     let served = upstreams[0].served();
     load.reached(load.sent() + 300).await;

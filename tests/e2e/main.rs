@@ -19,10 +19,10 @@ mod errors;
 mod instances;
 /// HTTP/1.1 itself: bodies, limits, upgrades, forwarded headers.
 mod protocol;
-/// Bugs that were fixed, each with its story.
-mod regression;
 /// The registry gone, restarted and healed.
 mod registry_outage;
+/// Bugs that were fixed, each with its story.
+mod regression;
 /// Live reloads under load.
 mod reload;
 /// SIGTERM and SIGINT.
@@ -35,10 +35,17 @@ fn every_file_is_a_module() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/e2e");
     let listed = include_str!("main.rs");
     for entry in std::fs::read_dir(folder).expect("the folder of the cases") {
-        let name = entry.expect("an entry").file_name().into_string().expect("a name");
+        let name = entry
+            .expect("an entry")
+            .file_name()
+            .into_string()
+            .expect("a name");
         let module = name.trim_end_matches(".rs");
         if module != "main" {
-            assert!(listed.contains(&format!("mod {module};")), "tests/e2e/{name} is not in the list of main.rs");
+            assert!(
+                listed.contains(&format!("mod {module};")),
+                "tests/e2e/{name} is not in the list of main.rs"
+            );
         }
     }
 }

@@ -16,10 +16,16 @@ const BIG: usize = 100 * 1024 * 1024;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn slow_headers_are_cut_at_the_deadline() {
-    let (_world, _upstream, _registered, gateway) = World::small_with("limits: { header_timeout: 1s }").await;
-    let mut stream = TcpStream::connect(gateway.data()).await.expect("a connection");
+    let (_world, _upstream, _registered, gateway) =
+        World::small_with("limits: { header_timeout: 1s }").await;
+    let mut stream = TcpStream::connect(gateway.data())
+        .await
+        .expect("a connection");
     let began = Instant::now();
-    stream.write_all(b"GET /api/users/1 HTTP/1.1\r\nhost: a\r\n").await.expect("sent");
+    stream
+        .write_all(b"GET /api/users/1 HTTP/1.1\r\nhost: a\r\n")
+        .await
+        .expect("sent");
     // One header line at a time: a time-out per read would never end this.
     let (mut read, mut write) = stream.into_split();
     let drip = tokio::spawn(async move {
@@ -34,9 +40,16 @@ async fn slow_headers_are_cut_at_the_deadline() {
     )
     .await;
     assert!(ended.is_ok(), "the connection was left open");
-    assert!(began.elapsed() >= Duration::from_millis(900), "cut too early: {:?}", began.elapsed());
+    assert!(
+        began.elapsed() >= Duration::from_millis(900),
+        "cut too early: {:?}",
+        began.elapsed()
+    );
     let answer = String::from_utf8_lossy(&answer);
-    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 408"), "{answer}");
+    assert!(
+        answer.is_empty() || answer.starts_with("HTTP/1.1 408"),
+        "{answer}"
+    );
     drip.abort();
 }
 
@@ -44,26 +57,49 @@ async fn slow_headers_are_cut_at_the_deadline() {
 async fn the_deadline_holds_for_the_second_request_of_a_connection_too() {
     let (_world, _upstream, _registered, gateway) =
         World::small_with("limits: { header_timeout: 1s, keepalive_timeout: 2s }").await;
-    let mut stream = TcpStream::connect(gateway.data()).await.expect("a connection");
-    stream.write_all(b"GET /api/users/1 HTTP/1.1\r\nhost: a\r\n\r\n").await.expect("sent");
+    let mut stream = TcpStream::connect(gateway.data())
+        .await
+        .expect("a connection");
+    stream
+        .write_all(b"GET /api/users/1 HTTP/1.1\r\nhost: a\r\n\r\n")
+        .await
+        .expect("sent");
     let first = read_all(&mut stream, Duration::from_millis(500)).await;
     assert!(first.starts_with("HTTP/1.1 200"), "{first}");
-    stream.write_all(b"GET /api/users/1 HT").await.expect("sent");
+    stream
+        .write_all(b"GET /api/users/1 HT")
+        .await
+        .expect("sent");
     let began = Instant::now();
     let rest = read_all(&mut stream, Duration::from_secs(10)).await;
-    assert!(began.elapsed() < Duration::from_secs(8), "the half-sent request was left open");
-    assert!(rest.is_empty() || rest.starts_with("HTTP/1.1 408"), "{rest}");
+    assert!(
+        began.elapsed() < Duration::from_secs(8),
+        "the half-sent request was left open"
+    );
+    assert!(
+        rest.is_empty() || rest.starts_with("HTTP/1.1 408"),
+        "{rest}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_idle_connection_is_closed() {
-    let (_world, _upstream, _registered, gateway) = World::small_with("limits: { keepalive_timeout: 1s }").await;
-    let mut stream = TcpStream::connect(gateway.data()).await.expect("a connection");
-    stream.write_all(b"GET /api/users/1 HTTP/1.1\r\nhost: a\r\n\r\n").await.expect("sent");
+    let (_world, _upstream, _registered, gateway) =
+        World::small_with("limits: { keepalive_timeout: 1s }").await;
+    let mut stream = TcpStream::connect(gateway.data())
+        .await
+        .expect("a connection");
+    stream
+        .write_all(b"GET /api/users/1 HTTP/1.1\r\nhost: a\r\n\r\n")
+        .await
+        .expect("sent");
     let began = Instant::now();
     let answer = read_all(&mut stream, Duration::from_secs(10)).await;
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-    assert!(began.elapsed() < Duration::from_secs(8), "the idle connection was left open");
+    assert!(
+        began.elapsed() < Duration::from_secs(8),
+        "the idle connection was left open"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -74,7 +110,9 @@ async fn a_websocket_passes_both_ways() {
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             tokio::spawn(async move {
-                let Ok(mut socket) = tokio_tungstenite::accept_async(stream).await else { return };
+                let Ok(mut socket) = tokio_tungstenite::accept_async(stream).await else {
+                    return;
+                };
                 while let Some(Ok(message)) = socket.next().await {
                     if message.is_text() && socket.send(message).await.is_err() {
                         return;
@@ -86,10 +124,14 @@ async fn a_websocket_passes_both_ways() {
     let _registered_too = world.register("chat", address).await;
     world.publish("routes: { /api/users/**: user-service, chat: { path: /ws/**, service: chat, read_timeout: 1s } }").await;
     gateway
-        .admin_until("the route", "/api/v1/routes", |routes| routes.to_string().contains("/ws/**"))
+        .admin_until("the route", "/api/v1/routes", |routes| {
+            routes.to_string().contains("/ws/**")
+        })
         .await;
     let url = format!("ws://{}/ws/room", gateway.data());
-    let (mut socket, _) = tokio_tungstenite::connect_async(url).await.expect("an upgrade");
+    let (mut socket, _) = tokio_tungstenite::connect_async(url)
+        .await
+        .expect("an upgrade");
     for text in ["one", "two"] {
         socket.send(Message::text(text)).await.expect("sent");
         let echoed = socket.next().await.expect("an echo").expect("a frame");
@@ -102,25 +144,43 @@ async fn a_websocket_passes_both_ways() {
 #[tokio::test(flavor = "multi_thread")]
 async fn server_sent_events_arrive_one_by_one() {
     let (_world, _upstream, _registered, gateway) = World::small().await;
-    let response = reqwest::get(gateway.url("/api/users/events")).await.expect("an answer");
+    let response = reqwest::get(gateway.url("/api/users/events"))
+        .await
+        .expect("an answer");
     let mut stream = response.bytes_stream();
     let mut arrivals = Vec::new();
     while let Some(piece) = stream.next().await {
         arrivals.push((Instant::now(), piece.expect("a piece")));
     }
-    let text: Vec<u8> = arrivals.iter().flat_map(|(_, piece)| piece.to_vec()).collect();
-    assert_eq!(String::from_utf8_lossy(&text), "data: 1\n\ndata: 2\n\ndata: 3\n\n");
-    assert!(arrivals.len() >= 3, "the events came in {} pieces", arrivals.len());
+    let text: Vec<u8> = arrivals
+        .iter()
+        .flat_map(|(_, piece)| piece.to_vec())
+        .collect();
+    assert_eq!(
+        String::from_utf8_lossy(&text),
+        "data: 1\n\ndata: 2\n\ndata: 3\n\n"
+    );
+    assert!(
+        arrivals.len() >= 3,
+        "the events came in {} pieces",
+        arrivals.len()
+    );
     let spread = arrivals[arrivals.len() - 1].0 - arrivals[0].0;
-    assert!(spread >= Duration::from_millis(250), "the events were held back: all within {spread:?}");
+    assert!(
+        spread >= Duration::from_millis(250),
+        "the events were held back: all within {spread:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hundred_mebibytes_pass_both_ways() {
-    let (_world, _upstream, _registered, gateway) = World::small_with("limits: { body_bytes: 200MiB }").await;
+    let (_world, _upstream, _registered, gateway) =
+        World::small_with("limits: { body_bytes: 200MiB }").await;
     let client = reqwest::Client::new();
     let piece = bytes::Bytes::from(vec![b'u'; 64 * 1024]);
-    let pieces = futures_util::stream::iter((0..BIG / piece.len()).map(move |_| Ok::<_, std::io::Error>(piece.clone())));
+    let pieces = futures_util::stream::iter(
+        (0..BIG / piece.len()).map(move |_| Ok::<_, std::io::Error>(piece.clone())),
+    );
     let response = client
         .post(gateway.url("/api/users/echo"))
         .body(reqwest::Body::wrap_stream(pieces))
@@ -139,16 +199,31 @@ async fn a_hundred_mebibytes_pass_both_ways() {
 }
 
 async fn head_seen_upstream(request: reqwest::RequestBuilder) -> Vec<(String, String)> {
-    let seen: Value = request.send().await.expect("an answer").json().await.expect("JSON");
+    let seen: Value = request
+        .send()
+        .await
+        .expect("an answer")
+        .json()
+        .await
+        .expect("JSON");
     let headers = seen["headers"].as_array().expect("headers");
     headers
         .iter()
-        .map(|pair| (pair[0].as_str().expect("a name").to_owned(), pair[1].as_str().expect("a value").to_owned()))
+        .map(|pair| {
+            (
+                pair[0].as_str().expect("a name").to_owned(),
+                pair[1].as_str().expect("a value").to_owned(),
+            )
+        })
         .collect()
 }
 
 fn values<'a>(headers: &'a [(String, String)], name: &str) -> Vec<&'a str> {
-    headers.iter().filter(|(n, _)| n == name).map(|(_, value)| value.as_str()).collect()
+    headers
+        .iter()
+        .filter(|(n, _)| n == name)
+        .map(|(_, value)| value.as_str())
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -178,7 +253,11 @@ async fn forwarded_headers_of_a_trusted_proxy_are_continued() {
         .header("x-forwarded-for", "203.0.113.7")
         .header("x-forwarded-proto", "https");
     let seen = head_seen_upstream(request).await;
-    assert_eq!(values(&seen, "x-forwarded-for"), ["203.0.113.7, 127.0.0.1"], "{seen:?}");
+    assert_eq!(
+        values(&seen, "x-forwarded-for"),
+        ["203.0.113.7, 127.0.0.1"],
+        "{seen:?}"
+    );
     assert_eq!(values(&seen, "x-forwarded-proto"), ["https"], "{seen:?}");
 }
 
@@ -193,7 +272,10 @@ async fn hop_by_hop_headers_stop_here() {
         .header("proxy-authorization", "Basic x");
     let seen = head_seen_upstream(request).await;
     for name in ["x-private", "keep-alive", "proxy-authorization"] {
-        assert!(values(&seen, name).is_empty(), "{name} was forwarded: {seen:?}");
+        assert!(
+            values(&seen, name).is_empty(),
+            "{name} was forwarded: {seen:?}"
+        );
     }
 }
 
@@ -220,7 +302,10 @@ async fn paths_and_headers_are_edited_as_the_route_says() {
     let seen: Value = response.json().await.expect("JSON");
     assert_eq!(seen["target"], "/v2/orders/headers?q=%2F");
     let text = seen["headers"].to_string();
-    assert!(text.contains("canary") && !text.contains("x-drop"), "{text}");
+    assert!(
+        text.contains("canary") && !text.contains("x-drop"),
+        "{text}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -239,15 +324,34 @@ async fn conditions_choose_the_route() {
     let cases = [
         (client.post(gateway.url("/m/x")), 404),
         (client.get(gateway.url("/h/x")), 404),
-        (client.get(gateway.url("/h/x")).header("host", "API.example.com:8080"), 200),
+        (
+            client
+                .get(gateway.url("/h/x"))
+                .header("host", "API.example.com:8080"),
+            200,
+        ),
         (client.get(gateway.url("/q/x")), 404),
         (client.get(gateway.url("/q/x?a=1&debug=on")), 200),
-        (client.get(gateway.url("/c/x")).header("cookie", "a=b; group=beta"), 200),
-        (client.get(gateway.url("/c/x")).header("cookie", "group=alpha"), 404),
+        (
+            client
+                .get(gateway.url("/c/x"))
+                .header("cookie", "a=b; group=beta"),
+            200,
+        ),
+        (
+            client
+                .get(gateway.url("/c/x"))
+                .header("cookie", "group=alpha"),
+            404,
+        ),
     ];
     for (request, status) in cases {
         let shown = format!("{request:?}");
-        assert_eq!(request.send().await.expect("an answer").status(), status, "{shown}");
+        assert_eq!(
+            request.send().await.expect("an answer").status(),
+            status,
+            "{shown}"
+        );
     }
 }
 
@@ -256,7 +360,13 @@ async fn a_client_that_leaves_frees_the_upstream() {
     let (_world, upstream, _registered, gateway) = World::small().await;
     let url = gateway.url("/api/users/slow/20000");
     let request = tokio::spawn(async move { reqwest::get(url).await });
-    until("the request at the upstream", async || (upstream.active() == 1).then_some(())).await;
+    until("the request at the upstream", async || {
+        (upstream.active() == 1).then_some(())
+    })
+    .await;
     request.abort();
-    until("the upstream to be free", async || (upstream.active() == 0).then_some(())).await;
+    until("the upstream to be free", async || {
+        (upstream.active() == 0).then_some(())
+    })
+    .await;
 }

@@ -14,10 +14,16 @@ async fn a_hundred_reloads_under_load_fail_no_request() {
     let mut revision = 0;
     for n in 0..100 {
         // Every document differs, and every one keeps the route that is under load.
-        world.publish(&format!("routes: {{ /api/users/**: user-service, /api/extra-{n}/**: user-service }}")).await;
+        world
+            .publish(&format!(
+                "routes: {{ /api/users/**: user-service, /api/extra-{n}/**: user-service }}"
+            ))
+            .await;
         let status = gateway
             .admin_until("a newer revision", "/api/v1/status", |status| {
-                status["table"]["revision"].as_u64().is_some_and(|now| now > revision)
+                status["table"]["revision"]
+                    .as_u64()
+                    .is_some_and(|now| now > revision)
             })
             .await;
         revision = status["table"]["revision"].as_u64().expect("a revision");
@@ -37,7 +43,9 @@ async fn a_route_moved_to_a_service_not_seen_before_fails_no_request() {
     let url = gateway.url("/api/users/1");
     let load = Load::get(&url, 4);
     load.reached(200).await;
-    world.publish("routes: { /api/users/**: user-service-v2 }").await;
+    world
+        .publish("routes: { /api/users/**: user-service-v2 }")
+        .await;
     until_answered_by(&url, "new").await;
     load.reached(load.sent() + 200).await;
     load.finish().await.assert_clean();
@@ -47,8 +55,18 @@ async fn a_route_moved_to_a_service_not_seen_before_fails_no_request() {
 async fn a_reload_disturbs_nothing_in_flight() {
     let (world, upstream, _registered, gateway) = World::small().await;
     let url = gateway.url("/api/users/slow/1500");
-    let slow = tokio::spawn(async move { reqwest::get(url).await.expect("an answer").text().await.expect("a body") });
-    until("the slow request to be in flight", async || (upstream.active() == 1).then_some(())).await;
+    let slow = tokio::spawn(async move {
+        reqwest::get(url)
+            .await
+            .expect("an answer")
+            .text()
+            .await
+            .expect("a body")
+    });
+    until("the slow request to be in flight", async || {
+        (upstream.active() == 1).then_some(())
+    })
+    .await;
     world.publish("routes: { /other/**: user-service }").await;
     until_status(&gateway.url("/api/users/1"), 404).await;
     assert_eq!(slow.await.expect("the slow request"), "one");
@@ -57,7 +75,9 @@ async fn a_reload_disturbs_nothing_in_flight() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_published_table_serves_within_a_second() {
     let (world, _upstream, _registered, gateway) = World::small().await;
-    world.publish("routes: { /api/users/**: user-service, /second/**: user-service }").await;
+    world
+        .publish("routes: { /api/users/**: user-service, /second/**: user-service }")
+        .await;
     until_status(&gateway.url("/second/x"), 200).await;
     let metrics = gateway.metrics().await;
     assert!(metrics.contains("gateway_table_revision"), "{metrics}");
@@ -81,10 +101,18 @@ async fn every_request_of_a_reload_gets_the_old_or_the_new_route() {
     let url = gateway.url("/x/1");
     let load = Load::get(&url, 4);
     for round in 0..10 {
-        let (service, name) = if round % 2 == 0 { ("service-b", "b") } else { ("service-a", "a") };
-        world.publish(&format!("routes: {{ /x/**: {service} }}")).await;
+        let (service, name) = if round % 2 == 0 {
+            ("service-b", "b")
+        } else {
+            ("service-a", "a")
+        };
+        world
+            .publish(&format!("routes: {{ /x/**: {service} }}"))
+            .await;
         until_answered_by(&url, name).await;
     }
-    tokio::time::timeout(Duration::from_secs(30), load.reached(500)).await.expect("a load that goes on");
+    tokio::time::timeout(Duration::from_secs(30), load.reached(500))
+        .await
+        .expect("a load that goes on");
     load.finish().await.assert_clean();
 }

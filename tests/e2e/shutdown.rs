@@ -31,13 +31,27 @@ async fn a_request_in_flight_is_finished_and_an_idle_gateway_goes_at_once() {
     let (_world, upstream, _registered, mut gateway) =
         World::small_with("shutdown: { drain_delay: 100ms, deadline: 25s }").await;
     let url = gateway.url("/api/users/slow/2000");
-    let slow = tokio::spawn(async move { reqwest::get(url).await.expect("an answer").text().await.expect("a body") });
-    until("the slow request to be in flight", async || (upstream.active() == 1).then_some(())).await;
+    let slow = tokio::spawn(async move {
+        reqwest::get(url)
+            .await
+            .expect("an answer")
+            .text()
+            .await
+            .expect("a body")
+    });
+    until("the slow request to be in flight", async || {
+        (upstream.active() == 1).then_some(())
+    })
+    .await;
     let began = Instant::now();
     gateway.signal("-TERM");
     assert_eq!(slow.await.expect("the slow request"), "one");
     assert!(gateway.exited().await.success());
-    assert!(began.elapsed() < Duration::from_secs(15), "it waited for its deadline: {:?}", began.elapsed());
+    assert!(
+        began.elapsed() < Duration::from_secs(15),
+        "it waited for its deadline: {:?}",
+        began.elapsed()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -50,7 +64,9 @@ async fn it_leaves_nacos_before_it_stops_accepting() {
     gateway.signal("-INT");
     while !watch.changed().await.instances.is_empty() {}
     // Gone from Nacos, and still serving those who have not noticed.
-    let answer = reqwest::get(gateway.url("/api/users/1")).await.expect("an answer");
+    let answer = reqwest::get(gateway.url("/api/users/1"))
+        .await
+        .expect("an answer");
     assert_eq!(answer.status(), 200);
     assert!(gateway.exited().await.success());
 }
@@ -63,5 +79,9 @@ async fn sigterm_with_nacos_down_still_ends_well() {
     let began = Instant::now();
     gateway.signal("-TERM");
     assert!(gateway.exited().await.success());
-    assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
+    assert!(
+        began.elapsed() < Duration::from_secs(8),
+        "{:?}",
+        began.elapsed()
+    );
 }

@@ -23,14 +23,19 @@ fn a_port_in_use_is_one_clear_line_for_each_listener() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = taken.local_addr().expect("an address");
     let free = "127.0.0.1:0";
-    for (data, admin, probes) in
-        [(address.to_string(), free.into(), free.into()), (free.into(), address.to_string(), free.into()), (free.into(), String::from(free), address.to_string())]
-    {
+    for (data, admin, probes) in [
+        (address.to_string(), free.into(), free.into()),
+        (free.into(), address.to_string(), free.into()),
+        (free.into(), String::from(free), address.to_string()),
+    ] {
         let (success, said) = run_with(&format!(
             "listeners: [{{ address: '{data}' }}]\nadmin: {{ address: '{admin}' }}\nprobes: {{ address: '{probes}' }}\n"
         ));
         assert!(!success, "{said}");
-        assert!(said.contains(&address.to_string()) && said.contains("in use"), "{said}");
+        assert!(
+            said.contains(&address.to_string()) && said.contains("in use"),
+            "{said}"
+        );
         assert!(!said.contains("panicked"), "{said}");
     }
 }
@@ -39,7 +44,10 @@ fn a_port_in_use_is_one_clear_line_for_each_listener() {
 fn a_wrong_setting_is_refused_with_its_line_and_the_nearest_name() {
     let (success, said) = run_with("listeners:\n  - adress: 127.0.0.1:0\n");
     assert!(!success);
-    assert!(said.contains("gateway.yaml:2:") && said.contains("address"), "{said}");
+    assert!(
+        said.contains("gateway.yaml:2:") && said.contains("address"),
+        "{said}"
+    );
     assert!(!said.contains("panicked"), "{said}");
 }
 
@@ -66,13 +74,33 @@ fn print_config_shows_every_setting_with_its_origin_and_no_secret() {
         .output()
         .expect("the binary runs");
     let text = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{text}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     assert!(!text.contains("hunter2"), "{text}");
-    let line = |key: &str| text.lines().find(|l| l.trim_start().starts_with(&format!("{key}:"))).unwrap_or_default();
-    assert!(line("header_timeout").contains("3s") && line("header_timeout").contains("gateway.yaml:2"), "{text}");
-    assert!(line("namespace").contains("prod") && line("namespace").contains("NACOS_NAMESPACE"), "{text}");
-    assert!(line("level").contains("debug") && line("level").contains("LOG_LEVEL"), "{text}");
-    assert!(line("hold").contains("30s") && line("hold").contains("default"), "{text}");
+    let line = |key: &str| {
+        text.lines()
+            .find(|l| l.trim_start().starts_with(&format!("{key}:")))
+            .unwrap_or_default()
+    };
+    assert!(
+        line("header_timeout").contains("3s") && line("header_timeout").contains("gateway.yaml:2"),
+        "{text}"
+    );
+    assert!(
+        line("namespace").contains("prod") && line("namespace").contains("NACOS_NAMESPACE"),
+        "{text}"
+    );
+    assert!(
+        line("level").contains("debug") && line("level").contains("LOG_LEVEL"),
+        "{text}"
+    );
+    assert!(
+        line("hold").contains("30s") && line("hold").contains("default"),
+        "{text}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -82,22 +110,38 @@ async fn environment_variables_override_the_file() {
     let _registered = world.register("user-service", upstream.address()).await;
     world.publish("routes: { /env/**: user-service }").await;
     // The file points at a server that is not there; the environment knows better.
-    let settings = world.settings("").replace(&world.http().to_string(), "127.0.0.1:1");
+    let settings = world
+        .settings("")
+        .replace(&world.http().to_string(), "127.0.0.1:1");
     let server = world.http().to_string();
-    let gateway = Gateway::start_with(&settings, &[], &[("NACOS_SERVER_ADDR", &server)]).await.ready().await;
+    let gateway = Gateway::start_with(&settings, &[], &[("NACOS_SERVER_ADDR", &server)])
+        .await
+        .ready()
+        .await;
     until_status(&gateway.url("/env/x"), 200).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_commented_example_serves() {
-    let example = std::fs::read_to_string(Path::new(REPOSITORY).join("gateway.yaml")).expect("gateway.yaml");
+    let example =
+        std::fs::read_to_string(Path::new(REPOSITORY).join("gateway.yaml")).expect("gateway.yaml");
     let world = World::new().await;
     let upstream = Upstream::start("one");
     let _registered = world.register("user-service", upstream.address()).await;
-    world.publish("routes: { /api/users/**: user-service }").await;
+    world
+        .publish("routes: { /api/users/**: user-service }")
+        .await;
     // The file as it is; only the ports are moved, as its own text says one may.
     let settings = world.settings("");
-    let port = |key: &str| settings.split(key).nth(1).and_then(|rest| rest.split(['\n', '}']).next()).unwrap_or_default().trim().to_owned();
+    let port = |key: &str| {
+        settings
+            .split(key)
+            .nth(1)
+            .and_then(|rest| rest.split(['\n', '}']).next())
+            .unwrap_or_default()
+            .trim()
+            .to_owned()
+    };
     let server = world.http().to_string();
     let grpc = port("grpc_port:");
     let gateway = Gateway::start_with(
@@ -132,7 +176,10 @@ fn help_teaches_every_command() {
 #[tokio::test(flavor = "multi_thread")]
 async fn health_asks_a_running_gateway() {
     let (_world, _upstream, _registered, gateway) = World::small().await;
-    let address = gateway.probes_url("").trim_start_matches("http://").to_owned();
+    let address = gateway
+        .probes_url("")
+        .trim_start_matches("http://")
+        .to_owned();
     let (status, out, err) = run(&["health", "--address", &address], &gateway.folder());
     assert!(status.success(), "{out}{err}");
     let (status, _, err) = run(&["health", "--address", "127.0.0.1:1"], &gateway.folder());

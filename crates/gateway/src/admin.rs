@@ -64,7 +64,15 @@ impl Facts {
         serving: Arc<Serving>,
     ) -> Facts {
         let phase = Mutex::new(Phase::Starting);
-        Facts { discovery, services, table, metrics, serving, started: Instant::now(), phase }
+        Facts {
+            discovery,
+            services,
+            table,
+            metrics,
+            serving,
+            started: Instant::now(),
+            phase,
+        }
     }
 
     pub(crate) fn discovery(&self) -> &Discovery {
@@ -129,12 +137,20 @@ const ENDPOINTS: [&str; 8] = [
 
 async fn readyz(State(facts): State<Arc<Facts>>) -> Response {
     let (ready, reason) = facts.readiness();
-    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let status = if ready {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
     (status, Json(json!({ "ready": ready, "reason": reason }))).into_response()
 }
 
 async fn metrics(State(facts): State<Arc<Facts>>) -> Response {
-    ([(header::CONTENT_TYPE, Metrics::CONTENT_TYPE)], facts.metrics.render()).into_response()
+    (
+        [(header::CONTENT_TYPE, Metrics::CONTENT_TYPE)],
+        facts.metrics.render(),
+    )
+        .into_response()
 }
 
 async fn status(State(facts): State<Arc<Facts>>) -> Response {
@@ -143,7 +159,11 @@ async fn status(State(facts): State<Arc<Facts>>) -> Response {
 
 async fn routes(State(facts): State<Arc<Facts>>) -> Response {
     let table = facts.table.load();
-    let routes: Vec<_> = table.routes().iter().map(|route| views::route(route)).collect();
+    let routes: Vec<_> = table
+        .routes()
+        .iter()
+        .map(|route| views::route(route))
+        .collect();
     Json(routes).into_response()
 }
 
@@ -155,11 +175,17 @@ async fn services(State(facts): State<Arc<Facts>>) -> Response {
 async fn service(State(facts): State<Arc<Facts>>, Path(name): Path<String>) -> Response {
     let mut found = views::services(&facts, |id| *id.name == *name || id.to_string() == name);
     match found.len() {
-        0 => problem(StatusCode::NOT_FOUND, format!("no route names a service {name}")),
+        0 => problem(
+            StatusCode::NOT_FOUND,
+            format!("no route names a service {name}"),
+        ),
         1 => Json(found.remove(0)).into_response(),
         _ => {
             let names: Vec<_> = found.iter().map(|one| one.view.service.clone()).collect();
-            problem(StatusCode::CONFLICT, format!("say which one: {}", names.join(", ")))
+            problem(
+                StatusCode::CONFLICT,
+                format!("say which one: {}", names.join(", ")),
+            )
         }
     }
 }
@@ -174,5 +200,10 @@ async fn explain(State(facts): State<Arc<Facts>>, Query(question): Query<Questio
 fn problem(status: StatusCode, detail: String) -> Response {
     let title = status.canonical_reason().unwrap_or_default();
     let body = json!({ "type": "about:blank", "title": title, "status": status.as_u16(), "detail": detail });
-    (status, [(header::CONTENT_TYPE, "application/problem+json")], Json(body).into_response().into_body()).into_response()
+    (
+        status,
+        [(header::CONTENT_TYPE, "application/problem+json")],
+        Json(body).into_response().into_body(),
+    )
+        .into_response()
 }

@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use pailou_config::{
-    DocumentOutcome, Environment, Fault, MAX_DOCUMENT_BYTES, Node, Position, Report, RouteSource, RouteSpec, Settings,
-    Severity, Value, load_settings, parse_route_document, settings_reference,
+    DocumentOutcome, Environment, Fault, MAX_DOCUMENT_BYTES, Node, Position, Report, RouteSource,
+    RouteSpec, Settings, Severity, Value, load_settings, parse_route_document, settings_reference,
 };
 use pailou_routing::{Compiler, Route, Table};
 use pailou_telemetry::Metrics;
@@ -28,8 +28,15 @@ pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
     } else {
         check.print();
     }
-    let is_bad = check.faults.iter().any(|fault| fault.severity == Severity::Error);
-    Ok(if is_bad { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    let is_bad = check
+        .faults
+        .iter()
+        .any(|fault| fault.severity == Severity::Error);
+    Ok(if is_bad {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
 }
 
 const BLANK: &str = "has no content, which keeps the table that is served and raises an alarm; write `routes: {}` \
@@ -49,9 +56,18 @@ struct Check {
 impl Check {
     fn new() -> Check {
         let metrics = Metrics::new();
-        let settings = load_settings(None, &Environment::default()).expect("defaults are valid settings").settings;
+        let settings = load_settings(None, &Environment::default())
+            .expect("defaults are valid settings")
+            .settings;
         let services = Services::new(settings.ejection.clone(), metrics.clone());
-        Check { settings, services, metrics, read: Vec::new(), faults: Vec::new(), routes: Vec::new() }
+        Check {
+            settings,
+            services,
+            metrics,
+            read: Vec::new(),
+            faults: Vec::new(),
+            routes: Vec::new(),
+        }
     }
 
     fn file(&mut self, path: &Path) {
@@ -85,7 +101,10 @@ impl Check {
             DocumentOutcome::Blank => return self.faults.push(fault(&name, BLANK)),
             DocumentOutcome::Refused(document) => document,
             DocumentOutcome::Routes(document) => {
-                self.read.push(format!("{name}: {}", plural(document.routes.len(), "route")));
+                self.read.push(format!(
+                    "{name}: {}",
+                    plural(document.routes.len(), "route")
+                ));
                 document
             }
         };
@@ -99,7 +118,9 @@ impl Check {
                 }
             }
         }
-        document.faults.sort_by_key(|fault| fault.position.map(|at| (at.line, at.column)));
+        document
+            .faults
+            .sort_by_key(|fault| fault.position.map(|at| (at.line, at.column)));
         self.faults.extend(document.faults);
     }
 
@@ -124,7 +145,10 @@ impl Check {
                 self.faults.push(Fault {
                     position: Some(spec.at),
                     path: format!("routes[{:?}]", &*spec.id),
-                    ..fault(&spec.document, &format!("the id stands in {document} already, whose route stays"))
+                    ..fault(
+                        &spec.document,
+                        &format!("the id stands in {document} already, whose route stays"),
+                    )
                 });
             } else {
                 first.insert(spec.id.clone(), spec.document.clone());
@@ -141,17 +165,29 @@ impl Check {
         for fault in &self.faults {
             println!("{fault}");
         }
-        let errors = self.faults.iter().filter(|fault| fault.severity == Severity::Error).count();
+        let errors = self
+            .faults
+            .iter()
+            .filter(|fault| fault.severity == Severity::Error)
+            .count();
         let warnings = self.faults.len() - errors;
-        println!("{}, {}", plural(errors, "fault"), plural(warnings, "warning"));
+        println!(
+            "{}, {}",
+            plural(errors, "fault"),
+            plural(warnings, "warning")
+        );
     }
 }
 
 fn read(path: &Path) -> Result<String, Fault> {
     let name = path.display().to_string();
-    let bytes = std::fs::read(path).map_err(|error| fault(&name, &format!("cannot be read: {error}")))?;
+    let bytes =
+        std::fs::read(path).map_err(|error| fault(&name, &format!("cannot be read: {error}")))?;
     if bytes.len() > MAX_DOCUMENT_BYTES {
-        return Err(fault(&name, &format!("is larger than {MAX_DOCUMENT_BYTES} bytes")));
+        return Err(fault(
+            &name,
+            &format!("is larger than {MAX_DOCUMENT_BYTES} bytes"),
+        ));
     }
     String::from_utf8(bytes).map_err(|_| fault(&name, "is not a text in UTF-8"))
 }
@@ -160,7 +196,11 @@ fn read(path: &Path) -> Result<String, Fault> {
 /// by its name.
 fn holds_settings(path: &Path, text: &str) -> bool {
     let report = Report::new("");
-    let Some(Node { value: Value::Mapping(entries), .. }) = Node::parse_yaml(text, &report) else {
+    let Some(Node {
+        value: Value::Mapping(entries),
+        ..
+    }) = Node::parse_yaml(text, &report)
+    else {
         return path.file_stem().is_some_and(|stem| stem == "gateway");
     };
     let sections = settings_reference();
@@ -198,7 +238,11 @@ mod tests {
             ("gateway.yaml", "", true),
             ("routes.yaml", "", false),
         ] {
-            assert_eq!(holds_settings(Path::new(name), text), is_settings, "{name}: {text}");
+            assert_eq!(
+                holds_settings(Path::new(name), text),
+                is_settings,
+                "{name}: {text}"
+            );
         }
     }
 }

@@ -28,20 +28,26 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run the gateway.
-    #[command(after_help = "Environment variables override the file: PAILOU_<SECTION>_<KEY> first (PAILOU_ADMIN_ADDRESS, \
+    #[command(
+        after_help = "Environment variables override the file: PAILOU_<SECTION>_<KEY> first (PAILOU_ADMIN_ADDRESS, \
                       PAILOU_NACOS_SERVERS), then NACOS_SERVER_ADDR, NACOS_NAMESPACE, NACOS_GROUP, NACOS_USERNAME, \
                       NACOS_PASSWORD, NACOS_SERVICE_NAME, NACOS_SERVICE_IP, NACOS_SERVICE_PORT, \
-                      NACOS_HEARTBEAT_INTERVAL and LOG_LEVEL.\n\nSIGTERM and SIGINT shut it down without losing a request.")]
+                      NACOS_HEARTBEAT_INTERVAL and LOG_LEVEL.\n\nSIGTERM and SIGINT shut it down without losing a request."
+    )]
     Run(RunArgs),
     /// Run registry, sample services and gateway in one process, to try things out.
     Dev(DevArgs),
     /// Run the embedded Nacos registry alone, for development and tests.
-    #[command(after_help = "It keeps nothing: what is registered or published is gone when it stops. Not for production.")]
+    #[command(
+        after_help = "It keeps nothing: what is registered or published is gone when it stops. Not for production."
+    )]
     Registry(RegistryArgs),
     /// Validate gateway.yaml and route documents without starting anything.
-    #[command(after_help = "A file is read as settings when it has a key that only settings have, and as a route document \
+    #[command(
+        after_help = "A file is read as settings when it has a key that only settings have, and as a route document \
                       otherwise. Route files that the settings name are checked too.\n\nExit code: 0 no fault \
-                      (warnings may be printed), 1 at least one fault.")]
+                      (warnings may be printed), 1 at least one fault."
+    )]
     Check(CheckArgs),
     /// Ask a running gateway whether it is ready; exit code 0 if it is.
     #[command(after_help = "Made for the health check of a container: docker/Dockerfile uses it.")]
@@ -111,6 +117,11 @@ pub(crate) struct CheckArgs {
 #[derive(Debug, Args)]
 pub(crate) struct HealthArgs {
     /// The probes listener to ask.
-    #[arg(long, default_value = "127.0.0.1:9902", value_name = "ADDRESS", env = "PAILOU_PROBES_ADDRESS")]
+    #[arg(
+        long,
+        default_value = "127.0.0.1:9902",
+        value_name = "ADDRESS",
+        env = "PAILOU_PROBES_ADDRESS"
+    )]
     pub(crate) address: std::net::SocketAddr,
 }

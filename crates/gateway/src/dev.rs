@@ -42,9 +42,16 @@ pub(crate) fn run(args: &DevArgs) -> anyhow::Result<ExitCode> {
         })
         .await?;
         let client = Client::connect(nacos::options(&settings)?);
-        publish(&client).await.context("the route document could not be published to the registry")?;
-        let samples = if args.no_samples { Vec::new() } else { samples::start(registry.http_addr()).await? };
-        let gateway = Gateway::start(settings, metrics, AccessLog::off(), runtimes.data.handle()).await?;
+        publish(&client)
+            .await
+            .context("the route document could not be published to the registry")?;
+        let samples = if args.no_samples {
+            Vec::new()
+        } else {
+            samples::start(registry.http_addr()).await?
+        };
+        let gateway =
+            Gateway::start(settings, metrics, AccessLog::off(), runtimes.data.handle()).await?;
         introduce(args, &samples);
         gateway.run(signals::stop()).await
     });
@@ -55,7 +62,10 @@ pub(crate) fn run(args: &DevArgs) -> anyhow::Result<ExitCode> {
 /// The defaults, with the ports of the command line, and nothing of the environment: the tour is the same everywhere.
 fn settings(args: &DevArgs) -> anyhow::Result<Settings> {
     let port = |port: u16| loopback(port).to_string();
-    let grpc = args.registry_port.checked_add(1000).context("--registry-port leaves no room for the gRPC port above it")?;
+    let grpc = args
+        .registry_port
+        .checked_add(1000)
+        .context("--registry-port leaves no room for the gRPC port above it")?;
     let environment = Environment::from_iter([
         ("PAILOU_LISTENERS", port(args.port)),
         ("PAILOU_ADMIN_ADDRESS", port(args.admin_port)),
@@ -65,7 +75,16 @@ fn settings(args: &DevArgs) -> anyhow::Result<Settings> {
         ("PAILOU_SHUTDOWN_DRAIN_DELAY", "0s".to_owned()),
     ]);
     let mut settings = load_settings(None, &environment)
-        .map_err(|faults| anyhow::anyhow!("{}", faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))?
+        .map_err(|faults| {
+            anyhow::anyhow!(
+                "{}",
+                faults
+                    .iter()
+                    .map(ToString::to_string)
+                    .collect::<Vec<_>>()
+                    .join("\n")
+            )
+        })?
         .settings;
     settings.log.level = LogLevel::Warn;
     settings.log.format = LogFormat::Text;
@@ -79,8 +98,15 @@ fn loopback(port: u16) -> SocketAddr {
 async fn publish(client: &Client) -> Result<(), pailou_nacos::Error> {
     let mut states = client.states();
     // The registry runs in this process: the connection is a matter of milliseconds.
-    let _ = tokio::time::timeout(std::time::Duration::from_secs(5), states.wait_for(|state| state.connected)).await;
-    let how = Publish { kind: Some("yaml".to_owned()), ..Publish::default() };
+    let _ = tokio::time::timeout(
+        std::time::Duration::from_secs(5),
+        states.wait_for(|state| state.connected),
+    )
+    .await;
+    let how = Publish {
+        kind: Some("yaml".to_owned()),
+        ..Publish::default()
+    };
     client.publish_config(ROUTES, DOCUMENT, how).await
 }
 
@@ -91,9 +117,15 @@ fn introduce(args: &DevArgs, samples: &[Sample]) {
     println!("  gateway   http://127.0.0.1:{gateway}");
     println!("  admin     http://127.0.0.1:{admin}");
     println!("  probes    http://127.0.0.1:{}", args.probes_port);
-    println!("  registry  http://127.0.0.1:{registry}/nacos (embedded, keeps nothing), gRPC on {}", registry + 1000);
+    println!(
+        "  registry  http://127.0.0.1:{registry}/nacos (embedded, keeps nothing), gRPC on {}",
+        registry + 1000
+    );
     for sample in samples {
-        println!("  sample    {} {} on {}, weight {}", sample.service, sample.name, sample.address, sample.weight);
+        println!(
+            "  sample    {} {} on {}, weight {}",
+            sample.service, sample.name, sample.address, sample.weight
+        );
     }
     let document = DOCUMENT.replace('\n', "\\n");
     println!(
@@ -111,7 +143,11 @@ printf '{document}  /people/**: user-service\\n' | curl -s -X POST http://127.0.
 curl -s http://127.0.0.1:{gateway}/people/7
 "
     );
-    if let Some(sample) = samples.iter().rev().find(|sample| sample.service == "user-service") {
+    if let Some(sample) = samples
+        .iter()
+        .rev()
+        .find(|sample| sample.service == "user-service")
+    {
         println!(
             "# take {name} out as an operator would, and put it back with enabled=true
 curl -s -X PUT 'http://127.0.0.1:{registry}/nacos/v1/ns/instance?serviceName=user-service&ip={ip}&port={port}&enabled=false'; echo

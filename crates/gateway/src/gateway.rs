@@ -23,7 +23,11 @@ const CONTROL_THREADS: usize = 2;
 ///
 /// # Errors
 /// Something that it needs to start cannot be had: a port, a thread.
-pub(crate) fn run(settings: Settings, metrics: Metrics, access_log: AccessLog) -> anyhow::Result<()> {
+pub(crate) fn run(
+    settings: Settings,
+    metrics: Metrics,
+    access_log: AccessLog,
+) -> anyhow::Result<()> {
     let runtimes = Runtimes::new(&settings)?;
     let result = runtimes.control.block_on(async {
         let gateway = Gateway::start(settings, metrics, access_log, runtimes.data.handle()).await?;
@@ -100,8 +104,14 @@ impl Gateway {
         tokio::spawn(services.clone().supervise());
         let table = TableCell::default();
         let client = Client::connect(nacos::options(&settings)?);
-        let discovery =
-            Discovery::start(&settings, &addresses, client, services.clone(), table.clone(), metrics.clone());
+        let discovery = Discovery::start(
+            &settings,
+            &addresses,
+            client,
+            services.clone(),
+            table.clone(),
+            metrics.clone(),
+        );
 
         let options = ProxyOptions {
             limits: settings.limits.clone(),
@@ -116,10 +126,25 @@ impl Gateway {
             .context("the proxy could not be started")?;
         let serving = Arc::new(serving);
 
-        let facts = Arc::new(Facts::new(discovery, services, table, metrics.clone(), serving.clone()));
+        let facts = Arc::new(Facts::new(
+            discovery,
+            services,
+            table,
+            metrics.clone(),
+            serving.clone(),
+        ));
         listeners::serve("admin", admin_listener, admin::admin_router(facts.clone()));
-        listeners::serve("probes", probes_listener, admin::probes_router(facts.clone()));
-        Ok(Gateway { settings, facts, serving, metrics })
+        listeners::serve(
+            "probes",
+            probes_listener,
+            admin::probes_router(facts.clone()),
+        );
+        Ok(Gateway {
+            settings,
+            facts,
+            serving,
+            metrics,
+        })
     }
 
     /// Serves until `stop` comes, then ends in order.
@@ -168,9 +193,15 @@ impl Gateway {
         self.step("stop_accepting");
         self.serving.stop_accepting();
         self.step("finish_in_flight");
-        if tokio::time::timeout_at(deadline, self.serving.idle()).await.is_err() {
+        if tokio::time::timeout_at(deadline, self.serving.idle())
+            .await
+            .is_err()
+        {
             let in_flight = self.serving.abort();
-            tracing::warn!(in_flight, "the deadline of the shutdown has passed: what is in flight is cut");
+            tracing::warn!(
+                in_flight,
+                "the deadline of the shutdown has passed: what is in flight is cut"
+            );
         }
         self.step("end");
     }
@@ -186,7 +217,14 @@ impl Gateway {
 
 /// Sockets belong to the runtime that they are bound on, so the data listeners are bound on the workers'.
 async fn bind_data(settings: &Settings, data: &Handle) -> anyhow::Result<Vec<Bound>> {
-    let addresses: Vec<_> = settings.listeners.iter().map(|listener| listener.address).collect();
-    let bound = data.spawn(async move { Proxy::bind(&addresses) }).await.context("the workers ended")?;
+    let addresses: Vec<_> = settings
+        .listeners
+        .iter()
+        .map(|listener| listener.address)
+        .collect();
+    let bound = data
+        .spawn(async move { Proxy::bind(&addresses) })
+        .await
+        .context("the workers ended")?;
     Ok(bound?)
 }

@@ -13,9 +13,16 @@ const PATIENCE: Duration = Duration::from_secs(3);
 pub(crate) async fn run(args: &HealthArgs) -> anyhow::Result<()> {
     let url = format!("http://{}/readyz", args.address);
     let client = reqwest::Client::builder().timeout(PATIENCE).build()?;
-    let response = client.get(&url).send().await.with_context(|| format!("no answer from {url}"))?;
+    let response = client
+        .get(&url)
+        .send()
+        .await
+        .with_context(|| format!("no answer from {url}"))?;
     let status = response.status();
-    let said = response.text().await.with_context(|| format!("the answer of {url} broke off"))?;
+    let said = response
+        .text()
+        .await
+        .with_context(|| format!("the answer of {url} broke off"))?;
     if !status.is_success() {
         bail!("not ready: {said}");
     }

@@ -7,8 +7,13 @@ use axum::Router;
 use tokio::net::TcpListener;
 
 /// Binds an address, or takes none when it is `off`.
-pub(crate) async fn bind(name: &'static str, address: Option<SocketAddr>) -> anyhow::Result<Option<TcpListener>> {
-    let Some(address) = address else { return Ok(None) };
+pub(crate) async fn bind(
+    name: &'static str,
+    address: Option<SocketAddr>,
+) -> anyhow::Result<Option<TcpListener>> {
+    let Some(address) = address else {
+        return Ok(None);
+    };
     let listener = TcpListener::bind(address)
         .await
         .with_context(|| format!("cannot listen on {address} (the {name} listener)"))?;

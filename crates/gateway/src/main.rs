@@ -39,7 +39,9 @@ fn main() -> ExitCode {
 
 /// For commands that wait more than they work.
 fn on_one_thread(task: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<ExitCode> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     runtime.block_on(task)?;
     Ok(ExitCode::SUCCESS)
 }

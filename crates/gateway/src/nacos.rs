@@ -13,7 +13,9 @@ pub(crate) fn options(settings: &Settings) -> Result<ClientOptions, AddressError
     let mut options = ClientOptions::new(&servers.join(","))?;
     options.grpc_port = nacos.grpc_port;
     options.namespace.clone_from(&nacos.namespace);
-    options.credentials = nacos.credentials().map(|(user, password)| Credentials::new(user, password.expose()));
+    options.credentials = nacos
+        .credentials()
+        .map(|(user, password)| Credentials::new(user, password.expose()));
     options.app_name.clone_from(&nacos.app_name);
     options.request_timeout = nacos.request_timeout;
     options.health_check_interval = nacos.health_check_interval;

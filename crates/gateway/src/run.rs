@@ -52,7 +52,10 @@ fn print_faults(faults: &[Fault]) {
 }
 
 fn not_started(faults: &[Fault]) -> String {
-    format!("not started: {} in the settings", plural(faults.len(), "fault"))
+    format!(
+        "not started: {} in the settings",
+        plural(faults.len(), "fault")
+    )
 }
 
 /// `1 fault`, `2 faults`.

@@ -36,7 +36,11 @@ pub(crate) struct Sample {
 pub(crate) async fn start(registry: SocketAddr) -> anyhow::Result<Vec<Sample>> {
     let mut samples = Vec::with_capacity(SAMPLES.len());
     for (service, name, weight) in SAMPLES {
-        samples.push(start_one(registry, service, name, weight).await.with_context(|| format!("sample {name}"))?);
+        samples.push(
+            start_one(registry, service, name, weight)
+                .await
+                .with_context(|| format!("sample {name}"))?,
+        );
     }
     Ok(samples)
 }
@@ -60,10 +64,20 @@ async fn start_one(
     instance.weight = weight;
     instance.metadata.insert("name".to_owned(), name.to_owned());
     let registration = client.register(service, instance).await?;
-    Ok(Sample { service, name, address, weight, _registration: registration, _client: client })
+    Ok(Sample {
+        service,
+        name,
+        address,
+        weight,
+        _registration: registration,
+        _client: client,
+    })
 }
 
-async fn answer(State((service, name)): State<(&'static str, &'static str)>, request: Request) -> Json<Value> {
+async fn answer(
+    State((service, name)): State<(&'static str, &'static str)>,
+    request: Request,
+) -> Json<Value> {
     Json(json!({
         "service": service,
         "instance": name,

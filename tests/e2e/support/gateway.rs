@@ -41,7 +41,11 @@ pub(crate) fn command(args: &[&str]) -> Command {
 
 /// Runs a command to its end and returns its status, standard output and standard error.
 pub(crate) fn run(args: &[&str], folder: &Path) -> (ExitStatus, String, String) {
-    let output = command(args).current_dir(folder).stdin(Stdio::null()).output().expect("the binary runs");
+    let output = command(args)
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .output()
+        .expect("the binary runs");
     (
         output.status,
         String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -56,14 +60,20 @@ impl Gateway {
     }
 
     /// The same with files beside `gateway.yaml` and with environment variables.
-    pub(crate) async fn start_with(settings: &str, files: &[(&str, &str)], variables: &[(&str, &str)]) -> Gateway {
+    pub(crate) async fn start_with(
+        settings: &str,
+        files: &[(&str, &str)],
+        variables: &[(&str, &str)],
+    ) -> Gateway {
         let folder = TempDir::new().expect("a temporary folder");
         std::fs::write(folder.path().join("gateway.yaml"), settings).expect("a written file");
         for (name, text) in files {
             std::fs::write(folder.path().join(name), text).expect("a written file");
         }
         let mut command = command(&["run", "--config", "gateway.yaml"]);
-        command.current_dir(folder.path()).envs(variables.iter().copied());
+        command
+            .current_dir(folder.path())
+            .envs(variables.iter().copied());
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -74,7 +84,14 @@ impl Gateway {
         collect(child.stdout.take().expect("a pipe"), log.clone());
         collect(child.stderr.take().expect("a pipe"), log.clone());
         let nowhere: SocketAddr = ([0, 0, 0, 0], 0).into();
-        let mut gateway = Gateway { child, log, folder, data: nowhere, admin: nowhere, probes: nowhere };
+        let mut gateway = Gateway {
+            child,
+            log,
+            folder,
+            data: nowhere,
+            admin: nowhere,
+            probes: nowhere,
+        };
         gateway.data = gateway.listener("data").await;
         gateway.admin = gateway.listener("admin").await;
         gateway.probes = gateway.listener("probes").await;
@@ -85,7 +102,11 @@ impl Gateway {
     pub(crate) async fn ready(self) -> Gateway {
         let url = format!("http://{}/readyz", self.probes);
         until("the gateway to be ready", async || {
-            reqwest::get(&url).await.ok().filter(|r| r.status().is_success()).map(|_| ())
+            reqwest::get(&url)
+                .await
+                .ok()
+                .filter(|r| r.status().is_success())
+                .map(|_| ())
         })
         .await;
         self
@@ -129,7 +150,9 @@ impl Gateway {
     /// Waits until a line of the log holds each of these pieces.
     pub(crate) async fn logged(&self, pieces: &[&str]) -> String {
         until(&format!("a log line with {pieces:?}"), async || {
-            self.log().into_iter().find(|line| pieces.iter().all(|piece| line.contains(piece)))
+            self.log()
+                .into_iter()
+                .find(|line| pieces.iter().all(|piece| line.contains(piece)))
         })
         .await
     }
@@ -137,22 +160,43 @@ impl Gateway {
     /// What an admin endpoint says.
     pub(crate) async fn admin_json(&self, path: &str) -> Value {
         let url = self.admin_url(path);
-        reqwest::get(&url).await.expect("an admin answer").json().await.expect("JSON from the admin listener")
+        reqwest::get(&url)
+            .await
+            .expect("an admin answer")
+            .json()
+            .await
+            .expect("JSON from the admin listener")
     }
 
     /// Waits until an admin endpoint's answer fulfils a condition.
-    pub(crate) async fn admin_until(&self, what: &str, path: &str, condition: impl Fn(&Value) -> bool) -> Value {
-        until(what, async || Some(self.admin_json(path).await).filter(&condition)).await
+    pub(crate) async fn admin_until(
+        &self,
+        what: &str,
+        path: &str,
+        condition: impl Fn(&Value) -> bool,
+    ) -> Value {
+        until(what, async || {
+            Some(self.admin_json(path).await).filter(&condition)
+        })
+        .await
     }
 
     /// The metrics, as text.
     pub(crate) async fn metrics(&self) -> String {
-        reqwest::get(self.probes_url("/metrics")).await.expect("metrics").text().await.expect("text")
+        reqwest::get(self.probes_url("/metrics"))
+            .await
+            .expect("metrics")
+            .text()
+            .await
+            .expect("text")
     }
 
     /// Sends a signal.
     pub(crate) fn signal(&self, signal: &str) {
-        let status = Command::new("kill").args([signal, &self.pid().to_string()]).status().expect("kill runs");
+        let status = Command::new("kill")
+            .args([signal, &self.pid().to_string()])
+            .status()
+            .expect("kill runs");
         assert!(status.success(), "kill {signal} failed");
     }
 
@@ -163,7 +207,11 @@ impl Gateway {
             if let Some(status) = self.child.try_wait().expect("a child") {
                 return status;
             }
-            assert!(began.elapsed() < PATIENCE, "the gateway did not exit; its log:\n{}", self.log().join("\n"));
+            assert!(
+                began.elapsed() < PATIENCE,
+                "the gateway did not exit; its log:\n{}",
+                self.log().join("\n")
+            );
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
@@ -175,7 +223,9 @@ impl Gateway {
             let line = self.log().into_iter().find(|line| line.contains(&wanted));
             if let Some(line) = line {
                 let line: Value = serde_json::from_str(&line).expect("a JSON log line");
-                let address = line["address"].as_str().expect("an address in the log line");
+                let address = line["address"]
+                    .as_str()
+                    .expect("an address in the log line");
                 return address.parse().expect("an address");
             }
             let ended = self.child.try_wait().expect("a child");

@@ -49,7 +49,8 @@ impl Load {
         let sent = Arc::new(AtomicU64::new(0));
         let tasks = (0..clients)
             .map(|_| {
-                let (method, url, stop, sent) = (method.clone(), url.to_owned(), stop.clone(), sent.clone());
+                let (method, url, stop, sent) =
+                    (method.clone(), url.to_owned(), stop.clone(), sent.clone());
                 tokio::spawn(async move { client(&method, &url, pause, &stop, &sent).await })
             })
             .collect();
@@ -64,7 +65,10 @@ impl Load {
     /// Waits until that many requests have gone.
     pub(crate) async fn reached(&self, requests: u64) {
         while self.sent() < requests {
-            assert!(!self.tasks.iter().all(JoinHandle::is_finished), "the load ended early");
+            assert!(
+                !self.tasks.iter().all(JoinHandle::is_finished),
+                "the load ended early"
+            );
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
@@ -76,12 +80,24 @@ impl Load {
         for task in self.tasks {
             failures.extend(task.await.expect("a load client"));
         }
-        Outcome { sent: self.sent.load(Ordering::SeqCst), failures }
+        Outcome {
+            sent: self.sent.load(Ordering::SeqCst),
+            failures,
+        }
     }
 }
 
-async fn client(method: &Method, url: &str, pause: Duration, stop: &AtomicBool, sent: &AtomicU64) -> Vec<String> {
-    let client = reqwest::Client::builder().timeout(Duration::from_secs(5)).build().expect("a client");
+async fn client(
+    method: &Method,
+    url: &str,
+    pause: Duration,
+    stop: &AtomicBool,
+    sent: &AtomicU64,
+) -> Vec<String> {
+    let client = reqwest::Client::builder()
+        .timeout(Duration::from_secs(5))
+        .build()
+        .expect("a client");
     let mut failures = Vec::new();
     while !stop.load(Ordering::SeqCst) {
         let number = sent.fetch_add(1, Ordering::SeqCst).to_string();
@@ -95,15 +111,28 @@ async fn client(method: &Method, url: &str, pause: Duration, stop: &AtomicBool, 
     failures
 }
 
-async fn once(client: &reqwest::Client, method: &Method, url: &str, number: &str) -> Result<(), String> {
-    let mut request = client.request(method.clone(), url).header("x-number", number);
+async fn once(
+    client: &reqwest::Client,
+    method: &Method,
+    url: &str,
+    number: &str,
+) -> Result<(), String> {
+    let mut request = client
+        .request(method.clone(), url)
+        .header("x-number", number);
     if *method == Method::POST {
         request = request.body("a body");
     }
     let response = request.send().await.map_err(|e| format!("{e:?}"))?;
     let status = response.status();
-    let echoed = response.headers().get("x-number").is_some_and(|echo| echo == number);
-    let body = response.text().await.map_err(|e| format!("truncated: {e:?}"))?;
+    let echoed = response
+        .headers()
+        .get("x-number")
+        .is_some_and(|echo| echo == number);
+    let body = response
+        .text()
+        .await
+        .map_err(|e| format!("truncated: {e:?}"))?;
     if !status.is_success() {
         return Err(format!("{status}: {body}"));
     }

@@ -24,7 +24,10 @@ where
         if let Some(value) = condition().await {
             return value;
         }
-        assert!(began.elapsed() < PATIENCE, "waited {PATIENCE:?} in vain for: {what}");
+        assert!(
+            began.elapsed() < PATIENCE,
+            "waited {PATIENCE:?} in vain for: {what}"
+        );
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

@@ -57,10 +57,16 @@ impl Upstream {
             .enable_all()
             .build()
             .expect("a runtime");
-        let shared = Shared { name: name.into(), served: Arc::default(), active: Arc::default() };
+        let shared = Shared {
+            name: name.into(),
+            served: Arc::default(),
+            active: Arc::default(),
+        };
         let listener = listen(address);
         let address = listener.local_addr().expect("a bound address");
-        let app = Router::new().fallback(any(answer)).with_state(shared.clone());
+        let app = Router::new()
+            .fallback(any(answer))
+            .with_state(shared.clone());
         let task = runtime.spawn(async move {
             let listener = tokio::net::TcpListener::from_std(listener).expect("a listener");
             axum::serve(listener, app).await.expect("an accept loop");
@@ -137,9 +143,13 @@ async fn answer(State(shared): State<Shared>, request: Request) -> Response {
     let number = request.headers().get("x-number").cloned();
     let mut response = body_for(&shared, request).await;
     let name = shared.name.parse().expect("a header value");
-    response.headers_mut().insert(HeaderName::from_static("x-instance"), name);
+    response
+        .headers_mut()
+        .insert(HeaderName::from_static("x-instance"), name);
     if let Some(number) = number {
-        response.headers_mut().insert(HeaderName::from_static("x-number"), number);
+        response
+            .headers_mut()
+            .insert(HeaderName::from_static("x-number"), number);
     }
     response
 }
@@ -147,7 +157,10 @@ async fn answer(State(shared): State<Shared>, request: Request) -> Response {
 async fn body_for(shared: &Shared, request: Request) -> Response {
     let path = request.uri().path().to_owned();
     let mut ends = path.rsplit('/');
-    let (last, before) = (ends.next().unwrap_or_default(), ends.next().unwrap_or_default());
+    let (last, before) = (
+        ends.next().unwrap_or_default(),
+        ends.next().unwrap_or_default(),
+    );
     match (before, last) {
         (_, "echo") => Body::new(request.into_body()).into_response(),
         (_, "headers") => head_as_json(&request).into_response(),
@@ -156,7 +169,9 @@ async fn body_for(shared: &Shared, request: Request) -> Response {
             tokio::time::sleep(Duration::from_millis(ms.parse().expect("milliseconds"))).await;
             shared.name.to_string().into_response()
         }
-        ("status", code) => StatusCode::from_u16(code.parse().expect("a code")).expect("a status").into_response(),
+        ("status", code) => StatusCode::from_u16(code.parse().expect("a code"))
+            .expect("a status")
+            .into_response(),
         ("big", bytes) => big(bytes.parse().expect("a size")),
         _ => format!("{} {} {}", shared.name, request.method(), request.uri()).into_response(),
     }
@@ -183,7 +198,11 @@ fn events() -> Response {
         }
         Ok::<_, Infallible>(format!("data: {n}\n\n"))
     });
-    ([("content-type", "text/event-stream")], Body::from_stream(stream)).into_response()
+    (
+        [("content-type", "text/event-stream")],
+        Body::from_stream(stream),
+    )
+        .into_response()
 }
 
 fn big(bytes: usize) -> Response {

@@ -36,7 +36,12 @@ impl World {
     pub(crate) async fn with(options: Options) -> World {
         let registry = Registry::start(options).await.expect("a registry");
         let (http, grpc) = (registry.http_addr(), registry.grpc_addr());
-        World { registry: Some(registry), http, grpc, operator: Client::connect(client_options(http, grpc)) }
+        World {
+            registry: Some(registry),
+            http,
+            grpc,
+            operator: Client::connect(client_options(http, grpc)),
+        }
     }
 
     /// A world, one service with one upstream, one route `/api/users/**` to it, and a ready gateway.
@@ -49,7 +54,9 @@ impl World {
         let world = World::new().await;
         let upstream = Upstream::start("one");
         let registered = world.register("user-service", upstream.address()).await;
-        world.publish("routes: { /api/users/**: user-service }").await;
+        world
+            .publish("routes: { /api/users/**: user-service }")
+            .await;
         let gateway = world.gateway_with(more).await.ready().await;
         (world, upstream, registered, gateway)
     }
@@ -68,7 +75,11 @@ impl World {
              nacos: {{ servers: ['{}'], grpc_port: {} }}\n{}{}\n",
             self.http,
             self.grpc.port(),
-            if more.contains("routes:") { "" } else { "routes: [{ data_id: pailou-routes.yaml }]\n" },
+            if more.contains("routes:") {
+                ""
+            } else {
+                "routes: [{ data_id: pailou-routes.yaml }]\n"
+            },
             if more.contains("shutdown:") {
                 more.to_owned()
             } else {
@@ -98,7 +109,12 @@ impl World {
     }
 
     /// Registers an instance.
-    pub(crate) async fn register_weighted(&self, service: &str, address: SocketAddr, weight: f64) -> Registered {
+    pub(crate) async fn register_weighted(
+        &self,
+        service: &str,
+        address: SocketAddr,
+        weight: f64,
+    ) -> Registered {
         let mut instance = Instance::new(address.ip().to_string(), address.port());
         instance.weight = weight;
         self.register_instance(service, instance).await
@@ -107,8 +123,14 @@ impl World {
     /// Registers an instance as it is given.
     pub(crate) async fn register_instance(&self, service: &str, instance: Instance) -> Registered {
         let client = self.client();
-        let registration = client.register(service, instance).await.expect("a registration");
-        Registered { client, registration }
+        let registration = client
+            .register(service, instance)
+            .await
+            .expect("a registration");
+        Registered {
+            client,
+            registration,
+        }
     }
 
     /// Publishes the route document.
@@ -118,7 +140,10 @@ impl World {
 
     /// Publishes any config.
     pub(crate) async fn publish_as(&self, data_id: &str, content: &str) {
-        self.operator.publish_config(data_id, content, Publish::default()).await.expect("published");
+        self.operator
+            .publish_config(data_id, content, Publish::default())
+            .await
+            .expect("published");
     }
 
     /// Removes a config.
@@ -128,13 +153,25 @@ impl World {
 
     /// Kills the registry: connections die, ports close.
     pub(crate) async fn kill_registry(&mut self) {
-        self.registry.take().expect("the registry runs").stop().await;
+        self.registry
+            .take()
+            .expect("the registry runs")
+            .stop()
+            .await;
     }
 
     /// Starts a registry that knows nothing where the old one was.
     pub(crate) async fn restart_registry(&mut self) {
-        let options = Options { http: self.http, grpc: Some(self.grpc), ..Options::default() };
-        self.registry = Some(Registry::start(options).await.expect("a registry on the same ports"));
+        let options = Options {
+            http: self.http,
+            grpc: Some(self.grpc),
+            ..Options::default()
+        };
+        self.registry = Some(
+            Registry::start(options)
+                .await
+                .expect("a registry on the same ports"),
+        );
     }
 }
 

@@ -43,9 +43,15 @@ struct PassedOver {
 
 /// Answers, or says what of the question is not a request.
 pub(super) fn answer(table: &Table, question: &Question) -> Result<Explanation, String> {
-    let target = Target::parse(question.path.as_bytes()).map_err(|error| format!("path: {error}"))?;
-    let method = Method::from_bytes(question.method.as_bytes()).map_err(|_| "method: not a token".to_owned())?;
-    let host = question.host.as_deref().map(|host| Host::parse(host.as_bytes())).transpose();
+    let target =
+        Target::parse(question.path.as_bytes()).map_err(|error| format!("path: {error}"))?;
+    let method = Method::from_bytes(question.method.as_bytes())
+        .map_err(|_| "method: not a token".to_owned())?;
+    let host = question
+        .host
+        .as_deref()
+        .map(|host| Host::parse(host.as_bytes()))
+        .transpose();
     let host = host.map_err(|error| format!("host: {error}"))?;
     let headers = headers(question.header.as_deref().unwrap_or_default())?;
     let request = Request {
@@ -77,9 +83,17 @@ pub(super) fn answer(table: &Table, question: &Question) -> Result<Explanation, 
 fn headers(text: &str) -> Result<HeaderMap, String> {
     let mut headers = HeaderMap::new();
     for line in text.lines().filter(|line| !line.trim().is_empty()) {
-        let (name, value) = line.split_once(':').ok_or_else(|| format!("header {line:?}: expected name:value"))?;
-        let name: HeaderName = name.trim().parse().map_err(|_| format!("header {name:?}: not a header name"))?;
-        let value: HeaderValue = value.trim().parse().map_err(|_| format!("header {name}: not a header value"))?;
+        let (name, value) = line
+            .split_once(':')
+            .ok_or_else(|| format!("header {line:?}: expected name:value"))?;
+        let name: HeaderName = name
+            .trim()
+            .parse()
+            .map_err(|_| format!("header {name:?}: not a header name"))?;
+        let value: HeaderValue = value
+            .trim()
+            .parse()
+            .map_err(|_| format!("header {name}: not a header value"))?;
         headers.append(name, value);
     }
     Ok(headers)

@@ -77,7 +77,11 @@ pub(super) fn route(route: &Route) -> RouteView {
         document: spec.document.to_string(),
         line: spec.at.line,
         order: spec.order,
-        predicates: spec.predicates.iter().map(|part| (part.name.clone(), json!(part.args))).collect(),
+        predicates: spec
+            .predicates
+            .iter()
+            .map(|part| (part.name.clone(), json!(part.args)))
+            .collect(),
         filters: spec.filters.iter().map(part).collect(),
         service: route.selection.service().id().to_string(),
         subset: route.selection.subset().to_string(),
@@ -107,8 +111,13 @@ pub(super) struct ServiceWithFeed {
 
 /// The services that routes name and whose id fulfils a condition, by id.
 pub(super) fn services(facts: &Facts, wanted: impl Fn(&ServiceId) -> bool) -> Vec<ServiceWithFeed> {
-    let mut feeds: BTreeMap<String, FeedView> =
-        facts.discovery.view().services.into_iter().map(|feed| (feed.service.clone(), feed)).collect();
+    let mut feeds: BTreeMap<String, FeedView> = facts
+        .discovery
+        .view()
+        .services
+        .into_iter()
+        .map(|feed| (feed.service.clone(), feed))
+        .collect();
     let mut services = facts.services.all();
     services.sort_by(|a, b| a.id().cmp(b.id()));
     services
@@ -116,7 +125,10 @@ pub(super) fn services(facts: &Facts, wanted: impl Fn(&ServiceId) -> bool) -> Ve
         .filter(|service| wanted(service.id()))
         .map(|service| {
             let view = service.view();
-            ServiceWithFeed { feed: feeds.remove(&view.service), view }
+            ServiceWithFeed {
+                feed: feeds.remove(&view.service),
+                view,
+            }
         })
         .collect()
 }
