@@ -2,6 +2,7 @@
 
 mod configs;
 mod connections;
+mod expiry;
 mod naming;
 mod pushes;
 
