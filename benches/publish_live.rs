@@ -1,0 +1,122 @@
+//! How long does it take from the publishing of 10,000 routes until the gateway serves by them, and how much memory does
+//! the gateway have?
+//!
+//! The real binary beside the embedded registry, over TCP. `took_ms` is what the gateway says of a publish in its log and
+//! in `/api/v1/status`: from the arrival of the document to the swap of the table. The other figure is the one of a person
+//! who waits: from the publish call until a request to a new route is not answered 404 any more; the wait between two
+//! looks is 5 ms. Both are wall time, and so they depend on what else the machine does.
+//!
+//! ```text
+//! cargo bench -p pailou-gateway --bench publish_live [-- --rounds 5]
+//! ```
+
+mod process;
+mod routes;
+mod world;
+
+use std::time::{Duration, Instant};
+
+use process::Server;
+use world::{DATA, World, await_route, get, pause};
+
+const ROUTES: usize = 10_000;
+/// The second of the gateway's addresses.
+const ADMIN: usize = 1;
+
+fn main() {
+    let rounds = rounds();
+    let entries = routes::entries(ROUTES);
+    let text = routes::document(&entries, |_| 0);
+    let world = World::start();
+    for number in 0..routes::SERVICES {
+        world.put_instance(&format!("service-{number}"), ([127, 0, 0, 1], 9).into());
+    }
+    world.publish("routes:\n  /first/**: service-0\n");
+    let gateway = world.gateway("", "/first/x");
+    // Whatever the start needed is given back by then.
+    pause(Duration::from_secs(3));
+    println!("idle memory, 1 route: {:.1} MiB", resident_mib(&gateway));
+    println!(
+        "{ROUTES} routes to {} services, {} KiB of YAML",
+        routes::SERVICES,
+        text.len() / 1024
+    );
+
+    let mut next = 1;
+    let mut publish = |what: &str, text: &str| {
+        let figures = publish(&world, &gateway, text, next);
+        next += 1;
+        println!(
+            "{what:<38} took_ms {:>5}   until a request sees it {:>5} ms",
+            figures.0,
+            figures.1.as_millis()
+        );
+    };
+    publish("first, every service is new", &text);
+    for round in 1..=rounds {
+        publish(
+            "every route changed",
+            &routes::document(&entries, |_| round),
+        );
+    }
+    for round in 1..=rounds {
+        let revision = |number| {
+            if number == ROUTES / 2 {
+                rounds + round
+            } else {
+                rounds
+            }
+        };
+        publish("one route changed", &routes::document(&entries, revision));
+    }
+    pause(Duration::from_secs(3));
+    println!(
+        "idle memory, {ROUTES} routes, after {} publishes: {:.1} MiB",
+        2 * rounds + 1,
+        resident_mib(&gateway)
+    );
+}
+
+/// Publishes a document with one more route, by which its arrival shows.
+fn publish(world: &World, gateway: &Server, text: &str, number: u32) -> (u64, Duration) {
+    let document = format!("{text}  /marker-{number}/**: service-0\n");
+    let began = Instant::now();
+    world.publish(&document);
+    await_route(gateway.address(DATA), &format!("/marker-{number}/x"));
+    let seen = began.elapsed();
+    // Publishes of the same gateway must not overlap.
+    pause(Duration::from_millis(200));
+    (took_ms(gateway), seen)
+}
+
+fn took_ms(gateway: &Server) -> u64 {
+    let answer = get(gateway.address(ADMIN), "/api/v1/status").expect("an answer");
+    let (_, body) = answer.split_once("\r\n\r\n").expect("a body");
+    let status: serde_json::Value = serde_json::from_str(body).expect("JSON");
+    status["table"]["took_ms"]
+        .as_u64()
+        .expect("a publish has taken its time")
+}
+
+fn resident_mib(gateway: &Server) -> f64 {
+    let status = gateway.proc("status");
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("VmRSS:"))
+        .expect("VmRSS");
+    let kib: f64 = line
+        .split_whitespace()
+        .nth(1)
+        .and_then(|kib| kib.parse().ok())
+        .expect("a number");
+    kib / 1024.0
+}
+
+fn rounds() -> u32 {
+    let arguments: Vec<String> = std::env::args().collect();
+    let value = arguments
+        .iter()
+        .position(|argument| argument == "--rounds")
+        .and_then(|at| arguments.get(at + 1));
+    value.map_or(5, |value| value.parse().expect("--rounds takes a number"))
+}
