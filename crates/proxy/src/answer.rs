@@ -39,7 +39,10 @@ pub(crate) async fn answer(
     head.insert_header(header::CONTENT_LENGTH, body.len())?;
     head.insert_header("X-Request-Id", id.value())?;
     if cause == Cause::MethodNotAllowed {
-        head.insert_header(header::ALLOW, "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")?;
+        head.insert_header(
+            header::ALLOW,
+            "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS",
+        )?;
     }
     let body_done = session.is_body_done();
     if !body_done && let Some(connection) = &exchange.connection {
@@ -49,9 +52,13 @@ pub(crate) async fn answer(
         session.set_keepalive(None);
     }
     let has_body = session.req_header().method != Method::HEAD;
-    session.write_response_header(Box::new(head), !has_body).await?;
+    session
+        .write_response_header(Box::new(head), !has_body)
+        .await?;
     if has_body {
-        session.write_response_body(Some(Bytes::from(body)), true).await?;
+        session
+            .write_response_body(Some(Bytes::from(body)), true)
+            .await?;
     }
     session.as_downstream_mut().finish_body().await
 }

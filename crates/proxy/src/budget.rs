@@ -54,7 +54,9 @@ impl Budget {
 
     fn take_saved(&self) -> bool {
         self.balance
-            .fetch_update(Relaxed, Relaxed, |balance| (balance >= RETRY).then(|| balance - RETRY))
+            .fetch_update(Relaxed, Relaxed, |balance| {
+                (balance >= RETRY).then(|| balance - RETRY)
+            })
             .is_ok()
     }
 
@@ -62,7 +64,11 @@ impl Budget {
         let second = age.as_secs();
         self.free
             .fetch_update(Relaxed, Relaxed, |free| {
-                let taken = if free >> FREE_BITS == second { free & ((1 << FREE_BITS) - 1) } else { 0 };
+                let taken = if free >> FREE_BITS == second {
+                    free & ((1 << FREE_BITS) - 1)
+                } else {
+                    0
+                };
                 (taken < self.min_per_second).then_some((second << FREE_BITS) | (taken + 1))
             })
             .is_ok()

@@ -55,54 +55,129 @@ pub(crate) struct Answer {
 impl Cause {
     /// The status, the label and the explanation.
     ///
-    /// `ClientGone` has a status for the log alone (499, as nginx writes it):
-    /// nobody is there to read an answer.
+    /// `ClientGone` has no status: nobody is there to read an answer.
     pub(crate) fn answer(self) -> Answer {
         let (status, cause, detail) = match self {
-            Cause::MalformedHead => (400, "malformed_head", "the request line or a header is malformed"),
+            Cause::MalformedHead => (
+                400,
+                "malformed_head",
+                "the request line or a header is malformed",
+            ),
             Cause::MalformedTarget(detail) => (400, "malformed_target", detail),
-            Cause::MalformedHost => {
-                (400, "malformed_host", "exactly one Host is needed, and it must be a host name or an IP address")
-            }
-            Cause::AmbiguousFraming => {
-                (400, "ambiguous_framing", "the request has both Content-Length and Transfer-Encoding")
-            }
-            Cause::MalformedConnection => {
-                (400, "malformed_connection", "the Connection header names what it may not")
-            }
-            Cause::UnknownTransferEncoding => {
-                (501, "unknown_transfer_encoding", "the only transfer coding understood is chunked")
-            }
-            Cause::MethodNotAllowed => (405, "method_not_allowed", "CONNECT and TRACE are not served"),
-            Cause::HeadTimeout => (408, "head_timeout", "the request head did not arrive in time"),
+            Cause::MalformedHost => (
+                400,
+                "malformed_host",
+                "exactly one Host is needed, and it must be a host name or an IP address",
+            ),
+            Cause::AmbiguousFraming => (
+                400,
+                "ambiguous_framing",
+                "the request has both Content-Length and Transfer-Encoding",
+            ),
+            Cause::MalformedConnection => (
+                400,
+                "malformed_connection",
+                "the Connection header names what it may not",
+            ),
+            Cause::UnknownTransferEncoding => (
+                501,
+                "unknown_transfer_encoding",
+                "the only transfer coding understood is chunked",
+            ),
+            Cause::MethodNotAllowed => (
+                405,
+                "method_not_allowed",
+                "CONNECT and TRACE are not served",
+            ),
+            Cause::HeadTimeout => (
+                408,
+                "head_timeout",
+                "the request head did not arrive in time",
+            ),
             Cause::BodyTimeout => (408, "body_timeout", "the request body stopped arriving"),
-            Cause::BodyTooLarge => (413, "body_too_large", "the request body is larger than the limit"),
-            Cause::RequestLineTooLong => (414, "request_line_too_long", "the request line is longer than the limit"),
-            Cause::HeadTooLarge => (431, "head_too_large", "the request headers are larger or more than the limit"),
-            Cause::MalformedBody => (400, "malformed_body", "the request body is malformed or ends too soon"),
-            Cause::ClientGone => (499, "client_gone", "the client closed the connection"),
+            Cause::BodyTooLarge => (
+                413,
+                "body_too_large",
+                "the request body is larger than the limit",
+            ),
+            Cause::RequestLineTooLong => (
+                414,
+                "request_line_too_long",
+                "the request line is longer than the limit",
+            ),
+            Cause::HeadTooLarge => (
+                431,
+                "head_too_large",
+                "the request headers are larger or more than the limit",
+            ),
+            Cause::MalformedBody => (
+                400,
+                "malformed_body",
+                "the request body is malformed or ends too soon",
+            ),
+            Cause::ClientGone => (0, "client_gone", "the client closed the connection"),
             Cause::NoRoute => (404, "no_route", "no route takes this request"),
-            Cause::ServiceUnknown => {
-                (503, "service_unknown", "the registry has not said yet which endpoints the service has")
-            }
+            Cause::ServiceUnknown => (
+                503,
+                "service_unknown",
+                "the registry has not said yet which endpoints the service has",
+            ),
             Cause::ServiceEmpty => (503, "service_empty", "the service has no endpoint"),
-            Cause::NoEligibleEndpoint => {
-                (503, "no_eligible_endpoint", "every endpoint of the service is disabled, unhealthy, ejected or not selected")
-            }
-            Cause::EndpointsTried => (503, "endpoints_tried", "every eligible endpoint of the service was tried"),
-            Cause::TooManyConnections => (503, "too_many_connections", "the gateway has as many connections as it may have"),
+            Cause::NoEligibleEndpoint => (
+                503,
+                "no_eligible_endpoint",
+                "every endpoint of the service is disabled, unhealthy, ejected or not selected",
+            ),
+            Cause::EndpointsTried => (
+                503,
+                "endpoints_tried",
+                "every eligible endpoint of the service was tried",
+            ),
+            Cause::TooManyConnections => (
+                503,
+                "too_many_connections",
+                "the gateway has as many connections as it may have",
+            ),
             Cause::ConnectFailed => (502, "connect_failed", "the endpoint refused the connection"),
-            Cause::ConnectTimeout => (504, "connect_timeout", "the endpoint did not accept the connection in time"),
-            Cause::UpstreamReset => (502, "upstream_reset", "the endpoint closed the connection before it answered"),
-            Cause::UpstreamMalformed => (502, "upstream_malformed", "the endpoint's answer is not HTTP"),
-            Cause::ResponseTimeout => (504, "response_timeout", "the endpoint did not answer in time"),
-            Cause::ReadTimeout => (504, "read_timeout", "the endpoint stopped sending its answer"),
-            Cause::UpstreamWriteTimeout => (504, "upstream_write_timeout", "the endpoint stopped reading the request"),
+            Cause::ConnectTimeout => (
+                504,
+                "connect_timeout",
+                "the endpoint did not accept the connection in time",
+            ),
+            Cause::UpstreamReset => (
+                502,
+                "upstream_reset",
+                "the endpoint closed the connection before it answered",
+            ),
+            Cause::UpstreamMalformed => (
+                502,
+                "upstream_malformed",
+                "the endpoint's answer is not HTTP",
+            ),
+            Cause::ResponseTimeout => (
+                504,
+                "response_timeout",
+                "the endpoint did not answer in time",
+            ),
+            Cause::ReadTimeout => (
+                504,
+                "read_timeout",
+                "the endpoint stopped sending its answer",
+            ),
+            Cause::UpstreamWriteTimeout => (
+                504,
+                "upstream_write_timeout",
+                "the endpoint stopped reading the request",
+            ),
             Cause::TotalTimeout => (504, "total_timeout", "the exchange took longer than it may"),
             Cause::Internal => (500, "internal", "the gateway failed"),
             Cause::Panic => (500, "panic", "the gateway failed"),
         };
-        Answer { status, cause, detail }
+        Answer {
+            status,
+            cause,
+            detail,
+        }
     }
 
     /// Whether the connection can serve another request after the answer.

@@ -210,7 +210,11 @@ impl Connection {
     pub(crate) fn expect(&self, wait: Wait, at: Instant) {
         let at = self.since_opened(at);
         let total = self.total_due.load(Relaxed);
-        let (at, wait) = if total < at { (total, Wait::Total) } else { (at, wait) };
+        let (at, wait) = if total < at {
+            (total, Wait::Total)
+        } else {
+            (at, wait)
+        };
         self.due.store(at, Relaxed);
         self.awaited.store(wait as u8, Relaxed);
     }
@@ -227,7 +231,8 @@ impl Connection {
 
     /// From now on each piece of the response has `gap` to come.
     pub(crate) fn expect_pieces(&self, gap: Duration, now: Instant) {
-        self.gap.store(u64::try_from(gap.as_nanos()).unwrap_or(NEVER), Relaxed);
+        self.gap
+            .store(u64::try_from(gap.as_nanos()).unwrap_or(NEVER), Relaxed);
         self.expect(Wait::Gap, now + gap);
     }
 

@@ -65,10 +65,7 @@ impl Connections {
     }
 
     /// Takes a new connection in, unless a cap is reached.
-    pub(crate) fn admit(
-        self: &Arc<Self>,
-        peer: SocketAddr,
-    ) -> Result<Arc<Connection>, Full> {
+    pub(crate) fn admit(self: &Arc<Self>, peer: SocketAddr) -> Result<Arc<Connection>, Full> {
         let mut open = self.open();
         if open.connections.len() >= self.caps.total {
             return Err(Full::Total);
@@ -88,8 +85,13 @@ impl Connections {
             self.caps.first_byte,
             Arc::downgrade(self),
         ));
-        open.connections
-            .insert(id, Entry { connection: Arc::downgrade(&connection), task: None });
+        open.connections.insert(
+            id,
+            Entry {
+                connection: Arc::downgrade(&connection),
+                task: None,
+            },
+        );
         Ok(connection)
     }
 
@@ -159,7 +161,9 @@ impl Connections {
 
     fn count(&self, counts: impl Fn(&Connection) -> bool) -> usize {
         let held: Vec<_> = self.held();
-        held.iter().filter(|(connection, _)| counts(connection)).count()
+        held.iter()
+            .filter(|(connection, _)| counts(connection))
+            .count()
     }
 
     fn end(&self, ends: impl Fn(&Connection) -> bool) {
@@ -192,7 +196,11 @@ mod tests {
     use super::*;
 
     fn caps(total: usize, per_ip: usize) -> Caps {
-        Caps { total, per_ip, first_byte: Duration::from_secs(10) }
+        Caps {
+            total,
+            per_ip,
+            first_byte: Duration::from_secs(10),
+        }
     }
 
     fn from(ip: &str) -> SocketAddr {
@@ -219,7 +227,10 @@ mod tests {
         assert!(connections.admit(from("127.0.0.2")).is_ok());
         drop(first);
         assert!(connections.admit(here).is_ok());
-        assert!(connections.open().per_ip.is_empty(), "the map does not grow with clients");
+        assert!(
+            connections.open().per_ip.is_empty(),
+            "the map does not grow with clients"
+        );
     }
 
     #[tokio::test(start_paused = true)]
@@ -235,6 +246,10 @@ mod tests {
         connection.begin_exchange(crate::connection::Body::Length(0));
         assert_eq!(connections.busy(), 1);
         connection.await_next(Instant::now());
-        assert_eq!(connections.unfinished(), 0, "between requests it may be closed");
+        assert_eq!(
+            connections.unfinished(),
+            0,
+            "between requests it may be closed"
+        );
     }
 }

@@ -92,7 +92,12 @@ struct Duplex {
 
 impl Duplex {
     fn new(socket: TcpStream) -> Duplex {
-        Duplex { socket, out: Out::default(), ahead: VecDeque::new(), end: None }
+        Duplex {
+            socket,
+            out: Out::default(),
+            ahead: VecDeque::new(),
+            end: None,
+        }
     }
 
     fn read_ahead(&mut self, cx: &mut Context<'_>) {
@@ -174,7 +179,9 @@ impl VirtualSocket for Duplex {
 
 impl std::fmt::Debug for Duplex {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Duplex").field("socket", &self.socket).finish_non_exhaustive()
+        f.debug_struct("Duplex")
+            .field("socket", &self.socket)
+            .finish_non_exhaustive()
     }
 }
 

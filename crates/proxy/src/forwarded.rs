@@ -69,8 +69,16 @@ impl Forwarded {
         if !trusted {
             drop_claims(head);
         }
-        let client = if trusted { self.client(&head.headers, peer) } else { peer.address };
-        let chain = if trusted { chain(&head.headers, peer) } else { peer.value.clone() };
+        let client = if trusted {
+            self.client(&head.headers, peer)
+        } else {
+            peer.address
+        };
+        let chain = if trusted {
+            chain(&head.headers, peer)
+        } else {
+            peer.value.clone()
+        };
         set(head, FOR, chain);
         set_unless(head, trusted, PROTO, || HeaderValue::from_static("http"));
         set_unless(head, trusted, HOST, || host_value);
@@ -91,7 +99,9 @@ impl Forwarded {
             .flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','))
             .take(MAX_HOPS);
         for hop in hops {
-            let Some(address) = address_in(hop) else { break };
+            let Some(address) = address_in(hop) else {
+                break;
+            };
             client = address;
             if !self.trusts(&address) {
                 break;
@@ -107,7 +117,11 @@ fn address_in(hop: &[u8]) -> Option<IpAddr> {
     let address = hop
         .parse()
         .ok()
-        .or_else(|| hop.parse::<std::net::SocketAddr>().ok().map(|address| address.ip()))
+        .or_else(|| {
+            hop.parse::<std::net::SocketAddr>()
+                .ok()
+                .map(|address| address.ip())
+        })
         .or_else(|| hop.strip_prefix('[')?.strip_suffix(']')?.parse().ok())?;
     Some(address.to_canonical())
 }
@@ -131,8 +145,12 @@ fn drop_claims(head: &mut RequestHeader) {
         let name = name.as_str();
         name.starts_with("x-forwarded-") || name == "forwarded" || name == "x-real-ip"
     };
-    let claims: Vec<HeaderName> =
-        head.headers.keys().filter(|name| is_claim(name)).cloned().collect();
+    let claims: Vec<HeaderName> = head
+        .headers
+        .keys()
+        .filter(|name| is_claim(name))
+        .cloned()
+        .collect();
     for claim in &claims {
         head.remove_header(claim);
     }
@@ -159,12 +177,21 @@ mod tests {
     use super::*;
 
     /// The head that the upstream gets, sorted, and the client that is logged.
-    fn forwarded(trusted: &str, peer: &str, host: &str, sent: &[(&str, &str)]) -> (Vec<String>, String) {
+    fn forwarded(
+        trusted: &str,
+        peer: &str,
+        host: &str,
+        sent: &[(&str, &str)],
+    ) -> (Vec<String>, String) {
         let mut head = RequestHeader::build("GET", b"/", None).expect("head");
         for (name, value) in sent {
-            head.append_header((*name).to_owned(), *value).expect("header");
+            head.append_header((*name).to_owned(), *value)
+                .expect("header");
         }
-        let trusted = trusted.split_whitespace().map(|network| network.parse().expect("CIDR")).collect();
+        let trusted = trusted
+            .split_whitespace()
+            .map(|network| network.parse().expect("CIDR"))
+            .collect();
         let client = Forwarded::new(trusted).apply(
             &mut head,
             &PeerName::new(peer.parse().expect("address")),
@@ -225,7 +252,10 @@ mod tests {
                 "x-real-ip: 203.0.113.9",
             ]
         );
-        assert_eq!(client, "203.0.113.9", "the first from the right that is not ours");
+        assert_eq!(
+            client, "203.0.113.9",
+            "the first from the right that is not ours"
+        );
     }
 
     #[test]
@@ -241,15 +271,24 @@ mod tests {
             ("10.0.0.3, 10.0.0.2", "10.0.0.3"),
         ];
         for (chain, expected) in cases {
-            let (_, client) =
-                forwarded("10.0.0.0/8", "10.0.0.1", "a.example", &[("X-Forwarded-For", chain)]);
+            let (_, client) = forwarded(
+                "10.0.0.0/8",
+                "10.0.0.1",
+                "a.example",
+                &[("X-Forwarded-For", chain)],
+            );
             assert_eq!(client, expected, "{chain}");
         }
     }
 
     #[test]
     fn an_ipv4_peer_on_an_ipv6_listener_is_an_ipv4_peer() {
-        let (lines, client) = forwarded("10.0.0.0/8", "::ffff:10.0.0.1", "a.example", &[("X-Forwarded-For", "1.1.1.1")]);
+        let (lines, client) = forwarded(
+            "10.0.0.0/8",
+            "::ffff:10.0.0.1",
+            "a.example",
+            &[("X-Forwarded-For", "1.1.1.1")],
+        );
         assert_eq!(lines[0], "x-forwarded-for: 1.1.1.1, 10.0.0.1");
         assert_eq!(client, "1.1.1.1");
     }

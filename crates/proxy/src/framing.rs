@@ -25,7 +25,9 @@ pub(crate) fn framing(head: &mut RequestHeader, raw: &[u8]) -> Result<Body, Caus
         return Ok(Body::Chunked);
     }
     let mut lengths = head.headers.get_all(CONTENT_LENGTH).iter();
-    let Some(first) = lengths.next() else { return Ok(Body::Length(0)) };
+    let Some(first) = lengths.next() else {
+        return Ok(Body::Length(0));
+    };
     // pingora has refused lists of different lengths and what is no number.
     let alone = lengths.next().is_none() && !first.as_bytes().contains(&b',');
     let length: u64 = first
@@ -50,9 +52,15 @@ fn names_content_length(raw: &[u8]) -> bool {
 
 /// The method, target and version of a raw head.
 pub(crate) fn request_line(raw: &[u8]) -> &[u8] {
-    let start = raw.iter().position(|byte| !matches!(byte, b'\r' | b'\n')).unwrap_or(raw.len());
+    let start = raw
+        .iter()
+        .position(|byte| !matches!(byte, b'\r' | b'\n'))
+        .unwrap_or(raw.len());
     let line = &raw[start..];
-    let end = line.iter().position(|byte| *byte == b'\n').unwrap_or(line.len());
+    let end = line
+        .iter()
+        .position(|byte| *byte == b'\n')
+        .unwrap_or(line.len());
     &line[..end]
 }
 
@@ -65,24 +73,42 @@ pub(crate) fn target(line: &[u8]) -> &[u8] {
 mod tests {
     use super::*;
 
+    type Case = (&'static [(&'static str, &'static str)], Result<Body, Cause>);
+
     #[test]
     fn a_body_has_one_length_or_chunks() {
-        let cases: &[(&[(&str, &str)], Result<Body, Cause>)] = &[
+        let cases: &[Case] = &[
             (&[], Ok(Body::Length(0))),
             (&[("Content-Length", "0")], Ok(Body::Length(0))),
             (&[("Content-Length", "12")], Ok(Body::Length(12))),
-            (&[("Content-Length", "12"), ("Content-Length", "12")], Ok(Body::Length(12))),
+            (
+                &[("Content-Length", "12"), ("Content-Length", "12")],
+                Ok(Body::Length(12)),
+            ),
             (&[("Content-Length", "12, 12")], Ok(Body::Length(12))),
             (&[("Transfer-Encoding", "chunked")], Ok(Body::Chunked)),
             (&[("Transfer-Encoding", "Chunked")], Ok(Body::Chunked)),
-            (&[("Transfer-Encoding", "gzip, chunked")], Err(Cause::UnknownTransferEncoding)),
-            (&[("Transfer-Encoding", "chunked"), ("Transfer-Encoding", "chunked")], Err(Cause::UnknownTransferEncoding)),
-            (&[("Content-Length", "99999999999999999999")], Err(Cause::MalformedHead)),
+            (
+                &[("Transfer-Encoding", "gzip, chunked")],
+                Err(Cause::UnknownTransferEncoding),
+            ),
+            (
+                &[
+                    ("Transfer-Encoding", "chunked"),
+                    ("Transfer-Encoding", "chunked"),
+                ],
+                Err(Cause::UnknownTransferEncoding),
+            ),
+            (
+                &[("Content-Length", "99999999999999999999")],
+                Err(Cause::MalformedHead),
+            ),
         ];
         for (fields, expected) in cases {
             let mut head = RequestHeader::build("POST", b"/", None).expect("head");
             for (name, value) in *fields {
-                head.append_header((*name).to_owned(), *value).expect("header");
+                head.append_header((*name).to_owned(), *value)
+                    .expect("header");
             }
             assert_eq!(framing(&mut head, b""), *expected, "{fields:?}");
             assert!(head.headers.get_all(CONTENT_LENGTH).iter().count() <= 1 || expected.is_err());
@@ -92,7 +118,8 @@ mod tests {
     #[test]
     fn a_length_that_pingora_dropped_is_still_seen() {
         let mut head = RequestHeader::build("POST", b"/", None).expect("head");
-        head.insert_header(TRANSFER_ENCODING, "chunked").expect("header");
+        head.insert_header(TRANSFER_ENCODING, "chunked")
+            .expect("header");
         let raw = b"POST / HTTP/1.1\r\nhost: a\r\ncontent-LENGTH: 5\r\ntransfer-encoding: chunked\r\n\r\n";
         assert_eq!(framing(&mut head, raw), Err(Cause::AmbiguousFraming));
     }
@@ -106,7 +133,12 @@ mod tests {
             (b"", b""),
         ];
         for (raw, expected) in cases {
-            assert_eq!(target(request_line(raw)), *expected, "{}", raw.escape_ascii());
+            assert_eq!(
+                target(request_line(raw)),
+                *expected,
+                "{}",
+                raw.escape_ascii()
+            );
         }
     }
 }

@@ -51,7 +51,10 @@ pub(crate) fn clean_request(head: &mut RequestHeader) -> Result<bool, MalformedC
     let websocket = nominations.upgrade
         && head.version == Version::HTTP_11
         && head.method == Method::GET
-        && head.headers.get(UPGRADE).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"));
+        && head
+            .headers
+            .get(UPGRADE)
+            .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"));
     if websocket {
         // It fails only beyond 32,768 fields.
         let _ = head.insert_header(CONNECTION, "upgrade");
@@ -67,13 +70,22 @@ pub(crate) fn clean_request(head: &mut RequestHeader) -> Result<bool, MalformedC
 /// Takes from a response what concerned the upstream's connection. pingora
 /// writes `Connection` itself, and needs `Transfer-Encoding`.
 pub(crate) fn clean_response(head: &mut ResponseHeader) {
-    const OF_ONE_HOP: [&str; 6] =
-        ["keep-alive", "proxy-connection", "proxy-authenticate", "te", "trailer", "upgrade"];
+    const OF_ONE_HOP: [&str; 6] = [
+        "keep-alive",
+        "proxy-connection",
+        "proxy-authenticate",
+        "te",
+        "trailer",
+        "upgrade",
+    ];
     if head.headers.contains_key(CONNECTION) {
         // A malformed list nominates nothing; pingora replaces it anyway.
         if let Ok(nominations) = Nominations::of(&head.headers) {
             for name in &nominations.names {
-                if !matches!(name.as_str(), "content-length" | "transfer-encoding" | "set-cookie") {
+                if !matches!(
+                    name.as_str(),
+                    "content-length" | "transfer-encoding" | "set-cookie"
+                ) {
                     head.remove_header(name);
                 }
             }
@@ -94,7 +106,10 @@ struct Nominations {
 
 impl Nominations {
     fn of(headers: &HeaderMap) -> Result<Nominations, MalformedConnection> {
-        let mut nominations = Nominations { names: Vec::new(), upgrade: false };
+        let mut nominations = Nominations {
+            names: Vec::new(),
+            upgrade: false,
+        };
         let tokens = headers
             .get_all(CONNECTION)
             .iter()
@@ -128,7 +143,12 @@ fn drop_underscored(head: &mut RequestHeader) {
     if !head.headers.keys().any(has_underscore) {
         return;
     }
-    let names: Vec<HeaderName> = head.headers.keys().filter(|name| has_underscore(name)).cloned().collect();
+    let names: Vec<HeaderName> = head
+        .headers
+        .keys()
+        .filter(|name| has_underscore(name))
+        .cloned()
+        .collect();
     for name in &names {
         head.remove_header(name);
     }
@@ -142,10 +162,17 @@ fn has_underscore(name: &HeaderName) -> bool {
 mod tests {
     use super::*;
 
+    type Case = (
+        &'static [(&'static str, &'static str)],
+        bool,
+        &'static [&'static str],
+    );
+
     fn request(fields: &[(&str, &str)]) -> RequestHeader {
         let mut head = RequestHeader::build("GET", b"/", None).expect("head");
         for (name, value) in fields {
-            head.append_header((*name).to_owned(), *value).expect("header");
+            head.append_header((*name).to_owned(), *value)
+                .expect("header");
         }
         head
     }
@@ -158,18 +185,41 @@ mod tests {
 
     #[test]
     fn nominated_fields_go_before_anything_is_planned() {
-        let mut head = request(&[("Connection", "close, X-Secret"), ("x-secret", "1"), ("x-kept", "1")]);
+        let mut head = request(&[
+            ("Connection", "close, X-Secret"),
+            ("x-secret", "1"),
+            ("x-kept", "1"),
+        ]);
         assert_eq!(clean_request(&mut head), Ok(false));
         assert_eq!(names(&head.headers), ["x-kept"]);
     }
 
     #[test]
     fn only_websocket_upgrades_pass() {
-        let cases: &[(&[(&str, &str)], bool, &[&str])] = &[
-            (&[("Connection", "Upgrade"), ("Upgrade", "websocket")], true, &["connection", "upgrade"]),
-            (&[("Connection", "keep-alive, Upgrade"), ("Upgrade", "WebSocket")], true, &["connection", "upgrade"]),
+        let cases: &[Case] = &[
+            (
+                &[("Connection", "Upgrade"), ("Upgrade", "websocket")],
+                true,
+                &["connection", "upgrade"],
+            ),
+            (
+                &[
+                    ("Connection", "keep-alive, Upgrade"),
+                    ("Upgrade", "WebSocket"),
+                ],
+                true,
+                &["connection", "upgrade"],
+            ),
             (&[("Upgrade", "websocket")], false, &[]),
-            (&[("Connection", "Upgrade, HTTP2-Settings"), ("Upgrade", "h2c"), ("HTTP2-Settings", "A")], false, &[]),
+            (
+                &[
+                    ("Connection", "Upgrade, HTTP2-Settings"),
+                    ("Upgrade", "h2c"),
+                    ("HTTP2-Settings", "A"),
+                ],
+                false,
+                &[],
+            ),
             (&[("Connection", "keep-alive")], false, &["connection"]),
             (&[], false, &[]),
         ];
@@ -192,13 +242,21 @@ mod tests {
             "a,b,c,d,e,f,g,h,i,j,k",
         ] {
             let mut head = request(&[("Connection", value)]);
-            assert_eq!(clean_request(&mut head), Err(MalformedConnection), "{value}");
+            assert_eq!(
+                clean_request(&mut head),
+                Err(MalformedConnection),
+                "{value}"
+            );
         }
     }
 
     #[test]
     fn underscored_names_are_dropped() {
-        let mut head = request(&[("X_Forwarded_For", "1.1.1.1"), ("user_id", "7"), ("user-id", "7")]);
+        let mut head = request(&[
+            ("X_Forwarded_For", "1.1.1.1"),
+            ("user_id", "7"),
+            ("user-id", "7"),
+        ]);
         assert_eq!(clean_request(&mut head), Ok(false));
         assert_eq!(names(&head.headers), ["user-id"]);
     }
@@ -217,6 +275,9 @@ mod tests {
             head.append_header(name, value).expect("header");
         }
         clean_response(&mut head);
-        assert_eq!(names(&head.headers), ["connection", "content-length", "x-kept"]);
+        assert_eq!(
+            names(&head.headers),
+            ["connection", "content-length", "x-kept"]
+        );
     }
 }

@@ -33,7 +33,11 @@ impl BindError {
             }
             _ => source.to_string(),
         };
-        BindError { address, reason, source }
+        BindError {
+            address,
+            reason,
+            source,
+        }
     }
 }
 

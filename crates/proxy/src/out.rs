@@ -103,10 +103,16 @@ mod tests {
 
     #[tokio::test]
     async fn every_byte_arrives_in_order_through_a_narrow_pipe() {
-        for sizes in [&[1, 1][..], &[100, 5000, 3], &[4096, 1], &[4000, 97, 20_000, 0, 4097]] {
+        for sizes in [
+            &[1, 1][..],
+            &[100, 5000, 3],
+            &[4096, 1],
+            &[4000, 97, 20_000, 0, 4097],
+        ] {
             let (near, mut far) = duplex(777);
-            let wanted: Vec<u8> =
-                (0..sizes.iter().sum::<usize>()).map(|index| (index % 251) as u8).collect();
+            let wanted: Vec<u8> = (0..sizes.iter().sum::<usize>())
+                .map(|index| (index % 251) as u8)
+                .collect();
             let reader = tokio::spawn(async move {
                 let mut got = Vec::new();
                 far.read_to_end(&mut got).await.expect("read");

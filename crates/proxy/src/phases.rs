@@ -21,6 +21,7 @@ use crate::connection::{Stage, Wait};
 use crate::exchange::Exchange;
 use crate::heads::ResponseFields;
 use crate::plan::plan;
+use crate::request_id::RequestId;
 use crate::server::Server;
 use crate::{hops, tries};
 
@@ -93,8 +94,13 @@ impl ProxyHttp for Phases {
         end_of_stream: bool,
         exchange: &mut Exchange,
     ) -> Result<()> {
-        let Some(connection) = exchange.connection.clone() else { return Ok(()) };
-        if !exchange.has_body || connection.stage() != Stage::Exchange {
+        if !exchange.has_body {
+            return Ok(());
+        }
+        let Some(connection) = exchange.connection.clone() else {
+            return Ok(());
+        };
+        if connection.stage() != Stage::Exchange {
             return Ok(());
         }
         exchange.body_bytes += body.as_ref().map_or(0, Bytes::len) as u64;
@@ -112,7 +118,9 @@ impl ProxyHttp for Phases {
         } else if let Some(route) = &exchange.route {
             // The endpoint's time runs from the last byte it was sent; a
             // second try does not start it again.
-            let due = *exchange.response_due.get_or_insert(now + route.timeouts.response);
+            let due = *exchange
+                .response_due
+                .get_or_insert(now + route.timeouts.response);
             connection.expect(Wait::Response, due);
         }
         Ok(())
@@ -162,10 +170,15 @@ impl ProxyHttp for Phases {
         error: &Error,
         exchange: &mut Exchange,
     ) -> FailToProxy {
-        let cause = exchange.cause.unwrap_or_else(|| tries::cause_of(exchange, error));
+        let cause = exchange
+            .cause
+            .unwrap_or_else(|| tries::cause_of(exchange, error));
         // A client that cannot be answered has gone; the cause stays.
         let _ = answer(&self.0, session, exchange, cause).await;
-        FailToProxy { error_code: exchange.status, can_reuse_downstream: false }
+        FailToProxy {
+            error_code: exchange.status,
+            can_reuse_downstream: false,
+        }
     }
 
     async fn logging(
@@ -175,14 +188,19 @@ impl ProxyHttp for Phases {
         exchange: &mut Exchange,
     ) {
         exchange.pick = None;
-        let request_id = exchange.id().clone();
+        if exchange.has_body
+            && !session.is_body_done()
+            && let Some(connection) = &exchange.connection
+        {
+            connection.linger();
+        }
         RequestDone {
             route: exchange.route.as_ref().map(|route| &*route.metrics),
             method: session.req_header().method.as_str(),
             path: std::str::from_utf8(&exchange.path).unwrap_or_default(),
             status: exchange.status,
             cause: exchange.cause.map(|cause| cause.answer().cause),
-            request_id: request_id.as_str(),
+            request_id: exchange.request_id.as_ref().map_or("-", RequestId::as_str),
             client: exchange.client,
             upstream: exchange.upstream,
             tries: exchange.tries,
@@ -218,7 +236,9 @@ impl Phases {
         if let Some(pick) = &exchange.pick {
             pick.report(Outcome::Answered);
         }
-        let Some(route) = exchange.route.clone() else { return };
+        let Some(route) = exchange.route.clone() else {
+            return;
+        };
         if let Some(connection) = &exchange.connection {
             if head.status == StatusCode::SWITCHING_PROTOCOLS {
                 connection.begin_tunnel();
@@ -229,7 +249,10 @@ impl Phases {
         }
         if !route.chain.is_empty() {
             let status = head.status.as_u16();
-            route.chain.response(&mut ResponseHead { status, headers: &mut ResponseFields(head) });
+            route.chain.response(&mut ResponseHead {
+                status,
+                headers: &mut ResponseFields(head),
+            });
         }
         // Both inserts fail only beyond 32,768 fields.
         let _ = head.insert_header("X-Request-Id", exchange.id().value());

@@ -39,7 +39,10 @@ pub(crate) fn plan(
     exchange.connection = Some(connection.clone());
     exchange.client = Some(connection.peer.address);
 
-    let raw = session.as_http1().ok_or(Cause::Internal)?.get_headers_raw_bytes();
+    let raw = session
+        .as_http1()
+        .ok_or(Cause::Internal)?
+        .get_headers_raw_bytes();
     let head = session.req_header_mut();
     exchange.request_id = Some(RequestId::of(head.headers.get(X_REQUEST_ID)));
 
@@ -61,17 +64,27 @@ pub(crate) fn plan(
             Body::Chunked => true,
         };
 
-    let host_value = head.headers.get(header::HOST).cloned().ok_or(Cause::MalformedHost)?;
+    let host_value = head
+        .headers
+        .get(header::HOST)
+        .cloned()
+        .ok_or(Cause::MalformedHost)?;
     let host = Host::parse(host_value.as_bytes()).map_err(|_| Cause::MalformedHost)?;
     let sent = framing::target(line);
-    let target = Target::parse(sent)
-        .map_err(|error| Cause::MalformedTarget(detail(error)))?;
-    if target.authority().is_some_and(|authority| !authority.is_same(&host, 80)) {
+    let target = Target::parse(sent).map_err(|error| Cause::MalformedTarget(detail(error)))?;
+    if target
+        .authority()
+        .is_some_and(|authority| !authority.is_same(&host, 80))
+    {
         return Err(Cause::MalformedHost);
     }
     exchange.path = part_of(&raw, target.path().as_bytes());
-    exchange.client =
-        Some(server.forwarded.apply(head, &connection.peer, &host, host_value.clone()));
+    exchange.client = Some(server.forwarded.apply(
+        head,
+        &connection.peer,
+        &host,
+        host_value.clone(),
+    ));
 
     let request = Request {
         method: &head.method,
@@ -79,21 +92,25 @@ pub(crate) fn plan(
         target: &target,
         headers: &head.headers,
     };
-    let route = server.table.load().find(&request).cloned().ok_or(Cause::NoRoute)?;
-
+    let found = server.table.load().find(&request).cloned();
     let id = exchange.id().value();
+    let route = exchange.route.insert(found.ok_or(Cause::NoRoute)?);
+
     // It fails only beyond 32,768 fields; there are at most 256.
     let _ = head.insert_header("X-Request-Id", id);
     let mut fields = RequestFields(head);
-    let mut planned =
-        RequestHead { path: Cow::Borrowed(target.forwarded_path()), headers: &mut fields };
+    let mut planned = RequestHead {
+        path: Cow::Borrowed(target.forwarded_path()),
+        headers: &mut fields,
+    };
     route.chain.request(&mut planned);
     if let Some(changed) = changed_target(sent, &planned.path, target.query()) {
-        head.set_raw_path(changed.as_bytes()).map_err(|_| Cause::Internal)?;
+        head.set_raw_path(changed.as_bytes())
+            .map_err(|_| Cause::Internal)?;
     }
 
-    set_deadlines(&connection, exchange, &route.timeouts);
-    exchange.route = Some(route);
+    let timeouts = route.timeouts;
+    set_deadlines(&connection, exchange, &timeouts);
     server.budget.pay_in();
     tries::pick(exchange)
 }
@@ -174,7 +191,10 @@ fn detail(error: pailou_routing::TargetError) -> &'static str {
 /// `part` as a piece of `whole` if it lies in it, else as a copy.
 fn part_of(whole: &Bytes, part: &[u8]) -> Bytes {
     let offset = (part.as_ptr() as usize).wrapping_sub(whole.as_ptr() as usize);
-    if offset.checked_add(part.len()).is_some_and(|end| end <= whole.len()) {
+    if offset
+        .checked_add(part.len())
+        .is_some_and(|end| end <= whole.len())
+    {
         whole.slice(offset..offset + part.len())
     } else {
         Bytes::copy_from_slice(part)

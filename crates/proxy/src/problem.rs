@@ -65,8 +65,14 @@ mod tests {
         let bytes = bare(&Cause::HeadTimeout.answer(), "id-2");
         let text = String::from_utf8(bytes).expect("ASCII");
         let (head, body) = text.split_once("\r\n\r\n").expect("a head and a body");
-        assert!(head.starts_with("HTTP/1.1 408 Request Timeout\r\n"), "{head}");
-        assert!(head.contains(&format!("content-length: {}\r\n", body.len())), "{head}");
+        assert!(
+            head.starts_with("HTTP/1.1 408 Request Timeout\r\n"),
+            "{head}"
+        );
+        assert!(
+            head.contains(&format!("content-length: {}\r\n", body.len())),
+            "{head}"
+        );
         assert!(!body.contains("\"route\""), "no route is known: {body}");
     }
 }

@@ -1,6 +1,5 @@
 //! The accept loop, and what a drain does.
 
-use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -8,7 +7,7 @@ use std::time::Duration;
 
 use pailou_routing::TableCell;
 use pailou_telemetry::{AccessLog, Metrics};
-use pingora::apps::HttpServerApp;
+use pingora::apps::{HttpServerApp, ReusedHttpStream};
 use pingora::protocols::Stream;
 use pingora::protocols::http::ServerSession;
 use pingora::proxy::HttpProxy;
@@ -62,11 +61,19 @@ impl Proxy {
         let acceptors = bound
             .into_iter()
             .map(|bound| {
-                let acceptor = Acceptor { listener: bound.socket, app: app.clone() };
+                let acceptor = Acceptor {
+                    listener: bound.socket,
+                    app: app.clone(),
+                };
                 tokio::spawn(acceptor.run(phase.subscribe()))
             })
             .collect();
-        Serving { local_addrs, server: app.server.clone(), phase, acceptors }
+        Serving {
+            local_addrs,
+            server: app.server.clone(),
+            phase,
+            acceptors,
+        }
     }
 }
 
@@ -93,7 +100,12 @@ fn http_proxy(
     http.allow_connect_method_proxying = true;
     proxy.server_options = Some(http);
     let (never, shutdown) = watch::channel(false);
-    App { server, proxy: Arc::new(proxy), shutdown, _never: never }
+    App {
+        server,
+        proxy: Arc::new(proxy),
+        shutdown,
+        _never: never,
+    }
 }
 
 /// What a connection's task needs.
@@ -132,7 +144,11 @@ impl Serving {
     /// Begins to accept connections, or pauses: those that come meanwhile wait
     /// in the kernel's queue. Has no effect after [`Serving::stop_accepting`].
     pub fn set_accepting(&self, accepting: bool) {
-        let next = if accepting { Phase::Accepting } else { Phase::Waiting };
+        let next = if accepting {
+            Phase::Accepting
+        } else {
+            Phase::Waiting
+        };
         self.phase.send_if_modified(|phase| {
             let changes = *phase != Phase::Stopped && *phase != next;
             if changes {
@@ -187,7 +203,11 @@ impl Serving {
             if stopped {
                 connections.close_idle();
             }
-            let left = if stopped { connections.unfinished() } else { connections.busy() };
+            let left = if stopped {
+                connections.unfinished()
+            } else {
+                connections.busy()
+            };
             if left == 0 && !(stopped && listening) {
                 return;
             }
@@ -280,32 +300,25 @@ impl Acceptor {
 
 impl App {
     /// Serves one connection until it ends.
-    fn connection(
-        self: Arc<Self>,
-        socket: TcpStream,
-        connection: Shared,
-    ) -> impl Future<Output = ()> + Send {
-        async move {
-            let _open = self.server.metrics.connection_opened();
-            let limits = &self.server.limits;
-            let edge = Edge::new(socket, connection.clone(), self.server.clone());
-            let stream: Stream = Box::new(edge);
-            let mut session = ServerSession::new_http1(stream);
-            session.set_keepalive_reuses_remaining(Some(limits.keepalive_requests - 1));
-            loop {
-                // No limit here: the stream has them all.
-                session.set_keepalive(Some(0));
-                session.set_read_timeout(None);
-                let Some(reused) = self.proxy.process_new_http(session, &self.shutdown).await
-                else {
-                    return;
-                };
-                let (stream, settings) = reused.consume();
-                connection.await_next(Instant::now() + limits.keepalive_timeout);
-                session = ServerSession::new_http1(stream);
-                if let Some(settings) = settings {
-                    settings.apply_to_session(&mut session);
-                }
+    async fn connection(self: Arc<Self>, socket: TcpStream, connection: Shared) {
+        let _open = self.server.metrics.connection_opened();
+        let limits = &self.server.limits;
+        let edge = Edge::new(socket, connection.clone(), self.server.clone());
+        let stream: Stream = Box::new(edge);
+        let mut session = ServerSession::new_http1(stream);
+        session.set_keepalive_reuses_remaining(Some(limits.keepalive_requests - 1));
+        loop {
+            // No limits here: the stream has them all.
+            session.set_keepalive(Some(0));
+            session.set_read_timeout(None);
+            let reused = self.proxy.process_new_http(session, &self.shutdown).await;
+            let Some((stream, settings)) = reused.map(ReusedHttpStream::consume) else {
+                return;
+            };
+            connection.await_next(Instant::now() + limits.keepalive_timeout);
+            session = ServerSession::new_http1(stream);
+            if let Some(settings) = settings {
+                settings.apply_to_session(&mut session);
             }
         }
     }
@@ -324,12 +337,17 @@ impl Trouble {
         const QUIET: Duration = Duration::from_secs(10);
         if matches!(
             error.kind(),
-            io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
+            io::ErrorKind::ConnectionAborted
+                | io::ErrorKind::ConnectionReset
+                | io::ErrorKind::Interrupted
         ) {
             return;
         }
         let now = Instant::now();
-        if self.logged.is_none_or(|last| now.duration_since(last) > QUIET) {
+        if self
+            .logged
+            .is_none_or(|last| now.duration_since(last) > QUIET)
+        {
             self.logged = Some(now);
             tracing::error!(%error, "connections cannot be accepted");
         }

@@ -41,7 +41,11 @@ impl From<&Settings> for ProxyOptions {
             limits: settings.limits.clone(),
             forwarded: settings.forwarded.clone(),
             retry: settings.retry.clone(),
-            workers: if settings.workers == 0 { cores() } else { settings.workers },
+            workers: if settings.workers == 0 {
+                cores()
+            } else {
+                settings.workers
+            },
         }
     }
 }
@@ -67,7 +71,12 @@ impl Server {
         metrics: Metrics,
         access_log: AccessLog,
     ) -> Arc<Server> {
-        let ProxyOptions { limits, forwarded, retry, workers: _ } = options;
+        let ProxyOptions {
+            limits,
+            forwarded,
+            retry,
+            workers: _,
+        } = options;
         let caps = Caps {
             total: limits.connections,
             per_ip: limits.connections_per_ip,
@@ -99,7 +108,9 @@ impl Server {
 
 impl std::fmt::Debug for Server {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Server").field("limits", &self.limits).finish_non_exhaustive()
+        f.debug_struct("Server")
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
     }
 }
 

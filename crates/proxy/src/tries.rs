@@ -28,12 +28,15 @@ use crate::server::Server;
 /// Picks an endpoint that has not been tried.
 pub(crate) fn pick(exchange: &mut Exchange) -> Result<(), Cause> {
     let route = exchange.route.as_ref().ok_or(Cause::Internal)?;
-    let pick = route.selection.pick(&exchange.tried).map_err(|none| match none {
-        NoEndpoint::Unknown => Cause::ServiceUnknown,
-        NoEndpoint::Empty => Cause::ServiceEmpty,
-        NoEndpoint::NoneEligible => Cause::NoEligibleEndpoint,
-        NoEndpoint::AllTried => Cause::EndpointsTried,
-    })?;
+    let pick = route
+        .selection
+        .pick(&exchange.tried)
+        .map_err(|none| match none {
+            NoEndpoint::Unknown => Cause::ServiceUnknown,
+            NoEndpoint::Empty => Cause::ServiceEmpty,
+            NoEndpoint::NoneEligible => Cause::NoEligibleEndpoint,
+            NoEndpoint::AllTried => Cause::EndpointsTried,
+        })?;
     exchange.upstream = Some(pick.address());
     exchange.pick = Some(pick);
     Ok(())
@@ -46,9 +49,9 @@ pub(crate) fn peer(server: &Server, exchange: &mut Exchange) -> Result<HttpPeer,
     exchange.tries += 1;
     exchange.body_bytes = 0;
     let mut peer = HttpPeer::new(address, false, String::new());
-    let left = exchange
-        .response_due
-        .map_or(Duration::MAX, |due| due.saturating_duration_since(Instant::now()));
+    let left = exchange.response_due.map_or(Duration::MAX, |due| {
+        due.saturating_duration_since(Instant::now())
+    });
     let connect = route.timeouts.connect.min(left);
     let options = &mut peer.options;
     options.connection_timeout = Some(connect);
@@ -117,8 +120,10 @@ pub(crate) fn exchange_failed(
         // An idle connection may be closed at any time. If the endpoint is
         // dead, the next connection to it will say so.
         Cause::UpstreamReset if reused && !exchange.responded => None,
-        Cause::UpstreamReset | Cause::UpstreamMalformed => Some(Outcome::Reset),
+        Cause::UpstreamReset => Some(Outcome::Reset),
         Cause::ResponseTimeout | Cause::UpstreamWriteTimeout => Some(Outcome::Timeout),
+        // A malformed answer among them: whoever sent it is alive, and one
+        // bad handler must not take the whole endpoint away.
         _ => None,
     };
     let stale = cause == Cause::UpstreamReset && outcome.is_none();
@@ -138,7 +143,10 @@ pub(crate) fn exchange_failed(
 
 /// Why an exchange failed, for errors that no phase has explained.
 pub(crate) fn cause_of(exchange: &Exchange, error: &Error) -> Cause {
-    let expired = exchange.connection.as_ref().and_then(|connection| connection.expired());
+    let expired = exchange
+        .connection
+        .as_ref()
+        .and_then(|connection| connection.expired());
     match expired {
         Some(Wait::Response) => return Cause::ResponseTimeout,
         Some(Wait::Gap) => return Cause::ReadTimeout,
@@ -183,7 +191,10 @@ fn is_repeatable(server: &Server, session: &Session, exchange: &Exchange) -> boo
 /// Moves on to another endpoint, if one more try is allowed, there is one and
 /// it can be paid for.
 fn next(exchange: &mut Exchange, elsewhere: bool, pay: impl FnOnce() -> bool) -> bool {
-    let allowed = exchange.route.as_ref().is_some_and(|route| exchange.tries <= route.retries);
+    let allowed = exchange
+        .route
+        .as_ref()
+        .is_some_and(|route| exchange.tries <= route.retries);
     if !allowed || is_past(exchange.response_due) {
         return false;
     }

@@ -159,7 +159,12 @@ mod tests {
         ];
         for (bytes, expected) in cases {
             for size in [1, 2, 3, 7, bytes.len()] {
-                assert_eq!(scan(bytes, size), *expected, "by {size}: {}", bytes.escape_ascii());
+                assert_eq!(
+                    scan(bytes, size),
+                    *expected,
+                    "by {size}: {}",
+                    bytes.escape_ascii()
+                );
             }
         }
     }

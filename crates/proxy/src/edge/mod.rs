@@ -69,7 +69,9 @@ pub(crate) struct Edge {
 
 impl Edge {
     pub(crate) fn new(socket: TcpStream, connection: Shared, rules: Arc<dyn HeadRules>) -> Edge {
-        let first = connection.due().unwrap_or_else(|| connection.opened() + rules.head_timeout());
+        let first = connection
+            .due()
+            .unwrap_or_else(|| connection.opened() + rules.head_timeout());
         Edge {
             socket: Some(socket),
             out: Out::default(),
@@ -86,7 +88,10 @@ impl Edge {
 
     /// The connection under a stream that pingora holds.
     pub(crate) fn connection_of(stream: &dyn IO) -> Option<&Shared> {
-        stream.as_any().downcast_ref::<Edge>().map(|edge| &edge.connection)
+        stream
+            .as_any()
+            .downcast_ref::<Edge>()
+            .map(|edge| &edge.connection)
     }
 
     fn poll_head(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
@@ -202,7 +207,9 @@ impl Edge {
 
     /// Ready when what the connection waits for has not come in time.
     fn poll_due(&mut self, cx: &mut Context<'_>) -> Poll<Wait> {
-        let Some(due) = self.connection.due() else { return Poll::Pending };
+        let Some(due) = self.connection.due() else {
+            return Poll::Pending;
+        };
         ready!(self.poll_until(cx, due));
         Poll::Ready(self.connection.awaited())
     }
@@ -341,7 +348,9 @@ async fn drain(mut socket: TcpStream) -> io::Result<()> {
 
 impl std::fmt::Debug for Edge {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Edge").field("connection", &self.connection).finish_non_exhaustive()
+        f.debug_struct("Edge")
+            .field("connection", &self.connection)
+            .finish_non_exhaustive()
     }
 }
 

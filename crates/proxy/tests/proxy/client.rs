@@ -27,7 +27,10 @@ impl Client {
     pub(crate) async fn connect(address: SocketAddr) -> Client {
         let stream = TcpStream::connect(address).await.expect("connect");
         stream.set_nodelay(true).expect("no delay");
-        Client { stream, read: Vec::new() }
+        Client {
+            stream,
+            read: Vec::new(),
+        }
     }
 
     pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
@@ -36,15 +39,18 @@ impl Client {
 
     /// Sends a request without a body and reads the answer.
     pub(crate) async fn get(&mut self, path: &str) -> Answer {
-        self.send(format!("GET {path} HTTP/1.1\r\nhost: gateway.test\r\n\r\n")).await;
+        self.send(format!("GET {path} HTTP/1.1\r\nhost: gateway.test\r\n\r\n"))
+            .await;
         self.answer().await
     }
 
     /// Sends a request with a body and reads the answer.
     pub(crate) async fn post(&mut self, path: &str, body: &[u8]) -> Answer {
         let length = body.len();
-        self.send(format!("POST {path} HTTP/1.1\r\nhost: gateway.test\r\ncontent-length: {length}\r\n\r\n"))
-            .await;
+        self.send(format!(
+            "POST {path} HTTP/1.1\r\nhost: gateway.test\r\ncontent-length: {length}\r\n\r\n"
+        ))
+        .await;
         self.send(body).await;
         self.answer().await
     }
@@ -56,11 +62,19 @@ impl Client {
             if let Some(end) = find(&self.read, b"\r\n\r\n") {
                 break end + 4;
             }
-            assert!(self.fill().await, "closed within a head: {}", self.read.escape_ascii());
+            assert!(
+                self.fill().await,
+                "closed within a head: {}",
+                self.read.escape_ascii()
+            );
         };
         let head: Vec<u8> = self.read.drain(..end).collect();
         let head = String::from_utf8(head).expect("a head in ASCII");
-        let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).expect("a status");
+        let status = head
+            .split(' ')
+            .nth(1)
+            .and_then(|code| code.parse().ok())
+            .expect("a status");
         (status, head.to_ascii_lowercase())
     }
 
@@ -82,7 +96,11 @@ impl Client {
     /// Reads so many bytes.
     pub(crate) async fn exactly(&mut self, length: usize) -> Vec<u8> {
         while self.read.len() < length {
-            assert!(self.fill().await, "closed within a body of {length}: {}", self.read.len());
+            assert!(
+                self.fill().await,
+                "closed within a body of {length}: {}",
+                self.read.len()
+            );
         }
         self.read.drain(..length).collect()
     }
@@ -122,7 +140,10 @@ impl Client {
 
     /// Reads what comes within a moment.
     pub(crate) async fn rest_within_a_moment(&mut self) -> Vec<u8> {
-        let _ = timeout(Duration::from_millis(300), async { while self.fill().await {} }).await;
+        let _ = timeout(Duration::from_millis(300), async {
+            while self.fill().await {}
+        })
+        .await;
         std::mem::take(&mut self.read)
     }
 
@@ -134,7 +155,9 @@ impl Client {
     /// Reads some more; false at the end, or on a reset.
     async fn fill(&mut self) -> bool {
         let mut buf = [0; 65536];
-        let read = timeout(PATIENCE, self.stream.read(&mut buf)).await.expect("an answer in time");
+        let read = timeout(PATIENCE, self.stream.read(&mut buf))
+            .await
+            .expect("an answer in time");
         match read {
             Ok(0) | Err(_) => false,
             Ok(read) => {
@@ -155,13 +178,21 @@ impl Answer {
     }
 
     pub(crate) fn problem(&self) -> serde_json::Value {
-        assert_eq!(self.header("content-type"), Some("application/problem+json"), "{}", self.head);
+        assert_eq!(
+            self.header("content-type"),
+            Some("application/problem+json"),
+            "{}",
+            self.head
+        );
         serde_json::from_slice(&self.body).expect("a problem in JSON")
     }
 
     /// The cause in a problem.
     pub(crate) fn cause(&self) -> String {
-        self.problem()["cause"].as_str().expect("a cause").to_owned()
+        self.problem()["cause"]
+            .as_str()
+            .expect("a cause")
+            .to_owned()
     }
 }
 
@@ -174,5 +205,7 @@ pub(crate) fn header<'h>(head: &'h str, name: &str) -> Option<&'h str> {
 }
 
 pub(crate) fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
-    bytes.windows(wanted.len()).position(|window| window == wanted)
+    bytes
+        .windows(wanted.len())
+        .position(|window| window == wanted)
 }

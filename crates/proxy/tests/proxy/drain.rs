@@ -11,7 +11,10 @@ use crate::upstream::{Step, Upstream, ok, response};
 /// An endpoint that takes its time.
 async fn slow() -> Upstream {
     Upstream::start(|_| {
-        vec![Step::Wait(Duration::from_millis(500)), Step::Send(response("200 OK", "", "late"))]
+        vec![
+            Step::Wait(Duration::from_millis(500)),
+            Step::Send(response("200 OK", "", "late")),
+        ]
     })
     .await
 }
@@ -52,14 +55,25 @@ async fn a_drain_asks_clients_to_leave_and_finishes_what_is_in_flight() {
         () = &mut idle => panic!("two requests are in flight"),
         () = tokio::time::sleep(Duration::from_millis(100)) => {}
     }
-    assert!(TcpStream::connect(gateway.address()).await.is_err(), "the listener is closed");
+    assert!(
+        TcpStream::connect(gateway.address()).await.is_err(),
+        "the listener is closed"
+    );
     for client in [&mut client, &mut other] {
         let answer = client.answer().await;
-        assert_eq!((answer.text(), answer.header("connection")), ("late", Some("close")));
+        assert_eq!(
+            (answer.text(), answer.header("connection")),
+            ("late", Some("close"))
+        );
         assert!(client.is_closed().await);
     }
-    tokio::time::timeout(Duration::from_secs(2), idle).await.expect("idle at once");
-    assert_eq!((gateway.serving.in_flight(), gateway.serving.connections()), (0, 0));
+    tokio::time::timeout(Duration::from_secs(2), idle)
+        .await
+        .expect("idle at once");
+    assert_eq!(
+        (gateway.serving.in_flight(), gateway.serving.connections()),
+        (0, 0)
+    );
 }
 
 #[tokio::test]
@@ -69,7 +83,9 @@ async fn idle_connections_do_not_hold_up_the_end() {
     let mut client = gateway.connect().await;
     assert_eq!(client.get("/").await.status, 200);
     gateway.serving.stop_accepting();
-    tokio::time::timeout(Duration::from_millis(900), gateway.serving.idle()).await.expect("at once");
+    tokio::time::timeout(Duration::from_millis(900), gateway.serving.idle())
+        .await
+        .expect("at once");
     assert!(client.is_closed().await);
 }
 
@@ -89,7 +105,10 @@ async fn a_connection_in_the_queue_is_still_served() {
     gateway.serving.idle().await;
     for mut client in queued {
         let answer = client.answer().await;
-        assert_eq!((answer.status, answer.header("connection")), (200, Some("close")));
+        assert_eq!(
+            (answer.status, answer.header("connection")),
+            (200, Some("close"))
+        );
     }
 }
 

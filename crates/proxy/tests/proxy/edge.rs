@@ -8,37 +8,141 @@ async fn what_is_ambiguous_or_malformed_is_refused() {
     let upstream = Upstream::start(|_| ok("ok")).await;
     let gateway = Gateway::start(ANY, &[upstream.address]).await;
     let cases: &[(&str, u16, &str)] = &[
-        ("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n", 400, "ambiguous_framing"),
-        ("POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\ncontent-length: 5\r\n\r\n0\r\n\r\n", 400, "ambiguous_framing"),
-        ("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\ncontent-length: 6\r\n\r\nabcde", 400, "malformed_head"),
-        ("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: +5\r\n\r\nabcde", 400, "malformed_head"),
-        ("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 0x5\r\n\r\nabcde", 400, "malformed_head"),
-        ("POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 501, "unknown_transfer_encoding"),
-        ("POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n", 501, "unknown_transfer_encoding"),
-        ("POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: gzip\r\n\r\n", 400, "malformed_head"),
-        ("POST / HTTP/1.0\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n", 400, "malformed_head"),
+        (
+            "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+            400,
+            "ambiguous_framing",
+        ),
+        (
+            "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\ncontent-length: 5\r\n\r\n0\r\n\r\n",
+            400,
+            "ambiguous_framing",
+        ),
+        (
+            "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\ncontent-length: 6\r\n\r\nabcde",
+            400,
+            "malformed_head",
+        ),
+        (
+            "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: +5\r\n\r\nabcde",
+            400,
+            "malformed_head",
+        ),
+        (
+            "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 0x5\r\n\r\nabcde",
+            400,
+            "malformed_head",
+        ),
+        (
+            "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+            501,
+            "unknown_transfer_encoding",
+        ),
+        (
+            "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+            501,
+            "unknown_transfer_encoding",
+        ),
+        (
+            "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: gzip\r\n\r\n",
+            400,
+            "malformed_head",
+        ),
+        (
+            "POST / HTTP/1.0\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+            400,
+            "malformed_head",
+        ),
         ("GET / HTTP/1.1\r\n\r\n", 400, "malformed_host"),
         ("GET / HTTP/1.1\r\nhost:\r\n\r\n", 400, "malformed_host"),
         ("GET / HTTP/1.1\r\nhost: a/b\r\n\r\n", 400, "malformed_host"),
-        ("GET / HTTP/1.1\r\nhost: a, b\r\n\r\n", 400, "malformed_host"),
-        ("GET / HTTP/1.1\r\nhost: a\r\nhost: a\r\n\r\n", 400, "malformed_head"),
-        ("GET / HTTP/1.1\r\nhost: user@a\r\n\r\n", 400, "malformed_head"),
-        ("GET http://b/ HTTP/1.1\r\nhost: a\r\n\r\n", 400, "malformed_head"),
+        (
+            "GET / HTTP/1.1\r\nhost: a, b\r\n\r\n",
+            400,
+            "malformed_host",
+        ),
+        (
+            "GET / HTTP/1.1\r\nhost: a\r\nhost: a\r\n\r\n",
+            400,
+            "malformed_head",
+        ),
+        (
+            "GET / HTTP/1.1\r\nhost: user@a\r\n\r\n",
+            400,
+            "malformed_head",
+        ),
+        (
+            "GET http://b/ HTTP/1.1\r\nhost: a\r\n\r\n",
+            400,
+            "malformed_head",
+        ),
         ("GET * HTTP/1.1\r\nhost: a\r\n\r\n", 400, "malformed_target"),
-        ("GET admin HTTP/1.1\r\nhost: a\r\n\r\n", 400, "malformed_target"),
-        ("GET ?x=1 HTTP/1.1\r\nhost: a\r\n\r\n", 400, "malformed_target"),
-        ("GET /a/..%2fadmin HTTP/1.1\r\nhost: a\r\n\r\n", 400, "malformed_target"),
-        ("GET /a#/../admin HTTP/1.1\r\nhost: a\r\n\r\n", 400, "malformed_target"),
-        ("GET /%00 HTTP/1.1\r\nhost: a\r\n\r\n", 400, "malformed_target"),
-        ("GET ftp://a/ HTTP/1.1\r\nhost: a\r\n\r\n", 400, "malformed_target"),
-        ("GET /a b HTTP/1.1\r\nhost: a\r\n\r\n", 400, "malformed_head"),
-        ("GET /a\tb HTTP/1.1\r\nhost: a\r\n\r\n", 400, "malformed_head"),
-        ("GET /a\0b HTTP/1.1\r\nhost: a\r\n\r\n", 400, "malformed_head"),
-        ("GET / HTTP/1.1\r\nhost: a\r\n x-folded: 1\r\n\r\n", 400, "malformed_head"),
+        (
+            "GET admin HTTP/1.1\r\nhost: a\r\n\r\n",
+            400,
+            "malformed_target",
+        ),
+        (
+            "GET ?x=1 HTTP/1.1\r\nhost: a\r\n\r\n",
+            400,
+            "malformed_target",
+        ),
+        (
+            "GET /a/..%2fadmin HTTP/1.1\r\nhost: a\r\n\r\n",
+            400,
+            "malformed_target",
+        ),
+        (
+            "GET /a#/../admin HTTP/1.1\r\nhost: a\r\n\r\n",
+            400,
+            "malformed_target",
+        ),
+        (
+            "GET /%00 HTTP/1.1\r\nhost: a\r\n\r\n",
+            400,
+            "malformed_target",
+        ),
+        (
+            "GET ftp://a/ HTTP/1.1\r\nhost: a\r\n\r\n",
+            400,
+            "malformed_target",
+        ),
+        (
+            "GET /a b HTTP/1.1\r\nhost: a\r\n\r\n",
+            400,
+            "malformed_head",
+        ),
+        (
+            "GET /a\tb HTTP/1.1\r\nhost: a\r\n\r\n",
+            400,
+            "malformed_head",
+        ),
+        (
+            "GET /a\0b HTTP/1.1\r\nhost: a\r\n\r\n",
+            400,
+            "malformed_head",
+        ),
+        (
+            "GET / HTTP/1.1\r\nhost: a\r\n x-folded: 1\r\n\r\n",
+            400,
+            "malformed_head",
+        ),
         ("GET / HTTP/1.1\r\nhost : a\r\n\r\n", 400, "malformed_head"),
-        ("GET / HTTP/1.1\r\nhost: a\r\nconnection: host\r\n\r\n", 400, "malformed_connection"),
-        ("TRACE / HTTP/1.1\r\nhost: a\r\n\r\n", 405, "method_not_allowed"),
-        ("CONNECT a:80 HTTP/1.1\r\nhost: a:80\r\n\r\n", 405, "method_not_allowed"),
+        (
+            "GET / HTTP/1.1\r\nhost: a\r\nconnection: host\r\n\r\n",
+            400,
+            "malformed_connection",
+        ),
+        (
+            "TRACE / HTTP/1.1\r\nhost: a\r\n\r\n",
+            405,
+            "method_not_allowed",
+        ),
+        (
+            "CONNECT a:80 HTTP/1.1\r\nhost: a:80\r\n\r\n",
+            405,
+            "method_not_allowed",
+        ),
         ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400, "malformed_head"),
         ("\u{16}\u{3}\u{1}\u{2}\0\u{1}\0\u{1}", 400, "malformed_head"),
         ("hello\r\n\r\n", 400, "malformed_head"),
@@ -48,7 +152,12 @@ async fn what_is_ambiguous_or_malformed_is_refused() {
         client.send(request).await;
         let answer = client.answer().await;
         let got = (answer.status, answer.cause());
-        assert_eq!(got, (*status, (*cause).to_owned()), "{}", request.escape_debug());
+        assert_eq!(
+            got,
+            (*status, (*cause).to_owned()),
+            "{}",
+            request.escape_debug()
+        );
         assert!(client.is_closed().await, "{}", request.escape_debug());
     }
     assert!(upstream.received().is_empty(), "{:?}", upstream.received());
@@ -56,12 +165,21 @@ async fn what_is_ambiguous_or_malformed_is_refused() {
 
 #[tokio::test]
 async fn equal_lengths_become_one() {
-    let upstream = Upstream::start(|request| ok(std::str::from_utf8(&request.body).expect("text"))).await;
+    let upstream =
+        Upstream::start(|request| ok(std::str::from_utf8(&request.body).expect("text"))).await;
     let gateway = Gateway::start(ANY, &[upstream.address]).await;
     let mut client = gateway.connect().await;
-    client.send("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 3\r\ncontent-length: 3\r\n\r\nabc").await;
+    client
+        .send("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 3\r\ncontent-length: 3\r\n\r\nabc")
+        .await;
     assert_eq!(client.answer().await.text(), "abc");
-    assert_eq!(upstream.received()[0].head.matches("content-length").count(), 1);
+    assert_eq!(
+        upstream.received()[0]
+            .head
+            .matches("content-length")
+            .count(),
+        1
+    );
 }
 
 #[tokio::test]
@@ -78,14 +196,23 @@ async fn the_rest_of_a_chunked_upload_that_was_cut_short_is_not_a_request() {
         )
         .await;
     let answer = client.answer().await;
-    assert_eq!((answer.status, answer.cause().as_str()), (400, "malformed_body"));
+    assert_eq!(
+        (answer.status, answer.cause().as_str()),
+        (400, "malformed_body")
+    );
     assert!(client.is_closed().await);
-    assert!(upstream.received().iter().all(|request| !request.head.contains("smuggled")));
+    assert!(
+        upstream
+            .received()
+            .iter()
+            .all(|request| !request.head.contains("smuggled"))
+    );
 }
 
 #[tokio::test]
 async fn chunks_are_written_anew_and_extensions_stay_behind() {
-    let upstream = Upstream::start(|request| ok(std::str::from_utf8(&request.body).expect("text"))).await;
+    let upstream =
+        Upstream::start(|request| ok(std::str::from_utf8(&request.body).expect("text"))).await;
     let gateway = Gateway::start(ANY, &[upstream.address]).await;
     let mut client = gateway.connect().await;
     client
@@ -111,6 +238,10 @@ async fn bytes_after_an_upgrade_that_was_refused_are_a_request_like_any_other() 
         .await;
     assert_eq!(client.answer().await.text(), "get /open http/1.1");
     let rest = client.rest_within_a_moment().await;
-    assert!(rest.is_empty() || rest.starts_with(b"HTTP/1.1 404"), "{}", rest.escape_ascii());
+    assert!(
+        rest.is_empty() || rest.starts_with(b"HTTP/1.1 404"),
+        "{}",
+        rest.escape_ascii()
+    );
     assert_eq!(upstream.received().len(), 1);
 }

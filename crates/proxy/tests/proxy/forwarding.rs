@@ -9,7 +9,10 @@ async fn a_request_reaches_the_endpoint_and_the_answer_the_client() {
     let gateway = Gateway::start(ANY, &[upstream.address]).await;
     let answer = gateway.connect().await.get("/users/1?a=b&c=%zz").await;
     assert_eq!((answer.status, answer.text()), (200, "hello"));
-    assert_eq!(upstream.received()[0].line(), "get /users/1?a=b&c=%zz http/1.1");
+    assert_eq!(
+        upstream.received()[0].line(),
+        "get /users/1?a=b&c=%zz http/1.1"
+    );
     assert_eq!(upstream.received()[0].header("host"), Some("gateway.test"));
 }
 
@@ -29,7 +32,10 @@ async fn one_connection_serves_many_requests_on_both_sides() {
     }
     let received = upstream.received();
     assert_eq!(received.len(), 20);
-    assert!(received.iter().all(|request| request.connection == 0), "one upstream connection");
+    assert!(
+        received.iter().all(|request| request.connection == 0),
+        "one upstream connection"
+    );
 }
 
 #[tokio::test]
@@ -54,7 +60,11 @@ async fn pipelined_requests_are_answered_in_order() {
 #[tokio::test]
 async fn filters_change_the_request_once_and_the_response() {
     let upstream = Upstream::start(|_| {
-        vec![Step::Send(response("200 OK", "x-internal: 1\r\nx-env: upstream\r\n", "ok"))]
+        vec![Step::Send(response(
+            "200 OK",
+            "x-internal: 1\r\nx-env: upstream\r\n",
+            "ok",
+        ))]
     })
     .await;
     let routes = "
@@ -81,8 +91,11 @@ routes:
     let received = &upstream.received()[0];
     assert_eq!(received.line(), "get /v1/users/7?q http/1.1");
     assert_eq!(received.header("cookie"), None);
-    let values: Vec<&str> =
-        received.head.lines().filter_map(|line| line.strip_prefix("x-env: ")).collect();
+    let values: Vec<&str> = received
+        .head
+        .lines()
+        .filter_map(|line| line.strip_prefix("x-env: "))
+        .collect();
     assert_eq!(values, ["client", "canary"]);
 }
 
@@ -109,11 +122,22 @@ async fn what_is_of_one_hop_stays_on_it() {
         assert_eq!(answer.header(gone), None, "{gone}");
     }
     let received = &upstream.received()[0];
-    for gone in ["connection", "x-secret", "te", "keep-alive", "proxy-authorization", "upgrade", "user_id"] {
+    for gone in [
+        "connection",
+        "x-secret",
+        "te",
+        "keep-alive",
+        "proxy-authorization",
+        "upgrade",
+        "user_id",
+    ] {
         assert_eq!(received.header(gone), None, "{gone}: {}", received.head);
     }
     assert_eq!(received.header("x-kept"), Some("1"));
-    assert!(received.header("x-request-id").is_some(), "a client cannot take it away");
+    assert!(
+        received.header("x-request-id").is_some(),
+        "a client cannot take it away"
+    );
 }
 
 #[tokio::test]
@@ -155,7 +179,10 @@ async fn a_trusted_proxy_is_believed() {
         .await;
     client.answer().await;
     let received = &upstream.received()[0];
-    assert_eq!(received.header("x-forwarded-for"), Some("203.0.113.9, 127.0.0.1"));
+    assert_eq!(
+        received.header("x-forwarded-for"),
+        Some("203.0.113.9, 127.0.0.1")
+    );
     assert_eq!(received.header("x-forwarded-proto"), Some("https"));
 }
 
@@ -164,10 +191,19 @@ async fn a_request_has_one_id_everywhere() {
     let upstream = Upstream::start(|_| ok("ok")).await;
     let gateway = Gateway::start(ANY, &[upstream.address]).await;
     let mut client = gateway.connect().await;
-    client.send("GET / HTTP/1.1\r\nhost: a\r\nx-request-id: mine-1\r\n\r\n").await;
+    client
+        .send("GET / HTTP/1.1\r\nhost: a\r\nx-request-id: mine-1\r\n\r\n")
+        .await;
     assert_eq!(client.answer().await.header("x-request-id"), Some("mine-1"));
-    client.send("GET / HTTP/1.1\r\nhost: a\r\nx-request-id: \"; drop\r\n\r\n").await;
-    let made = client.answer().await.header("x-request-id").expect("an id").to_owned();
+    client
+        .send("GET / HTTP/1.1\r\nhost: a\r\nx-request-id: \"; drop\r\n\r\n")
+        .await;
+    let made = client
+        .answer()
+        .await
+        .header("x-request-id")
+        .expect("an id")
+        .to_owned();
     assert_eq!(made.len(), 36, "{made}");
     let received = upstream.received();
     assert_eq!(received[0].header("x-request-id"), Some("mine-1"));
@@ -193,7 +229,11 @@ async fn answers_without_a_body_have_none() {
     assert!(head.contains("content-length: 5"), "{head}");
     assert_eq!(client.get("/204").await.status, 204);
     assert_eq!(client.get("/304").await.status, 304);
-    assert_eq!(client.get("/204").await.status, 204, "nothing was left between the answers");
+    assert_eq!(
+        client.get("/204").await.status,
+        204,
+        "nothing was left between the answers"
+    );
 }
 
 #[tokio::test]
@@ -206,7 +246,9 @@ async fn a_client_of_http_1_0_gets_no_chunks() {
     .await;
     let gateway = Gateway::start(ANY, &[upstream.address]).await;
     let mut client = gateway.connect().await;
-    client.send("GET / HTTP/1.0\r\nhost: a\r\nconnection: keep-alive\r\n\r\n").await;
+    client
+        .send("GET / HTTP/1.0\r\nhost: a\r\nconnection: keep-alive\r\n\r\n")
+        .await;
     let (status, head) = client.head().await;
     assert_eq!(status, 200);
     assert!(!head.contains("transfer-encoding"), "{head}");
@@ -219,7 +261,9 @@ async fn an_absolute_target_is_forwarded_as_a_path() {
     let upstream = Upstream::start(|_| ok("ok")).await;
     let gateway = Gateway::start(ANY, &[upstream.address]).await;
     let mut client = gateway.connect().await;
-    client.send("GET http://shop.example/a?b HTTP/1.1\r\nhost: shop.example\r\n\r\n").await;
+    client
+        .send("GET http://shop.example/a?b HTTP/1.1\r\nhost: shop.example\r\n\r\n")
+        .await;
     assert_eq!(client.answer().await.status, 200);
     assert_eq!(upstream.received()[0].line(), "get /a?b http/1.1");
 }

@@ -5,12 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pailou_config::{DocumentOutcome, Environment, Settings, load_settings, parse_route_document};
+use pailou_filters::{Chain, Edit};
 use pailou_proxy::{Proxy, ProxyOptions, Serving};
 use pailou_routing::{Compiler, Route, Table, TableCell};
 use pailou_telemetry::{AccessLog, Metrics};
-use pailou_upstream::{
-    EjectionSettings, EndpointSet, EndpointSpec, Service, ServiceId, Services,
-};
+use pailou_upstream::{EndpointSet, EndpointSpec, Service, ServiceId, Services};
 
 use crate::client::Client;
 
@@ -35,12 +34,24 @@ impl Gateway {
         routes: &str,
         endpoints: &[SocketAddr],
     ) -> Gateway {
+        Gateway::with_filters(settings, routes, endpoints, Vec::new).await
+    }
+
+    /// The same with filters that no document can name, on every route.
+    pub(crate) async fn with_filters(
+        settings: &[(&'static str, &'static str)],
+        routes: &str,
+        endpoints: &[SocketAddr],
+        filters: fn() -> Vec<Box<dyn Edit>>,
+    ) -> Gateway {
         let environment = Environment::from_iter(settings.iter().copied());
-        let settings = load_settings(None, &environment).expect("settings").settings;
+        let settings = load_settings(None, &environment)
+            .expect("settings")
+            .settings;
         let metrics = Metrics::new();
-        let services = Services::new(EjectionSettings::default(), metrics.clone());
+        let services = Services::new(settings.ejection.clone(), metrics.clone());
         let cell = TableCell::default();
-        let table = table(routes, &settings, &services, &metrics);
+        let table = table(routes, &settings, &services, &metrics, filters);
         let gateway_services = services.clone();
         service(&services, "users").update(EndpointSet::of(
             endpoints.iter().map(|address| EndpointSpec::new(*address)),
@@ -55,7 +66,11 @@ impl Gateway {
             AccessLog::off(),
         );
         serving.set_accepting(true);
-        Gateway { serving, metrics, services: gateway_services }
+        Gateway {
+            serving,
+            metrics,
+            services: gateway_services,
+        }
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -85,7 +100,13 @@ fn service(services: &Arc<Services>, name: &str) -> Arc<Service> {
     services.service(&ServiceId::new("", "DEFAULT_GROUP", name))
 }
 
-fn table(routes: &str, settings: &Settings, services: &Services, metrics: &Metrics) -> Table {
+fn table(
+    routes: &str,
+    settings: &Settings,
+    services: &Services,
+    metrics: &Metrics,
+    filters: fn() -> Vec<Box<dyn Edit>>,
+) -> Table {
     let parsed = match parse_route_document("test.yaml", routes) {
         DocumentOutcome::Routes(parsed) => parsed,
         DocumentOutcome::Blank => panic!("no routes"),
@@ -102,7 +123,14 @@ fn table(routes: &str, settings: &Settings, services: &Services, metrics: &Metri
     let routes = parsed
         .routes
         .into_iter()
-        .map(|spec| Route::compile(Arc::new(spec), &compiler).expect("a sound route"))
+        .map(|spec| {
+            let route = Route::compile(Arc::new(spec), &compiler).expect("a sound route");
+            let mut route = Arc::into_inner(route).expect("nobody else has it");
+            if !filters().is_empty() {
+                route.chain = Chain::new(filters());
+            }
+            Arc::new(route)
+        })
         .collect();
     Table::assemble(1, "md5", routes)
 }

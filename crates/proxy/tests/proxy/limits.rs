@@ -19,9 +19,15 @@ async fn a_slow_head_is_cut_at_the_deadline() {
         client.send("x-a: b\r\n").await;
     }
     let answer = client.answer().await;
-    assert_eq!((answer.status, answer.cause().as_str()), (408, "head_timeout"));
+    assert_eq!(
+        (answer.status, answer.cause().as_str()),
+        (408, "head_timeout")
+    );
     let took = begun.elapsed();
-    assert!(took > Duration::from_millis(350) && took < Duration::from_millis(1500), "{took:?}");
+    assert!(
+        took > Duration::from_millis(350) && took < Duration::from_millis(1500),
+        "{took:?}"
+    );
     assert!(client.is_closed().await);
     assert_eq!(gateway.metric("cause=\"head_timeout\""), Some(1.0));
 }
@@ -34,7 +40,11 @@ async fn the_deadline_holds_for_a_second_head_too() {
     let mut client = gateway.connect().await;
     assert_eq!(client.get("/").await.status, 200);
     tokio::time::sleep(Duration::from_millis(500)).await;
-    assert_eq!(client.get("/").await.status, 200, "the pause between requests has its own limit");
+    assert_eq!(
+        client.get("/").await.status,
+        200,
+        "the pause between requests has its own limit"
+    );
     client.send("GET / HT").await;
     assert_eq!(client.answer().await.cause(), "head_timeout");
 }
@@ -42,19 +52,28 @@ async fn the_deadline_holds_for_a_second_head_too() {
 #[tokio::test]
 async fn a_silent_connection_is_closed() {
     let upstream = Upstream::start(|_| ok("ok")).await;
-    let settings =
-        [("PAILOU_LIMITS_HEADER_TIMEOUT", "300ms"), ("PAILOU_LIMITS_KEEPALIVE_TIMEOUT", "1s")];
+    let settings = [
+        ("PAILOU_LIMITS_HEADER_TIMEOUT", "300ms"),
+        ("PAILOU_LIMITS_KEEPALIVE_TIMEOUT", "1s"),
+    ];
     let gateway = Gateway::with(&settings, ANY, &[upstream.address]).await;
     let mut silent = gateway.connect().await;
     let begun = Instant::now();
     assert!(silent.is_closed().await);
-    assert!(begun.elapsed() < Duration::from_millis(900), "{:?}", begun.elapsed());
+    assert!(
+        begun.elapsed() < Duration::from_millis(900),
+        "{:?}",
+        begun.elapsed()
+    );
     let mut kept = gateway.connect().await;
     assert_eq!(kept.get("/").await.status, 200);
     let begun = Instant::now();
     assert!(kept.is_closed().await);
     let took = begun.elapsed();
-    assert!(took > Duration::from_millis(900) && took < Duration::from_secs(3), "{took:?}");
+    assert!(
+        took > Duration::from_millis(900) && took < Duration::from_secs(3),
+        "{took:?}"
+    );
     until("both are gone", || gateway.serving.connections() == 0).await;
 }
 
@@ -83,18 +102,46 @@ async fn heads_beyond_the_limits_are_refused() {
     let long = "a".repeat(5000);
     let path = "a".repeat(1100);
     let cases = [
-        (format!("GET / HTTP/1.1\r\nhost: a\r\nx-long: {long}\r\n\r\n"), 431, "head_too_large"),
+        (
+            format!("GET / HTTP/1.1\r\nhost: a\r\nx-long: {long}\r\n\r\n"),
+            431,
+            "head_too_large",
+        ),
         // One that never ends is refused before it is held whole.
-        (format!("GET / HTTP/1.1\r\nhost: a\r\nx-long: {}", "a".repeat(300_000)), 431, "head_too_large"),
-        (format!("GET / HTTP/1.1\r\nhost: a\r\n{many}\r\n"), 431, "head_too_large"),
-        (format!("GET /{path} HTTP/1.1\r\nhost: a\r\n\r\n"), 414, "request_line_too_long"),
-        (format!("GET /{}", "a".repeat(20_000)), 414, "request_line_too_long"),
+        (
+            format!(
+                "GET / HTTP/1.1\r\nhost: a\r\nx-long: {}",
+                "a".repeat(300_000)
+            ),
+            431,
+            "head_too_large",
+        ),
+        (
+            format!("GET / HTTP/1.1\r\nhost: a\r\n{many}\r\n"),
+            431,
+            "head_too_large",
+        ),
+        (
+            format!("GET /{path} HTTP/1.1\r\nhost: a\r\n\r\n"),
+            414,
+            "request_line_too_long",
+        ),
+        (
+            format!("GET /{}", "a".repeat(20_000)),
+            414,
+            "request_line_too_long",
+        ),
     ];
     for (request, status, cause) in cases {
         let mut client = gateway.connect().await;
         client.send(&request).await;
         let answer = client.answer().await;
-        assert_eq!((answer.status, answer.cause().as_str()), (status, cause), "{:.60}", request);
+        assert_eq!(
+            (answer.status, answer.cause().as_str()),
+            (status, cause),
+            "{:.60}",
+            request
+        );
         assert!(client.is_closed().await);
     }
     assert_eq!(gateway.connect().await.get("/").await.status, 200);
@@ -107,31 +154,52 @@ async fn a_body_beyond_the_limit_is_413_whether_it_says_so_or_not() {
     let settings = [("PAILOU_LIMITS_BODY_BYTES", "100KiB")];
     let gateway = Gateway::with(&settings, ANY, &[upstream.address]).await;
     let mut client = gateway.connect().await;
-    client.send("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 102401\r\n\r\nabc").await;
+    client
+        .send("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 102401\r\n\r\nabc")
+        .await;
     let answer = client.answer().await;
-    assert_eq!((answer.status, answer.cause().as_str()), (413, "body_too_large"));
+    assert_eq!(
+        (answer.status, answer.cause().as_str()),
+        (413, "body_too_large")
+    );
     assert!(upstream.received().is_empty(), "it was not sent on");
 
     let mut client = gateway.connect().await;
-    client.send("POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n").await;
+    client
+        .send("POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n")
+        .await;
     let chunk = format!("8000\r\n{}\r\n", "a".repeat(0x8000));
     for _ in 0..4 {
         client.send(&chunk).await;
     }
     let answer = client.answer().await;
-    assert_eq!((answer.status, answer.cause().as_str()), (413, "body_too_large"));
+    assert_eq!(
+        (answer.status, answer.cause().as_str()),
+        (413, "body_too_large")
+    );
     assert!(client.is_closed().await);
 
     let mut client = gateway.connect().await;
-    assert_eq!(client.post("/", &vec![b'a'; 100 << 10]).await.status, 200, "the limit itself is fine");
+    assert_eq!(
+        client.post("/", &vec![b'a'; 100 << 10]).await.status,
+        200,
+        "the limit itself is fine"
+    );
 }
 
 #[tokio::test]
 async fn a_client_reads_the_refusal_although_it_is_still_sending() {
     let upstream = Upstream::start(|_| ok("ok")).await;
-    let gateway = Gateway::with(&[("PAILOU_LIMITS_BODY_BYTES", "1KiB")], ANY, &[upstream.address]).await;
+    let gateway = Gateway::with(
+        &[("PAILOU_LIMITS_BODY_BYTES", "1KiB")],
+        ANY,
+        &[upstream.address],
+    )
+    .await;
     let mut client = gateway.connect().await;
-    client.send("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 10000000\r\n\r\n").await;
+    client
+        .send("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 10000000\r\n\r\n")
+        .await;
     // More than the sockets hold: without a lingering close this would meet
     // a reset, and the answer would be lost.
     client.send(vec![b'a'; 6 << 20]).await;
@@ -143,23 +211,39 @@ async fn a_body_that_stops_is_408_and_the_endpoint_is_not_blamed() {
     let upstream = Upstream::start(|_| ok("ok")).await;
     let settings = [("PAILOU_LIMITS_BODY_TIMEOUT", "300ms")];
     let gateway = Gateway::with(&settings, ANY, &[upstream.address]).await;
-    for head in ["content-length: 10\r\n\r\nabc", "transfer-encoding: chunked\r\n\r\n3\r\nabc\r\n"] {
+    for head in [
+        "content-length: 10\r\n\r\nabc",
+        "transfer-encoding: chunked\r\n\r\n3\r\nabc\r\n",
+    ] {
         let mut client = gateway.connect().await;
-        client.send(format!("POST / HTTP/1.1\r\nhost: a\r\n{head}")).await;
+        client
+            .send(format!("POST / HTTP/1.1\r\nhost: a\r\n{head}"))
+            .await;
         let answer = client.answer().await;
-        assert_eq!((answer.status, answer.cause().as_str()), (408, "body_timeout"), "{head}");
+        assert_eq!(
+            (answer.status, answer.cause().as_str()),
+            (408, "body_timeout"),
+            "{head}"
+        );
         assert!(client.is_closed().await);
     }
-    assert_eq!(gateway.connect().await.get("/").await.status, 200, "nothing was ejected");
+    assert_eq!(
+        gateway.connect().await.get("/").await.status,
+        200,
+        "nothing was ejected"
+    );
 }
 
 #[tokio::test]
 async fn a_slow_upload_may_take_longer_than_the_answer() {
     let upstream = Upstream::start(|request| ok(&request.body.len().to_string())).await;
-    let routes = "routes: { any: { path: /**, service: users, timeout: 300ms, read_timeout: 300ms } }";
+    let routes =
+        "routes: { any: { path: /**, service: users, timeout: 300ms, read_timeout: 300ms } }";
     let gateway = Gateway::start(routes, &[upstream.address]).await;
     let mut client = gateway.connect().await;
-    client.send("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 8\r\n\r\n").await;
+    client
+        .send("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 8\r\n\r\n")
+        .await;
     for _ in 0..8 {
         tokio::time::sleep(Duration::from_millis(100)).await;
         client.send("a").await;
@@ -179,8 +263,14 @@ async fn a_client_that_reads_nothing_is_cut() {
     let gateway = Gateway::with(&settings, ANY, &[upstream.address]).await;
     let mut client = gateway.connect().await;
     client.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
-    until("it is given up", || gateway.metric("cause=\"client_gone\"") == Some(1.0)).await;
-    until("its connection is gone", || gateway.serving.connections() == 0).await;
+    until("it is given up", || {
+        gateway.metric("cause=\"client_gone\"") == Some(1.0)
+    })
+    .await;
+    until("its connection is gone", || {
+        gateway.serving.connections() == 0
+    })
+    .await;
     assert!(client.rest().await.len() < 50_000_000);
 }
 
@@ -209,7 +299,10 @@ async fn connections_beyond_the_cap_are_turned_away() {
     assert_eq!(first.get("/").await.status, 200);
     assert_eq!(second.get("/").await.status, 200);
     let answer = gateway.connect().await.answer().await;
-    assert_eq!((answer.status, answer.cause().as_str()), (503, "too_many_connections"));
+    assert_eq!(
+        (answer.status, answer.cause().as_str()),
+        (503, "too_many_connections")
+    );
     drop(first);
     until("a place is free", || gateway.serving.connections() == 1).await;
     assert_eq!(gateway.connect().await.get("/").await.status, 200);
@@ -221,6 +314,9 @@ async fn one_address_has_its_own_cap() {
     let gateway = Gateway::with(&settings, ANY, &[]).await;
     let mut first = gateway.connect().await;
     assert_eq!(first.get("/").await.status, 503);
-    assert_eq!(gateway.connect().await.answer().await.cause(), "too_many_connections");
+    assert_eq!(
+        gateway.connect().await.answer().await.cause(),
+        "too_many_connections"
+    );
     assert_eq!(gateway.metric("reason=\"limit_per_ip\""), Some(1.0));
 }

@@ -17,7 +17,11 @@ async fn a_refused_connection_goes_elsewhere_for_any_method() {
         let gateway = Gateway::start(ANY, &[nobody().await, upstream.address]).await;
         let mut client = gateway.connect().await;
         let answer = client.post("/", b"body").await;
-        assert_eq!((answer.status, answer.text()), (200, "alive"), "attempt {attempt}");
+        assert_eq!(
+            (answer.status, answer.text()),
+            (200, "alive"),
+            "attempt {attempt}"
+        );
         assert_eq!(upstream.received()[0].body, b"body");
     }
 }
@@ -65,19 +69,31 @@ async fn a_reset_is_tried_again_only_if_that_is_safe() {
         let mut client = gateway.connect().await;
         let length = body.len();
         client
-            .send(format!("{method} / HTTP/1.1\r\nhost: a\r\ncontent-length: {length}\r\n\r\n{body}"))
+            .send(format!(
+                "{method} / HTTP/1.1\r\nhost: a\r\ncontent-length: {length}\r\n\r\n{body}"
+            ))
             .await;
         let answer = client.answer().await;
-        assert_eq!((answer.status, count.load(Relaxed)), (*status, *requests), "{method}");
+        assert_eq!(
+            (answer.status, count.load(Relaxed)),
+            (*status, *requests),
+            "{method}"
+        );
         if *status == 200 {
-            assert_eq!(one.received().last().expect("a request").body, body.as_bytes(), "{method}");
+            assert_eq!(
+                one.received().last().expect("a request").body,
+                body.as_bytes(),
+                "{method}"
+            );
         }
     }
 }
 
 async fn relay_to(address: std::net::SocketAddr) -> Upstream {
     Upstream::raw(move |mut near| async move {
-        let Ok(mut far) = tokio::net::TcpStream::connect(address).await else { return };
+        let Ok(mut far) = tokio::net::TcpStream::connect(address).await else {
+            return;
+        };
         let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
     })
     .await
@@ -91,7 +107,10 @@ async fn a_body_that_is_not_at_hand_any_more_is_not_sent_again() {
     let gateway = Gateway::start(ANY, &[one.address, relay.address]).await;
     let mut client = gateway.connect().await;
     client
-        .send(format!("PUT / HTTP/1.1\r\nhost: a\r\ncontent-length: {}\r\n\r\n", big.len()))
+        .send(format!(
+            "PUT / HTTP/1.1\r\nhost: a\r\ncontent-length: {}\r\n\r\n",
+            big.len()
+        ))
         .await;
     client.send(&big).await;
     assert_eq!(client.answer().await.status, 502);
@@ -102,7 +121,9 @@ async fn a_body_that_is_not_at_hand_any_more_is_not_sent_again() {
     let settings = [("PAILOU_RETRY_BUFFER_BYTES", "1KiB")];
     let gateway = Gateway::with(&settings, ANY, &[one.address, relay.address]).await;
     let mut client = gateway.connect().await;
-    client.send("PUT / HTTP/1.1\r\nhost: a\r\ncontent-length: 1025\r\n\r\n").await;
+    client
+        .send("PUT / HTTP/1.1\r\nhost: a\r\ncontent-length: 1025\r\n\r\n")
+        .await;
     client.send(&big[..1025]).await;
     assert_eq!(client.answer().await.status, 502);
     assert_eq!(count.load(Relaxed), 1);
@@ -128,7 +149,10 @@ async fn a_connection_that_was_closed_while_idle_costs_no_get() {
         assert_eq!(client.get("/").await.status, 200);
     }
     let view = serde_json::to_string(&gateway.service("users").view()).expect("JSON");
-    assert!(!view.contains("\"reset\""), "it is no reason to eject: {view}");
+    assert!(
+        !view.contains("\"reset\""),
+        "it is no reason to eject: {view}"
+    );
 }
 
 #[tokio::test]
@@ -136,7 +160,11 @@ async fn an_answer_that_has_begun_is_never_asked_for_again() {
     let broken = || {
         Upstream::start(|_| {
             let begun = b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nabc".to_vec();
-            vec![Step::Send(begun), Step::Wait(Duration::from_millis(50)), Step::Reset]
+            vec![
+                Step::Send(begun),
+                Step::Wait(Duration::from_millis(50)),
+                Step::Reset,
+            ]
         })
     };
     let (one, other) = (broken().await, broken().await);
@@ -152,16 +180,28 @@ async fn an_answer_that_has_begun_is_never_asked_for_again() {
 #[tokio::test]
 async fn tries_are_counted() {
     let routes = "routes: { any: { path: /**, service: users, retries: 1 } }";
-    let dead = [nobody().await, nobody().await, nobody().await, nobody().await];
+    let dead = [
+        nobody().await,
+        nobody().await,
+        nobody().await,
+        nobody().await,
+    ];
     let gateway = Gateway::start(routes, &dead).await;
     assert_eq!(gateway.connect().await.get("/").await.status, 502);
     let view = serde_json::to_string(&gateway.service("users").view()).expect("JSON");
-    assert_eq!(view.matches("refused").count(), 2, "one try and one retry: {view}");
+    assert_eq!(
+        view.matches("refused").count(),
+        2,
+        "one try and one retry: {view}"
+    );
 }
 
 #[tokio::test]
 async fn a_budget_of_nothing_sends_nothing_twice() {
-    let settings = [("PAILOU_RETRY_BUDGET_PERCENT", "0"), ("PAILOU_RETRY_MIN_PER_SECOND", "0")];
+    let settings = [
+        ("PAILOU_RETRY_BUDGET_PERCENT", "0"),
+        ("PAILOU_RETRY_MIN_PER_SECOND", "0"),
+    ];
     let (one, count) = breaks_once().await;
     let relay = relay_to(one.address).await;
     let gateway = Gateway::with(&settings, ANY, &[one.address, relay.address]).await;
@@ -181,7 +221,8 @@ async fn a_budget_of_nothing_sends_nothing_twice() {
 async fn a_black_hole_costs_the_connect_timeout_once() {
     // A full accept queue is a black hole: the kernel drops what comes.
     let hole = tokio::net::TcpSocket::new_v4().expect("socket");
-    hole.bind("127.0.0.1:0".parse().expect("address")).expect("bind");
+    hole.bind("127.0.0.1:0".parse().expect("address"))
+        .expect("bind");
     let hole = hole.listen(1).expect("listen");
     let address = hole.local_addr().expect("address");
     let mut fillers = Vec::new();
@@ -197,7 +238,11 @@ async fn a_black_hole_costs_the_connect_timeout_once() {
     for _ in 0..10 {
         assert_eq!(client.post("/", b"x").await.status, 200);
     }
-    assert!(begun.elapsed() < Duration::from_millis(900), "{:?}", begun.elapsed());
+    assert!(
+        begun.elapsed() < Duration::from_millis(900),
+        "{:?}",
+        begun.elapsed()
+    );
     let view = serde_json::to_string(&gateway.service("users").view()).expect("JSON");
     assert!(view.contains("connect_timeout"), "{view}");
 }
@@ -208,6 +253,8 @@ async fn an_endpoint_that_comes_back_is_used_again() {
     let gateway = Gateway::start(ANY, &[address]).await;
     assert_eq!(gateway.connect().await.get("/").await.status, 502);
     let alive = Upstream::start(|_| ok("alive")).await;
-    gateway.service("users").update(EndpointSet::of([EndpointSpec::new(alive.address)]));
+    gateway
+        .service("users")
+        .update(EndpointSet::of([EndpointSpec::new(alive.address)]));
     assert_eq!(gateway.connect().await.get("/").await.status, 200);
 }

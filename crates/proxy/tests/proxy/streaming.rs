@@ -31,7 +31,11 @@ async fn an_event_arrives_before_the_stream_ends() {
     client.send("GET /events HTTP/1.1\r\nhost: a\r\n\r\n").await;
     assert_eq!(client.head().await.0, 200);
     assert_eq!(client.chunk().await, b"data: 1\n\n");
-    assert!(begun.elapsed() < Duration::from_millis(500), "{:?}", begun.elapsed());
+    assert!(
+        begun.elapsed() < Duration::from_millis(500),
+        "{:?}",
+        begun.elapsed()
+    );
     assert_eq!(client.chunk().await, b"data: 2\n\n");
     assert_eq!(client.chunk().await, b"");
 }
@@ -40,7 +44,10 @@ async fn an_event_arrives_before_the_stream_ends() {
 async fn a_silent_stream_lives_as_long_as_pieces_come_in_time() {
     let upstream = Upstream::start(|_| {
         let head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n".to_vec();
-        let piece = [Step::Wait(Duration::from_millis(250)), Step::Send(b"1\r\nx\r\n".to_vec())];
+        let piece = [
+            Step::Wait(Duration::from_millis(250)),
+            Step::Send(b"1\r\nx\r\n".to_vec()),
+        ];
         let pieces = (0..5).flat_map(move |_| piece.clone());
         std::iter::once(Step::Send(head))
             .chain(pieces)
@@ -48,7 +55,8 @@ async fn a_silent_stream_lives_as_long_as_pieces_come_in_time() {
             .collect()
     })
     .await;
-    let routes = "routes: { any: { path: /**, service: users, timeout: 400ms, read_timeout: 400ms } }";
+    let routes =
+        "routes: { any: { path: /**, service: users, timeout: 400ms, read_timeout: 400ms } }";
     let gateway = Gateway::start(routes, &[upstream.address]).await;
     assert_eq!(gateway.connect().await.get("/").await.text(), "xxxxx");
 }
@@ -56,13 +64,21 @@ async fn a_silent_stream_lives_as_long_as_pieces_come_in_time() {
 #[tokio::test]
 async fn big_bodies_pass_both_ways() {
     let upstream = Upstream::start(|request| {
-        let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", request.body.len());
-        vec![Step::Send(head.into_bytes()), Step::Send(request.body.clone())]
+        let head = format!(
+            "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n",
+            request.body.len()
+        );
+        vec![
+            Step::Send(head.into_bytes()),
+            Step::Send(request.body.clone()),
+        ]
     })
     .await;
     let settings = [("PAILOU_LIMITS_BODY_BYTES", "32MiB")];
     let gateway = Gateway::with(&settings, ANY, &[upstream.address]).await;
-    let body: Vec<u8> = (0..20 * MIB).map(|index| (index * 31 % 251) as u8).collect();
+    let body: Vec<u8> = (0..20 * MIB)
+        .map(|index| (index * 31 % 251) as u8)
+        .collect();
     let mut client = gateway.connect().await;
     for _ in 0..2 {
         let answer = client.post("/", &body).await;
@@ -87,9 +103,15 @@ async fn an_echo_while_uploading_does_not_lock_up() {
     let client = gateway.connect().await;
     let (mut reading, mut writing) = client.stream.into_split();
     let upload = tokio::spawn(async move {
-        let head = format!("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: {}\r\n\r\n", 20 * MIB);
+        let head = format!(
+            "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: {}\r\n\r\n",
+            20 * MIB
+        );
         writing.write_all(head.as_bytes()).await.expect("head");
-        writing.write_all(&vec![b'a'; 20 * MIB]).await.expect("body");
+        writing
+            .write_all(&vec![b'a'; 20 * MIB])
+            .await
+            .expect("body");
         writing
     });
     let mut got = 0;
@@ -108,7 +130,10 @@ async fn a_body_is_asked_for_with_100_continue() {
     let upstream = Upstream::raw(|mut stream| async move {
         let head = read_head(&mut stream).await.expect("a head");
         assert!(head.contains("expect: 100-continue"), "{head}");
-        stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await.expect("continue");
+        stream
+            .write_all(b"HTTP/1.1 100 Continue\r\n\r\n")
+            .await
+            .expect("continue");
         let mut body = [0; 5];
         stream.read_exact(&mut body).await.expect("body");
         let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello";
@@ -166,7 +191,10 @@ async fn a_tunnel_under_load_does_not_lock_up() {
     assert_eq!(client.head().await.0, 101);
     let (mut reading, mut writing) = client.stream.into_split();
     let sending = tokio::spawn(async move {
-        writing.write_all(&vec![b'a'; 20 * MIB]).await.expect("send");
+        writing
+            .write_all(&vec![b'a'; 20 * MIB])
+            .await
+            .expect("send");
         writing
     });
     let mut got = vec![0; 20 * MIB];
@@ -178,7 +206,9 @@ async fn a_tunnel_under_load_does_not_lock_up() {
 /// An endpoint that speaks WebSocket and sends every message back.
 async fn echo() -> Upstream {
     Upstream::raw(|stream| async move {
-        let Ok(socket) = tokio_tungstenite::accept_async(stream).await else { return };
+        let Ok(socket) = tokio_tungstenite::accept_async(stream).await else {
+            return;
+        };
         let (mut sending, mut receiving) = socket.split();
         while let Some(Ok(message)) = receiving.next().await {
             let echoed = match message {
@@ -196,14 +226,18 @@ async fn echo() -> Upstream {
 #[tokio::test]
 async fn a_websocket_echoes_and_outlives_every_timeout() {
     let upstream = echo().await;
-    let settings =
-        [("PAILOU_LIMITS_BODY_TIMEOUT", "200ms"), ("PAILOU_LIMITS_HEADER_TIMEOUT", "200ms")];
+    let settings = [
+        ("PAILOU_LIMITS_BODY_TIMEOUT", "200ms"),
+        ("PAILOU_LIMITS_HEADER_TIMEOUT", "200ms"),
+    ];
     let routes = "
 routes:
   any: { path: /**, service: users, timeout: 200ms, read_timeout: 200ms, total_timeout: 300ms }";
     let gateway = Gateway::with(&settings, routes, &[upstream.address]).await;
     let url = format!("ws://{}/chat", gateway.address());
-    let (mut socket, answer) = tokio_tungstenite::connect_async(&url).await.expect("upgrade");
+    let (mut socket, answer) = tokio_tungstenite::connect_async(&url)
+        .await
+        .expect("upgrade");
     assert_eq!(answer.status(), 101);
     assert!(answer.headers().contains_key("x-request-id"));
     assert_eq!(gateway.serving.in_flight(), 1);
@@ -214,7 +248,10 @@ routes:
         tokio::time::sleep(Duration::from_millis(700)).await;
     }
     let big = vec![7; MIB];
-    socket.send(Message::binary(big.clone())).await.expect("send");
+    socket
+        .send(Message::binary(big.clone()))
+        .await
+        .expect("send");
     let echoed = socket.next().await.expect("a message").expect("no error");
     assert!(echoed.into_data() == big, "a big message came back");
     socket.close(None).await.expect("close");
@@ -250,6 +287,10 @@ async fn the_first_part_of_an_answer_does_not_wait_for_the_rest() {
     client.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
     assert_eq!(client.head().await.0, 200);
     assert_eq!(client.exactly(3).await, b"abc");
-    assert!(begun.elapsed() < Duration::from_millis(500), "{:?}", begun.elapsed());
+    assert!(
+        begun.elapsed() < Duration::from_millis(500),
+        "{:?}",
+        begun.elapsed()
+    );
     assert_eq!(client.exactly(3).await, b"def");
 }

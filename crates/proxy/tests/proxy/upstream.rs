@@ -69,18 +69,24 @@ impl Upstream {
             serve(stream, connection, record.clone(), script.clone())
         })
         .await;
-        Upstream { address, received, task }
+        Upstream {
+            address,
+            received,
+            task,
+        }
     }
 
     /// Hands each connection to `serve`.
-    pub(crate) async fn raw<F>(
-        serve: impl Fn(TcpStream) -> F + Send + Sync + 'static,
-    ) -> Upstream
+    pub(crate) async fn raw<F>(serve: impl Fn(TcpStream) -> F + Send + Sync + 'static) -> Upstream
     where
         F: Future<Output = ()> + Send + 'static,
     {
         let (address, task) = listen(move |stream, _| serve(stream)).await;
-        Upstream { address, received: Arc::default(), task }
+        Upstream {
+            address,
+            received: Arc::default(),
+            task,
+        }
     }
 
     pub(crate) fn received(&self) -> Vec<Received> {
@@ -135,7 +141,10 @@ async fn serve(
     script: Arc<impl Fn(&Received) -> Vec<Step>>,
 ) {
     while let Some(received) = read(&mut stream, connection).await {
-        record.lock().expect("no panic under it").push(received.clone());
+        record
+            .lock()
+            .expect("no panic under it")
+            .push(received.clone());
         for step in script(&received) {
             match step {
                 Step::Send(bytes) => {
@@ -162,7 +171,9 @@ async fn read(stream: &mut TcpStream, connection: usize) -> Option<Received> {
         let mut raw = Vec::new();
         loop {
             raw.push(stream.read_u8().await.ok()?);
-            let Some(end) = find(&raw, b"\r\n") else { continue };
+            let Some(end) = find(&raw, b"\r\n") else {
+                continue;
+            };
             let size = std::str::from_utf8(&raw[..end]).ok()?;
             let size = usize::from_str_radix(size.trim(), 16).ok()?;
             let mut chunk = vec![0; size + 2];
@@ -177,5 +188,9 @@ async fn read(stream: &mut TcpStream, connection: usize) -> Option<Received> {
         body = vec![0; length.parse().ok()?];
         stream.read_exact(&mut body).await.ok()?;
     }
-    Some(Received { head, body, connection })
+    Some(Received {
+        head,
+        body,
+        connection,
+    })
 }
