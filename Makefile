@@ -27,7 +27,7 @@ run-samples: venv ## Run the FastAPI and the Rust sample behind one gateway
 
 .PHONY: test
 test: venv ## Run all tests but the interop suite; compile the benches
-	PAILOU_PYTHON=$(PYTHON) cargo test --workspace $(CARGO_FLAGS)
+	cargo test --workspace $(CARGO_FLAGS)
 	cargo test --workspace --benches --no-run $(CARGO_FLAGS)
 	cargo build $(CARGO_FLAGS) -p pailou-gateway -p rust-order-service
 	cd examples/fastapi-user-service && $(PYTHON) -m pytest
