@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 from conftest import World
-from support import eventually
+from support import eventually, http
 from support.load import Load
 
 
@@ -127,7 +127,7 @@ def test_a_gateway_that_is_stopped_leaves_nacos_first(world: World) -> None:
 
 def test_both_samples_are_found_and_read_their_config(world: World) -> None:
     fastapi = world.fastapi("users", ORDER_SERVICE_NAME=world.name("orders"))
-    rust = world.rust("orders")
+    world.rust("orders")
     world.publish(
         "routes:\n"
         f"  /api/users/**: {{ service: {world.name('users')}, strip_prefix: 1 }}\n"
@@ -158,5 +158,12 @@ def test_both_samples_are_found_and_read_their_config(world: World) -> None:
         fastapi.terminate()
         load.more(100)
         assert gateway.answering("/api/users/1", 4) == {address}
-    assert rust.terminate() == 0
+
+
+def test_a_rust_service_that_is_stopped_leaves_nacos_first(world: World) -> None:
+    rust = world.rust("orders")
+    eventually("it in the console", lambda: world.nacos.instances(world.name("orders")))
+    rust.process.terminate()
     eventually("its entry gone", lambda: not world.nacos.instances(world.name("orders")))
+    assert http.status(rust.url("/orders/1")) == 200, "it still answers while it drains"
+    assert rust.process.wait(timeout=30) == 0
