@@ -11,6 +11,19 @@
 //! again; `answer` writes what the gateway says itself, by the one mapping in
 //! `cause`; `phases` is the thin layer between them and pingora.
 //!
+//! What a client may rely on:
+//!
+//! - Header names with an underscore are dropped, as nginx does: behind WSGI
+//!   and its kin `X_Forwarded_For` and `X-Forwarded-For` are one. Of upgrades
+//!   only WebSocket is passed on.
+//! - `X-Request-Id` is kept from anybody if it is 1 to 128 letters, digits or
+//!   `-_.:+/=@`, and made otherwise. It is in the answer and in every problem.
+//! - `X-Forwarded-For`, `-Proto`, `-Host` and `-Port` are written; from a peer
+//!   that is not trusted, every `X-Forwarded-*`, `Forwarded` and `X-Real-IP` is
+//!   dropped first. The Host header is passed on as it came.
+//! - The response's deadline runs from the last byte of the request, over all
+//!   tries; an upload that makes progress is not timed by it.
+//!
 //! pingora's own server is not used: connections are accepted here, so that
 //! the port is known, caps and deadlines have a home, and a drain is ours.
 

@@ -52,7 +52,11 @@ async fn client(address: std::net::SocketAddr, seed: u64) {
             }
             4 => {
                 let chunks = random.usize(1..6);
-                client.send(format!("POST {path} HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n")).await;
+                client
+                    .send(format!(
+                        "POST {path} HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n"
+                    ))
+                    .await;
                 for _ in 0..chunks {
                     client
                         .send(format!("7530\r\n{}\r\n", "a".repeat(30_000)))

@@ -25,7 +25,7 @@ async fn a_slow_head_is_cut_at_the_deadline() {
     );
     let took = begun.elapsed();
     assert!(
-        took > Duration::from_millis(350) && took < Duration::from_millis(1500),
+        took > Duration::from_millis(350) && took < Duration::from_secs(3),
         "{took:?}"
     );
     assert!(client.is_closed().await);
@@ -54,14 +54,14 @@ async fn a_silent_connection_is_closed() {
     let upstream = Upstream::start(|_| ok("ok")).await;
     let settings = [
         ("PAILOU_LIMITS_HEADER_TIMEOUT", "300ms"),
-        ("PAILOU_LIMITS_KEEPALIVE_TIMEOUT", "1s"),
+        ("PAILOU_LIMITS_KEEPALIVE_TIMEOUT", "2s"),
     ];
     let gateway = Gateway::with(&settings, ANY, &[upstream.address]).await;
     let mut silent = gateway.connect().await;
     let begun = Instant::now();
     assert!(silent.is_closed().await);
     assert!(
-        begun.elapsed() < Duration::from_millis(900),
+        begun.elapsed() < Duration::from_millis(1500),
         "{:?}",
         begun.elapsed()
     );
@@ -71,7 +71,7 @@ async fn a_silent_connection_is_closed() {
     assert!(kept.is_closed().await);
     let took = begun.elapsed();
     assert!(
-        took > Duration::from_millis(900) && took < Duration::from_secs(3),
+        took > Duration::from_millis(1900) && took < Duration::from_secs(5),
         "{took:?}"
     );
     until("both are gone", || gateway.serving.connections() == 0).await;
@@ -238,14 +238,14 @@ async fn a_body_that_stops_is_408_and_the_endpoint_is_not_blamed() {
 async fn a_slow_upload_may_take_longer_than_the_answer() {
     let upstream = Upstream::start(|request| ok(&request.body.len().to_string())).await;
     let routes =
-        "routes: { any: { path: /**, service: users, timeout: 300ms, read_timeout: 300ms } }";
+        "routes: { any: { path: /**, service: users, timeout: 600ms, read_timeout: 600ms } }";
     let gateway = Gateway::start(routes, &[upstream.address]).await;
     let mut client = gateway.connect().await;
     client
         .send("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 8\r\n\r\n")
         .await;
     for _ in 0..8 {
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        tokio::time::sleep(Duration::from_millis(150)).await;
         client.send("a").await;
     }
     let answer = client.answer().await;

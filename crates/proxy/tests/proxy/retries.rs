@@ -239,7 +239,7 @@ async fn a_black_hole_costs_the_connect_timeout_once() {
         assert_eq!(client.post("/", b"x").await.status, 200);
     }
     assert!(
-        begun.elapsed() < Duration::from_millis(900),
+        begun.elapsed() < Duration::from_millis(2000),
         "{:?}",
         begun.elapsed()
     );

@@ -20,7 +20,7 @@ async fn an_event_arrives_before_the_stream_ends() {
         vec![
             Step::Send(head.to_vec()),
             Step::Send(b"9\r\ndata: 1\n\n\r\n".to_vec()),
-            Step::Wait(Duration::from_millis(700)),
+            Step::Wait(Duration::from_millis(1500)),
             Step::Send(b"9\r\ndata: 2\n\n\r\n0\r\n\r\n".to_vec()),
         ]
     })
@@ -32,7 +32,7 @@ async fn an_event_arrives_before_the_stream_ends() {
     assert_eq!(client.head().await.0, 200);
     assert_eq!(client.chunk().await, b"data: 1\n\n");
     assert!(
-        begun.elapsed() < Duration::from_millis(500),
+        begun.elapsed() < Duration::from_millis(1000),
         "{:?}",
         begun.elapsed()
     );
@@ -45,10 +45,10 @@ async fn a_silent_stream_lives_as_long_as_pieces_come_in_time() {
     let upstream = Upstream::start(|_| {
         let head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n".to_vec();
         let piece = [
-            Step::Wait(Duration::from_millis(250)),
+            Step::Wait(Duration::from_millis(150)),
             Step::Send(b"1\r\nx\r\n".to_vec()),
         ];
-        let pieces = (0..5).flat_map(move |_| piece.clone());
+        let pieces = (0..6).flat_map(move |_| piece.clone());
         std::iter::once(Step::Send(head))
             .chain(pieces)
             .chain([Step::Send(b"0\r\n\r\n".to_vec())])
@@ -56,9 +56,9 @@ async fn a_silent_stream_lives_as_long_as_pieces_come_in_time() {
     })
     .await;
     let routes =
-        "routes: { any: { path: /**, service: users, timeout: 400ms, read_timeout: 400ms } }";
+        "routes: { any: { path: /**, service: users, timeout: 600ms, read_timeout: 600ms } }";
     let gateway = Gateway::start(routes, &[upstream.address]).await;
-    assert_eq!(gateway.connect().await.get("/").await.text(), "xxxxx");
+    assert_eq!(gateway.connect().await.get("/").await.text(), "xxxxxx");
 }
 
 #[tokio::test]
@@ -227,12 +227,12 @@ async fn echo() -> Upstream {
 async fn a_websocket_echoes_and_outlives_every_timeout() {
     let upstream = echo().await;
     let settings = [
-        ("PAILOU_LIMITS_BODY_TIMEOUT", "200ms"),
-        ("PAILOU_LIMITS_HEADER_TIMEOUT", "200ms"),
+        ("PAILOU_LIMITS_BODY_TIMEOUT", "500ms"),
+        ("PAILOU_LIMITS_HEADER_TIMEOUT", "500ms"),
     ];
     let routes = "
 routes:
-  any: { path: /**, service: users, timeout: 200ms, read_timeout: 200ms, total_timeout: 300ms }";
+  any: { path: /**, service: users, timeout: 500ms, read_timeout: 500ms, total_timeout: 600ms }";
     let gateway = Gateway::with(&settings, routes, &[upstream.address]).await;
     let url = format!("ws://{}/chat", gateway.address());
     let (mut socket, answer) = tokio_tungstenite::connect_async(&url)
@@ -245,7 +245,7 @@ routes:
         socket.send(Message::text(text)).await.expect("send");
         let echoed = socket.next().await.expect("a message").expect("no error");
         assert_eq!(echoed.into_text().expect("text").as_str(), text);
-        tokio::time::sleep(Duration::from_millis(700)).await;
+        tokio::time::sleep(Duration::from_millis(1500)).await;
     }
     let big = vec![7; MIB];
     socket
@@ -276,7 +276,7 @@ async fn the_first_part_of_an_answer_does_not_wait_for_the_rest() {
     let upstream = Upstream::start(|_| {
         vec![
             Step::Send(b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nabc".to_vec()),
-            Step::Wait(Duration::from_millis(700)),
+            Step::Wait(Duration::from_millis(1500)),
             Step::Send(b"def".to_vec()),
         ]
     })
@@ -288,7 +288,7 @@ async fn the_first_part_of_an_answer_does_not_wait_for_the_rest() {
     assert_eq!(client.head().await.0, 200);
     assert_eq!(client.exactly(3).await, b"abc");
     assert!(
-        begun.elapsed() < Duration::from_millis(500),
+        begun.elapsed() < Duration::from_millis(1000),
         "{:?}",
         begun.elapsed()
     );
