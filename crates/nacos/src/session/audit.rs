@@ -3,7 +3,7 @@
 //! Pushes trail changes by half a second, so a first difference proves nothing. Only what still differs after a pause
 //! without a push is drift: it is counted, and the answer is taken.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, convert::Infallible, time::Duration};
 
 use futures_util::stream::{self, StreamExt};
 use tokio::time::{MissedTickBehavior, interval, sleep};
@@ -27,7 +27,7 @@ const GRACE: Duration = Duration::from_secs(2);
 const BATCH: usize = 500;
 
 /// Runs for as long as the connection lives.
-pub(super) async fn run(core: &Core, link: &Link) {
+pub(super) async fn run(core: &Core, link: &Link) -> Infallible {
     let mut ticks = interval(core.options.audit_interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks.tick().await;

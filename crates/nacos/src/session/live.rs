@@ -93,8 +93,8 @@ pub(super) async fn connect_and_serve(core: &Core, server: &ServerAddress, epoch
         })),
         error = keep_alive(core, &link) => End::Lost(error),
         () = link.unregistered() => End::Lost(Error::Unregistered),
-        () = Replay::new(core, &link).run() => End::Closed,
-        () = audit::run(core, &link) => End::Closed,
+        never = Replay::new(core, &link).run() => match never {},
+        never = audit::run(core, &link) => match never {},
         () = farewell(core) => End::Closed,
     }
 }

@@ -17,6 +17,7 @@ use crate::{core::Core, error::Error, options::ServerAddress};
 
 /// Runs until the client is closed.
 pub(crate) async fn run(core: Arc<Core>) {
+    let _alarm = Alarm(&core);
     let servers = &core.options.servers;
     let mut random = fastrand::Rng::new();
     // A random start spreads many clients over the servers of a cluster.
@@ -84,4 +85,18 @@ async fn closing_unconnected(core: &Core) {
     let _ = connection
         .wait_for(|connection| !connection.connected)
         .await;
+}
+
+/// Tells when the session ends in a way that it should not.
+struct Alarm<'a>(&'a Core);
+
+impl Drop for Alarm<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let namespace = &self.0.options.namespace;
+            tracing::error!(namespace, "the Nacos session ended unexpectedly");
+            self.0
+                .disconnected(Some(&Error::Lost("the session ended unexpectedly".into())));
+        }
+    }
 }

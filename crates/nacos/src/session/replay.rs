@@ -5,6 +5,7 @@
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
+    convert::Infallible,
     future::Future,
     pin::Pin,
 };
@@ -59,7 +60,7 @@ impl<'a> Replay<'a> {
     }
 
     /// Runs for as long as the connection lives.
-    pub(super) async fn run(mut self) {
+    pub(super) async fn run(mut self) -> Infallible {
         let core = self.core;
         let mut generation = 0;
         loop {
