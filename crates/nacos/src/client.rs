@@ -13,7 +13,9 @@ use crate::{
     core::{Core, normal_namespace},
     error::Error,
     login::Login,
-    model::{Config, ConfigName, Instance, Origin, Publish, ServiceName, ServiceState},
+    model::{
+        Config, ConfigName, Instance, Origin, Publish, ServiceName, ServicePage, ServiceState,
+    },
     network::{Connector, Owned, Tcp},
     options::ClientOptions,
     registration::Registration,
@@ -146,6 +148,47 @@ impl Client {
             Origin::Query,
             self.states().borrow().epoch,
         )
+    }
+
+    /// Asks once for the names of a group's services, page by page. An empty group is the default one.
+    ///
+    /// # Errors
+    /// When there is no connection, or the server does not answer in time or refuses.
+    pub async fn list_services(
+        &self,
+        group: &str,
+        page: u32,
+        size: u32,
+    ) -> Result<ServicePage, Error> {
+        let request = wire::ServiceListRequest {
+            namespace: self.core().naming_namespace(),
+            group_name: ServiceName::new(group, "").group.to_string(),
+            page_no: i64::from(page.max(1)),
+            page_size: i64::from(size.max(1)),
+            ..Default::default()
+        };
+        let answer = self.core().ask(request).await?;
+        // Some servers write the group into the name.
+        let plain = |name: String| match name.split_once("@@") {
+            Some((_, plain)) => plain.to_owned(),
+            None => name,
+        };
+        Ok(ServicePage {
+            names: answer.service_names.into_iter().map(plain).collect(),
+            total: u64::try_from(answer.count).unwrap_or_default(),
+        })
+    }
+
+    /// Sends a request as it is and returns the answer if it is a success: for tools that ask what the other methods do
+    /// not, such as for a service in another namespace. Login, time limit and errors are as everywhere.
+    ///
+    /// # Errors
+    /// When there is no connection, or the server does not answer in time or refuses.
+    pub async fn request<R>(&self, request: R) -> Result<R::Response, Error>
+    where
+        R: wire::Request + Clone,
+    {
+        self.core().ask(request).await
     }
 
     /// Registers an instance and waits until the server has confirmed it.

@@ -65,6 +65,7 @@ mod login;
 mod model;
 mod network;
 mod options;
+mod probe;
 mod registration;
 mod session;
 mod state;
@@ -75,10 +76,11 @@ pub use client::Client;
 pub use error::Error;
 pub use model::{
     Config, ConfigName, ConfigState, DEFAULT_CLUSTER, DEFAULT_GROUP, Instance, Origin, Publish,
-    ServiceName, ServiceState,
+    ServiceName, ServicePage, ServiceState,
 };
 pub use network::{ByteStream, Connecting, Connector, Tcp};
 pub use options::{AddressError, ClientOptions, Credentials, ServerAddress};
+pub use probe::{Probe, ProbeError, probe};
 pub use registration::Registration;
 pub use state::{
     ConfigSync, ConnectionState, Counts, LoginState, RegistrationSync, ServiceSync, SessionState,

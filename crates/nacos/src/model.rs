@@ -237,6 +237,15 @@ pub(crate) fn same_instances(some: &[Instance], others: &[Instance]) -> bool {
     some.len() == others.len() && some.iter().zip(others).all(same)
 }
 
+/// One page of the names of a group's services.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ServicePage {
+    /// This page's names.
+    pub names: Vec<String>,
+    /// How many there are on all pages.
+    pub total: u64,
+}
+
 /// How a state came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]

@@ -3,7 +3,8 @@
 use std::{net::SocketAddr, time::Duration};
 
 use pailou_nacos::{
-    Client, ClientOptions, ConfigState, Credentials, Instance, LoginState, Publish, ServiceWatch,
+    Client, ClientOptions, ConfigState, Credentials, Instance, LoginState, ProbeError, Publish,
+    ServerAddress, ServiceWatch, probe,
 };
 use pailou_nacos_lite::{Options, Registry};
 use tokio::time::{sleep, timeout};
@@ -350,4 +351,55 @@ async fn a_message_beyond_the_usual_limit_of_4_mib_is_taken() {
     })
     .await;
     assert_eq!(client.state().counts.lost_connections, 0);
+}
+
+#[tokio::test]
+async fn the_services_of_a_group_are_listed_page_by_page() {
+    let registry = registry(quick()).await;
+    for name in ["a", "b", "c", "shop@@d"] {
+        registry.put_instance(name, pailou_nacos_lite::Instance::new("10.0.0.1", 1));
+    }
+    let client = Client::connect(options(&[&registry]));
+    for (group, page, size, names, total) in [
+        ("", 1, 2, vec!["a", "b"], 3),
+        ("DEFAULT_GROUP", 2, 2, vec!["c"], 3),
+        ("DEFAULT_GROUP", 0, 10, vec!["a", "b", "c"], 3),
+        ("shop", 1, 10, vec!["d"], 1),
+        ("nobody", 1, 10, vec![], 0),
+    ] {
+        let found = client.list_services(group, page, size).await.unwrap();
+        assert_eq!(
+            (found.names, found.total),
+            (names.into_iter().map(String::from).collect(), total)
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_probe_says_how_far_it_came() {
+    let registry = registry(quick()).await;
+    let at = |address: SocketAddr| address.to_string().parse::<ServerAddress>().unwrap();
+    let mut ask = options(&[&registry]);
+    let found = probe(&ask, &at(registry.http_addr())).await.unwrap();
+    assert!(
+        found.is_one_connection && found.connection.is_some(),
+        "{found:?}"
+    );
+
+    // The HTTP port takes connections and does not speak HTTP/2.
+    ask.grpc_port = Some(registry.http_addr().port());
+    let refused = probe(&ask, &at(registry.http_addr())).await.unwrap_err();
+    assert!(matches!(refused, ProbeError::Speak(_)), "{refused:?}");
+    ask.grpc_port = None;
+    let starting = pailou_nacos_lite::Answer::Error(300);
+    registry.faults().answer("ServerCheckRequest", starting, 1);
+    let refused = probe(&ask, &at(registry.http_addr())).await.unwrap_err();
+    assert!(matches!(refused, ProbeError::Refused(_)), "{refused:?}");
+    registry.faults().hang(true);
+    let refused = probe(&ask, &at(registry.http_addr())).await.unwrap_err();
+    assert!(matches!(refused, ProbeError::Speak(_)), "{refused:?}");
+    let address = registry.http_addr();
+    registry.stop().await;
+    let refused = probe(&ask, &at(address)).await.unwrap_err();
+    assert!(matches!(refused, ProbeError::Connect(_)), "{refused:?}");
 }
