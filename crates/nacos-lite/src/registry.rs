@@ -181,6 +181,17 @@ impl Registry {
         })
     }
 
+    /// Creates a namespace, which nothing needs: it is only listed. False if its id is taken.
+    ///
+    /// # Panics
+    /// When there are 1,000 already.
+    pub fn create_namespace(&self, id: &str, name: &str) -> bool {
+        let done = self
+            .core
+            .with(|state, _| state.create_namespace(id.to_owned(), name.to_owned()));
+        done.expect("the registry has room for another namespace")
+    }
+
     /// How many connections listen to a config over gRPC.
     pub fn listeners(&self, config: impl Into<ConfigKey>) -> usize {
         let config = config.into();

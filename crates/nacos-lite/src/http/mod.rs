@@ -1,9 +1,12 @@
 //! The HTTP half, under `/nacos`: what version 1 clients and `curl` need.
 
+mod catalog;
 mod config;
 mod health;
+mod history;
 mod instance;
 mod login;
+mod namespace;
 mod params;
 mod problem;
 mod service;
@@ -50,6 +53,17 @@ pub(crate) fn router(core: Arc<Core>) -> Router {
                 .delete(config::remove),
         )
         .route("/nacos/v1/cs/configs/listener", post(config::listen))
+        .route("/nacos/v1/cs/history", get(history::show))
+        .route(
+            "/nacos/v1/console/namespaces",
+            get(namespace::version_1).post(namespace::create),
+        )
+        .route(
+            "/nacos/v3/admin/core/namespace/list",
+            get(namespace::version_3),
+        )
+        .route("/nacos/v3/admin/ns/service/list", get(catalog::services))
+        .route("/nacos/v3/admin/cs/config/list", get(catalog::configs))
         .route("/nacos/v1/auth/login", post(login::version_1))
         .route("/nacos/v1/auth/users/login", post(login::version_1))
         .route("/nacos/v3/auth/user/login", post(login::version_3))

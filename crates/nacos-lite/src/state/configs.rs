@@ -5,7 +5,11 @@ use std::sync::Arc;
 use md5::{Digest, Md5};
 use tokio::time::Instant;
 
-use super::{ConnectionId, Refusal, State, limits};
+use super::{
+    ConnectionId, Refusal, State,
+    history::{Change, Operation},
+    limits,
+};
 use crate::{ConfigKey, clock::epoch_millis};
 
 /// A config's content and what goes with it.
@@ -79,7 +83,18 @@ impl State {
         };
         let changed = old_md5.as_ref() != Some(&stored.md5);
         self.config_bytes = bytes;
-        self.configs.insert(key.clone(), stored);
+        let (content, md5, at) = (stored.content.clone(), stored.md5.clone(), stored.modified);
+        match self.configs.insert(key.clone(), stored) {
+            None => self
+                .history
+                .record(key, Operation::Insert, content, md5, at),
+            Some(old) if changed => {
+                let content = old.content;
+                self.history
+                    .record(key, Operation::Update, content, old.md5, at);
+            }
+            Some(_) => {}
+        }
         if changed {
             self.config_changed(key, now);
         }
@@ -92,8 +107,35 @@ impl State {
             return false;
         };
         self.config_bytes -= removed.content.len();
+        let (content, md5) = (removed.content, removed.md5);
+        self.history
+            .record(key, Operation::Delete, content, md5, epoch_millis());
         self.config_changed(key, now);
         true
+    }
+
+    /// What became of a config, newest first.
+    pub(crate) fn history(&self, key: &ConfigKey) -> impl Iterator<Item = &Change> {
+        self.history.of(key)
+    }
+
+    /// How many configs a namespace has.
+    pub(crate) fn configs_of(&self, tenant: &str) -> usize {
+        self.configs
+            .keys()
+            .filter(|key| key.tenant == tenant)
+            .count()
+    }
+
+    /// The configs of a namespace whose data id holds this text, in any group.
+    pub(crate) fn configs_like(
+        &self,
+        tenant: &str,
+        text: &str,
+    ) -> impl Iterator<Item = (&ConfigKey, &StoredConfig)> {
+        self.configs
+            .iter()
+            .filter(move |(key, _)| key.tenant == tenant && key.data_id.contains(text))
     }
 
     /// Whether the client's hash differs from the content's; `""` is the hash of what does not exist.

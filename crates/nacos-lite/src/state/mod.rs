@@ -3,6 +3,8 @@
 mod configs;
 mod connections;
 mod expiry;
+mod history;
+mod namespaces;
 mod naming;
 mod pushes;
 
@@ -16,10 +18,14 @@ use tokio::time::Instant;
 pub(crate) use self::{
     configs::Publish,
     connections::{ConnectionId, Peer},
+    history::Change,
     naming::{Beat, Edit, Owner},
     pushes::Outbound,
 };
-use self::{configs::StoredConfig, connections::Connection, naming::Service, pushes::Pending};
+use self::{
+    configs::StoredConfig, connections::Connection, history::History, naming::Service,
+    pushes::Pending,
+};
 use crate::{ConfigKey, Options, ServiceKey};
 
 /// The server's bounds; beyond them a request is refused with code 503.
@@ -29,6 +35,7 @@ pub(crate) mod limits {
     pub(crate) const INSTANCES: usize = 500_000;
     pub(crate) const CONFIGS: usize = 50_000;
     pub(crate) const CONFIG_BYTES: usize = 512 << 20;
+    pub(crate) const NAMESPACES: usize = 1_000;
     /// Subscriptions, and listens, of one connection.
     pub(crate) const INTERESTS: usize = 50_000;
     /// Messages that wait for one client to read them; what does not fit is lost and repeated as unacknowledged.
@@ -97,6 +104,9 @@ pub(crate) struct State {
     configs: BTreeMap<ConfigKey, StoredConfig>,
     config_bytes: usize,
     config_revision: u64,
+    history: History,
+    /// Ids and names of those that were created; the default one needs no creation.
+    namespaces: BTreeMap<String, String>,
     connections: BTreeMap<ConnectionId, Connection>,
     pending: BTreeMap<ServiceKey, Pending>,
     push_fault: PushFault,
@@ -117,6 +127,8 @@ impl State {
             configs: BTreeMap::new(),
             config_bytes: 0,
             config_revision: 0,
+            history: History::default(),
+            namespaces: BTreeMap::new(),
             connections: BTreeMap::new(),
             pending: BTreeMap::new(),
             push_fault: PushFault::default(),

@@ -269,6 +269,21 @@ impl State {
         )
     }
 
+    /// The services of a namespace whose name holds this text, in any group, with all their instances.
+    pub(crate) fn services_like(
+        &self,
+        namespace: &str,
+        text: &str,
+    ) -> impl Iterator<Item = (&ServiceKey, Vec<Instance>)> {
+        let listed = move |(key, service): &(&ServiceKey, &Service)| {
+            service.registered && key.namespace == namespace && key.name.contains(text)
+        };
+        self.services
+            .iter()
+            .filter(listed)
+            .map(|(key, service)| (key, service.effective().collect()))
+    }
+
     /// Subscribes a connection, with its one cluster filter for this service, and plans the push that follows.
     pub(crate) fn subscribe(
         &mut self,

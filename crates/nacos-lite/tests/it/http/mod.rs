@@ -1,6 +1,7 @@
 //! The HTTP half: what `curl` and the Python SDK 0.1.14 send, and what they get.
 
 mod access;
+mod catalog;
 mod configs;
 mod instances;
 
