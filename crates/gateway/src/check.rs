@@ -15,6 +15,7 @@ use pailou_upstream::Services;
 
 use crate::cli::CheckArgs;
 use crate::run::plural;
+use crate::say;
 
 /// Checks each file. The code says whether there was an error.
 pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
@@ -23,11 +24,11 @@ pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
         check.file(file);
     }
     check.merged_table();
-    if args.json {
-        println!("{}", serde_json::to_string_pretty(&check.faults)?);
+    say::out(&if args.json {
+        format!("{}\n", serde_json::to_string_pretty(&check.faults)?)
     } else {
-        check.print();
-    }
+        check.text()
+    })?;
     let is_bad = check
         .faults
         .iter()
@@ -72,7 +73,7 @@ impl Check {
 
     fn file(&mut self, path: &Path) {
         match read(path) {
-            Err(fault) => self.faults.push(fault),
+            Err(fault) => self.faults.push(*fault),
             Ok(text) if holds_settings(path, &text) => self.settings(path),
             Ok(text) => self.document(path, &text),
         }
@@ -158,38 +159,34 @@ impl Check {
         self.faults.extend(table.shadowed());
     }
 
-    fn print(&self) {
-        for line in &self.read {
-            println!("{line}");
-        }
-        for fault in &self.faults {
-            println!("{fault}");
-        }
+    fn text(&self) -> String {
         let errors = self
             .faults
             .iter()
             .filter(|fault| fault.severity == Severity::Error)
             .count();
         let warnings = self.faults.len() - errors;
-        println!(
-            "{}, {}",
+        let sum = format!(
+            "{}, {}\n",
             plural(errors, "fault"),
             plural(warnings, "warning")
         );
+        let read = self.read.iter().map(|line| format!("{line}\n"));
+        let faults = self.faults.iter().map(|fault| format!("{fault}\n"));
+        read.chain(faults).chain([sum]).collect()
     }
 }
 
-fn read(path: &Path) -> Result<String, Fault> {
+fn read(path: &Path) -> Result<String, Box<Fault>> {
     let name = path.display().to_string();
-    let bytes =
-        std::fs::read(path).map_err(|error| fault(&name, &format!("cannot be read: {error}")))?;
+    let refused = |problem: &str| Box::new(fault(&name, problem));
+    let bytes = std::fs::read(path).map_err(|error| refused(&format!("cannot be read: {error}")))?;
     if bytes.len() > MAX_DOCUMENT_BYTES {
-        return Err(fault(
-            &name,
-            &format!("is larger than {MAX_DOCUMENT_BYTES} bytes"),
-        ));
+        return Err(refused(&format!(
+            "is larger than {MAX_DOCUMENT_BYTES} bytes"
+        )));
     }
-    String::from_utf8(bytes).map_err(|_| fault(&name, "is not a text in UTF-8"))
+    String::from_utf8(bytes).map_err(|_| refused("is not a text in UTF-8"))
 }
 
 /// Settings have sections; a route document has the mapping `routes` alone. What cannot be told by its content is told

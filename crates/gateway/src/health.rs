@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 
 use crate::cli::HealthArgs;
+use crate::say;
 
 /// A probe that takes longer than this is an answer too: no.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -26,6 +27,5 @@ pub(crate) async fn run(args: &HealthArgs) -> anyhow::Result<()> {
     if !status.is_success() {
         bail!("not ready: {said}");
     }
-    println!("{said}");
-    Ok(())
+    Ok(say::out(&format!("{said}\n"))?)
 }

@@ -11,6 +11,7 @@ mod nacos;
 mod registry;
 mod run;
 mod samples;
+mod say;
 mod signals;
 
 use std::process::ExitCode;
@@ -31,7 +32,7 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             // One line: the whole chain of causes, outermost first.
-            eprintln!("pailou: {error:#}");
+            say::err(&format!("pailou: {error:#}"));
             ExitCode::FAILURE
         }
     }

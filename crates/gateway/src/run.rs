@@ -6,7 +6,7 @@ use pailou_config::{Environment, Fault, LogFormat, LogSettings, load_settings};
 use pailou_telemetry::{Format, LogGuard, LogOptions, Metrics, init_logs};
 
 use crate::cli::RunArgs;
-use crate::gateway;
+use crate::{gateway, say};
 
 /// Runs the gateway, or prints its effective settings.
 pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
@@ -19,7 +19,7 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     };
     if args.print_config {
         print_faults(&loaded.warnings);
-        print!("{}", loaded.render());
+        say::out(&loaded.render())?;
         return Ok(ExitCode::SUCCESS);
     }
     let metrics = Metrics::new();
@@ -47,7 +47,7 @@ pub(crate) fn start_logs(settings: &LogSettings, metrics: &Metrics) -> anyhow::R
 
 fn print_faults(faults: &[Fault]) {
     for fault in faults {
-        eprintln!("{fault}");
+        say::err(&fault.to_string());
     }
 }
 
