@@ -30,8 +30,9 @@ pub(crate) fn run(
 ) -> anyhow::Result<()> {
     let runtimes = Runtimes::new(&settings)?;
     let result = runtimes.control.block_on(async {
+        let stop = signals::stop();
         let gateway = Gateway::start(settings, metrics, access_log, runtimes.data.handle()).await?;
-        gateway.run(signals::stop()).await
+        gateway.run(stop).await
     });
     runtimes.end();
     result
