@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, value_parser};
 
 /// The Nacos-native edge gateway.
 #[derive(Debug, Parser)]
@@ -69,16 +69,16 @@ pub(crate) struct RunArgs {
 #[derive(Debug, Args)]
 pub(crate) struct DevArgs {
     /// The gateway's port.
-    #[arg(short, long, default_value_t = 8080, value_name = "PORT")]
+    #[arg(short, long, default_value_t = 8080, value_name = "PORT", value_parser = value_parser!(u16).range(1..))]
     pub(crate) port: u16,
     /// The admin listener's port.
-    #[arg(long, default_value_t = 9901, value_name = "PORT")]
+    #[arg(long, default_value_t = 9901, value_name = "PORT", value_parser = value_parser!(u16).range(1..))]
     pub(crate) admin_port: u16,
     /// The port of the probes and of the metrics.
-    #[arg(long, default_value_t = 9902, value_name = "PORT")]
+    #[arg(long, default_value_t = 9902, value_name = "PORT", value_parser = value_parser!(u16).range(1..))]
     pub(crate) probes_port: u16,
     /// The registry's HTTP port; its gRPC port is this one + 1000.
-    #[arg(long, default_value_t = 8848, value_name = "PORT")]
+    #[arg(long, default_value_t = 8848, value_name = "PORT", value_parser = value_parser!(u16).range(1..=64535))]
     pub(crate) registry_port: u16,
     /// Start no sample services: registry, route table and gateway only.
     #[arg(long)]

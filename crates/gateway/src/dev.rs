@@ -12,14 +12,13 @@ use pailou_telemetry::{AccessLog, Metrics};
 use crate::cli::DevArgs;
 use crate::gateway::{Gateway, Runtimes};
 use crate::run::start_logs;
-use crate::samples::{self, Sample};
-use crate::{nacos, signals};
+use crate::{nacos, samples, say, signals, tour};
 
 /// The data id of the route document.
-const ROUTES: &str = "pailou-routes.yaml";
+pub(crate) const ROUTES: &str = "pailou-routes.yaml";
 
 /// The table that the tour starts with.
-const DOCUMENT: &str = "\
+pub(crate) const DOCUMENT: &str = "\
 routes:
   /api/users/**:
     service: user-service
@@ -40,20 +39,25 @@ pub(crate) fn run(args: &DevArgs) -> anyhow::Result<ExitCode> {
             http: loopback(args.registry_port),
             ..Options::default()
         })
-        .await?;
-        let client = Client::connect(nacos::options(&settings)?);
-        publish(&client)
+        .await
+        .context("the embedded registry (--registry-port)")?;
+        let options = nacos::options(&settings)?;
+        // Before anything connects to the registry: when a port is taken, that alone is said.
+        let gateway = Gateway::start(settings, metrics, AccessLog::off(), runtimes.data.handle())
             .await
-            .context("the route document could not be published to the registry")?;
+            .context("the gateway (--port, --admin-port, --probes-port)")?;
         let samples = if args.no_samples {
             Vec::new()
         } else {
             samples::start(registry.http_addr()).await?
         };
-        let gateway =
-            Gateway::start(settings, metrics, AccessLog::off(), runtimes.data.handle()).await?;
-        introduce(args, &samples);
-        gateway.run(signals::stop()).await
+        let client = Client::connect(options);
+        publish(&client)
+            .await
+            .context("the route document could not be published to the registry")?;
+        let stop = signals::stop();
+        say::out(&tour::text(args, &samples))?;
+        gateway.run(stop).await
     });
     runtimes.end();
     result.map(|()| ExitCode::SUCCESS)
@@ -62,10 +66,7 @@ pub(crate) fn run(args: &DevArgs) -> anyhow::Result<ExitCode> {
 /// The defaults, with the ports of the command line, and nothing of the environment: the tour is the same everywhere.
 fn settings(args: &DevArgs) -> anyhow::Result<Settings> {
     let port = |port: u16| loopback(port).to_string();
-    let grpc = args
-        .registry_port
-        .checked_add(1000)
-        .context("--registry-port leaves no room for the gRPC port above it")?;
+    let grpc = args.registry_port + 1000;
     let environment = Environment::from_iter([
         ("PAILOU_LISTENERS", port(args.port)),
         ("PAILOU_ADMIN_ADDRESS", port(args.admin_port)),
@@ -73,6 +74,8 @@ fn settings(args: &DevArgs) -> anyhow::Result<Settings> {
         ("PAILOU_NACOS_SERVERS", port(args.registry_port)),
         ("PAILOU_NACOS_GRPC_PORT", grpc.to_string()),
         ("PAILOU_SHUTDOWN_DRAIN_DELAY", "0s".to_owned()),
+        // The registry starts empty each time, and so does the tour.
+        ("PAILOU_SNAPSHOT_PATH", "off".to_owned()),
     ]);
     let mut settings = load_settings(None, &environment)
         .map_err(|faults| {
@@ -108,61 +111,4 @@ async fn publish(client: &Client) -> Result<(), pailou_nacos::Error> {
         ..Publish::default()
     };
     client.publish_config(ROUTES, DOCUMENT, how).await
-}
-
-/// Says what runs and what to try, as commands that work when they are pasted.
-fn introduce(args: &DevArgs, samples: &[Sample]) {
-    let (gateway, admin, registry) = (args.port, args.admin_port, args.registry_port);
-    println!("Pailou {} is running.\n", env!("CARGO_PKG_VERSION"));
-    println!("  gateway   http://127.0.0.1:{gateway}");
-    println!("  admin     http://127.0.0.1:{admin}");
-    println!("  probes    http://127.0.0.1:{}", args.probes_port);
-    println!(
-        "  registry  http://127.0.0.1:{registry}/nacos (embedded, keeps nothing), gRPC on {}",
-        registry + 1000
-    );
-    for sample in samples {
-        println!(
-            "  sample    {} {} on {}, weight {}",
-            sample.service, sample.name, sample.address, sample.weight
-        );
-    }
-    let document = DOCUMENT.replace('\n', "\\n");
-    println!(
-        "
-Try, in another terminal:
-
-# a request: /api/users/** goes to user-service, one segment stripped
-curl -s http://127.0.0.1:{gateway}/api/users/1
-
-# twelve requests: the three instances share them 1 : 2 : 3
-for i in $(seq 12); do curl -s http://127.0.0.1:{gateway}/api/users/1; echo; done | sort | uniq -c
-
-# publish a changed table, and see it live
-printf '{document}  /people/**: user-service\\n' | curl -s -X POST http://127.0.0.1:{registry}/nacos/v1/cs/configs --data-urlencode dataId={ROUTES} --data-urlencode group=DEFAULT_GROUP --data-urlencode content@-; echo
-curl -s http://127.0.0.1:{gateway}/people/7
-"
-    );
-    if let Some(sample) = samples
-        .iter()
-        .rev()
-        .find(|sample| sample.service == "user-service")
-    {
-        println!(
-            "# take {name} out as an operator would, and put it back with enabled=true
-curl -s -X PUT 'http://127.0.0.1:{registry}/nacos/v1/ns/instance?serviceName=user-service&ip={ip}&port={port}&enabled=false'; echo
-",
-            name = sample.name,
-            ip = sample.address.ip(),
-            port = sample.address.port(),
-        );
-    }
-    println!(
-        "# what the gateway knows: a service and why each instance is in or out, the table, the metrics
-curl -s http://127.0.0.1:{admin}/api/v1/services/user-service
-curl -s http://127.0.0.1:{admin}/api/v1/status
-curl -s http://127.0.0.1:{admin}/metrics | grep gateway_requests
-
-Ctrl-C ends everything."
-    );
 }

@@ -13,6 +13,7 @@ mod run;
 mod samples;
 mod say;
 mod signals;
+mod tour;
 
 use std::process::ExitCode;
 

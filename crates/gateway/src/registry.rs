@@ -5,10 +5,11 @@ use std::net::SocketAddr;
 use pailou_nacos_lite::{Options, Registry};
 
 use crate::cli::RegistryArgs;
-use crate::signals;
+use crate::{say, signals};
 
 /// Runs the registry until SIGTERM or SIGINT.
 pub(crate) async fn run(args: &RegistryArgs) -> anyhow::Result<()> {
+    let stop = signals::stop();
     let options = Options {
         http: SocketAddr::new(args.address, args.port),
         grpc: args
@@ -18,18 +19,17 @@ pub(crate) async fn run(args: &RegistryArgs) -> anyhow::Result<()> {
         ..Options::default()
     };
     let registry = Registry::start(options).await?;
-    println!(
-        "Nacos registry on http://{}/nacos, gRPC on {}",
+    let mut text = format!(
+        "Nacos registry on http://{}/nacos, gRPC on {}\n\
+         It keeps nothing and is not for production: what is registered or published is gone when it stops.\n",
         registry.http_addr(),
         registry.grpc_addr()
     );
-    println!(
-        "For development only: it keeps nothing. What is registered or published is gone when it stops."
-    );
     if args.auth {
-        println!("Login is asked for: user nacos, password nacos.");
+        text.push_str("Login is asked for: user nacos, password nacos.\n");
     }
-    signals::stop().await;
+    say::out(&text)?;
+    stop.await;
     registry.stop().await;
     Ok(())
 }
