@@ -11,6 +11,8 @@ mod admin;
 mod balancing;
 /// `pailou check`.
 mod check;
+/// `pailou dev` and the commands that it prints.
+mod dev;
 /// Route documents: bad, blank, deleted, restored, several.
 mod documents;
 /// Each error's status and body.
@@ -19,6 +21,8 @@ mod errors;
 mod instances;
 /// HTTP/1.1 itself: bodies, limits, upgrades, forwarded headers.
 mod protocol;
+/// `pailou registry`.
+mod registry;
 /// The registry gone, restarted and healed.
 mod registry_outage;
 /// Bugs that were fixed, each with its story.

@@ -1,21 +1,18 @@
 //! The real binary as a child process.
 
-use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::process::{Command, ExitStatus, Stdio};
 
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{PATIENCE, until};
+use super::process::Process;
+use super::until;
 
 /// A running `pailou`, its log and its addresses. Dropping it kills it.
 pub(crate) struct Gateway {
-    child: Child,
-    log: Arc<Mutex<Vec<String>>>,
+    process: Process,
     folder: TempDir,
     data: SocketAddr,
     admin: SocketAddr,
@@ -74,19 +71,9 @@ impl Gateway {
         command
             .current_dir(folder.path())
             .envs(variables.iter().copied());
-        let mut child = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the binary starts");
-        let log = Arc::new(Mutex::new(Vec::new()));
-        collect(child.stdout.take().expect("a pipe"), log.clone());
-        collect(child.stderr.take().expect("a pipe"), log.clone());
         let nowhere: SocketAddr = ([0, 0, 0, 0], 0).into();
         let mut gateway = Gateway {
-            child,
-            log,
+            process: Process::spawn("the gateway", &mut command),
             folder,
             data: nowhere,
             admin: nowhere,
@@ -137,22 +124,15 @@ impl Gateway {
         self.folder.path().to_owned()
     }
 
-    /// The process id.
-    pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
     /// Every line that the process has written so far.
     pub(crate) fn log(&self) -> Vec<String> {
-        self.log.lock().expect("a log").clone()
+        self.process.log()
     }
 
     /// Waits until a line of the log holds each of these pieces.
     pub(crate) async fn logged(&self, pieces: &[&str]) -> String {
         until(&format!("a log line with {pieces:?}"), async || {
-            self.log()
-                .into_iter()
-                .find(|line| pieces.iter().all(|piece| line.contains(piece)))
+            self.process.find(pieces)
         })
         .await
     }
@@ -191,68 +171,25 @@ impl Gateway {
             .expect("text")
     }
 
-    /// Sends a signal.
+    /// Sends a signal, as `kill` names it: `-TERM`.
     pub(crate) fn signal(&self, signal: &str) {
-        let status = Command::new("kill")
-            .args([signal, &self.pid().to_string()])
-            .status()
-            .expect("kill runs");
-        assert!(status.success(), "kill {signal} failed");
+        self.process.signal(signal);
     }
 
     /// Waits for the process to end by itself.
     pub(crate) async fn exited(&mut self) -> ExitStatus {
-        let began = Instant::now();
-        loop {
-            if let Some(status) = self.child.try_wait().expect("a child") {
-                return status;
-            }
-            assert!(
-                began.elapsed() < PATIENCE,
-                "the gateway did not exit; its log:\n{}",
-                self.log().join("\n")
-            );
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        self.process.exited().await
     }
 
     async fn listener(&mut self, name: &str) -> SocketAddr {
-        let began = Instant::now();
-        let wanted = format!("\"listener\":\"{name}\"");
-        loop {
-            let line = self.log().into_iter().find(|line| line.contains(&wanted));
-            if let Some(line) = line {
-                let line: Value = serde_json::from_str(&line).expect("a JSON log line");
-                let address = line["address"]
-                    .as_str()
-                    .expect("an address in the log line");
-                return address.parse().expect("an address");
-            }
-            let ended = self.child.try_wait().expect("a child");
-            assert!(
-                ended.is_none() && began.elapsed() < PATIENCE,
-                "the gateway did not say where its {name} listener is ({ended:?}); its log:\n{}",
-                self.log().join("\n")
-            );
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        let line = self
+            .process
+            .said(&[&format!("\"listener\":\"{name}\"")])
+            .await;
+        let line: Value = serde_json::from_str(&line).expect("a JSON log line");
+        let address = line["address"]
+            .as_str()
+            .expect("an address in the log line");
+        address.parse().expect("an address")
     }
-}
-
-impl Drop for Gateway {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        if std::thread::panicking() {
-            eprintln!("--- the gateway's log\n{}", self.log().join("\n"));
-        }
-    }
-}
-
-fn collect(pipe: impl std::io::Read + Send + 'static, log: Arc<Mutex<Vec<String>>>) {
-    std::thread::spawn(move || {
-        for line in BufReader::new(pipe).lines().map_while(Result::ok) {
-            log.lock().expect("a log").push(line);
-        }
-    });
 }

@@ -2,7 +2,10 @@
 
 pub(crate) mod gateway;
 pub(crate) mod load;
+pub(crate) mod ports;
+pub(crate) mod process;
 pub(crate) mod raw;
+pub(crate) mod shell;
 pub(crate) mod upstream;
 pub(crate) mod world;
 
