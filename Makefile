@@ -7,6 +7,7 @@ SHELL := bash
 PYTHON := $(CURDIR)/.venv/bin/python
 TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 PYTHON_CODE := tests/interop tests/docker tests/samples tests/tools docker tools/run-samples
+PYTHON_SAMPLES := examples/fastapi-user-service examples/flask-api
 # CI gives --locked, so that a Cargo.lock that does not match is a failure and not an edit.
 CARGO_FLAGS ?=
 
@@ -30,7 +31,7 @@ test: venv ## Run all tests but the interop suite; compile the benches
 	cargo test --workspace $(CARGO_FLAGS)
 	cargo test --workspace --benches --no-run $(CARGO_FLAGS)
 	cargo build $(CARGO_FLAGS) -p pailou-gateway -p rust-order-service
-	cd examples/fastapi-user-service && $(PYTHON) -m pytest
+	for sample in $(PYTHON_SAMPLES); do (cd "$$sample" && $(PYTHON) -m pytest); done
 	PAILOU_BIN=$(TARGET)/debug/pailou $(PYTHON) -m pytest -q tests/tools tests/docker tests/samples
 
 .PHONY: lint
@@ -43,7 +44,7 @@ lint: venv ## Check formatting, clippy, documentation, dependencies and the Pyth
 	else \
 	    echo "lint: dependencies NOT checked, cargo-deny is missing: cargo install --locked cargo-deny"; \
 	fi
-	for code in $(PYTHON_CODE) examples/fastapi-user-service; do \
+	for code in $(PYTHON_CODE) $(PYTHON_SAMPLES); do \
 	    $(PYTHON) -m ruff check --quiet "$$code"; \
 	    $(PYTHON) -m ruff format --quiet --check "$$code"; \
 	done
