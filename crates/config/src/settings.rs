@@ -31,7 +31,7 @@ use crate::{
 pub use self::{
     environment::Environment,
     listening::{AdminSettings, ForwardedSettings, LimitSettings, ListenerSettings, ProbeSettings},
-    process::{LogFormat, LogLevel, LogSettings, ShutdownSettings},
+    process::{LogFormat, LogLevel, LogSettings, ShutdownSettings, SnapshotSettings},
     reference::{KeyDoc, SectionDoc, settings_reference},
     registry::{DiscoverySettings, Loopback, NacosSettings, RegistrationSettings},
     secret::Secret,
@@ -62,6 +62,8 @@ pub struct Settings {
     pub registration: RegistrationSettings,
     /// How services are followed.
     pub discovery: DiscoverySettings,
+    /// What is kept on disk.
+    pub snapshot: SnapshotSettings,
     /// What a route does unless it says otherwise.
     pub defaults: RouteDefaults,
     /// Bounds on retries.
@@ -234,6 +236,7 @@ fn read<'a>(fields: Option<Fields<'a>>, reader: &mut Reader<'a>) -> Settings {
         nacos,
         registration: registry::RegistrationSettings::read(&mut top),
         discovery: DiscoverySettings::read(&mut top),
+        snapshot: SnapshotSettings::read(&mut top),
         defaults: RouteDefaults::read(&mut top),
         retry: RetrySettings::read(&mut top),
         ejection: EjectionSettings::read(&mut top),

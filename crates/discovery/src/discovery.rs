@@ -11,6 +11,7 @@ use pailou_telemetry::{Metrics, events};
 use pailou_upstream::Services;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::Instant;
 
 use crate::clients::Clients;
 use crate::documents::Documents;
@@ -18,6 +19,7 @@ use crate::feeds::Feeds;
 use crate::metadata::Applied;
 use crate::publish::{Published, Publisher};
 use crate::registration::Registrar;
+use crate::snapshot::{self, Snapshot, Writer};
 use crate::source::Inbox;
 use crate::view::{DiscoveryView, DocumentView, Readiness, RegistrationView};
 use crate::wiring::{self, Named};
@@ -50,6 +52,8 @@ struct Shared {
     metrics: Metrics,
     /// The port that others reach the gateway at.
     port: Option<u16>,
+    /// Unless it is off.
+    snapshot: Option<Arc<Snapshot>>,
 }
 
 /// How far the gateway's own registration is.
@@ -81,11 +85,23 @@ impl Discovery {
         metrics: Metrics,
     ) -> Discovery {
         let clients = Arc::new(Clients::new(client.clone(), metrics.clone()));
-        let feeds = wiring::feeds(settings, listeners, &clients, &metrics);
+        let restore_at = Instant::now() + snapshot::PATIENCE;
+        let (snapshot, mut saved) = Snapshot::open(settings, &metrics).unzip();
+        let snapshot = snapshot.map(Arc::new);
+        let saved = saved.get_or_insert_default();
+        let feeds = wiring::feeds(
+            settings,
+            listeners,
+            &clients,
+            snapshot.as_ref(),
+            saved,
+            restore_at,
+            &metrics,
+        );
         let feeds = Arc::new(Mutex::new(feeds));
         let sources = wiring::sources(settings, &clients, &metrics);
         let inbox = Inbox::new(sources.len());
-        let documents = Documents::new(sources.iter().map(Named::document));
+        let documents = Documents::new(sources.iter().map(|source| source.document(saved)));
         let (publish, published) = watch::channel(Published {
             documents: documents.views().into(),
             ..Published::default()
@@ -96,7 +112,7 @@ impl Discovery {
             feeds: Arc::clone(&feeds),
             table,
             published: Arc::new(publish),
-            times: wiring::publish_times(settings),
+            times: wiring::publish_times(settings, restore_at),
             metrics: metrics.clone(),
         };
         let (ready, readiness) = watch::channel(Readiness {
@@ -113,8 +129,10 @@ impl Discovery {
             registration: Mutex::new(wiring::registration_view(settings)).into(),
             metrics,
             port: wiring::advertised_port(settings, listeners),
+            snapshot,
         });
         let mut tasks = JoinSet::new();
+        shared.spawn_snapshot(&sources, &mut tasks);
         shared.spawn_sources(sources, &mut tasks);
         shared.spawn_publisher(publisher, &mut tasks);
         shared.spawn_readiness(ready, &mut tasks);
@@ -130,13 +148,18 @@ impl Discovery {
     pub fn view(&self) -> DiscoveryView {
         let shared = &self.shared;
         let published = shared.published.borrow().clone();
+        // Locks of their own: within the value below they would be held until it is complete.
+        let stale = shared.is_stale(&published);
+        let services = lock(&shared.feeds).views();
         DiscoveryView {
             readiness: self.readiness.borrow().clone(),
             documents: shared.documents(&published),
             table: published.table,
-            services: lock(&shared.feeds).views(),
+            services,
             sessions: shared.clients.views(),
             registration: lock(&shared.registration).clone(),
+            stale,
+            snapshot: shared.snapshot.as_ref().map(|snapshot| snapshot.status()),
         }
     }
 
@@ -223,7 +246,7 @@ impl std::fmt::Debug for Shared {
 
 impl Shared {
     fn spawn_sources(&self, sources: Vec<Named>, tasks: &mut JoinSet<()>) {
-        for (index, Named { name, source }) in sources.into_iter().enumerate() {
+        for (index, Named { name, source, .. }) in sources.into_iter().enumerate() {
             let outlet = self.inbox.outlet(index);
             let metrics = self.metrics.clone();
             let failed = move |error: &str| {
@@ -242,6 +265,25 @@ impl Shared {
             events::TaskEnded { task, error }.record(&metrics);
         };
         tasks.spawn(supervise::forever(move || publisher.clone().run(), ended));
+    }
+
+    fn spawn_snapshot(&self, sources: &[Named], tasks: &mut JoinSet<()>) {
+        let Some(snapshot) = &self.snapshot else {
+            return;
+        };
+        let writer = Writer {
+            snapshot: Arc::clone(snapshot),
+            documents: sources.iter().map(|source| source.key.clone()).collect(),
+            feeds: Arc::clone(&self.feeds),
+            published: self.published.clone(),
+            metrics: self.metrics.clone(),
+        };
+        let metrics = self.metrics.clone();
+        let ended = move |error: &str| {
+            let task = "snapshot";
+            events::TaskEnded { task, error }.record(&metrics);
+        };
+        tasks.spawn(supervise::forever(move || writer.clone().run(), ended));
     }
 
     fn spawn_readiness(&self, ready: watch::Sender<Readiness>, tasks: &mut JoinSet<()>) {
@@ -268,8 +310,14 @@ impl Shared {
             revision: published.table.revision,
             md5: published.table.md5.clone(),
             error: published.error.clone(),
-            stale: lock(&self.feeds).is_any_stale(),
+            stale: self.is_stale(&published),
         }
+    }
+
+    /// Whether something is served that nobody vouches for at the moment.
+    fn is_stale(&self, published: &Published) -> bool {
+        let is_restored = |document: &DocumentView| document.from_snapshot;
+        published.documents.iter().any(is_restored) || lock(&self.feeds).is_any_stale()
     }
 }
 

@@ -3,6 +3,9 @@
 //! A document is taken whole or not at all. One that has a fault, is blank, is gone or cannot be read
 //! leaves its last good routes in place and raises an alarm that stays until the document is good again.
 //! Only an explicit `routes: {}` empties it, and only itself.
+//!
+//! The last good text outlives the process: where a source has no good text to offer, the snapshot's is
+//! taken.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -34,6 +37,10 @@ pub(crate) struct Verdict {
     pub(crate) changed: bool,
     /// Whether an alarm was on before.
     pub(crate) was_alarmed: bool,
+    /// Whether the snapshot's text was applied, for want of a good one.
+    pub(crate) restored: bool,
+    /// Whether the source confirmed the snapshot's text.
+    pub(crate) confirmed: bool,
     /// How many routes of it are applied.
     pub(crate) routes: usize,
     /// MD5 of the applied text.
@@ -65,6 +72,8 @@ struct Document {
     faults: Vec<Fault>,
     reason: Option<String>,
     good: Option<Good>,
+    /// The text of the snapshot, until there is a good one.
+    saved: Option<Arc<str>>,
     /// Of the last merge: routes that an earlier document keeps out.
     duplicates: Vec<Fault>,
     /// Of the last table: routes that no request reaches.
@@ -78,14 +87,27 @@ struct Good {
     routes: Vec<Arc<Route>>,
     warnings: Vec<Fault>,
     revision: Option<u64>,
+    /// Whether it is the snapshot's, and the source has not said the same yet.
+    from_snapshot: bool,
+}
+
+/// A document that no source has spoken of yet.
+#[derive(Debug)]
+pub(crate) struct Unread {
+    pub(crate) name: Arc<str>,
+    /// The kind of source.
+    pub(crate) source: &'static str,
+    /// Its last good text in an earlier run.
+    pub(crate) saved: Option<Arc<str>>,
 }
 
 impl Documents {
-    /// Documents that no source has spoken of yet, by name and kind of source.
-    pub(crate) fn new(names: impl IntoIterator<Item = (Arc<str>, &'static str)>) -> Documents {
-        let document = |(name, source)| Document {
-            name,
-            source,
+    /// Documents that no source has spoken of yet.
+    pub(crate) fn new(documents: impl IntoIterator<Item = Unread>) -> Documents {
+        let document = |unread: Unread| Document {
+            name: unread.name,
+            source: unread.source,
+            saved: unread.saved,
             state: DocumentState::Waiting,
             faults: Vec::new(),
             reason: Some("its source has not answered yet".to_owned()),
@@ -94,7 +116,7 @@ impl Documents {
             shadowed: Vec::new(),
         };
         Documents {
-            documents: names.into_iter().map(document).collect(),
+            documents: documents.into_iter().map(document).collect(),
         }
     }
 
@@ -105,21 +127,29 @@ impl Documents {
         state: SourceState,
         compile: Compile<'_>,
     ) -> Verdict {
-        let document = &mut self.documents[index];
-        let was_alarmed = document.is_alarmed();
-        let changed = document.take(state, compile);
-        let good = document.good.as_ref();
-        Verdict {
-            document: Arc::clone(&document.name),
-            state: document.state,
-            changed,
-            was_alarmed,
-            routes: good.map_or(0, |good| good.routes.len()),
-            md5: good.map_or_else(String::new, |good| good.md5.clone()),
-            warnings: good.map_or_else(Vec::new, |good| good.warnings.clone()),
-            faults: document.faults.clone(),
-            reason: document.reason.clone(),
-        }
+        self.documents[index].judge(|document| document.take(state, compile), compile)
+    }
+
+    /// Whether the snapshot has a text for a document that none is known of yet.
+    pub(crate) fn can_restore(&self) -> bool {
+        self.documents
+            .iter()
+            .any(|document| document.good.is_none() && document.saved.is_some())
+    }
+
+    /// Takes the snapshot's text for those documents whose sources are silent.
+    pub(crate) fn restore(&mut self, compile: Compile<'_>) -> Vec<Verdict> {
+        self.documents
+            .iter_mut()
+            .filter(|document| document.good.is_none() && document.saved.is_some())
+            .map(|document| document.judge(|_| false, compile))
+            .collect()
+    }
+
+    /// The last good text of each document.
+    pub(crate) fn texts(&self) -> Arc<[Option<Arc<str>>]> {
+        let text = |document: &Document| document.good.as_ref().map(|good| Arc::clone(&good.text));
+        self.documents.iter().map(text).collect()
     }
 
     /// Whether some document was ever good: only then is there a table.
@@ -178,10 +208,80 @@ impl Documents {
     }
 }
 
+impl Good {
+    fn new(
+        text: &Arc<str>,
+        routes: Vec<Arc<Route>>,
+        mut warnings: Vec<Fault>,
+        from_snapshot: bool,
+    ) -> Good {
+        warnings.extend(routes.iter().flat_map(|route| &route.warnings).cloned());
+        Good {
+            text: Arc::clone(text),
+            md5: hex(Md5::new_with_prefix(text.as_bytes())),
+            routes,
+            warnings,
+            revision: None,
+            from_snapshot,
+        }
+    }
+}
+
 impl Document {
     /// Whether what is applied differs from what the newest state is.
     fn is_alarmed(&self) -> bool {
         !matches!(self.state, DocumentState::Applied | DocumentState::Waiting)
+    }
+
+    /// Lets `take` take what is new, falls back on the snapshot if nothing is good, and says what came of it.
+    fn judge(&mut self, take: impl FnOnce(&mut Self) -> bool, compile: Compile<'_>) -> Verdict {
+        let was_alarmed = self.is_alarmed();
+        let was_from_snapshot = self.is_from_snapshot();
+        let changed = take(self);
+        let restored = self.good.is_none() && self.take_saved(compile);
+        if self.good.is_some() {
+            self.saved = None;
+        }
+        let good = self.good.as_ref();
+        Verdict {
+            document: Arc::clone(&self.name),
+            state: self.state,
+            changed: changed || restored,
+            was_alarmed,
+            restored,
+            confirmed: was_from_snapshot && !self.is_from_snapshot(),
+            routes: good.map_or(0, |good| good.routes.len()),
+            md5: good.map_or_else(String::new, |good| good.md5.clone()),
+            warnings: good.map_or_else(Vec::new, |good| good.warnings.clone()),
+            faults: self.faults.clone(),
+            reason: self.reason.clone(),
+        }
+    }
+
+    /// Applies the snapshot's text; whether that went well. The state stays what the source says, or that
+    /// it says nothing.
+    fn take_saved(&mut self, compile: Compile<'_>) -> bool {
+        let Some(text) = self.saved.take() else {
+            return false;
+        };
+        let DocumentOutcome::Routes(mut parsed) = parse_route_document(&self.name, &text) else {
+            return false;
+        };
+        // It was good once. Where this version of the gateway has become stricter, it is no help.
+        let routes = self.compile(std::mem::take(&mut parsed.routes), compile);
+        let Ok(routes) = routes else {
+            return false;
+        };
+        self.good = Some(Good::new(&text, routes, parsed.faults, true));
+        if self.state == DocumentState::Waiting {
+            self.reason =
+                Some("its source has not answered yet; served from the snapshot".to_owned());
+        }
+        true
+    }
+
+    fn is_from_snapshot(&self) -> bool {
+        self.good.as_ref().is_some_and(|good| good.from_snapshot)
     }
 
     /// Takes a state; whether what is applied has changed.
@@ -195,7 +295,10 @@ impl Document {
     }
 
     fn take_text(&mut self, text: &Arc<str>, compile: Compile<'_>) -> bool {
-        if self.good.as_ref().is_some_and(|good| good.text == *text) {
+        if let Some(good) = &mut self.good
+            && good.text == *text
+        {
+            good.from_snapshot = false;
             self.applied();
             return false;
         }
@@ -219,15 +322,7 @@ impl Document {
                 false
             }
             Ok(routes) => {
-                let compiled = routes.iter().flat_map(|route| &route.warnings);
-                let warnings = parsed.faults.iter().chain(compiled).cloned().collect();
-                self.good = Some(Good {
-                    text: Arc::clone(text),
-                    md5: hex(Md5::new_with_prefix(text.as_bytes())),
-                    routes,
-                    warnings,
-                    revision: None,
-                });
+                self.good = Some(Good::new(text, routes, parsed.faults, false));
                 self.applied();
                 true
             }
@@ -301,6 +396,7 @@ impl Document {
             state: self.state,
             alarm: self.is_alarmed(),
             reason: self.reason.clone(),
+            from_snapshot: self.is_from_snapshot(),
             trouble: None,
             md5: good.map(|good| good.md5.clone()),
             revision: good.and_then(|good| good.revision),
@@ -329,7 +425,8 @@ fn duplicate(spec: &RouteSpec, owner: &str) -> Fault {
     }
 }
 
-fn hex(md5: Md5) -> String {
+/// The digest in hexadecimal digits.
+pub(crate) fn hex(md5: Md5) -> String {
     use std::fmt::Write;
     let mut text = String::with_capacity(32);
     for byte in md5.finalize() {

@@ -12,13 +12,14 @@ use std::time::Duration;
 
 use pailou_nacos::{ConnectionState, Origin, ServiceState, ServiceWatch};
 use pailou_telemetry::{Metrics, events};
-use pailou_upstream::{EndpointSet, Service};
+use pailou_upstream::{EndpointSet, EndpointSpec, Service};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::admission::Admission;
 use crate::hold::{Hold, Listed, Transition};
 use crate::resolve::{Lookup, Names};
+use crate::snapshot::{SavedService, Snapshot};
 use crate::view::{FeedView, RefusedView};
 
 /// How long the first state of a service waits for its host names to be resolved.
@@ -30,6 +31,14 @@ pub(crate) struct FeedContext {
     pub(crate) admission: Arc<Admission>,
     pub(crate) lookup: Arc<dyn Lookup>,
     pub(crate) metrics: Metrics,
+    /// Told of changes, unless it is off.
+    pub(crate) snapshot: Option<Arc<Snapshot>>,
+}
+
+/// What an earlier run knew of the service, and when it is used if the registry has not answered.
+pub(crate) struct Restore {
+    pub(crate) saved: SavedService,
+    pub(crate) at: Instant,
 }
 
 /// What a feed last did, for the views.
@@ -38,6 +47,11 @@ pub(crate) struct FeedStatus {
     /// The registry's word, its age and its errors.
     watch: Option<ServiceWatch>,
     stale: bool,
+    from_snapshot: bool,
+    /// Whether it began with the snapshot's endpoints and nobody was told yet.
+    pub(crate) restored: bool,
+    /// What the snapshot keeps.
+    pub(crate) last_good: Option<SavedService>,
     held: usize,
     hold_until: Option<Instant>,
     refused: Vec<RefusedView>,
@@ -60,6 +74,7 @@ impl FeedStatus {
             known: state.is_some(),
             named,
             stale: self.stale,
+            from_snapshot: self.from_snapshot,
             age_seconds: state.map(|state| (now - state.received).as_secs_f64()),
             epoch: state.map(|state| state.epoch),
             origin: state.map(|state| state.origin),
@@ -86,15 +101,22 @@ pub(crate) struct Feed {
     waits_until: Option<Instant>,
     refused: Vec<RefusedView>,
     stale: bool,
+    health_is_known: bool,
+    /// What an earlier run knew, until the registry has answered.
+    restore: Option<Restore>,
+    /// Whether that is what is served.
+    from_snapshot: bool,
 }
 
 impl Feed {
-    /// A feed of `service` that holds for `window`.
+    /// A feed of `service` that holds for `window` and begins with what an earlier run knew, should the
+    /// registry be silent.
     pub(crate) fn new(
         context: FeedContext,
         service: Arc<Service>,
         window: Duration,
         status: Arc<Mutex<FeedStatus>>,
+        restore: Option<Restore>,
     ) -> Feed {
         Feed {
             names: Names::new(Arc::clone(&context.lookup)),
@@ -107,6 +129,9 @@ impl Feed {
             waits_until: None,
             refused: Vec::new(),
             stale: false,
+            health_is_known: true,
+            restore,
+            from_snapshot: false,
         }
     }
 
@@ -121,11 +146,13 @@ impl Feed {
         loop {
             let hold_ends = self.hold.deadline();
             let wait_ends = self.waits_until;
+            let restores = self.restore.as_ref().map(|restore| restore.at);
             tokio::select! {
                 state = watch.changed() => self.listed(state),
                 () = self.names.changed() => self.refresh(),
                 () = at(hold_ends), if hold_ends.is_some() => self.expire(),
                 () = at(wait_ends), if wait_ends.is_some() => self.refresh(),
+                () = at(restores), if restores.is_some() => self.restore(),
                 Ok(()) = connections.changed() => {
                     let connection = connections.borrow_and_update().clone();
                     self.connection_is(connection);
@@ -160,6 +187,13 @@ impl Feed {
             return;
         }
         self.waits_until = None;
+        if state.instances.is_empty() {
+            // A registry that has just been started as well says that there is nothing: what the earlier
+            // run knew is the last good set of this first connection. Any other first answer is believed.
+            self.take_saved();
+        }
+        self.restore = None;
+        self.from_snapshot = false;
         let (endpoints, refused) =
             instances::endpoints(&state.instances, &self.names, &self.context.admission);
         self.report_refused(refused);
@@ -172,6 +206,30 @@ impl Feed {
         self.publish(transition);
     }
 
+    /// Serves what an earlier run knew: the registry is silent.
+    fn restore(&mut self) {
+        if self.take_saved() {
+            self.from_snapshot = true;
+            self.status().restored = true;
+            self.publish(Transition::default());
+        }
+    }
+
+    /// Makes what an earlier run knew the last good set, once, if there is any of it; addresses that the rules
+    /// of today refuse are left out.
+    fn take_saved(&mut self) -> bool {
+        let Some(Restore { saved, .. }) = self.restore.take() else {
+            return false;
+        };
+        self.health_is_known = saved.health_is_known;
+        let admitted = saved
+            .endpoints
+            .iter()
+            .filter(|endpoint| self.context.admission.admit(endpoint.address).is_ok());
+        self.hold.restore(admitted.cloned().collect());
+        true
+    }
+
     fn expire(&mut self) {
         let transition = self.hold.expire(Instant::now());
         self.publish(transition);
@@ -181,7 +239,8 @@ impl Feed {
     /// for them.
     fn connection_is(&mut self, connection: ConnectionState) {
         self.connection = connection;
-        if self.state.is_some() && self.is_stale() != self.stale && self.waits_until.is_none() {
+        let has_endpoints = self.state.is_some() || self.from_snapshot;
+        if has_endpoints && self.is_stale() != self.stale && self.waits_until.is_none() {
             self.publish(Transition::default());
         }
     }
@@ -192,22 +251,44 @@ impl Feed {
     }
 
     fn publish(&mut self, transition: Transition) {
-        let Some(state) = &self.state else {
-            return;
-        };
-        let health_is_known = !state.protected;
+        if let Some(state) = &self.state {
+            self.health_is_known = !state.protected;
+        }
+        let health_is_known = self.health_is_known;
         self.stale = self.is_stale();
+        let endpoints = self.hold.effective();
+        self.keep(&endpoints);
         self.service.update(EndpointSet {
-            endpoints: self.hold.effective(),
+            endpoints,
             health_is_known,
             stale: self.stale,
         });
         self.report(transition);
         let mut status = self.status();
         status.stale = self.stale;
+        status.from_snapshot = self.from_snapshot;
         status.held = self.hold.held();
         status.hold_until = self.hold.deadline();
         status.refused.clone_from(&self.refused);
+    }
+
+    /// Hands the endpoints to the snapshot, if they differ from those that it has.
+    fn keep(&self, endpoints: &[EndpointSpec]) {
+        let Some(snapshot) = &self.context.snapshot else {
+            return;
+        };
+        let mut status = self.status();
+        let health_is_known = self.health_is_known;
+        let is_same = status.last_good.as_ref().is_some_and(|last_good| {
+            last_good.health_is_known == health_is_known && *last_good.endpoints == *endpoints
+        });
+        if !is_same {
+            status.last_good = Some(SavedService {
+                endpoints: endpoints.into(),
+                health_is_known,
+            });
+            snapshot.changed.notify_one();
+        }
     }
 
     fn status(&self) -> MutexGuard<'_, FeedStatus> {

@@ -10,7 +10,8 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use crate::clients::Clients;
-use crate::feed::{Feed, FeedContext, FeedStatus};
+use crate::feed::{Feed, FeedContext, FeedStatus, Restore};
+use crate::snapshot::{self, SavedService};
 use crate::supervise;
 use crate::view::FeedView;
 
@@ -20,6 +21,8 @@ pub(crate) struct FeedTimes {
     pub(crate) hold: Duration,
     pub(crate) hold_services: BTreeMap<String, Duration>,
     pub(crate) unsubscribe_after: Duration,
+    /// When the snapshot takes the place of registries that are silent since the start.
+    pub(crate) restore_at: Instant,
 }
 
 /// The watched services.
@@ -28,6 +31,10 @@ pub(crate) struct Feeds {
     times: FeedTimes,
     clients: Arc<Clients>,
     feeds: BTreeMap<ServiceId, Running>,
+    /// What an earlier run knew of services that have no feed yet.
+    saved: BTreeMap<ServiceId, SavedService>,
+    /// How long the snapshot had not changed at start.
+    saved_age: Option<Duration>,
 }
 
 struct Running {
@@ -53,13 +60,21 @@ impl Drop for Running {
 }
 
 impl Feeds {
-    /// No feeds yet.
-    pub(crate) fn new(context: FeedContext, times: FeedTimes, clients: Arc<Clients>) -> Feeds {
+    /// No feeds yet, and what an earlier run knew of the services to come.
+    pub(crate) fn new(
+        context: FeedContext,
+        times: FeedTimes,
+        clients: Arc<Clients>,
+        saved: BTreeMap<ServiceId, SavedService>,
+        saved_age: Option<Duration>,
+    ) -> Feeds {
         Feeds {
             context,
             times,
             clients,
             feeds: BTreeMap::new(),
+            saved,
+            saved_age,
         }
     }
 
@@ -113,6 +128,28 @@ impl Feeds {
             .any(|feed| feed.unnamed_since.is_none() && feed.status().is_stale())
     }
 
+    /// How many services are served from the snapshot that were not so at the last call, and how long it had
+    /// not changed at start.
+    pub(crate) fn newly_restored(&mut self) -> (usize, Option<Duration>) {
+        let is_news = |feed: &&Running| std::mem::take(&mut feed.status().restored);
+        let services = self.feeds.values().filter(is_news).count();
+        (services, self.saved_age)
+    }
+
+    /// Lets go of what the snapshot says of services that the first table did not name.
+    pub(crate) fn forget_saved(&mut self) {
+        self.saved.clear();
+    }
+
+    /// The last good endpoints of each service that is known.
+    pub(crate) fn last_good(&self) -> Vec<(ServiceId, SavedService)> {
+        let last_good = |(id, feed): (&ServiceId, &Running)| {
+            let last_good = feed.status().last_good.clone()?;
+            Some((id.clone(), last_good))
+        };
+        self.feeds.iter().filter_map(last_good).collect()
+    }
+
     /// Unsubscribes everything.
     pub(crate) fn clear(&mut self) {
         self.feeds.clear();
@@ -134,12 +171,23 @@ impl Feeds {
         let window = self.times.hold_services.get(&*id.name);
         let window = window.copied().unwrap_or(self.times.hold);
         let status = Arc::new(Mutex::new(FeedStatus::default()));
+        let mut saved = self.saved.remove(id).map(|saved| {
+            // With a connection the answer is a matter of milliseconds; without one the wait is over when
+            // that of the start is.
+            let patience = if client.states().borrow().connected {
+                snapshot::PATIENCE
+            } else {
+                Duration::ZERO
+            };
+            let at = self.times.restore_at.max(Instant::now() + patience);
+            Restore { saved, at }
+        });
         let start = {
             let (service, status) = (Arc::clone(&service), Arc::clone(&status));
             let context = self.context.clone();
             move || {
                 let (service, status) = (Arc::clone(&service), Arc::clone(&status));
-                let feed = Feed::new(context.clone(), service, window, status);
+                let feed = Feed::new(context.clone(), service, window, status, saved.take());
                 feed.run(client.watch_service(&name), client.states())
             }
         };

@@ -92,6 +92,14 @@ impl Hold {
         }
     }
 
+    /// Begins with what an earlier process knew, as if it had been heard over a connection that is lost.
+    /// Only before the first [`Hold::take`].
+    pub(crate) fn restore(&mut self, endpoints: Vec<EndpointSpec>) {
+        self.listed = self.numbered(&BTreeMap::new(), endpoints);
+        // Connections are numbered from 1: the first one is a reconnect.
+        self.epoch = Some(0);
+    }
+
     /// Takes what the server says now.
     pub(crate) fn take(&mut self, now: Instant, update: Listed) -> Transition {
         let was_holding = !self.held.is_empty();

@@ -24,6 +24,7 @@ mod publish;
 mod readiness;
 mod registration;
 mod resolve;
+mod snapshot;
 mod source;
 mod supervise;
 mod view;
@@ -32,5 +33,5 @@ mod wiring;
 pub use discovery::Discovery;
 pub use view::{
     DiscoveryView, DocumentState, DocumentView, FeedView, Readiness, RefusedView, RegistrationView,
-    SessionView, TableView,
+    RestoredView, SessionView, SnapshotView, TableView,
 };

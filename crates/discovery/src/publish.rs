@@ -35,6 +35,8 @@ pub(crate) struct Published {
     pub(crate) services: Arc<[Arc<Service>]>,
     /// The first fault or alarm of a document.
     pub(crate) error: Option<String>,
+    /// The last good text of each document.
+    pub(crate) texts: Arc<[Option<Arc<str>>]>,
 }
 
 /// How long the publisher waits for what.
@@ -44,6 +46,8 @@ pub(crate) struct PublishTimes {
     pub(crate) debounce: Duration,
     /// The longest wait for the first states of sources at start, and of services that are new.
     pub(crate) first_state: Duration,
+    /// Until when silent sources and registries are waited for before the snapshot takes their place.
+    pub(crate) restore_at: Instant,
 }
 
 /// Makes documents into tables.
@@ -65,6 +69,7 @@ impl Publisher {
         self.inbox.renew();
         self.await_sources().await;
         let mut last = self.round(true).await;
+        self.feeds().forget_saved();
         let mut next_sweep = self.sweep();
         let mut retire = tokio::time::interval(RETIRE_POLL);
         loop {
@@ -88,15 +93,19 @@ impl Publisher {
                 self.inbox.changed().await;
             }
         };
+        let mut limit = Instant::now() + self.times.first_state;
+        if self.work_state().can_restore() {
+            limit = limit.min(self.times.restore_at);
+        }
         // Going on without the rest is the point of the time limit.
-        let _ = tokio::time::timeout(self.times.first_state, complete).await;
+        let _ = tokio::time::timeout_at(limit, complete).await;
     }
 
     /// Takes what is new and publishes what follows from it; returns when it began.
     async fn round(&self, anew: bool) -> Instant {
         let started = Instant::now();
         let updates = self.inbox.take();
-        if updates.is_empty() {
+        if updates.is_empty() && !anew {
             return started;
         }
         match self.work(updates, anew).await {
@@ -139,6 +148,7 @@ impl Publisher {
         self.published.send_modify(|published| {
             published.documents = outcome.documents.into();
             published.error = outcome.error;
+            published.texts = outcome.texts;
             if let Some((table, services)) = swapped {
                 published.table = table;
                 published.services = services.into();
@@ -157,6 +167,7 @@ impl Publisher {
         } = prepared;
         let new = self.feeds().subscribe(&services);
         self.await_services(&new).await;
+        self.report_restored();
         self.on_table(move |cell| cell.publish(table)).await;
         self.feeds().named(&services);
         let elapsed = started.elapsed();
@@ -194,8 +205,28 @@ impl Publisher {
         }
     }
 
+    /// Reports how many services begin with the endpoints of the snapshot.
+    fn report_restored(&self) {
+        let (services, age) = self.feeds().newly_restored();
+        if services > 0 {
+            events::EndpointsRestored { services, age }.record(&self.metrics);
+        }
+    }
+
     fn record(&self, verdict: &Verdict) {
         let document = &*verdict.document;
+        self.record_state(document, verdict);
+        if verdict.restored {
+            events::DocumentRestored {
+                document,
+                routes: verdict.routes,
+                md5: &verdict.md5,
+            }
+            .record(&self.metrics);
+        }
+    }
+
+    fn record_state(&self, document: &str, verdict: &Verdict) {
         let reason = verdict.reason.as_deref().unwrap_or_default();
         let refused = |faults| events::DocumentRefused {
             document,
@@ -204,7 +235,9 @@ impl Publisher {
         };
         match verdict.state {
             DocumentState::Waiting => {}
-            DocumentState::Applied if verdict.changed || verdict.was_alarmed => {
+            DocumentState::Applied
+                if verdict.changed || verdict.was_alarmed || verdict.confirmed =>
+            {
                 events::DocumentApplied {
                     document,
                     routes: verdict.routes,
@@ -251,6 +284,10 @@ impl Publisher {
         }
     }
 
+    fn work_state(&self) -> std::sync::MutexGuard<'_, Work> {
+        self.work.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn feeds(&self) -> std::sync::MutexGuard<'_, Feeds> {
         self.feeds.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -276,7 +313,8 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-fn unix_ms(time: SystemTime) -> Option<u64> {
+/// The time as it is shown.
+pub(crate) fn unix_ms(time: SystemTime) -> Option<u64> {
     let since = time.duration_since(SystemTime::UNIX_EPOCH).ok()?;
     Some(millis(since))
 }

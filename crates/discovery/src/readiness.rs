@@ -3,7 +3,7 @@
 //! Ready once there is a table and the first states of everything it needs are known; a service that is
 //! known to be empty counts as known. Ten seconds after the start a table is enough, whoever is still
 //! silent, since a gateway that serves half of its routes is better than none. Once ready it stays so:
-//! what is lost later does not take away what is being served.
+//! what is lost later does not take away what is being served. What the snapshot says counts as known.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::publish::Published;
-use crate::view::{DocumentState, Readiness};
+use crate::view::{DocumentState, DocumentView, Readiness};
 
 /// How long after the start the gateway waits for first states.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -81,12 +81,14 @@ fn assess(
 /// The first thing that the table lacks.
 fn missing(published: &Published) -> Option<String> {
     let is_good = |state| matches!(state, DocumentState::Applied);
-    let waits = |state| matches!(state, DocumentState::Waiting);
+    let waits = |document: &DocumentView| {
+        matches!(document.state, DocumentState::Waiting) && !document.from_snapshot
+    };
     let has_table = published.table.revision > 0;
     let document = published
         .documents
         .iter()
-        .find(|document| waits(document.state) || (!has_table && !is_good(document.state)));
+        .find(|document| waits(document) || (!has_table && !is_good(document.state)));
     if let Some(document) = document {
         let reason = document.reason.as_deref().unwrap_or_default();
         return Some(format!(

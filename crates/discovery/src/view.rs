@@ -21,6 +21,11 @@ pub struct DiscoveryView {
     pub sessions: Vec<SessionView>,
     /// The gateway's own registration.
     pub registration: RegistrationView,
+    /// Whether something is served that nobody vouches for at the moment: a lost connection told of it, or
+    /// the snapshot.
+    pub stale: bool,
+    /// The snapshot on disk, unless it is off.
+    pub snapshot: Option<SnapshotView>,
 }
 
 /// Whether the gateway may take requests.
@@ -61,6 +66,9 @@ pub struct DocumentView {
     pub alarm: bool,
     /// Why, in one sentence, when there is an alarm or nothing was read yet.
     pub reason: Option<String>,
+    /// Whether the applied text is the snapshot's: it was good in an earlier run, and no good one was heard
+    /// of since.
+    pub from_snapshot: bool,
     /// Why the source cannot tell the newest state at the moment, such as a missing right.
     pub trouble: Option<String>,
     /// MD5 of the text that is applied.
@@ -118,6 +126,8 @@ pub struct FeedView {
     pub named: bool,
     /// Whether the connection it was heard over is lost.
     pub stale: bool,
+    /// Whether its endpoints are the snapshot's, since the registry has not answered yet.
+    pub from_snapshot: bool,
     /// Seconds since the registry last spoke of it.
     pub age_seconds: Option<f64>,
     /// The number of the connection it was last heard over.
@@ -136,6 +146,32 @@ pub struct FeedView {
     pub refused: Vec<RefusedView>,
     /// Why the latest attempt to hear of it failed.
     pub error: Option<String>,
+}
+
+/// The snapshot on disk.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct SnapshotView {
+    /// The file.
+    pub path: String,
+    /// Its size, once there is one.
+    pub bytes: Option<u64>,
+    /// When this process last wrote it, in milliseconds since 1970. It is written when something changes.
+    pub written_unix_ms: Option<u64>,
+    /// What was found in it at start.
+    pub restored: Option<RestoredView>,
+    /// Why it was ignored at start, or cannot be written now.
+    pub error: Option<String>,
+}
+
+/// What an earlier run left.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct RestoredView {
+    /// How many documents, of this gateway's Nacos and files.
+    pub documents: usize,
+    /// How many services.
+    pub services: usize,
+    /// For how long nothing had changed in it at start.
+    pub age_seconds: Option<u64>,
 }
 
 /// An instance that is not used.

@@ -6,15 +6,17 @@ use std::sync::{Arc, Mutex};
 use pailou_config::{Loopback, RouteSource, Settings};
 use pailou_nacos::{ConfigName, ServiceName};
 use pailou_telemetry::Metrics;
-use pailou_upstream::Services;
+use pailou_upstream::{ServiceId, Services};
+use tokio::time::Instant;
 
 use crate::admission::Admission;
 use crate::clients::Clients;
-use crate::documents::Documents;
+use crate::documents::{Documents, Unread};
 use crate::feed::FeedContext;
 use crate::feeds::{FeedTimes, Feeds};
 use crate::publish::{Defaults, PublishTimes, Work};
 use crate::resolve::SystemLookup;
+use crate::snapshot::{DocumentKey, Saved, Snapshot};
 use crate::source::{FileSource, NacosSource, Source};
 use crate::view::RegistrationView;
 
@@ -22,12 +24,18 @@ use crate::view::RegistrationView;
 pub(crate) struct Named {
     pub(crate) name: Arc<str>,
     pub(crate) source: Arc<dyn Source>,
+    /// What names the document over restarts.
+    pub(crate) key: DocumentKey,
 }
 
 impl Named {
     /// What the documents must know of it.
-    pub(crate) fn document(&self) -> (Arc<str>, &'static str) {
-        (Arc::clone(&self.name), self.source.kind())
+    pub(crate) fn document(&self, saved: &Saved) -> Unread {
+        Unread {
+            name: Arc::clone(&self.name),
+            source: self.source.kind(),
+            saved: saved.documents.get(&self.key).cloned(),
+        }
     }
 }
 
@@ -37,6 +45,7 @@ pub(crate) fn sources(settings: &Settings, clients: &Clients, metrics: &Metrics)
         match source {
             RouteSource::File(path) => Named {
                 name: path.display().to_string().into(),
+                key: DocumentKey::of_file(path),
                 source: Arc::new(FileSource::new(path)),
             },
             RouteSource::Config {
@@ -48,6 +57,12 @@ pub(crate) fn sources(settings: &Settings, clients: &Clients, metrics: &Metrics)
                 let config = ConfigName::new(group, data_id);
                 Named {
                     name: document_name(settings, data_id, group, namespace).into(),
+                    key: DocumentKey::Config {
+                        registry: ServiceId::DEFAULT_SOURCE.into(),
+                        namespace: namespace.clone(),
+                        group: group.clone(),
+                        data_id: data_id.clone(),
+                    },
                     source: Arc::new(NacosSource::new(client, config, metrics.clone())),
                 }
             }
@@ -75,19 +90,25 @@ pub(crate) fn feeds(
     settings: &Settings,
     listeners: &[SocketAddr],
     clients: &Arc<Clients>,
+    snapshot: Option<&Arc<Snapshot>>,
+    saved: &mut Saved,
+    restore_at: Instant,
     metrics: &Metrics,
 ) -> Feeds {
     let context = FeedContext {
         admission: Arc::new(admission(settings, listeners)),
         lookup: Arc::new(SystemLookup::new()),
         metrics: metrics.clone(),
+        snapshot: snapshot.cloned(),
     };
     let times = FeedTimes {
         hold: settings.discovery.hold,
         hold_services: settings.discovery.hold_services.clone(),
         unsubscribe_after: settings.discovery.unsubscribe_after,
+        restore_at,
     };
-    Feeds::new(context, times, Arc::clone(clients))
+    let services = std::mem::take(&mut saved.services);
+    Feeds::new(context, times, Arc::clone(clients), services, saved.age)
 }
 
 /// What compiles the documents.
@@ -107,8 +128,9 @@ pub(crate) fn work(
     Arc::new(Mutex::new(Work::new(documents, defaults)))
 }
 
-pub(crate) fn publish_times(settings: &Settings) -> PublishTimes {
+pub(crate) fn publish_times(settings: &Settings, restore_at: Instant) -> PublishTimes {
     PublishTimes {
+        restore_at,
         debounce: settings.discovery.debounce,
         first_state: settings.discovery.first_state_timeout,
     }

@@ -5,6 +5,7 @@
 
 mod discovery;
 mod request;
+mod snapshot;
 mod upstream;
 
 pub use discovery::{
@@ -13,6 +14,9 @@ pub use discovery::{
     TaskEnded,
 };
 pub use request::RequestDone;
+pub use snapshot::{
+    DocumentRestored, EndpointsRestored, SnapshotIgnored, SnapshotWriteFailed, SnapshotWritten,
+};
 pub use upstream::{
     DriftFound, EndpointEjected, EndpointRefused, EndpointReturned, HoldBegan, HoldEnded,
     PanicBegan, PanicEnded, ServiceFirstStateLate,

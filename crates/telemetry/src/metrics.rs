@@ -56,6 +56,8 @@ pub(crate) enum DocumentState {
     Applied,
     Refused,
     Missing,
+    /// Its source is silent, and the snapshot's version is served.
+    Stale,
 }
 
 /// The counters and gauges that have no route or service.
@@ -72,6 +74,10 @@ pub(crate) struct Totals {
     pub(crate) login_failures: AtomicU64,
     pub(crate) registration_failures: AtomicU64,
     pub(crate) tasks_ended: AtomicU64,
+    pub(crate) snapshot_writes: AtomicU64,
+    pub(crate) snapshot_write_failures: AtomicU64,
+    pub(crate) snapshots_ignored: AtomicU64,
+    pub(crate) snapshot_bytes: AtomicU64,
     pub(crate) ready: AtomicU64,
     pub(crate) requests_in_flight: AtomicU64,
     pub(crate) connections: AtomicU64,

@@ -22,6 +22,7 @@ pub(super) fn complete(mut settings: Settings, reader: &mut Reader<'_>) -> Setti
             .group
             .clone_from(&settings.nacos.group);
     }
+    snapshot(&mut settings, reader);
     credentials(&mut settings, reader);
     addresses(&settings, reader);
     grpc_ports(&settings, reader);
@@ -41,6 +42,15 @@ pub(super) fn complete(mut settings: Settings, reader: &mut Reader<'_>) -> Setti
         );
     }
     settings
+}
+
+/// The default path starts at the folder of `gateway.yaml`, as a path that is written there does.
+fn snapshot(settings: &mut Settings, reader: &mut Reader<'_>) {
+    if reader.origin("snapshot.path") == Origin::Default
+        && let Some(path) = &mut settings.snapshot.path
+    {
+        *path = reader.base().join(&*path);
+    }
 }
 
 /// Settles where the password comes from, and reads its file.

@@ -1,11 +1,23 @@
-//! The process: how it ends and what it logs.
+//! The process: how it ends, what it keeps on disk and what it logs.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use super::{
     kind::{Choice, Flag, Time},
     schema::section,
+    values::PathOrOff,
 };
+
+section! {
+    /// The snapshot: the routes and endpoints that were last good, on disk, so that the gateway starts while Nacos is down.
+    /// It is used only where Nacos does not answer, and only for the servers and data ids that it was taken from.
+    SnapshotSettings in "snapshot" {
+        /// The file, or `off`. Its folder must exist and be writable; a gateway that cannot write it serves all the same and
+        /// warns. It holds route documents and instances as they are in Nacos, and nothing of these settings: no account, no
+        /// password. Two gateways must not share one.
+        path: Option<PathBuf> = Some(PathBuf::from("pailou-snapshot")), PathOrOff;
+    }
+}
 
 section! {
     /// What SIGTERM and SIGINT do: not ready, deregister, wait, stop accepting, finish what is in flight, exit when idle.

@@ -147,6 +147,11 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// The folder that relative paths start at.
+    pub(crate) fn base(&self) -> &'a Path {
+        self.base
+    }
+
     /// The entry at `path`, which the schema is known to have.
     fn entry(&mut self, path: &str) -> Option<&mut Entry> {
         self.entries.iter_mut().find(|entry| entry.path() == path)

@@ -61,12 +61,17 @@ fn nothing_written_gives_the_defaults() {
         namespace: String::new(),
     };
     assert_eq!(settings.routes, [source]);
+    assert_eq!(settings.snapshot.path, Some("pailou-snapshot".into()));
     for blank in [
         "",
         "# only comments\n",
         "admin:\nlimits: # all commented out\n",
     ] {
-        assert_eq!(valid(file(blank)), settings, "{blank:?}");
+        let mut from_file = valid(file(blank));
+        // What is relative starts at the folder of the file.
+        let path = from_file.snapshot.path.replace("pailou-snapshot".into());
+        assert_eq!(path, Some("/etc/pailou/pailou-snapshot".into()));
+        assert_eq!(from_file, settings, "{blank:?}");
     }
 }
 
@@ -81,8 +86,10 @@ fn a_file_sets_what_it_names() {
          discovery: { hold: 0s, hold_services: { user: 10s }, allow_addresses: 10.0.0.0/8, allow_loopback: true }\n\
          registration: { ip: 10.0.0.9, weight: 0.5, metadata: { zone: 1.10 } }\n\
          defaults: { total_timeout: 5m, balance: { ring: { key: host } } }\n\
-         forwarded: { trusted_proxies: [ 10.0.0.1 ] }\n",
+         forwarded: { trusted_proxies: [ 10.0.0.1 ] }\n\
+         snapshot: { path: off }\n",
     ));
+    assert_eq!(settings.snapshot.path, None);
     assert_eq!(settings.listeners.len(), 2);
     assert_eq!(settings.admin.address, None);
     assert_eq!(
@@ -139,7 +146,7 @@ registration: { weight: .nan, port: 70000 }
 ";
     let expected = [
         "gateway.yaml:1:1: listenrs: unknown key; expected one of listeners, workers, admin, probes, nacos, routes, \
-         registration, discovery, defaults, retry, ejection, limits, forwarded, shutdown, log; did you mean `listeners`?",
+         registration, discovery, snapshot, defaults, retry, ejection, limits, forwarded, shutdown, log; did you mean `listeners`?",
         "gateway.yaml:2:10: workers: `many`; expected a whole number from 0 to 1024",
         "gateway.yaml:3:19: admin.address: `localhost`; expected an IP address and a port, such as 0.0.0.0:8080",
         "gateway.yaml:5:14: nacos.servers[0]: TLS to Nacos is not supported yet; expected a host with an optional port (8848), \

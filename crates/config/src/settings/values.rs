@@ -3,11 +3,12 @@
 use std::{
     fmt,
     net::{IpAddr, SocketAddr},
+    path::{Path, PathBuf},
 };
 
 use ipnet::IpNet;
 
-use super::kind::{Kind, Parsed, yaml_text};
+use super::kind::{FilePath, Kind, Parsed, yaml_text};
 use crate::field::Field;
 
 /// The port of a Nacos server unless one is given.
@@ -131,10 +132,8 @@ impl Kind for AddressOrOff {
         format!("`off`, or {}", ADDRESS.what)
     }
 
-    fn read(&self, field: &Field<'_>, base: &std::path::Path) -> Option<Option<SocketAddr>> {
-        let is_off =
-            matches!(&field.node().value, crate::Value::Scalar(scalar) if scalar.text == "off");
-        if is_off {
+    fn read(&self, field: &Field<'_>, base: &Path) -> Option<Option<SocketAddr>> {
+        if is_off(field) {
             Some(None)
         } else {
             ADDRESS.read(field, base).map(Some)
@@ -147,6 +146,36 @@ impl Kind for AddressOrOff {
             |address| yaml_text(&address.to_string()),
         ))
     }
+}
+
+/// The path of a file, or `off`.
+pub(crate) struct PathOrOff;
+
+impl Kind for PathOrOff {
+    type Value = Option<PathBuf>;
+
+    fn describe(&self) -> String {
+        format!("`off`, or {}", FilePath.describe())
+    }
+
+    fn read(&self, field: &Field<'_>, base: &Path) -> Option<Option<PathBuf>> {
+        if is_off(field) {
+            Some(None)
+        } else {
+            FilePath.read(field, base).map(Some)
+        }
+    }
+
+    fn write(&self, value: &Option<PathBuf>) -> Option<String> {
+        match value {
+            None => Some("off".to_owned()),
+            Some(path) => FilePath.write(path),
+        }
+    }
+}
+
+fn is_off(field: &Field<'_>) -> bool {
+    matches!(&field.node().value, crate::Value::Scalar(scalar) if scalar.text == "off")
 }
 
 fn shown(text: &str) -> String {

@@ -18,11 +18,20 @@ struct Bench {
 
 impl Bench {
     fn new(names: &[&str]) -> Bench {
+        Bench::with_saved(&names.iter().map(|name| (*name, None)).collect::<Vec<_>>())
+    }
+
+    /// Documents by name, with the text of the snapshot.
+    fn with_saved(documents: &[(&str, Option<&str>)]) -> Bench {
         let metrics = Metrics::new();
         let loaded = pailou_config::load_settings(None, &Environment::default());
-        let names = names.iter().map(|name| (Arc::from(*name), "file"));
+        let documents = documents.iter().map(|(name, saved)| Unread {
+            name: Arc::from(*name),
+            source: "file",
+            saved: saved.map(Arc::from),
+        });
         Bench {
-            documents: Documents::new(names),
+            documents: Documents::new(documents),
             services: Services::new(EjectionSettings::default(), metrics.clone()),
             metrics,
             settings: loaded.expect("default settings").settings,
@@ -32,6 +41,14 @@ impl Bench {
     }
 
     fn take(&mut self, index: usize, state: SourceState) -> Verdict {
+        self.with_compiler(|documents, compile| documents.take(index, state, compile))
+    }
+
+    fn restore(&mut self) -> Vec<Verdict> {
+        self.with_compiler(|documents, compile| documents.restore(compile))
+    }
+
+    fn with_compiler<T>(&mut self, act: impl FnOnce(&mut Documents, Compile<'_>) -> T) -> T {
         let compiler = Compiler {
             services: &self.services,
             metrics: &self.metrics,
@@ -44,7 +61,7 @@ impl Bench {
             self.compiled.set(self.compiled.get() + 1);
             Route::compile(spec, &compiler)
         };
-        self.documents.take(index, state, &compile)
+        act(&mut self.documents, &compile)
     }
 
     fn text(&mut self, index: usize, text: &str) -> Verdict {
@@ -204,4 +221,75 @@ fn the_md5_is_that_of_the_applied_texts_in_order() {
         "a refused text is not applied"
     );
     assert_eq!(bench.documents.views()[1].revision, Some(2));
+}
+
+#[test]
+fn a_silent_sources_document_is_the_snapshots_until_it_speaks() {
+    let good = "routes: { /a/**: one }";
+    let mut bench = Bench::with_saved(&[("a.yaml", Some(good)), ("b.yaml", None)]);
+    assert!(bench.documents.can_restore());
+    assert!(bench.routes().is_empty());
+    let verdicts = bench.restore();
+    assert_eq!(verdicts.len(), 1, "b.yaml has no text");
+    assert!(verdicts[0].restored && verdicts[0].changed);
+    assert_eq!(bench.routes(), ["/a/**=one"]);
+    let view = &bench.documents.views()[0];
+    assert_eq!(view.state, DocumentState::Waiting);
+    assert!(view.from_snapshot && !view.alarm);
+    assert!(bench.restore().is_empty(), "once");
+
+    let verdict = bench.text(0, good);
+    assert!(verdict.confirmed && !verdict.changed);
+    assert!(!bench.documents.views()[0].from_snapshot);
+    let verdict = bench.text(0, "routes: { /b/**: two }");
+    assert!(verdict.changed && !verdict.confirmed);
+    assert_eq!(bench.routes(), ["/b/**=two"]);
+}
+
+#[test]
+fn the_last_good_text_outlives_the_process_when_the_newest_is_bad() {
+    let good = "routes: { /a/**: one }";
+    let states = [
+        (SourceState::Missing, DocumentState::Missing),
+        (SourceState::Text("# blank".into()), DocumentState::Blank),
+        (
+            SourceState::Text("routes: { /a/**: [] }".into()),
+            DocumentState::Refused,
+        ),
+        (
+            SourceState::Unreadable("no".to_owned()),
+            DocumentState::Unreadable,
+        ),
+    ];
+    for (state, expected) in states {
+        let mut bench = Bench::with_saved(&[("a.yaml", Some(good))]);
+        let verdict = bench.take(0, state);
+        assert!(verdict.restored && verdict.changed, "{expected:?}");
+        assert_eq!(verdict.state, expected);
+        assert_eq!(bench.routes(), ["/a/**=one"]);
+        let view = &bench.documents.views()[0];
+        assert!(view.alarm && view.from_snapshot);
+    }
+    // An empty document is one that says so, and a good text beats the snapshot's.
+    for (text, routes) in [
+        ("routes: {}", vec![]),
+        ("routes: { /b/**: b }", vec!["/b/**=b"]),
+    ] {
+        let mut bench = Bench::with_saved(&[("a.yaml", Some(good))]);
+        assert!(!bench.text(0, text).restored);
+        assert_eq!(bench.routes(), routes);
+        bench.take(0, SourceState::Missing);
+        assert_eq!(bench.routes(), routes, "the snapshot's text is forgotten");
+    }
+}
+
+#[test]
+fn a_saved_text_that_is_not_good_any_more_is_no_document() {
+    for saved in ["routes: { /a/**: { servce: one } }", "", "routes: ["] {
+        let mut bench = Bench::with_saved(&[("a.yaml", Some(saved))]);
+        let verdicts = bench.restore();
+        assert!(!verdicts[0].restored && !verdicts[0].changed, "{saved}");
+        assert_eq!(bench.documents.views()[0].state, DocumentState::Waiting);
+        assert!(!bench.documents.is_any_good());
+    }
 }

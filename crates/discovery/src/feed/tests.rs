@@ -1,4 +1,4 @@
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Mutex;
 
 use pailou_nacos::Instance;
@@ -39,6 +39,7 @@ impl Bench {
             admission: Arc::new(Admission::new(Vec::new(), false, Vec::new())),
             lookup: Arc::clone(&names) as Arc<dyn Lookup>,
             metrics,
+            snapshot: None,
         };
         let status = Arc::default();
         let mut feed = Feed::new(
@@ -46,6 +47,7 @@ impl Bench {
             Arc::clone(&service),
             Duration::from_secs(30),
             status,
+            None,
         );
         feed.connection = connection(1);
         Bench {
@@ -204,4 +206,58 @@ async fn the_first_state_waits_for_its_host_names_but_not_for_long() {
         1,
         "what a name resolves to is admitted like any address"
     );
+}
+
+fn restore(ports: &[u16]) -> Restore {
+    let endpoint = |port: &u16| EndpointSpec::new(SocketAddr::from(([10, 0, 0, 1], *port)));
+    // One that the rules refuse today.
+    let denied = EndpointSpec::new(SocketAddr::from(([127, 0, 0, 1], 80)));
+    Restore {
+        saved: SavedService {
+            endpoints: ports.iter().map(endpoint).chain([denied]).collect(),
+            health_is_known: true,
+        },
+        at: Instant::now(),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_registrys_service_has_the_snapshots_endpoints_and_is_stale() {
+    let mut bench = Bench::new();
+    bench.feed.connection = ConnectionState::default();
+    bench.feed.restore = Some(restore(&[1, 2]));
+    assert!(!bench.service.is_known());
+    bench.feed.restore();
+    assert_eq!(bench.addresses(), ["10.0.0.1:1", "10.0.0.1:2"]);
+    assert!(bench.service.view().stale);
+    assert!(bench.feed.status().from_snapshot);
+
+    // What was served counts as last good: it is held beside the first answer, whatever that is.
+    bench.feed.connection_is(connection(1));
+    bench.listed(1, [Instance::new("10.0.0.1", 2)]);
+    assert_eq!(bench.addresses(), ["10.0.0.1:1", "10.0.0.1:2"]);
+    assert!(!bench.service.view().stale);
+    assert!(!bench.feed.status().from_snapshot);
+    assert_eq!(bench.feed.status().held, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_first_answer_is_believed_over_the_snapshot_unless_it_is_empty() {
+    let mut bench = Bench::new();
+    bench.feed.restore = Some(restore(&[1, 2]));
+    bench.listed(1, [Instance::new("10.0.0.1", 3)]);
+    assert_eq!(bench.addresses(), ["10.0.0.1:3"]);
+    assert!(bench.feed.restore.is_none());
+
+    // A registry that was started together with the gateway knows nothing yet.
+    let mut bench = Bench::new();
+    bench.feed.restore = Some(restore(&[1, 2]));
+    bench.listed(1, []);
+    assert_eq!(bench.addresses(), ["10.0.0.1:1", "10.0.0.1:2"]);
+    assert_eq!(bench.feed.status().held, 2);
+    bench.listed(1, [Instance::new("10.0.0.1", 1)]);
+    assert_eq!(bench.feed.status().held, 1);
+    tokio::time::advance(Duration::from_secs(31)).await;
+    bench.feed.expire();
+    assert_eq!(bench.addresses(), ["10.0.0.1:1"]);
 }

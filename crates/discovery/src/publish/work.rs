@@ -40,6 +40,7 @@ pub(crate) struct Outcome {
     pub(crate) prepared: Option<Prepared>,
     pub(crate) documents: Vec<DocumentView>,
     pub(crate) error: Option<String>,
+    pub(crate) texts: Arc<[Option<Arc<str>>]>,
 }
 
 /// A table that is ready to be published.
@@ -62,8 +63,14 @@ impl Work {
         }
     }
 
+    /// Whether the snapshot has a text for a document that none is known of yet.
+    pub(crate) fn can_restore(&self) -> bool {
+        self.documents.can_restore()
+    }
+
     /// Takes new states of documents and, when other routes follow, prepares the next table. With `anew`
-    /// it prepares one in any case, provided that some document was ever good.
+    /// the snapshot's texts take the place of documents that are still unknown, and a table is prepared
+    /// in any case, provided that some document was ever good.
     pub(crate) fn apply(&mut self, updates: Vec<(usize, SourceState)>, anew: bool) -> Outcome {
         let compiler = Compiler {
             services: &self.defaults.services,
@@ -74,10 +81,13 @@ impl Work {
             group: &self.defaults.group,
         };
         let compile = |spec| Route::compile(spec, &compiler);
-        let verdicts: Vec<_> = updates
+        let mut verdicts: Vec<_> = updates
             .into_iter()
             .map(|(index, state)| self.documents.take(index, state, &compile))
             .collect();
+        if anew {
+            verdicts.extend(self.documents.restore(&compile));
+        }
         let changed = verdicts.iter().any(|verdict| verdict.changed)
             || (anew && self.documents.is_any_good());
         let mut new_notes = Vec::new();
@@ -88,6 +98,7 @@ impl Work {
             prepared,
             documents: self.documents.views(),
             error: self.documents.first_error(),
+            texts: self.documents.texts(),
         }
     }
 

@@ -45,6 +45,7 @@ impl Gateway {
         let mut settings = loaded.expect("valid settings").settings;
         settings.discovery.unsubscribe_after = Duration::from_millis(300);
         settings.discovery.hold = Duration::from_secs(3);
+        settings.snapshot.path = None;
         edit(&mut settings);
         let options = ClientOptions::new(&nacos.to_string()).expect("an address");
         let metrics = Metrics::new();

@@ -4,3 +4,4 @@ mod documents;
 mod gateway;
 mod registration;
 mod services;
+mod snapshot;

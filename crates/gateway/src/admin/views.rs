@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use pailou_config::{PartSpec, format_duration};
-use pailou_discovery::{DocumentView, FeedView, RegistrationView, SessionView, TableView};
+use pailou_discovery::{DocumentView, FeedView, RegistrationView, SessionView, SnapshotView, TableView};
 use pailou_routing::Route;
 use pailou_upstream::{ServiceId, ServiceView};
 use serde::Serialize;
@@ -18,6 +18,7 @@ pub(super) struct Status {
     version: &'static str,
     ready: bool,
     reason: String,
+    stale: bool,
     phase: &'static str,
     uptime_seconds: u64,
     listeners: Vec<SocketAddr>,
@@ -27,6 +28,7 @@ pub(super) struct Status {
     documents: Vec<DocumentView>,
     nacos: Vec<SessionView>,
     registration: RegistrationView,
+    snapshot: Option<SnapshotView>,
 }
 
 pub(super) fn status(facts: &Facts) -> Status {
@@ -36,6 +38,7 @@ pub(super) fn status(facts: &Facts) -> Status {
         version: env!("CARGO_PKG_VERSION"),
         ready,
         reason,
+        stale: view.stale,
         phase: facts.phase().name(),
         uptime_seconds: facts.started.elapsed().as_secs(),
         listeners: facts.serving.local_addrs().to_vec(),
@@ -45,6 +48,7 @@ pub(super) fn status(facts: &Facts) -> Status {
         documents: view.documents,
         nacos: view.sessions,
         registration: view.registration,
+        snapshot: view.snapshot,
     }
 }
 

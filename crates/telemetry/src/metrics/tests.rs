@@ -226,3 +226,38 @@ fn the_text_is_well_formed_and_names_the_build_and_the_process() {
         assert!(types.insert(line.to_owned()), "{line} is described twice");
     }
 }
+
+#[test]
+fn the_snapshot_shows_in_its_series() {
+    use crate::events::{
+        DocumentRestored, SnapshotIgnored, SnapshotWriteFailed, SnapshotWritten,
+    };
+    let metrics = Metrics::new();
+    let (path, error) = ("/s", "torn");
+    SnapshotIgnored { path, error }.record(&metrics);
+    for log in [true, false] {
+        SnapshotWriteFailed { path, error, log }.record(&metrics);
+    }
+    let written = SnapshotWritten {
+        path,
+        bytes: 7,
+        recovered: true,
+    };
+    written.record(&metrics);
+    let restored = DocumentRestored {
+        document: "a.yaml",
+        routes: 1,
+        md5: "",
+    };
+    restored.record(&metrics);
+    let text = metrics.render();
+    for line in [
+        "gateway_snapshots_ignored_total 1",
+        "gateway_snapshot_write_failures_total 2",
+        "gateway_snapshot_writes_total 1",
+        "gateway_snapshot_bytes 7",
+        "gateway_documents{state=\"stale\"} 1",
+    ] {
+        assert!(has(&text, line), "{line}\n{text}");
+    }
+}

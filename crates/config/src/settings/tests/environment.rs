@@ -87,6 +87,7 @@ fn every_setting_has_a_variable_that_sets_it() {
                 "nacos.password_file",
                 "registration.metadata",
                 "defaults.balance",
+                "snapshot.path",
             ];
             let is_read = match &loaded {
                 Err(faults) => faults

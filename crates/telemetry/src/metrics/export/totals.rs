@@ -11,7 +11,7 @@ use crate::metrics::{DocumentState, State};
 
 pub(super) fn export(out: &mut DescriptorEncoder<'_>, state: &State) -> fmt::Result {
     let totals = &state.totals;
-    let counters: [(&str, &str, &AtomicU64); 10] = [
+    let counters: [(&str, &str, &AtomicU64); 13] = [
         (
             "gateway_table_publishes",
             "Route tables published",
@@ -53,6 +53,21 @@ pub(super) fn export(out: &mut DescriptorEncoder<'_>, state: &State) -> fmt::Res
             &totals.tasks_ended,
         ),
         (
+            "gateway_snapshot_writes",
+            "Snapshots written to disk",
+            &totals.snapshot_writes,
+        ),
+        (
+            "gateway_snapshot_write_failures",
+            "Snapshots that could not be written",
+            &totals.snapshot_write_failures,
+        ),
+        (
+            "gateway_snapshots_ignored",
+            "Snapshots found at start that could not be used",
+            &totals.snapshots_ignored,
+        ),
+        (
             "gateway_access_log_dropped",
             "Access-log lines dropped, the queue being full",
             &totals.access_log_dropped,
@@ -67,7 +82,7 @@ pub(super) fn export(out: &mut DescriptorEncoder<'_>, state: &State) -> fmt::Res
         let mut metric = out.encode_descriptor(name, help, None, MetricType::Counter)?;
         count(&mut metric, value.load(Ordering::Relaxed))?;
     }
-    let gauges: [(&str, &str, u64); 6] = [
+    let gauges: [(&str, &str, u64); 7] = [
         (
             "gateway_table_revision",
             "Revision of the route table in use",
@@ -77,6 +92,11 @@ pub(super) fn export(out: &mut DescriptorEncoder<'_>, state: &State) -> fmt::Res
             "gateway_table_routes",
             "Routes in the table in use",
             totals.table_routes.load(Ordering::Relaxed),
+        ),
+        (
+            "gateway_snapshot_bytes",
+            "Size of the snapshot last written",
+            totals.snapshot_bytes.load(Ordering::Relaxed),
         ),
         (
             "gateway_ready",
@@ -121,6 +141,7 @@ pub(super) fn export(out: &mut DescriptorEncoder<'_>, state: &State) -> fmt::Res
         ("applied", DocumentState::Applied),
         ("refused", DocumentState::Refused),
         ("missing", DocumentState::Missing),
+        ("stale", DocumentState::Stale),
     ] {
         let labels = [("state", word)];
         metric

@@ -1,0 +1,163 @@
+//! The snapshot: what was last good, on disk, so that the gateway starts while Nacos is down.
+//!
+//! It holds the last good text of each route document and the last good endpoints of each service, and
+//! nothing of the settings. What is read at start waits beside the live state: a document takes it when
+//! its source stays silent or gives no good text, a service when its registry stays silent. Whatever is
+//! heard wins. It is used only for what it was taken from: each registry's entries carry its servers, each
+//! document its namespace, group and data id.
+//!
+//! It is written when what is live has changed, at most once a second, by a task of its own.
+
+mod contents;
+mod file;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use pailou_config::{ServerAddress, Settings};
+use pailou_telemetry::{Metrics, events};
+use pailou_upstream::{EndpointSpec, ServiceId};
+use tokio::sync::Notify;
+
+use self::file::Found;
+pub(crate) use self::writer::Writer;
+use crate::view::{RestoredView, SnapshotView};
+
+/// How long the live state is waited for before the snapshot is used: a Nacos server that is there answers
+/// in much less, and the gateway is to be ready within 2 s.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The servers of each registry, by its id.
+type Registries = BTreeMap<String, Vec<String>>;
+
+/// What names a route document over restarts.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) enum DocumentKey {
+    /// A Nacos config.
+    Config {
+        registry: String,
+        namespace: String,
+        group: String,
+        data_id: String,
+    },
+    /// A file, by its absolute path.
+    File(String),
+}
+
+impl DocumentKey {
+    /// The key of a watched file.
+    pub(crate) fn of_file(path: &Path) -> DocumentKey {
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        DocumentKey::File(path.to_string_lossy().into_owned())
+    }
+}
+
+/// The last good endpoints of a service.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct SavedService {
+    pub(crate) endpoints: Arc<[EndpointSpec]>,
+    pub(crate) health_is_known: bool,
+}
+
+/// What an earlier run left.
+#[derive(Debug, Default)]
+pub(crate) struct Saved {
+    pub(crate) documents: BTreeMap<DocumentKey, Arc<str>>,
+    pub(crate) services: BTreeMap<ServiceId, SavedService>,
+    /// How long it had not changed.
+    pub(crate) age: Option<Duration>,
+}
+
+/// Where the snapshot is, what it is made from, and how it goes.
+#[derive(Debug)]
+pub(crate) struct Snapshot {
+    path: PathBuf,
+    /// Entries of other registries, or of other servers, are not used.
+    registries: Registries,
+    /// Notified when endpoints have changed.
+    pub(crate) changed: Notify,
+    view: Mutex<SnapshotView>,
+    /// Digest of the contents that the file has.
+    digest: Mutex<Option<String>>,
+}
+
+impl Snapshot {
+    /// Reads what an earlier run left, at the place that `settings` say; `None` when they say `off`. What
+    /// cannot be read or used is reported and ignored.
+    pub(crate) fn open(settings: &Settings, metrics: &Metrics) -> Option<(Snapshot, Saved)> {
+        let path = settings.snapshot.path.clone()?;
+        let snapshot = Snapshot {
+            view: Mutex::new(SnapshotView {
+                path: path.display().to_string(),
+                ..SnapshotView::default()
+            }),
+            registries: registries(settings),
+            changed: Notify::new(),
+            digest: Mutex::default(),
+            path,
+        };
+        let saved = match file::read(&snapshot.path) {
+            Ok(Some(found)) => snapshot.found(found),
+            Ok(None) => Saved::default(),
+            Err(error) => {
+                let error = error.to_string();
+                let path = &*snapshot.path.to_string_lossy();
+                events::SnapshotIgnored {
+                    path,
+                    error: &error,
+                }
+                .record(metrics);
+                snapshot.view().error = Some(error);
+                Saved::default()
+            }
+        };
+        Some((snapshot, saved))
+    }
+
+    /// The state as shown to people.
+    pub(crate) fn status(&self) -> SnapshotView {
+        self.view().clone()
+    }
+
+    fn found(&self, found: Found) -> Saved {
+        let age = SystemTime::now().duration_since(found.written).ok();
+        *self.digest() = Some(found.digest);
+        let saved = found.contents.into_saved(&self.registries, age);
+        let mut view = self.view();
+        view.bytes = Some(found.bytes);
+        view.restored = Some(RestoredView {
+            documents: saved.documents.len(),
+            services: saved.services.len(),
+            age_seconds: age.map(|age| age.as_secs()),
+        });
+        drop(view);
+        saved
+    }
+
+    fn view(&self) -> MutexGuard<'_, SnapshotView> {
+        self.view.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn digest(&self) -> MutexGuard<'_, Option<String>> {
+        self.digest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The servers of each registry. Their order means nothing.
+fn registries(settings: &Settings) -> Registries {
+    let names = |servers: &[ServerAddress]| {
+        let mut names: Vec<_> = servers.iter().map(ServerAddress::to_string).collect();
+        names.sort_unstable();
+        names
+    };
+    let default = (
+        ServiceId::DEFAULT_SOURCE.to_owned(),
+        names(&settings.nacos.servers),
+    );
+    BTreeMap::from([default])
+}

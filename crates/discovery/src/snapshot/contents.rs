@@ -1,0 +1,200 @@
+//! What is in the file: its shape as JSON, and the way from and to what discovery works with.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use pailou_upstream::{EndpointSpec, ServiceId};
+use serde::{Deserialize, Serialize};
+
+use super::{DocumentKey, Registries, Saved, SavedService};
+
+/// Everything that is kept; borrowed on the way to the disk, owned on the way back.
+#[derive(Debug, Deserialize, PartialEq, Serialize)]
+pub(super) struct Contents<'a> {
+    /// The servers of each registry that the entries below come from.
+    registries: Cow<'a, Registries>,
+    documents: Vec<Document<'a>>,
+    services: Vec<Service<'a>>,
+}
+
+#[derive(Debug, Deserialize, PartialEq, Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+enum Document<'a> {
+    Config {
+        registry: Cow<'a, str>,
+        namespace: Cow<'a, str>,
+        group: Cow<'a, str>,
+        data_id: Cow<'a, str>,
+        text: Cow<'a, str>,
+    },
+    File {
+        path: Cow<'a, str>,
+        text: Cow<'a, str>,
+    },
+}
+
+#[derive(Debug, Deserialize, PartialEq, Serialize)]
+struct Service<'a> {
+    registry: Cow<'a, str>,
+    namespace: Cow<'a, str>,
+    group: Cow<'a, str>,
+    name: Cow<'a, str>,
+    health_is_known: bool,
+    endpoints: Vec<Endpoint<'a>>,
+}
+
+/// Most endpoints are enabled and healthy, of weight 1 and without labels: that is left out.
+#[derive(Debug, Deserialize, PartialEq, Serialize)]
+struct Endpoint<'a> {
+    address: SocketAddr,
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    weight: f64,
+    #[serde(default, skip_serializing_if = "is_false")]
+    disabled: bool,
+    #[serde(default, skip_serializing_if = "is_false")]
+    unhealthy: bool,
+    cluster: Cow<'a, str>,
+    #[serde(default, skip_serializing_if = "is_empty")]
+    metadata: Cow<'a, BTreeMap<String, String>>,
+}
+
+impl<'a> Contents<'a> {
+    /// What is to be kept. An endpoint whose weight is no number is none.
+    pub(super) fn new(
+        registries: &'a Registries,
+        documents: impl IntoIterator<Item = (&'a DocumentKey, &'a str)>,
+        services: impl IntoIterator<Item = &'a (ServiceId, SavedService)>,
+    ) -> Contents<'a> {
+        Contents {
+            registries: Cow::Borrowed(registries),
+            documents: documents.into_iter().map(document).collect(),
+            services: services.into_iter().map(service).collect(),
+        }
+    }
+
+    /// What can be used of it: entries of registries with other servers, or that are none of ours any
+    /// more, are left out.
+    pub(super) fn into_saved(self, registries: &Registries, age: Option<Duration>) -> Saved {
+        let is_ours = |id: &str| {
+            let servers = self.registries.get(id);
+            servers.is_some() && servers == registries.get(id)
+        };
+        let documents = self.documents.into_iter();
+        let documents = documents.filter_map(|document| match document {
+            Document::Config { ref registry, .. } if !is_ours(registry) => None,
+            document => Some(saved_document(document)),
+        });
+        let services = self.services.into_iter();
+        let services = services.filter(|service| is_ours(&service.registry));
+        Saved {
+            documents: documents.collect(),
+            services: services.map(saved_service).collect(),
+            age,
+        }
+    }
+}
+
+fn document<'a>((key, text): (&'a DocumentKey, &'a str)) -> Document<'a> {
+    let text = text.into();
+    match key {
+        DocumentKey::File(path) => Document::File {
+            path: path.into(),
+            text,
+        },
+        DocumentKey::Config {
+            registry,
+            namespace,
+            group,
+            data_id,
+        } => Document::Config {
+            registry: registry.into(),
+            namespace: namespace.into(),
+            group: group.into(),
+            data_id: data_id.into(),
+            text,
+        },
+    }
+}
+
+fn saved_document(document: Document<'_>) -> (DocumentKey, Arc<str>) {
+    match document {
+        Document::File { path, text } => (DocumentKey::File(path.into()), text.into()),
+        Document::Config {
+            registry,
+            namespace,
+            group,
+            data_id,
+            text,
+        } => {
+            let key = DocumentKey::Config {
+                registry: registry.into(),
+                namespace: namespace.into(),
+                group: group.into(),
+                data_id: data_id.into(),
+            };
+            (key, text.into())
+        }
+    }
+}
+
+fn service<'a>((id, saved): &'a (ServiceId, SavedService)) -> Service<'a> {
+    let endpoint = |spec: &'a EndpointSpec| Endpoint {
+        address: spec.address,
+        weight: spec.weight,
+        disabled: !spec.enabled,
+        unhealthy: !spec.healthy,
+        cluster: (&*spec.cluster).into(),
+        metadata: Cow::Borrowed(&*spec.metadata),
+    };
+    let endpoints = saved.endpoints.iter();
+    let endpoints = endpoints.filter(|spec| spec.weight.is_finite());
+    Service {
+        registry: (&*id.source).into(),
+        namespace: (&*id.namespace).into(),
+        group: (&*id.group).into(),
+        name: (&*id.name).into(),
+        health_is_known: saved.health_is_known,
+        endpoints: endpoints.map(endpoint).collect(),
+    }
+}
+
+fn saved_service(service: Service<'_>) -> (ServiceId, SavedService) {
+    let endpoint = |endpoint: Endpoint<'_>| EndpointSpec {
+        weight: endpoint.weight,
+        enabled: !endpoint.disabled,
+        healthy: !endpoint.unhealthy,
+        cluster: endpoint.cluster.into(),
+        metadata: Arc::new(endpoint.metadata.into_owned()),
+        ..EndpointSpec::new(endpoint.address)
+    };
+    let id = ServiceId {
+        source: service.registry.into(),
+        namespace: service.namespace.into(),
+        group: service.group.into(),
+        name: service.name.into(),
+    };
+    let saved = SavedService {
+        endpoints: service.endpoints.into_iter().map(endpoint).collect(),
+        health_is_known: service.health_is_known,
+    };
+    (id, saved)
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+fn is_one(weight: &f64) -> bool {
+    *weight == 1.0
+}
+
+fn is_false(flag: &bool) -> bool {
+    !flag
+}
+
+fn is_empty(metadata: &BTreeMap<String, String>) -> bool {
+    metadata.is_empty()
+}

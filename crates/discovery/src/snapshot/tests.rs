@@ -1,0 +1,249 @@
+use std::path::Path;
+
+use pailou_config::{Environment, load_settings};
+use tempfile::TempDir;
+
+use super::contents::Contents;
+use super::file::{MAX_BYTES, Outcome, SnapshotError};
+use super::*;
+
+fn folder() -> TempDir {
+    tempfile::tempdir().expect("a folder")
+}
+
+fn config(registry: &str, data_id: &str) -> DocumentKey {
+    DocumentKey::Config {
+        registry: registry.to_owned(),
+        namespace: "dev".to_owned(),
+        group: "DEFAULT_GROUP".to_owned(),
+        data_id: data_id.to_owned(),
+    }
+}
+
+fn of(id: &str, servers: &[&str]) -> Registries {
+    let servers = servers.iter().map(ToString::to_string).collect();
+    BTreeMap::from([(id.to_owned(), servers)])
+}
+
+/// Two documents and a service of two endpoints, the second of which has nothing usual.
+fn documents() -> Vec<(DocumentKey, Arc<str>)> {
+    vec![
+        (config("default", "a.yaml"), "routes: { /é: 牌楼 }".into()),
+        (DocumentKey::File("/b.yaml".to_owned()), "".into()),
+    ]
+}
+
+fn services() -> Vec<(ServiceId, SavedService)> {
+    let odd = EndpointSpec {
+        weight: 0.1,
+        enabled: false,
+        healthy: false,
+        cluster: "c\n\"".into(),
+        metadata: Arc::new(BTreeMap::from([("k".to_owned(), "v".to_owned())])),
+        ..EndpointSpec::new("[::1]:80".parse().expect("an address"))
+    };
+    let plain = EndpointSpec::new("10.0.0.1:80".parse().expect("an address"));
+    let saved = SavedService {
+        endpoints: [plain, odd].into(),
+        health_is_known: false,
+    };
+    vec![(ServiceId::new("dev", "G", "users"), saved)]
+}
+
+fn write(path: &Path, present: Option<&str>) -> Result<Outcome, SnapshotError> {
+    let (documents, services) = (documents(), services());
+    let registries = of("default", &["n:8848"]);
+    let texts = documents.iter().map(|(key, text)| (key, &**text));
+    file::write(path, &Contents::new(&registries, texts, &services), present)
+}
+
+fn error(path: &Path) -> String {
+    file::read(path).expect_err("not usable").to_string()
+}
+
+#[test]
+fn what_was_written_is_read() {
+    let folder = folder();
+    let path = folder.path().join("snapshot");
+    assert!(file::read(&path).expect("no file is no error").is_none());
+    let Ok(Outcome::Written { digest, bytes }) = write(&path, None) else {
+        panic!("it is written");
+    };
+    let found = file::read(&path).expect("usable").expect("a snapshot");
+    assert_eq!((&found.digest, found.bytes), (&digest, bytes));
+    let saved = found.contents.into_saved(&of("default", &["n:8848"]), None);
+    assert_eq!(saved.documents, documents().into_iter().collect());
+    assert_eq!(saved.services, services().into_iter().collect());
+    let names: Vec<_> = std::fs::read_dir(folder.path())
+        .expect("a folder")
+        .collect();
+    assert_eq!(names.len(), 1, "nothing is left beside it: {names:?}");
+
+    assert_eq!(
+        write(&path, Some(&digest)).expect("fine"),
+        Outcome::Unchanged
+    );
+    std::fs::remove_file(&path).expect("removed");
+    let again = write(&path, Some(&digest)).expect("fine");
+    assert_ne!(again, Outcome::Unchanged, "somebody removed it");
+}
+
+#[cfg(unix)]
+#[test]
+fn only_the_owner_may_read_it_whatever_was_there_before() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = folder();
+    let path = folder.path().join("snapshot");
+    let victim = folder.path().join("victim");
+    std::fs::write(&victim, "mine").expect("a file");
+    std::os::unix::fs::symlink(&victim, folder.path().join("snapshot.tmp")).expect("a link");
+    std::fs::write(&path, "old").expect("a file");
+    write(&path, None).expect("written");
+    let mode = std::fs::metadata(&path)
+        .expect("a file")
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o777, 0o600);
+    assert_eq!(std::fs::read_to_string(&victim).expect("a file"), "mine");
+
+    let everybody = std::fs::Permissions::from_mode(0o666);
+    std::fs::set_permissions(&path, everybody).expect("permissions");
+    assert!(error(&path).contains("everybody"), "{}", error(&path));
+}
+
+#[test]
+fn a_snapshot_torn_anywhere_is_ignored() {
+    let folder = folder();
+    let path = folder.path().join("snapshot");
+    write(&path, None).expect("written");
+    let whole = std::fs::read(&path).expect("a file");
+    for end in 0..whole.len() {
+        std::fs::write(&path, &whole[..end]).expect("a file");
+        assert!(error(&path).contains("torn"), "{end}: {}", error(&path));
+    }
+    std::fs::write(&path, [&whole[..], b" "].concat()).expect("a file");
+    assert!(error(&path).contains("torn"));
+}
+
+#[test]
+fn a_snapshot_with_any_byte_changed_is_ignored() {
+    let folder = folder();
+    let path = folder.path().join("snapshot");
+    write(&path, None).expect("written");
+    let whole = std::fs::read(&path).expect("a file");
+    for at in 0..whole.len() {
+        let mut changed = whole.clone();
+        changed[at] ^= 1;
+        std::fs::write(&path, &changed).expect("a file");
+        assert!(file::read(&path).is_err(), "byte {at}");
+    }
+}
+
+#[test]
+fn what_is_no_snapshot_of_this_format_is_ignored() {
+    let folder = folder();
+    let path = folder.path().join("snapshot");
+    let cases: [(&[u8], &str); 6] = [
+        (b"", "torn"),
+        (b"pailou-snapshot/2 0 0\n", "another format"),
+        (b"pailou-snapshot/10 0 0\n", "another format"),
+        (b"routes: {}\n", "another format"),
+        (&[0xff; 4096], "another format"),
+        // The digest of an empty body fits; the body is no JSON.
+        (
+            b"pailou-snapshot/1 d41d8cd98f00b204e9800998ecf8427e 0\n",
+            "not understood",
+        ),
+    ];
+    for (bytes, expected) in cases {
+        std::fs::write(&path, bytes).expect("a file");
+        assert!(error(&path).contains(expected), "{}", error(&path));
+    }
+    std::fs::remove_file(&path).expect("removed");
+    std::fs::create_dir(&path).expect("a folder");
+    assert!(error(&path).contains("no file"));
+}
+
+#[test]
+fn a_snapshot_that_is_too_long_is_neither_read_nor_written() {
+    let folder = folder();
+    let path = folder.path().join("snapshot");
+    let file = std::fs::File::create(&path).expect("a file");
+    file.set_len(MAX_BYTES + 1).expect("a sparse file");
+    assert!(error(&path).contains("67108865 bytes"), "{}", error(&path));
+
+    write(&path, None).expect("written");
+    let good = std::fs::read(&path).expect("a file");
+    let registries = Registries::new();
+    let text = "x".repeat(4 << 20);
+    let keys: Vec<_> = (0..17).map(|n| config("r", &n.to_string())).collect();
+    let long = Contents::new(&registries, keys.iter().map(|key| (key, &*text)), &[]);
+    let refused = file::write(&path, &long, None).expect_err("too long");
+    assert!(refused.to_string().contains("more than"), "{refused}");
+    assert_eq!(std::fs::read(&path).expect("a file"), good);
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_is_an_error_that_names_it() {
+    let folder = folder();
+    // As root nothing is read-only, so a folder that is a file, and one that is not there.
+    std::fs::write(folder.path().join("file"), "").expect("a file");
+    for place in ["file/snapshot", "nowhere/snapshot"] {
+        let path = folder.path().join(place);
+        let error = write(&path, None).expect_err("not writable").to_string();
+        assert!(
+            error.contains(place) && error.contains("cannot be written"),
+            "{error}"
+        );
+    }
+    // A place that is a folder: the rename fails, and what was there stays.
+    std::fs::create_dir(folder.path().join("snapshot")).expect("a folder");
+    assert!(write(&folder.path().join("snapshot"), None).is_err());
+}
+
+#[test]
+fn entries_of_other_servers_are_not_used() {
+    let folder = folder();
+    let path = folder.path().join("snapshot");
+    write(&path, None).expect("written");
+    let cases = [
+        (of("default", &["n:8848"]), (2, 1)),
+        // A file is where it is, whatever Nacos is used.
+        (of("default", &["m:8848"]), (1, 0)),
+        (of("default", &["m:8848", "n:8848"]), (1, 0)),
+        (of("other", &["n:8848"]), (1, 0)),
+    ];
+    for (registries, expected) in cases {
+        let found = file::read(&path).expect("usable").expect("a snapshot");
+        let saved = found.contents.into_saved(&registries, None);
+        let counts = (saved.documents.len(), saved.services.len());
+        assert_eq!(counts, expected, "{registries:?}");
+    }
+}
+
+#[test]
+fn the_order_of_the_servers_means_nothing() {
+    let of = |servers: &str| {
+        let environment = Environment::from_iter([("PAILOU_NACOS_SERVERS", servers)]);
+        let loaded = load_settings(None, &environment);
+        registries(&loaded.expect("valid settings").settings)
+    };
+    assert_eq!(of("a,b:1"), of("b:1,a"));
+    assert_ne!(of("a,b:1"), of("a,b"));
+}
+
+#[test]
+fn an_endpoint_whose_weight_is_no_number_does_not_spoil_the_rest() {
+    let folder = folder();
+    let path = folder.path().join("snapshot");
+    let mut services = services();
+    let mut endpoints = services[0].1.endpoints.to_vec();
+    endpoints[0].weight = f64::NAN;
+    services[0].1.endpoints = endpoints.into();
+    let registries = of("default", &[]);
+    file::write(&path, &Contents::new(&registries, [], &services), None).expect("written");
+    let found = file::read(&path).expect("usable").expect("a snapshot");
+    let saved = found.contents.into_saved(&registries, None);
+    let service = saved.services.values().next().expect("the service");
+    assert_eq!(service.endpoints.len(), 1);
+}
