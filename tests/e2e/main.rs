@@ -29,6 +29,8 @@ mod registry_outage;
 mod regression;
 /// Live reloads under load.
 mod reload;
+/// The samples of `examples/` behind the gateway.
+mod samples;
 /// SIGTERM and SIGINT.
 mod shutdown;
 /// Starting: settings, environment, ports.

@@ -37,32 +37,66 @@ impl Outcome {
     }
 }
 
+/// What every client of a load sends, over and over.
+struct Plan {
+    method: Method,
+    url: String,
+    /// Between two requests of a client.
+    pause: Duration,
+    /// Whether the upstream says which request it answers, as the scripted ones do.
+    is_echoed: bool,
+}
+
 impl Load {
     /// Starts `clients` clients that GET `url` one request after another, each on its own connection.
     pub(crate) fn get(url: &str, clients: usize) -> Load {
         Load::start(Method::GET, url, clients, Duration::ZERO)
     }
 
+    /// The same from an upstream that does not say which request it answers.
+    pub(crate) fn unechoed(url: &str, clients: usize) -> Load {
+        let plan = Plan {
+            method: Method::GET,
+            url: url.to_owned(),
+            // A real service is slow to start where it gets no processor time.
+            pause: Duration::from_millis(2),
+            is_echoed: false,
+        };
+        Load::of(plan, clients)
+    }
+
     /// The same for any method, with a pause between two requests of a client.
     pub(crate) fn start(method: Method, url: &str, clients: usize, pause: Duration) -> Load {
+        Load::of(
+            Plan {
+                method,
+                url: url.to_owned(),
+                pause,
+                is_echoed: true,
+            },
+            clients,
+        )
+    }
+
+    fn of(plan: Plan, clients: usize) -> Load {
+        let plan = Arc::new(plan);
         let stop = Arc::new(AtomicBool::new(false));
         let sent = Arc::new(AtomicU64::new(0));
         let tasks = (0..clients)
             .map(|_| {
-                let (method, url, stop, sent) =
-                    (method.clone(), url.to_owned(), stop.clone(), sent.clone());
-                tokio::spawn(async move { client(&method, &url, pause, &stop, &sent).await })
+                let (plan, stop, sent) = (plan.clone(), stop.clone(), sent.clone());
+                tokio::spawn(async move { client(&plan, &stop, &sent).await })
             })
             .collect();
         Load { stop, sent, tasks }
     }
 
-    /// How many requests have been answered or have failed so far.
+    /// How many requests have been begun so far.
     pub(crate) fn sent(&self) -> u64 {
         self.sent.load(Ordering::SeqCst)
     }
 
-    /// Waits until that many requests have gone.
+    /// Waits until that many requests have been begun.
     pub(crate) async fn reached(&self, requests: u64) {
         while self.sent() < requests {
             assert!(
@@ -87,13 +121,7 @@ impl Load {
     }
 }
 
-async fn client(
-    method: &Method,
-    url: &str,
-    pause: Duration,
-    stop: &AtomicBool,
-    sent: &AtomicU64,
-) -> Vec<String> {
+async fn client(plan: &Plan, stop: &AtomicBool, sent: &AtomicU64) -> Vec<String> {
     let client = reqwest::Client::builder()
         .timeout(Duration::from_secs(5))
         .build()
@@ -101,26 +129,21 @@ async fn client(
     let mut failures = Vec::new();
     while !stop.load(Ordering::SeqCst) {
         let number = sent.fetch_add(1, Ordering::SeqCst).to_string();
-        if let Err(failure) = once(&client, method, url, &number).await {
-            failures.push(failure);
+        if let Err(failure) = once(&client, plan, &number).await {
+            failures.push(format!("request {number}: {failure}"));
         }
-        if !pause.is_zero() {
-            tokio::time::sleep(pause).await;
+        if !plan.pause.is_zero() {
+            tokio::time::sleep(plan.pause).await;
         }
     }
     failures
 }
 
-async fn once(
-    client: &reqwest::Client,
-    method: &Method,
-    url: &str,
-    number: &str,
-) -> Result<(), String> {
+async fn once(client: &reqwest::Client, plan: &Plan, number: &str) -> Result<(), String> {
     let mut request = client
-        .request(method.clone(), url)
+        .request(plan.method.clone(), &plan.url)
         .header("x-number", number);
-    if *method == Method::POST {
+    if plan.method == Method::POST {
         request = request.body("a body");
     }
     let response = request.send().await.map_err(|e| format!("{e:?}"))?;
@@ -136,7 +159,7 @@ async fn once(
     if !status.is_success() {
         return Err(format!("{status}: {body}"));
     }
-    if !echoed {
+    if plan.is_echoed && !echoed {
         return Err(format!("an answer to another request: {body}"));
     }
     Ok(())

@@ -5,11 +5,11 @@ pub(crate) mod load;
 pub(crate) mod ports;
 pub(crate) mod process;
 pub(crate) mod raw;
+pub(crate) mod samples;
 pub(crate) mod shell;
 pub(crate) mod upstream;
 pub(crate) mod world;
 
-use std::future::Future;
 use std::time::{Duration, Instant};
 
 /// How long a condition may take to come true. Generous, since the machines that run this are slow and shared; a
@@ -17,11 +17,7 @@ use std::time::{Duration, Instant};
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Polls until `condition` yields a value, or fails the test with what was waited for.
-pub(crate) async fn until<T, F, C>(what: &str, mut condition: C) -> T
-where
-    C: FnMut() -> F,
-    F: Future<Output = Option<T>>,
-{
+pub(crate) async fn until<T>(what: &str, mut condition: impl AsyncFnMut() -> Option<T>) -> T {
     let began = Instant::now();
     loop {
         if let Some(value) = condition().await {

@@ -8,6 +8,9 @@ use std::time::{Duration, Instant};
 
 use super::PATIENCE;
 
+/// How much of what a process wrote is shown when a case fails.
+const LAST_LINES: usize = 100;
+
 /// A running process, its output gathered line by line. Dropping it kills it.
 pub(crate) struct Process {
     name: String,
@@ -108,6 +111,11 @@ impl Process {
         assert!(status.success(), "kill {signal} failed");
     }
 
+    /// Whether it runs no more.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("a child").is_some()
+    }
+
     /// Waits for the process to end by itself. Its output is complete then.
     pub(crate) async fn exited(&mut self) -> ExitStatus {
         let began = Instant::now();
@@ -132,7 +140,16 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
         if std::thread::panicking() {
-            eprintln!("--- what {} wrote\n{}", self.name, self.log().join("\n"));
+            // A line for each request that went well tells nothing, and there are thousands.
+            let went_well =
+                |line: &String| line.contains("\"status\":200") || line.ends_with("\" 200");
+            let log: Vec<_> = self
+                .log()
+                .into_iter()
+                .filter(|line| !went_well(line))
+                .collect();
+            let last = &log[log.len().saturating_sub(LAST_LINES)..];
+            eprintln!("--- what {} wrote last\n{}", self.name, last.join("\n"));
         }
     }
 }

@@ -66,6 +66,17 @@ impl World {
         self.http
     }
 
+    /// Where the registry's gRPC half is.
+    pub(crate) fn grpc(&self) -> SocketAddr {
+        self.grpc
+    }
+
+    /// What the registry holds of a service; nothing while it is down.
+    pub(crate) fn instances(&self, service: &str) -> Vec<pailou_nacos_lite::Instance> {
+        let registry = self.registry.as_ref();
+        registry.map_or_else(Vec::new, |registry| registry.instances(service))
+    }
+
     /// Settings that point a gateway at this registry, every listener on a free port, and short waits.
     pub(crate) fn settings(&self, more: &str) -> String {
         format!(
