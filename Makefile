@@ -28,9 +28,9 @@ run-samples: venv ## Run the FastAPI and the Rust sample behind one gateway
 
 .PHONY: test
 test: venv ## Run all tests but the interop suite; compile the benches
-	cargo test --workspace $(CARGO_FLAGS)
-	cargo test --workspace --benches --no-run $(CARGO_FLAGS)
 	cargo build $(CARGO_FLAGS) -p pailou-gateway -p rust-order-service
+	ORDER_SERVICE_BIN=$(TARGET)/debug/rust-order-service cargo test --workspace $(CARGO_FLAGS)
+	cargo test --workspace --benches --no-run $(CARGO_FLAGS)
 	for sample in $(PYTHON_SAMPLES); do (cd "$$sample" && $(PYTHON) -m pytest); done
 	PAILOU_BIN=$(TARGET)/debug/pailou $(PYTHON) -m pytest -q tests/tools tests/docker tests/samples
 

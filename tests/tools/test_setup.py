@@ -15,6 +15,7 @@ GOOD = {
     "cargo": "echo cargo 1.89.0",
     "cc": "exit 0",
     "cmake": "exit 0",
+    "curl": "exit 0",
     "python3": "echo 3.11",
     "java": "echo 'openjdk version \"17.0.15\" 2025-04-15' >&2",
     "javac": "exit 0",
@@ -57,6 +58,7 @@ def test_it_says_nothing_when_everything_is_there(tmp_path: Path, purpose: str) 
         ("build", {"cargo": "echo cargo 1.88.9"}, "missing Rust 1.89 or later"),
         ("build", {"cc": None}, "missing a C compiler: apt install gcc"),
         ("build", {"cmake": None}, "missing cmake: apt install cmake"),
+        ("build", {"curl": None}, "missing curl, which make run's commands are made of"),
         ("test", {"python3": "echo 3.10"}, "missing Python 3.11 or later"),
         (
             "test",
