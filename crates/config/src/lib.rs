@@ -51,9 +51,8 @@ pub use crate::{
         AdminSettings, DiscoverySettings, EjectionSettings, Environment, ForwardedSettings, KeyDoc,
         LimitSettings, ListenerSettings, LoadedSettings, LogFormat, LogLevel, LogSettings,
         Loopback, NacosSettings, ProbeSettings, RegistrationSettings, RetrySettings, RouteDefaults,
-        RouteSource, Secret, SectionDoc, ServerAddress, Settings, ShutdownSettings, SnapshotSettings,
-        load_settings,
-        settings_reference,
+        RouteSource, Secret, SectionDoc, ServerAddress, Settings, ShutdownSettings,
+        SnapshotSettings, load_settings, settings_reference,
     },
     units::{format_duration, format_size},
 };

@@ -45,7 +45,8 @@ impl ParsedDocument {
     /// Adds what a later stage found. A place that has a fault already is not reported twice.
     pub fn add(&mut self, found: impl IntoIterator<Item = Fault>) {
         for fault in found {
-            let is_known = |known: &Fault| fault.position.is_some() && known.position == fault.position;
+            let is_known =
+                |known: &Fault| fault.position.is_some() && known.position == fault.position;
             if !self.faults.iter().any(is_known) {
                 self.faults.push(fault);
             }

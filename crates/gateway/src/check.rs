@@ -6,14 +6,13 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use pailou_config::{
-    DocumentOutcome, Environment, Fault, MAX_DOCUMENT_BYTES, Node, Position, Report, RouteSource,
-    RouteSpec, Settings, Severity, Value, load_settings, parse_route_document, settings_reference,
+    Environment, Fault, MAX_DOCUMENT_BYTES, Node, Report, RouteSource, Settings, Severity, Value,
+    load_settings, settings_reference,
 };
-use pailou_routing::{Compiler, Route, Table};
-use pailou_telemetry::Metrics;
-use pailou_upstream::Services;
+use pailou_routing::{Route, Table};
 
 use crate::cli::CheckArgs;
+use crate::judge::{Judge, fault};
 use crate::run::plural;
 use crate::say;
 
@@ -40,14 +39,9 @@ pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
     })
 }
 
-const BLANK: &str = "has no content, which keeps the table that is served and raises an alarm; write `routes: {}` \
-                     for no routes";
-
 /// What has been found so far.
 struct Check {
     settings: Settings,
-    services: Arc<Services>,
-    metrics: Metrics,
     /// One line for each file that was read.
     read: Vec<String>,
     faults: Vec<Fault>,
@@ -56,15 +50,11 @@ struct Check {
 
 impl Check {
     fn new() -> Check {
-        let metrics = Metrics::new();
         let settings = load_settings(None, &Environment::default())
             .expect("defaults are valid settings")
             .settings;
-        let services = Services::new(settings.ejection.clone(), metrics.clone());
         Check {
             settings,
-            services,
-            metrics,
             read: Vec::new(),
             faults: Vec::new(),
             routes: Vec::new(),
@@ -98,43 +88,13 @@ impl Check {
 
     fn document(&mut self, path: &Path, text: &str) {
         let name = path.display().to_string();
-        let mut document = match parse_route_document(&name, text) {
-            DocumentOutcome::Blank => return self.faults.push(fault(&name, BLANK)),
-            DocumentOutcome::Refused(document) => document,
-            DocumentOutcome::Routes(document) => {
-                self.read.push(format!(
-                    "{name}: {}",
-                    plural(document.routes.len(), "route")
-                ));
-                document
-            }
-        };
-        // Routes of a refused document are compiled too, so that every fault comes out in one run.
-        for spec in std::mem::take(&mut document.routes) {
-            match self.compile(spec) {
-                Err(faults) => document.add(faults),
-                Ok(route) => {
-                    document.add(route.warnings.iter().cloned());
-                    self.routes.push(route);
-                }
-            }
+        let judged = Judge::new(self.settings.clone()).document(&name, text);
+        if !judged.is_refused() {
+            let routes = plural(judged.routes.len(), "route");
+            self.read.push(format!("{name}: {routes}"));
         }
-        document
-            .faults
-            .sort_by_key(|fault| fault.position.map(|at| (at.line, at.column)));
-        self.faults.extend(document.faults);
-    }
-
-    fn compile(&self, spec: RouteSpec) -> Result<Arc<Route>, Vec<Fault>> {
-        let compiler = Compiler {
-            services: &self.services,
-            metrics: &self.metrics,
-            defaults: &self.settings.defaults,
-            source: "default",
-            namespace: &self.settings.nacos.namespace,
-            group: &self.settings.nacos.group,
-        };
-        Route::compile(Arc::new(spec), &compiler)
+        self.routes.extend(judged.routes);
+        self.faults.extend(judged.faults);
     }
 
     /// What only shows when all documents are seen together: ids that stand twice, routes that nothing can reach.
@@ -180,7 +140,8 @@ impl Check {
 fn read(path: &Path) -> Result<String, Box<Fault>> {
     let name = path.display().to_string();
     let refused = |problem: &str| Box::new(fault(&name, problem));
-    let bytes = std::fs::read(path).map_err(|error| refused(&format!("cannot be read: {error}")))?;
+    let bytes =
+        std::fs::read(path).map_err(|error| refused(&format!("cannot be read: {error}")))?;
     if bytes.len() > MAX_DOCUMENT_BYTES {
         return Err(refused(&format!(
             "is larger than {MAX_DOCUMENT_BYTES} bytes"
@@ -205,18 +166,6 @@ fn holds_settings(path: &Path, text: &str) -> bool {
         "routes" => matches!(node.value, Value::Sequence(_)),
         name => sections.iter().any(|section| section.name == name),
     })
-}
-
-fn fault(document: &str, problem: &str) -> Fault {
-    Fault {
-        document: document.into(),
-        position: None::<Position>,
-        path: String::new(),
-        problem: problem.to_owned(),
-        expected: None,
-        nearest: None,
-        severity: Severity::Error,
-    }
 }
 
 #[cfg(test)]

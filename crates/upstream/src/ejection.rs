@@ -7,8 +7,12 @@ use pailou_config::EjectionSettings;
 /// The back-off after `failures` earlier ones in a row, shortened by up to a fifth by `jitter` (0 to 1), so that
 /// endpoints that failed together do not return together.
 pub(crate) fn backoff_after(settings: &EjectionSettings, failures: u32, jitter: f64) -> Duration {
-    let doubled = settings.backoff.saturating_mul(2_u32.saturating_pow(failures));
-    doubled.min(settings.max_backoff).mul_f64(1.0 - jitter / 5.0)
+    let doubled = settings
+        .backoff
+        .saturating_mul(2_u32.saturating_pow(failures));
+    doubled
+        .min(settings.max_backoff)
+        .mul_f64(1.0 - jitter / 5.0)
 }
 
 /// Whether so many ejected ones, out of so many, are too many.

@@ -38,9 +38,9 @@ mod view;
 
 pub use balance::Policy;
 pub use endpoint::Endpoint;
+pub use id::ServiceId;
 /// What [`Services::new`] takes.
 pub use pailou_config::EjectionSettings;
-pub use id::ServiceId;
 pub use pick::{Outcome, Pick};
 pub use plan::NoEndpoint;
 pub use selection::{Selection, Subset};

@@ -395,7 +395,8 @@ fn no_fault_shows_a_neighbouring_value() {
 #[test]
 fn the_reference_names_every_key_and_no_other() {
     let text = "routes:\n  /a: { service: { name: s, zz: 1 }, zz: 1 }\n";
-    let DocumentOutcome::Refused(ParsedDocument { faults, .. }) = parse_route_document("r", text) else {
+    let DocumentOutcome::Refused(ParsedDocument { faults, .. }) = parse_route_document("r", text)
+    else {
         panic!("refused")
     };
     let keys = |fault: &Fault| {

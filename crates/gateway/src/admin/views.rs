@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use pailou_config::{PartSpec, format_duration};
-use pailou_discovery::{DocumentView, FeedView, RegistrationView, SessionView, SnapshotView, TableView};
+use pailou_discovery::{
+    DocumentView, FeedView, RegistrationView, SessionView, SnapshotView, TableView,
+};
 use pailou_routing::Route;
 use pailou_upstream::{ServiceId, ServiceView};
 use serde::Serialize;

@@ -229,9 +229,7 @@ fn the_text_is_well_formed_and_names_the_build_and_the_process() {
 
 #[test]
 fn the_snapshot_shows_in_its_series() {
-    use crate::events::{
-        DocumentRestored, SnapshotIgnored, SnapshotWriteFailed, SnapshotWritten,
-    };
+    use crate::events::{DocumentRestored, SnapshotIgnored, SnapshotWriteFailed, SnapshotWritten};
     let metrics = Metrics::new();
     let (path, error) = ("/s", "torn");
     SnapshotIgnored { path, error }.record(&metrics);
