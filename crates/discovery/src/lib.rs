@@ -24,6 +24,7 @@ mod publish;
 mod readiness;
 mod registration;
 mod resolve;
+mod rules;
 mod snapshot;
 mod source;
 mod supervise;
@@ -31,6 +32,7 @@ mod view;
 mod wiring;
 
 pub use discovery::Discovery;
+pub use rules::AddressRules;
 pub use view::{
     DiscoveryView, DocumentState, DocumentView, FeedView, Readiness, RefusedView, RegistrationView,
     RestoredView, SessionView, SnapshotView, TableView,

@@ -164,7 +164,8 @@ pub(crate) fn advertised_port(settings: &Settings, listeners: &[SocketAddr]) -> 
     }
 }
 
-fn admission(settings: &Settings, listeners: &[SocketAddr]) -> Admission {
+/// The rules for endpoints' addresses.
+pub(crate) fn admission(settings: &Settings, listeners: &[SocketAddr]) -> Admission {
     let allow_loopback = match settings.discovery.allow_loopback {
         Loopback::Allow => true,
         Loopback::Deny => false,

@@ -1,9 +1,16 @@
 //! The command line: what a person may type, and the help that teaches it.
 
+mod nacos;
+
 use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, value_parser};
+
+pub(crate) use nacos::{
+    ConfigCommand, DeregisterArgs, DoctorArgs, NacosArgs, NacosCommand, PublishArgs, RegisterArgs,
+    ServiceCommand,
+};
 
 /// The Nacos-native edge gateway.
 #[derive(Debug, Parser)]
@@ -15,7 +22,7 @@ use clap::{Args, Parser, Subcommand, value_parser};
                   each service's instances, balances over them, and reloads its route table live.",
     after_help = "Start here:\n  pailou dev                         everything on this machine: registry, sample services, gateway\n  \
                   pailou check gateway.yaml          validate settings and route documents offline\n  \
-                  pailou run --config gateway.yaml   run the gateway\n\nEvery setting is explained in gateway.yaml.",
+                  pailou run --config gateway.yaml   run the gateway\n  pailou doctor                      why can't I see my service?\n\nEvery setting is explained in gateway.yaml.",
     arg_required_else_help = true
 )]
 pub(crate) struct Cli {
@@ -52,6 +59,20 @@ pub(crate) enum Command {
     /// Ask a running gateway whether it is ready; exit code 0 if it is.
     #[command(after_help = "Made for the health check of a container: docker/Dockerfile uses it.")]
     Health(HealthArgs),
+    /// Find out why a service is not seen: servers, login, namespace, route documents, instances.
+    #[command(
+        after_help = "It looks from this machine, with the gateway's settings, and changes nothing. Each line says what was \
+                      looked at and what was found; a problem comes with its cure.\n\nExit code: 0 nothing wrong (there \
+                      may be warnings), 1 at least one problem."
+    )]
+    Doctor(DoctorArgs),
+    /// Look at Nacos and change it, with the gateway's settings: configs and services.
+    #[command(
+        after_help = "  pailou nacos config get pailou-routes.yaml\n  pailou nacos config publish pailou-routes.yaml \
+                      routes.yaml\n  pailou nacos service show user-service\n  pailou nacos service watch user-service \
+                      --json\n\nExit code: 0 done, 1 not done or not there."
+    )]
+    Nacos(NacosArgs),
 }
 
 /// Arguments of `pailou run`.

@@ -4,8 +4,10 @@ mod admin;
 mod check;
 mod cli;
 mod dev;
+mod doctor;
 mod gateway;
 mod health;
+mod judge;
 mod listeners;
 mod nacos;
 mod registry;
@@ -25,9 +27,11 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Run(args) => run::run(&args),
         Command::Dev(args) => dev::run(&args),
-        Command::Registry(args) => on_one_thread(registry::run(&args)),
+        Command::Registry(args) => on_one_thread(registry::run(&args)).map(|()| ExitCode::SUCCESS),
         Command::Check(args) => check::run(&args),
-        Command::Health(args) => on_one_thread(health::run(&args)),
+        Command::Health(args) => on_one_thread(health::run(&args)).map(|()| ExitCode::SUCCESS),
+        Command::Doctor(args) => on_one_thread(doctor::run(&args)),
+        Command::Nacos(args) => on_one_thread(nacos::run(args)),
     };
     match result {
         Ok(code) => code,
@@ -40,10 +44,9 @@ fn main() -> ExitCode {
 }
 
 /// For commands that wait more than they work.
-fn on_one_thread(task: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<ExitCode> {
+fn on_one_thread<T>(task: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(task)?;
-    Ok(ExitCode::SUCCESS)
+    runtime.block_on(task)
 }

@@ -1,7 +1,21 @@
-//! From the settings to a Nacos client.
+//! Nacos: from the settings to a client, and `pailou nacos …`, which looks and acts with the same settings.
 
-use pailou_config::Settings;
-use pailou_nacos::{AddressError, ClientOptions, Credentials};
+mod configs;
+pub(crate) mod http;
+mod services;
+
+use std::io::{self, ErrorKind, Write as _};
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::Context as _;
+use pailou_config::{Environment, Settings, load_settings};
+use pailou_nacos::{AddressError, Client, ClientOptions, Credentials};
+use serde::Serialize;
+
+use self::http::{Http, Login};
+use crate::cli::{NacosArgs, NacosCommand};
 
 /// What the client must be told.
 ///
@@ -21,4 +35,108 @@ pub(crate) fn options(settings: &Settings) -> Result<ClientOptions, AddressError
     options.health_check_interval = nacos.health_check_interval;
     options.audit_interval = settings.discovery.audit_interval;
     Ok(options)
+}
+
+/// The settings of a command that is not the gateway itself.
+pub(crate) fn settings(config: Option<&Path>) -> anyhow::Result<Settings> {
+    let loaded = load_settings(config, &Environment::of_process()).map_err(|faults| {
+        let lines: Vec<_> = faults.iter().map(ToString::to_string).collect();
+        anyhow::anyhow!("the settings have faults:\n{}", lines.join("\n"))
+    })?;
+    Ok(loaded.settings)
+}
+
+/// Runs one command and returns its exit code.
+pub(crate) async fn run(args: NacosArgs) -> anyhow::Result<ExitCode> {
+    let mut settings = settings(args.config.as_deref())?;
+    if let Some(namespace) = args.namespace {
+        settings.nacos.namespace = namespace;
+    }
+    if let Some(group) = args.group {
+        settings.nacos.group = group;
+    }
+    let desk = Desk {
+        client: Client::connect(options(&settings)?),
+        settings,
+        json: args.json,
+    };
+    let done = match args.about {
+        NacosCommand::Config(command) => configs::run(&desk, command).await,
+        NacosCommand::Service(command) => services::run(&desk, command).await,
+    };
+    desk.client.close().await;
+    done
+}
+
+/// What every command works with.
+struct Desk {
+    settings: Settings,
+    client: Client,
+    json: bool,
+}
+
+impl Desk {
+    fn group(&self) -> &str {
+        &self.settings.nacos.group
+    }
+
+    /// As names are shown.
+    fn namespace(&self) -> &str {
+        self.client.namespace()
+    }
+
+    /// Prints a text, or the JSON of a value if that is asked for. False when nobody reads any more.
+    fn print(&self, text: &str, value: &impl Serialize) -> anyhow::Result<bool> {
+        if !self.json {
+            return print(text);
+        }
+        let mut line = serde_json::to_string(value)?;
+        line.push('\n');
+        print(&line)
+    }
+
+    /// The HTTP API of the first server that answers, logged in where that is asked for.
+    async fn http(&self) -> anyhow::Result<Http> {
+        let nacos = &self.settings.nacos;
+        let mut refusal = None;
+        for server in options(&self.settings)?.servers {
+            let mut http = Http::new(server.clone(), nacos.request_timeout)?;
+            let Some((user, password)) = nacos.credentials() else {
+                match http.look("/").await {
+                    Ok(_) => return Ok(http),
+                    Err(error) => refusal = Some(format!("{server}: {error}")),
+                }
+                continue;
+            };
+            match http.login(user, password).await {
+                Login::LoggedIn | Login::Absent => return Ok(http),
+                Login::Failed(error) => refusal = Some(format!("{server}: {error}")),
+                Login::WrongPassword | Login::UnknownUser => {
+                    anyhow::bail!("{server}: the login was refused; `pailou doctor` says why")
+                }
+                Login::Refused(words) => anyhow::bail!("{server}: the login was refused: {words}"),
+            }
+        }
+        anyhow::bail!(
+            "no server answers over HTTP: {}",
+            refusal.unwrap_or_default()
+        )
+    }
+}
+
+/// Prints at once. False when nobody reads any more, as after `… | head -1`.
+fn print(text: &str) -> anyhow::Result<bool> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(error).context("standard output"),
+    }
+}
+
+/// Milliseconds since 1970.
+fn now_unix_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    let millis = since.unwrap_or(Duration::ZERO).as_millis();
+    u64::try_from(millis).unwrap_or(u64::MAX)
 }

@@ -1,0 +1,145 @@
+//! Whether the gateway is let in: login, and the right to read.
+
+use pailou_config::{RouteSource, Settings};
+use pailou_nacos::{Client, ClientOptions, ConfigName, Error, ServerAddress};
+
+use super::findings::Findings;
+use super::reach::Seen;
+use crate::nacos::{
+    self,
+    http::{Http, Login},
+};
+
+/// What a server says to someone without a login.
+enum Door {
+    Open,
+    Shut,
+    Unknown(Error),
+}
+
+/// Logs in as the gateway would. Gives a client if it is let in.
+pub(super) async fn check(
+    http: &mut Http,
+    server: &ServerAddress,
+    settings: &Settings,
+    seen: &Seen,
+    findings: &mut Findings,
+) -> anyhow::Result<Option<Client>> {
+    findings.progress("login");
+    let options = ClientOptions {
+        servers: vec![server.clone()],
+        ..nacos::options(settings)?
+    };
+    let stranger = Client::connect(ClientOptions {
+        credentials: None,
+        ..options.clone()
+    });
+    let door = match stranger.config(question(settings)).await {
+        Ok(_) => Door::Open,
+        Err(Error::Forbidden { .. }) => Door::Shut,
+        Err(error) => Door::Unknown(error),
+    };
+    if let Door::Unknown(error) = &door {
+        findings.problem(
+            "session",
+            "",
+            format!("the server answers on its gRPC port and then not: {error}"),
+            "Read the server's log; a balancer between must be one for TCP and keep idle connections for 10 s.",
+        );
+        stranger.close().await;
+        return Ok(None);
+    }
+    let is_open = matches!(door, Door::Open);
+    let Some((user, password)) = settings.nacos.credentials() else {
+        if is_open {
+            findings.ok("login", "", "none is asked for, and none is set");
+            return Ok(Some(stranger));
+        }
+        findings.problem(
+            "login",
+            "",
+            "the server asks for one, and none is set",
+            "Set nacos.username and nacos.password_file (or NACOS_USERNAME and NACOS_PASSWORD).",
+        );
+        stranger.close().await;
+        return Ok(None);
+    };
+    stranger.close().await;
+    let login = if seen.http {
+        http.login(user, password).await
+    } else {
+        Login::Failed("the HTTP port does not answer".to_owned())
+    };
+    tell(&login, user, is_open, findings);
+    if !is_open && login != Login::LoggedIn {
+        return Ok(None);
+    }
+    let client = Client::connect(options);
+    match client.config(question(settings)).await {
+        Ok(_) => Ok(Some(client)),
+        Err(error) => {
+            findings.problem(
+                "session",
+                user,
+                error.to_string(),
+                format!(
+                    "Give {user} a role with the right to read (`r`, or `rw` to register the gateway too) in {}.",
+                    super::places::namespace(client.namespace())
+                ),
+            );
+            client.close().await;
+            Ok(None)
+        }
+    }
+}
+
+/// A config that the gateway reads anyway.
+fn question(settings: &Settings) -> ConfigName {
+    let named = settings.routes.iter().find_map(|source| match source {
+        RouteSource::Config { data_id, group, .. } => Some(ConfigName::new(group, data_id)),
+        RouteSource::File(_) => None,
+    });
+    named.unwrap_or_else(|| ConfigName::new(&settings.nacos.group, "pailou-routes.yaml"))
+}
+
+fn tell(login: &Login, user: &str, is_open: bool, findings: &mut Findings) {
+    let (found, cure) = match login {
+        Login::LoggedIn if is_open => {
+            return findings.warning(
+                "login",
+                user,
+                "is let in, and so is anybody: the server asks for no login",
+                "Turn nacos.core.auth.enabled on in the servers, or keep everyone else away from their ports.",
+            );
+        }
+        Login::LoggedIn => return findings.ok("login", user, "is let in"),
+        Login::WrongPassword => (
+            "the server has this user with another password".to_owned(),
+            "Correct nacos.password_file, nacos.password or NACOS_PASSWORD; a file's last line break is cut, nothing else.",
+        ),
+        Login::UnknownUser => (
+            "the server does not know this user, or has not loaded it yet".to_owned(),
+            "Create the user, or correct nacos.username; if the user or the server is new, wait 15 s and try again: servers \
+             load users every 15 s.",
+        ),
+        Login::Refused(words) => (
+            format!("refused ({words})"),
+            "Correct user and password; if user or server is new, wait 15 s and try again: servers load users every 15 s.",
+        ),
+        Login::Absent => (
+            "the server has no login for user and password".to_owned(),
+            "Look at nacos.core.auth.system.type in the servers: the gateway logs in with Nacos's own accounts only, on the \
+             server's port and not the console's.",
+        ),
+        Login::Failed(error) => (
+            format!("not tried: {error}"),
+            "Open the server's HTTP port to the gateway: the login needs it.",
+        ),
+    };
+    if is_open {
+        let found = format!("{found}; the server asks for no login, so nothing fails yet");
+        findings.warning("login", user, found, cure);
+    } else {
+        findings.problem("login", user, found, cure);
+    }
+}

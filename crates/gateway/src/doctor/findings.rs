@@ -1,0 +1,269 @@
+//! What was found, as it is told.
+
+use std::io::{self, IsTerminal as _, Write as _};
+
+use serde::Serialize;
+use serde_json::json;
+
+use crate::run::plural;
+use crate::say;
+
+/// What a finding means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Outcome {
+    /// As it should be.
+    Ok,
+    /// It works, and a person should know.
+    Warning,
+    /// It does not work.
+    Problem,
+    /// It could not be looked at.
+    Unknown,
+}
+
+/// One thing that was looked at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Finding {
+    /// The server that said so; absent for what is on this machine.
+    server: Option<String>,
+    check: &'static str,
+    /// The name of what was looked at; empty where there is only one.
+    subject: String,
+    result: Outcome,
+    found: String,
+    cure: Option<String>,
+}
+
+/// All findings so far, told as they come.
+pub(super) struct Findings {
+    all: Vec<Finding>,
+    server: Option<String>,
+    tells: bool,
+    /// Whether the server's name has been told.
+    is_named: bool,
+}
+
+impl Findings {
+    /// None yet. `tells`: to standard output, as they come.
+    pub(super) fn new(tells: bool) -> Findings {
+        Findings {
+            all: Vec::new(),
+            server: None,
+            tells,
+            is_named: false,
+        }
+    }
+
+    /// What follows is about this server.
+    pub(super) fn begin(&mut self, server: &str) {
+        self.server = Some(server.to_owned());
+        self.is_named = false;
+    }
+
+    pub(super) fn ok(&mut self, check: &'static str, subject: &str, found: impl Into<String>) {
+        self.add(check, subject, Outcome::Ok, found.into(), None);
+    }
+
+    pub(super) fn warning(
+        &mut self,
+        check: &'static str,
+        subject: &str,
+        found: impl Into<String>,
+        cure: impl Into<String>,
+    ) {
+        let cure = Some(cure.into());
+        self.add(check, subject, Outcome::Warning, found.into(), cure);
+    }
+
+    pub(super) fn problem(
+        &mut self,
+        check: &'static str,
+        subject: &str,
+        found: impl Into<String>,
+        cure: impl Into<String>,
+    ) {
+        let cure = Some(cure.into());
+        self.add(check, subject, Outcome::Problem, found.into(), cure);
+    }
+
+    pub(super) fn unknown(&mut self, check: &'static str, subject: &str, found: impl Into<String>) {
+        self.add(check, subject, Outcome::Unknown, found.into(), None);
+    }
+
+    /// Says on a terminal what is being looked at: some steps take seconds.
+    pub(super) fn progress(&self, what: &str) {
+        if self.tells && io::stderr().is_terminal() && io::stdout().is_terminal() {
+            let _ = write!(io::stderr(), "\r\x1b[K  … {what}");
+        }
+    }
+
+    /// Takes over what another list holds and has told already.
+    pub(super) fn extend(&mut self, others: &Findings) {
+        self.all.extend(others.all.iter().cloned());
+        self.is_named |= others.is_named;
+    }
+
+    /// Takes over what a server says otherwise than the first one did.
+    pub(super) fn compare(&mut self, said: &Findings, first: &str, by_first: &Findings) {
+        let is_same = |one: &&Finding| {
+            by_first.all.iter().any(|other| {
+                (one.check, &one.subject, one.result, &one.found)
+                    == (other.check, &other.subject, other.result, &other.found)
+            })
+        };
+        let (same, other): (Vec<_>, Vec<_>) = said.all.iter().partition(is_same);
+        if other.is_empty() {
+            let found = format!(
+                "says the same as {first} in {}",
+                plural(same.len(), "thing")
+            );
+            return self.ok("cluster", "", found);
+        }
+        let cure = "Look whether the servers are one cluster (cluster.conf, one database) and hear each other.";
+        let found = format!("says otherwise than {first} in what follows");
+        self.warning("cluster", "", found, cure);
+        for finding in other {
+            self.push(finding.clone());
+        }
+    }
+
+    /// Whether there is any problem.
+    pub(super) fn is_anything_wrong(&self) -> bool {
+        self.count(Outcome::Problem) > 0
+    }
+
+    #[cfg(test)]
+    pub(super) fn warnings(&self) -> usize {
+        self.count(Outcome::Warning)
+    }
+
+    /// Tells the sum, or everything where nothing was told as it came.
+    pub(super) fn finish(&self) -> anyhow::Result<()> {
+        let (problems, warnings) = (self.count(Outcome::Problem), self.count(Outcome::Warning));
+        if self.tells {
+            self.clear_progress();
+            say::out(&format!(
+                "{}, {}\n",
+                plural(problems, "problem"),
+                plural(warnings, "warning")
+            ))?;
+            return Ok(());
+        }
+        let all = json!({
+            "ok": problems == 0,
+            "problems": problems,
+            "warnings": warnings,
+            "findings": self.all,
+        });
+        say::out(&format!("{}\n", serde_json::to_string_pretty(&all)?))?;
+        Ok(())
+    }
+
+    fn count(&self, result: Outcome) -> usize {
+        self.all.iter().filter(|one| one.result == result).count()
+    }
+
+    fn add(
+        &mut self,
+        check: &'static str,
+        subject: &str,
+        result: Outcome,
+        found: String,
+        cure: Option<String>,
+    ) {
+        self.push(Finding {
+            server: self.server.clone(),
+            check,
+            subject: subject.to_owned(),
+            result,
+            found,
+            cure,
+        });
+    }
+
+    fn push(&mut self, finding: Finding) {
+        if self.tells {
+            self.clear_progress();
+            let heading = match &finding.server {
+                Some(server) if !self.is_named => format!("{server}\n"),
+                _ => String::new(),
+            };
+            self.is_named |= finding.server.is_some();
+            // A reader that has gone has read enough; the exit code still tells.
+            let _ = say::out(&format!("{heading}{}", finding.text()));
+        }
+        self.all.push(finding);
+    }
+
+    fn clear_progress(&self) {
+        if io::stderr().is_terminal() && io::stdout().is_terminal() {
+            let _ = write!(io::stderr(), "\r\x1b[K");
+        }
+    }
+}
+
+impl Finding {
+    fn text(&self) -> String {
+        let result = match self.result {
+            Outcome::Ok => "ok",
+            Outcome::Warning => "warning",
+            Outcome::Problem => "PROBLEM",
+            Outcome::Unknown => "unknown",
+        };
+        let subject = match self.subject.as_str() {
+            "" => String::new(),
+            subject => format!("{subject}: "),
+        };
+        let mut text = format!("  {result:8} {:10} {subject}{}\n", self.check, self.found);
+        if let Some(cure) = &self.cure {
+            text.push_str(&format!("{:21}→ {cure}\n", ""));
+        }
+        // What servers and registrations say must not move the cursor.
+        text.replace(|c: char| c.is_control() && c != '\n', " ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn findings(texts: &[(&str, &str)]) -> Findings {
+        let mut findings = Findings::new(false);
+        findings.begin("server");
+        for (subject, found) in texts {
+            findings.ok("document", subject, *found);
+        }
+        findings
+    }
+
+    #[test]
+    fn a_second_server_is_told_of_only_where_it_differs() {
+        let first = findings(&[("a", "1"), ("b", "2")]);
+        for (second, expected) in [
+            (
+                findings(&[("b", "2"), ("a", "1")]),
+                vec!["says the same as one in 2 things"],
+            ),
+            (
+                findings(&[("a", "1"), ("b", "3")]),
+                vec!["says otherwise than one in what follows", "3"],
+            ),
+        ] {
+            let mut all = Findings::new(false);
+            all.compare(&second, "one", &first);
+            let found: Vec<_> = all.all.iter().map(|one| one.found.as_str()).collect();
+            assert_eq!(found, expected);
+        }
+    }
+
+    #[test]
+    fn a_finding_is_a_line_and_its_cure_another() {
+        let mut findings = Findings::new(false);
+        findings.problem("service", "a\u{1b}[2J", "gone", "Start it.");
+        let text = findings.all[0].text();
+        let expected = "  PROBLEM  service    a [2J: gone\n                     → Start it.\n";
+        assert_eq!(text, expected);
+        assert!(findings.is_anything_wrong());
+    }
+}

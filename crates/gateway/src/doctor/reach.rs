@@ -1,0 +1,267 @@
+//! Whether a server can be reached: its name, its HTTP port, its clock, its gRPC port.
+
+use std::net::IpAddr;
+use std::time::{Duration, SystemTime};
+
+use pailou_config::Settings;
+use pailou_nacos::{Error, ProbeError, ServerAddress, probe};
+use serde_json::Value;
+
+use super::findings::Findings;
+use crate::nacos::{
+    self,
+    http::{Answer, Http},
+};
+
+/// The `Date` header has whole seconds, and a token is renewed long before its end; beyond this, logs mislead.
+const CLOCK: Duration = Duration::from_secs(30);
+
+/// What the HTTP port told.
+#[derive(Default)]
+pub(super) struct Seen {
+    pub(super) http: bool,
+    /// As the server says it: `2.3.1`.
+    version: Option<String>,
+}
+
+impl Seen {
+    fn is_version_1(&self) -> bool {
+        self.version
+            .as_deref()
+            .is_some_and(|version| version.starts_with("1."))
+    }
+}
+
+/// Whether the server's name has an address.
+pub(super) async fn name(
+    server: &ServerAddress,
+    settings: &Settings,
+    findings: &mut Findings,
+) -> bool {
+    if server.host.parse::<IpAddr>().is_ok() {
+        return true;
+    }
+    findings.progress("name resolution");
+    let lookup = tokio::net::lookup_host((server.host.as_str(), server.port));
+    let error = match tokio::time::timeout(settings.nacos.request_timeout, lookup).await {
+        Ok(Ok(found)) => {
+            let mut addresses: Vec<_> = found.map(|it| it.ip().to_string()).collect();
+            addresses.sort();
+            addresses.dedup();
+            findings.ok("name", &server.host, addresses.join(", "));
+            return true;
+        }
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => "no answer in time".to_owned(),
+    };
+    findings.problem(
+        "name",
+        &server.host,
+        format!("has no address: {error}"),
+        "Correct nacos.servers (or NACOS_SERVER_ADDR), or this machine's DNS.",
+    );
+    false
+}
+
+/// Asks the HTTP port who is there, and compares the clocks.
+pub(super) async fn http(
+    http: &Http,
+    server: &ServerAddress,
+    settings: &Settings,
+    findings: &mut Findings,
+) -> Seen {
+    findings.progress("HTTP port");
+    let mut last = None;
+    for path in ["/v3/admin/core/state", "/v1/console/server/state"] {
+        match http.look(path).await {
+            Ok(answer) => {
+                let is_found = answer.status.is_success();
+                last = Some(Ok(answer));
+                if is_found {
+                    break;
+                }
+            }
+            Err(error) => {
+                last = Some(Err(error));
+                break;
+            }
+        }
+    }
+    let subject = format!("port {}", server.port);
+    match last {
+        Some(Ok(answer)) => {
+            let version = version(&answer);
+            let found = match &version {
+                Some(version) => format!("Nacos {version} answers"),
+                None => format!("answers with HTTP {}", answer.status.as_u16()),
+            };
+            findings.ok("http", &subject, found);
+            clock(&answer, findings);
+            Seen {
+                http: true,
+                version,
+            }
+        }
+        Some(Err(error)) => {
+            let found = format!("no answer over HTTP: {error}");
+            let cure = "Start the server, correct nacos.servers, or open this port to the gateway.";
+            // Only the login needs it.
+            if settings.nacos.credentials().is_some() {
+                findings.problem("http", &subject, found, cure);
+            } else {
+                let cure = format!("{cure} The gateway itself needs HTTP only to log in.");
+                findings.warning("http", &subject, found, cure);
+            }
+            Seen::default()
+        }
+        None => Seen::default(),
+    }
+}
+
+fn version(answer: &Answer) -> Option<String> {
+    if !answer.status.is_success() {
+        return None;
+    }
+    let json: Value = serde_json::from_str(&answer.text).ok()?;
+    let state = json.get("data").unwrap_or(&json);
+    Some(state.get("version")?.as_str()?.to_owned())
+}
+
+fn clock(answer: &Answer, findings: &mut Findings) {
+    let date = answer.date.as_deref();
+    let Some(theirs) = date.and_then(|date| httpdate::parse_http_date(date).ok()) else {
+        return findings.unknown("clock", "", "the server does not tell its time");
+    };
+    let ours = SystemTime::now();
+    let apart = match ours.duration_since(theirs) {
+        Ok(behind) => behind,
+        Err(ahead) => ahead.duration(),
+    };
+    if apart <= CLOCK {
+        return findings.ok("clock", "", "the server's agrees with this machine's");
+    }
+    let which = if theirs < ours { "behind" } else { "ahead of" };
+    findings.warning(
+        "clock",
+        "",
+        format!("the server's is {} s {which} this machine's", apart.as_secs()),
+        "Let both follow the same time servers (NTP): logs, tokens and certificates are read against the clock.",
+    );
+}
+
+/// Whether the gRPC port is there, and is one server's.
+pub(super) async fn grpc(
+    server: &ServerAddress,
+    settings: &Settings,
+    seen: &Seen,
+    findings: &mut Findings,
+) -> anyhow::Result<bool> {
+    findings.progress("gRPC port");
+    let options = nacos::options(settings)?;
+    let port = options.grpc_port.or_else(|| server.grpc_port());
+    let subject = port.map_or_else(String::new, |port| format!("port {port}"));
+    let rule = if settings.nacos.grpc_port.is_some() {
+        "nacos.grpc_port"
+    } else {
+        "the HTTP port + 1000"
+    };
+    match probe(&options, server).await {
+        Ok(found) if found.is_one_connection => {
+            findings.ok("grpc", &subject, "answers over one connection");
+            return Ok(true);
+        }
+        Ok(_) => findings.problem(
+            "grpc",
+            &subject,
+            "two questions over one connection were answered by two: a balancer that understands HTTP/2 stands between",
+            "Balance Nacos's gRPC port on layer 4 (TCP), or name the servers themselves in nacos.servers.",
+        ),
+        Err(ProbeError::Connect(error)) if seen.is_version_1() => findings.problem(
+            "grpc",
+            &subject,
+            format!("no TCP connection ({error}), as on every Nacos 1.x"),
+            "Upgrade Nacos to 2.x or later: 1.x has no gRPC, which the gateway needs.",
+        ),
+        Err(ProbeError::Connect(error)) => findings.problem(
+            "grpc",
+            &subject,
+            format!("no TCP connection: {error}"),
+            format!(
+                "Open this port ({rule}) to the gateway: firewall, security group, container port. If it is mapped to \
+                 another one, set nacos.grpc_port; if port {} is the console's, name the server's (8848).",
+                server.port
+            ),
+        ),
+        Err(ProbeError::Speak(error)) => findings.problem(
+            "grpc",
+            &subject,
+            format!("takes TCP connections and does not answer as Nacos does: {error}"),
+            format!(
+                "Let this port ({rule}) lead to Nacos's gRPC port unchanged: no HTTP proxy, no TLS in between, or set \
+                 nacos.grpc_port."
+            ),
+        ),
+        Err(ProbeError::Refused(error @ Error::Starting)) => findings.problem(
+            "grpc",
+            &subject,
+            error.to_string(),
+            "Wait until the server has started; if it stays so, read its log (nacos.log, naming-raft.log).",
+        ),
+        Err(ProbeError::Refused(error)) => findings.problem(
+            "grpc",
+            &subject,
+            error.to_string(),
+            "Read the server's log: it is there and refuses.",
+        ),
+    }
+    Ok(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use reqwest::StatusCode;
+
+    use super::*;
+
+    #[test]
+    fn the_version_is_read_from_both_forms() {
+        for (status, text, expected) in [
+            (200, r#"{"version":"2.3.1"}"#, Some("2.3.1")),
+            (
+                200,
+                r#"{"code":0,"data":{"version":"3.1.0"}}"#,
+                Some("3.1.0"),
+            ),
+            (200, "<html>", None),
+            (404, r#"{"version":"2.3.1"}"#, None),
+        ] {
+            let answer = Answer {
+                status: StatusCode::from_u16(status).expect("a status"),
+                date: None,
+                text: text.to_owned(),
+            };
+            assert_eq!(version(&answer).as_deref(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn clocks_may_differ_by_some_seconds() {
+        let now = SystemTime::now();
+        for (theirs, is_told) in [
+            (now, false),
+            (now - Duration::from_secs(20), false),
+            (now - Duration::from_secs(90), true),
+            (now + Duration::from_secs(90), true),
+        ] {
+            let answer = Answer {
+                status: StatusCode::OK,
+                date: Some(httpdate::fmt_http_date(theirs)),
+                text: String::new(),
+            };
+            let mut findings = Findings::new(false);
+            clock(&answer, &mut findings);
+            let expected = if is_told { 1 } else { 0 };
+            assert_eq!(findings.warnings(), expected, "{theirs:?}");
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! The login, and why it failed.
+
+use pailou_config::Secret;
+use reqwest::Method;
+use serde::Deserialize;
+
+use super::{Answer, Http};
+
+/// What became of a login.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Login {
+    /// There is a token now.
+    LoggedIn,
+    /// The user is there and has another password.
+    WrongPassword,
+    /// The server does not know the user, or has not loaded it yet.
+    UnknownUser,
+    /// The server's words do not say which of the two.
+    Refused(String),
+    /// The server has no login.
+    Absent,
+    /// It was not answered.
+    Failed(String),
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Token {
+    access_token: String,
+}
+
+impl Http {
+    /// Logs in; later questions carry the token.
+    pub(crate) async fn login(&mut self, user: &str, password: &Secret) -> Login {
+        let form = [("username", user), ("password", password.expose())];
+        for (version, path) in [(3, "/v3/auth/user/login"), (1, "/v1/auth/login")] {
+            let request = self.request(Method::POST, path).form(&form);
+            let answer = match self.send(request).await {
+                Ok(answer) => answer,
+                Err(error) => return Login::Failed(error.to_string()),
+            };
+            if answer.is_absent() {
+                continue;
+            }
+            let token = serde_json::from_str::<Token>(&answer.text).ok();
+            if let Some(token) = token.filter(|_| answer.status.is_success()) {
+                self.token = Some(token.access_token);
+                return Login::LoggedIn;
+            }
+            return refusal(version, &answer, password);
+        }
+        Login::Absent
+    }
+}
+
+/// Which status means what differs between the two versions, as seen on real servers.
+fn refusal(version: u8, answer: &Answer, password: &Secret) -> Login {
+    let words = answer.words();
+    match (version, answer.status.as_u16()) {
+        (3, 403) => Login::UnknownUser,
+        (3, 500) => Login::WrongPassword,
+        (1, 403) => Login::WrongPassword,
+        (1, 500) if words.contains("not found") => Login::UnknownUser,
+        // Should a server repeat the password, we do not.
+        (_, status) => {
+            Login::Refused(format!("HTTP {status}: {words}").replace(password.expose(), "***"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use reqwest::StatusCode;
+
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_told_apart_by_version() {
+        let refused = |words: &str| Login::Refused(words.to_owned());
+        for (version, status, text, expected) in [
+            (
+                3,
+                500,
+                r#"{"message":"No message available"}"#,
+                Login::WrongPassword,
+            ),
+            (3, 403, r#"{"message":"Access Denied"}"#, Login::UnknownUser),
+            (
+                1,
+                403,
+                r#"{"message":"user not found!"}"#,
+                Login::WrongPassword,
+            ),
+            (1, 500, "caused: User nacos not found;", Login::UnknownUser),
+            (
+                1,
+                500,
+                r#"{"message":"Handle API Compatibility failed"}"#,
+                refused("HTTP 500: Handle API Compatibility failed"),
+            ),
+            (3, 400, "no hunter2 here", refused("HTTP 400: no *** here")),
+        ] {
+            let answer = Answer {
+                status: StatusCode::from_u16(status).expect("a status"),
+                date: None,
+                text: text.to_owned(),
+            };
+            let login = refusal(version, &answer, &Secret::new("hunter2"));
+            assert_eq!(login, expected, "{version} {status} {text}");
+        }
+    }
+}
