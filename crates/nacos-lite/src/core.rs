@@ -35,7 +35,7 @@ impl Core {
             state: Mutex::new(State::new(Times::from(options))),
             rearmed: Notify::new(),
             config_revision: watch::Sender::new(0),
-            faults: watch::Sender::new(Settings::default()),
+            faults: watch::Sender::new(Settings::of(options)),
             tokens: Tokens::new(options.auth.clone(), options.token_ttl),
             next_connection: AtomicU64::new(1),
         }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
-use crate::core::Core;
+use crate::{Options, core::Core};
 
 /// Makes a [`Registry`](crate::Registry) misbehave. Every fault lasts until it is taken back; [`Faults::clear`] takes
 /// back all of them.
@@ -24,11 +24,23 @@ pub enum Answer {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Settings {
     pub(crate) refuse: bool,
+    /// The same for the gRPC half alone.
+    pub(crate) block_grpc: bool,
     pub(crate) hang: bool,
     /// Grows with each order to kill all connections.
     pub(crate) kills: u64,
     /// Request type to its answer and how often it is given.
     answers: BTreeMap<String, (Answer, u32)>,
+}
+
+impl Settings {
+    /// The faults to begin with.
+    pub(crate) fn of(options: &Options) -> Self {
+        Self {
+            block_grpc: options.block_grpc,
+            ..Self::default()
+        }
+    }
 }
 
 impl Faults {
@@ -42,6 +54,14 @@ impl Faults {
         self.core
             .faults
             .send_modify(|faults| faults.refuse = refuse);
+    }
+
+    /// Puts gRPC out of reach, as a firewall that knows only the HTTP port: closes its port and cuts its connections,
+    /// or opens the port again.
+    pub fn block_grpc(&self, block: bool) {
+        self.core
+            .faults
+            .send_modify(|faults| faults.block_grpc = block);
     }
 
     /// Accepts connections and requests and says nothing, not even to connections that exist; pushes are lost.

@@ -10,6 +10,12 @@ pub struct Options {
     pub http: SocketAddr,
     /// Address of the gRPC half; the HTTP address with its port + 1000 when not set, as clients expect.
     pub grpc: Option<SocketAddr>,
+    /// Whether gRPC is out of reach from the start; [`Faults::block_grpc`](crate::Faults::block_grpc) changes that.
+    pub block_grpc: bool,
+    /// Whether there is HTTP v1; without it every path of it answers 410, as since 3.0 where it is switched off.
+    pub v1: bool,
+    /// Poll interval that clients over HTTP v1 are advised to keep; 10 s.
+    pub poll_interval: Duration,
     /// User and password; no authentication when not set.
     pub auth: Option<(String, String)>,
     /// Life of a token; 5 h.
@@ -35,6 +41,9 @@ impl Default for Options {
         Self {
             http: SocketAddr::from(([127, 0, 0, 1], 0)),
             grpc: None,
+            block_grpc: false,
+            v1: true,
+            poll_interval: Duration::from_secs(10),
             auth: None,
             token_ttl: Duration::from_secs(18_000),
             push_delay: Duration::from_millis(500),

@@ -7,7 +7,8 @@ use tokio::{sync::watch, task::JoinSet};
 use crate::{
     ConfigKey, Faults, Instance, Options, ServiceKey, StartError,
     core::Core,
-    grpc, http, ports, serve,
+    grpc, http, ports,
+    serve::{self, Half},
     state::{Owner, Publish},
 };
 
@@ -43,7 +44,7 @@ impl Registry {
         let stop = watch::Sender::new(false);
         let mut tasks = JoinSet::new();
         let serve_http = {
-            let (core, router) = (core.clone(), http::router(core.clone()));
+            let (core, router) = (core.clone(), http::router(core.clone(), options.v1));
             move |stream, _| http::serve(stream, core.clone(), router.clone())
         };
         let serve_grpc = {
@@ -51,14 +52,14 @@ impl Registry {
             move |stream, peer| grpc::serve(stream, peer, core.clone())
         };
         tasks.spawn(serve::run(
-            "HTTP",
+            Half::Http,
             http_listener,
             core.clone(),
             stop.subscribe(),
             serve_http,
         ));
         tasks.spawn(serve::run(
-            "gRPC",
+            Half::Grpc,
             grpc_listener,
             core.clone(),
             stop.subscribe(),

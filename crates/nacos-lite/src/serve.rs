@@ -10,13 +10,33 @@ use tokio::{
 
 use crate::{core::Core, faults::Settings, ports, state::limits};
 
+/// One of the two halves of a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Half {
+    Http,
+    Grpc,
+}
+
+impl Half {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Half::Http => "HTTP",
+            Half::Grpc => "gRPC",
+        }
+    }
+
+    fn is_blocked(self, faults: &Settings) -> bool {
+        self == Half::Grpc && faults.block_grpc
+    }
+}
+
 /// Pause before a port is tried again that could not be opened or accepted on.
 const RETRY: Duration = Duration::from_millis(50);
 
 /// Accepts on one port and serves every connection in its own task, until `stop` is true or closed. The listener, and
 /// all connections, are closed when this returns.
 pub(crate) async fn run<F>(
-    half: &'static str,
+    half: Half,
     listener: TcpListener,
     core: Arc<Core>,
     mut stop: watch::Receiver<bool>,
@@ -28,8 +48,9 @@ pub(crate) async fn run<F>(
         return;
     };
     let mut faults = core.faults.subscribe();
-    let mut kills = faults.borrow_and_update().kills;
-    let mut refuse = false;
+    let begun: Settings = faults.borrow_and_update().clone();
+    let mut kills = begun.kills;
+    let mut refuse = begun.refuse || half.is_blocked(&begun);
     let mut listener = Some(listener);
     let mut connections = JoinSet::new();
     loop {
@@ -37,8 +58,9 @@ pub(crate) async fn run<F>(
             () = told(&mut stop) => break,
             Ok(()) = faults.changed() => {
                 let settings: Settings = faults.borrow_and_update().clone();
-                refuse = settings.refuse;
-                if settings.kills != kills {
+                let is_blocked = half.is_blocked(&settings);
+                refuse = settings.refuse || is_blocked;
+                if settings.kills != kills || is_blocked {
                     kills = settings.kills;
                     connections.shutdown().await;
                 }
@@ -73,7 +95,7 @@ async fn told(stop: &mut watch::Receiver<bool>) {
 async fn accept(
     listener: &mut Option<TcpListener>,
     refuse: bool,
-    half: &'static str,
+    half: Half,
     address: SocketAddr,
 ) -> std::io::Result<(TcpStream, SocketAddr)> {
     if refuse {
@@ -87,9 +109,9 @@ async fn accept(
 }
 
 /// Opens the port again that a fault has closed; nobody else should have it, so it is tried until it works.
-async fn reopen(half: &'static str, address: SocketAddr) -> TcpListener {
+async fn reopen(half: Half, address: SocketAddr) -> TcpListener {
     loop {
-        match ports::listen(half, address) {
+        match ports::listen(half.name(), address) {
             Ok(listener) => return listener,
             Err(error) => tracing::warn!(%error, "the port cannot be opened again yet"),
         }

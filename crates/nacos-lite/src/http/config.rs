@@ -60,11 +60,7 @@ pub(super) async fn publish(
     let publish = Publish {
         content: params.raw("content").unwrap_or_default(),
         kind: params.optional("type"),
-        if_md5: params
-            .headers
-            .get("casMd5")
-            .and_then(|md5| md5.to_str().ok())
-            .filter(|md5| !md5.is_empty()),
+        if_md5: params.header("casMd5"),
     };
     core.with(|state, now| state.publish(&key, &publish, now))?;
     Ok("true")

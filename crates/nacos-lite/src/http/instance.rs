@@ -31,23 +31,29 @@ pub(super) async fn register(
     State(core): State<Arc<Core>>,
     Trusted(params): Trusted,
 ) -> Result<&'static str, Caused> {
+    put(&core, &params)?;
+    Ok("ok")
+}
+
+/// Registers the instance that the parameters describe.
+pub(super) fn put(core: &Core, params: &Params) -> Result<(), Caused> {
     if params.flag("ephemeral") == Some(false) {
         return Err(Caused::bad_request(
             "persistent instances are not kept by this registry",
         ));
     }
-    let (key, (ip, port, cluster)) = (params.service()?, place(&params)?);
+    let (key, (ip, port, cluster)) = (params.service()?, place(params)?);
     let instance = Instance {
-        weight: weight(&params)?.unwrap_or(1.0),
+        weight: weight(params)?.unwrap_or(1.0),
         healthy: params.flag("healthy").unwrap_or(true),
-        enabled: enabled(&params).unwrap_or(true),
+        enabled: enabled(params).unwrap_or(true),
         cluster,
-        metadata: metadata(&params)?,
+        metadata: metadata(params)?,
         ..Instance::new(ip.clone(), port)
     };
     check::instance(&instance).map_err(Caused::bad_request)?;
     core.with(|state, now| state.register(Owner::Beats { ip, port }, &key, vec![instance], now))?;
-    Ok("ok")
+    Ok(())
 }
 
 pub(super) async fn deregister(
@@ -229,7 +235,7 @@ fn full_beat(json: &str, params: &Params) -> Result<Instance, Caused> {
     Ok(instance)
 }
 
-fn place(params: &Params) -> Result<(String, u16, String), Caused> {
+pub(super) fn place(params: &Params) -> Result<(String, u16, String), Caused> {
     let port = params
         .required("port")
         .and_then(|_| params.parsed("port"))?

@@ -1,6 +1,7 @@
-//! The HTTP half, under `/nacos`: what version 1 clients and `curl` need.
+//! The HTTP half, under `/nacos`: what clients of version 1 and 3, and `curl`, need.
 
 mod catalog;
+mod client;
 mod config;
 mod health;
 mod history;
@@ -18,7 +19,7 @@ use axum::{
     extract::DefaultBodyLimit,
     http::{Method, Uri},
     response::Response,
-    routing::{get, post, put},
+    routing::{any, get, post, put},
 };
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -34,8 +35,21 @@ const MAX_BODY_BYTES: usize = 16 << 20;
 /// How long a client may take to send the head of a request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// All paths.
-pub(crate) fn router(core: Arc<Core>) -> Router {
+/// All paths. Without version 1, each path of it says that it is gone.
+pub(crate) fn router(core: Arc<Core>, v1: bool) -> Router {
+    let v1 = if v1 {
+        version_1()
+    } else {
+        Router::new().route("/nacos/v1/{*path}", any(gone))
+    };
+    v1.merge(version_3())
+        .fallback(unknown_path)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .with_state(core)
+}
+
+fn version_1() -> Router<Arc<Core>> {
     let instance = get(instance::show)
         .post(instance::register)
         .put(instance::replace_edit)
@@ -58,27 +72,36 @@ pub(crate) fn router(core: Arc<Core>) -> Router {
             "/nacos/v1/console/namespaces",
             get(namespace::version_1).post(namespace::create),
         )
+        .route("/nacos/v1/auth/login", post(login::version_1))
+        .route("/nacos/v1/auth/users/login", post(login::version_1))
+        .route("/nacos/v1/ns/operator/metrics", get(health::metrics))
+        .route("/nacos/v1/console/health/readiness", get(health::ok))
+        .route("/nacos/v1/console/health/liveness", get(health::ok))
+        .route("/nacos/v1/console/server/state", get(health::server_state))
+}
+
+/// The client API, and of the admin API what a client lacks there or an operator asks for.
+fn version_3() -> Router<Arc<Core>> {
+    let instance = post(client::register).delete(client::deregister);
+    Router::new()
+        .route("/nacos/v3/client/ns/instance", instance)
+        .route("/nacos/v3/client/ns/instance/list", get(client::list))
+        .route("/nacos/v3/client/cs/config", get(client::config))
+        .route(
+            "/nacos/v3/admin/cs/config",
+            post(client::publish).delete(client::remove),
+        )
         .route(
             "/nacos/v3/admin/core/namespace/list",
             get(namespace::version_3),
         )
         .route("/nacos/v3/admin/ns/service/list", get(catalog::services))
         .route("/nacos/v3/admin/cs/config/list", get(catalog::configs))
-        .route("/nacos/v1/auth/login", post(login::version_1))
-        .route("/nacos/v1/auth/users/login", post(login::version_1))
         .route("/nacos/v3/auth/user/login", post(login::version_3))
-        .route("/nacos/v1/ns/operator/metrics", get(health::metrics))
-        .route("/nacos/v1/console/health/readiness", get(health::ok))
-        .route("/nacos/v1/console/health/liveness", get(health::ok))
-        .route("/nacos/v1/console/server/state", get(health::server_state))
         .route(
             "/nacos/v3/admin/core/state/readiness",
             get(health::readiness),
         )
-        .fallback(unknown_path)
-        .method_not_allowed_fallback(wrong_method)
-        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
-        .with_state(core)
 }
 
 /// Serves one TCP connection until it ends.
@@ -108,6 +131,10 @@ pub(crate) async fn serve(stream: TcpStream, core: Arc<Core>, router: Router) {
 
 async fn unknown_path(method: Method, uri: Uri) -> Response {
     Problem::NoSuchPath(method).at(uri.path())
+}
+
+async fn gone(uri: Uri) -> Response {
+    Problem::Gone.at(uri.path())
 }
 
 async fn wrong_method(method: Method, uri: Uri) -> Response {

@@ -39,6 +39,12 @@ impl Params {
             .ok_or_else(|| Caused::bad_request(format!("Param '{name}' is required.")))
     }
 
+    /// A header that is there and not empty.
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        let value = self.headers.get(name)?.to_str().ok()?;
+        Some(value).filter(|value| !value.is_empty())
+    }
+
     /// A parameter, empty or not.
     pub(super) fn raw(&self, name: &str) -> Option<&str> {
         self.values.get(name).map(String::as_str)

@@ -16,8 +16,12 @@ pub(super) enum Problem {
     Forbidden(String),
     NoSuchPath(Method),
     WrongMethod(Method),
+    Gone,
     Broken(&'static str),
 }
+
+/// The answer of a path of version 1 that is switched off, as 3.1.0 words it.
+const GONE: &str = r#"{"code":40000,"message":"Current API will be deprecated, please use API(s) `/nacos/v3/client` instead.","data":null}"#;
 
 #[derive(Serialize)]
 struct Description<'a> {
@@ -40,6 +44,7 @@ impl Problem {
                 StatusCode::METHOD_NOT_ALLOWED,
                 format!("Method '{method}' is not supported."),
             ),
+            Problem::Gone => (StatusCode::GONE, GONE.to_owned()),
             Problem::Broken(message) => (StatusCode::INTERNAL_SERVER_ERROR, message.to_owned()),
         };
         let description = Description {

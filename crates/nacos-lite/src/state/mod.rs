@@ -61,6 +61,7 @@ pub(crate) enum Refusal {
 /// The delays, see [`Options`].
 #[derive(Debug, Clone)]
 pub(crate) struct Times {
+    pub(crate) poll_interval: Duration,
     pub(crate) push_delay: Duration,
     pub(crate) push_timeout: Duration,
     pub(crate) push_retry: Duration,
@@ -73,6 +74,7 @@ pub(crate) struct Times {
 impl From<&Options> for Times {
     fn from(options: &Options) -> Self {
         Self {
+            poll_interval: options.poll_interval,
             push_delay: options.push_delay,
             push_timeout: options.push_timeout,
             push_retry: options.push_retry,

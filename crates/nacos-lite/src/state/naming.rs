@@ -8,9 +8,6 @@ use tokio::time::Instant;
 use super::{ConnectionId, Refusal, State, limits, pushes::Target};
 use crate::{Instance, ServiceKey, clock::epoch_millis, instance::preserved};
 
-/// Poll interval that clients over HTTP are advised to keep.
-const CACHE_MILLIS: u64 = 10_000;
-
 /// Who keeps an instance alive.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Owner {
@@ -227,7 +224,7 @@ impl State {
             name: key.name.clone(),
             group_name: key.group.clone(),
             clusters: clusters.to_owned(),
-            cache_millis: CACHE_MILLIS,
+            cache_millis: u64::try_from(self.times.poll_interval.as_millis()).unwrap_or(u64::MAX),
             hosts: Some(hosts),
             last_ref_time: epoch_millis(),
             valid: true,

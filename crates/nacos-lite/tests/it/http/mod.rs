@@ -4,6 +4,7 @@ mod access;
 mod catalog;
 mod configs;
 mod instances;
+mod version_3;
 
 use std::time::Duration;
 
