@@ -5,6 +5,7 @@
 //! | `NACOS_SERVER_ADDR` | `127.0.0.1:8848` | the Nacos servers |
 //! | `NACOS_GRPC_PORT` | HTTP port + 1000 | their gRPC port, where it is mapped elsewhere |
 //! | `NACOS_NAMESPACE` | the public one | the namespace's id |
+//! | `NACOS_USERNAME`, `NACOS_PASSWORD` | none | the account, where the servers ask for one |
 //! | `NACOS_GROUP` | `DEFAULT_GROUP` | the group of the service and of its config |
 //! | `NACOS_SERVICE_NAME` | `order-service` | the name to register under |
 //! | `NACOS_SERVICE_IP` | `127.0.0.1` | the address that others reach it at |
@@ -19,7 +20,7 @@ use anyhow::Context as _;
 use axum::extract::{Path, State};
 use axum::routing::get;
 use axum::{Json, Router};
-use pailou_nacos::{Client, ClientOptions, ConfigState, Instance};
+use pailou_nacos::{Client, ClientOptions, ConfigState, Credentials, Instance};
 use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
@@ -52,6 +53,9 @@ async fn main() -> anyhow::Result<()> {
     options.namespace = variable("NACOS_NAMESPACE", "");
     if let Ok(port) = std::env::var("NACOS_GRPC_PORT") {
         options.grpc_port = Some(port.parse().context("NACOS_GRPC_PORT is not a port")?);
+    }
+    if let Ok(user) = std::env::var("NACOS_USERNAME") {
+        options.credentials = Some(Credentials::new(user, variable("NACOS_PASSWORD", "")));
     }
     let nacos = Client::connect(options);
 
