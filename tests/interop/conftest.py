@@ -6,9 +6,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from support.embedded import EmbeddedRegistry
 from support.gateway import Gateway
-from support.nacos import NacosServer
+from support.nacos import Nacos2, Nacos3
+from support.sdk import Sdk
+from support.server import Line, Server
 from support.service import Sample, Upstream, fastapi_sample, rust_sample
+
+LINES = [
+    Line(version, auth) for version in ("3.1.0", "2.3.1", "embedded") for auth in (False, True)
+]
 
 
 def binary(variable: str) -> Path:
@@ -19,10 +26,22 @@ def binary(variable: str) -> Path:
     return Path(path).resolve()
 
 
-@pytest.fixture(scope="session")
-def nacos(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NacosServer]:
-    """One server for all cases; they keep apart by the names of their services and configs."""
-    server = NacosServer(tmp_path_factory.mktemp("nacos"))
+def server_of(line: Line, home: Path) -> Server:
+    match line.version:
+        case "3.1.0":
+            return Nacos3(line, home)
+        case "2.3.1":
+            return Nacos2(line, home)
+    return EmbeddedRegistry(line, home, binary("PAILOU_BIN"))
+
+
+@pytest.fixture(scope="session", params=LINES, ids=str)
+def nacos(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    """One server at a time, for all cases that run on it; they keep apart by the names they use."""
+    line: Line = request.param
+    server = server_of(line, tmp_path_factory.mktemp(f"nacos-{line}"))
     server.start()
     try:
         server.wait_ready()
@@ -31,49 +50,70 @@ def nacos(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NacosServer]:
         server.kill()
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leaves out what a mark says is not for a line: `only(auth=True)`, `only(real=True)`."""
+    kept, dropped = [], []
+    for item in items:
+        line: Line = item.callspec.params["nacos"]
+        wanted = {k: v for mark in item.iter_markers("only") for k, v in mark.kwargs.items()}
+        facts = {"auth": line.auth, "real": line.version != "embedded"}
+        fits = all(facts[name] == value for name, value in wanted.items())
+        (kept if fits else dropped).append(item)
+    if dropped:
+        items[0].config.hook.pytest_deselected(items=dropped)
+        items[:] = kept
+
+
 _numbers = itertools.count(1)
 
 
 class World:
     """What one case starts; all of it ends with the case."""
 
-    def __init__(self, nacos: NacosServer, folder: Path) -> None:
+    def __init__(self, nacos: Server, folder: Path) -> None:
         self.nacos = nacos
         self._folder = folder
         self._number = next(_numbers)
         self._closing: list[Callable[[], None]] = []
         self.gateways: list[Gateway] = []
-        self.routes = f"routes-{self._number}.yaml"
+        self.routes = self.name("routes") + ".yaml"
         """The data id that this case's gateways read."""
 
-    def name(self, service: str) -> str:
-        """A service name that no other case uses."""
-        return f"{service}-{self._number}"
+    def name(self, text: str) -> str:
+        """A name that no other case uses."""
+        return f"{text}-{self._number}"
 
-    def upstream(self, service: str, name: str, weight: float = 1.0) -> Upstream:
+    def upstream(self, service: str, name: str, **details: object) -> Upstream:
         """A running upstream that is not registered yet."""
-        upstream = Upstream(self.nacos, self.name(service), name, weight)
+        upstream = Upstream(self.nacos, self.name(service), name, **details)
         self._closing.append(upstream.close)
         return upstream
 
     def publish(self, document: str) -> None:
         self.nacos.publish(self.routes, document)
 
-    def gateway(self) -> Gateway:
+    def gateway(self, **settings: dict[str, object]) -> Gateway:
         folder = self._folder / f"gateway-{len(self.gateways)}"
-        gateway = Gateway(binary("PAILOU_BIN"), self.nacos, self.routes, folder)
+        program = binary("PAILOU_BIN")
+        gateway = Gateway(program, self.nacos, self.routes, folder, **settings)
         self._closing.append(gateway.close)
         self.gateways.append(gateway)
         return gateway.wait_started()
+
+    def sdk(self, major: int, namespace: str = "") -> Sdk:
+        """A client of the Python SDK 0.1.14 or 3.x."""
+        sdk = Sdk(self.nacos, major, self._folder, namespace)
+        self._closing.append(sdk.close)
+        return sdk
 
     def fastapi(self, service: str, **env: str) -> Sample:
         log = self._folder / "fastapi.log"
         return self._started(fastapi_sample(self.nacos, self.name(service), log, **env), "/health")
 
-    def rust(self, service: str) -> Sample:
+    def rust(self, service: str, **env: str) -> Sample:
         log = self._folder / "rust.log"
         program = binary("ORDER_SERVICE_BIN")
-        sample = rust_sample(program, self.nacos, self.name(service), log)
+        sample = rust_sample(program, self.nacos, self.name(service), log, **env)
         return self._started(sample, "/orders/1")
 
     def _started(self, sample: Sample, path: str) -> Sample:
@@ -98,7 +138,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
 
 
 @pytest.fixture
-def world(nacos: NacosServer, tmp_path: Path) -> Iterator[World]:
+def world(nacos: Server, tmp_path: Path) -> Iterator[World]:
     nacos.ensure_running()
     world = World(nacos, tmp_path)
     yield world

@@ -2,6 +2,7 @@
 
 import time
 
+import pytest
 from conftest import World
 from support import eventually
 from support.load import Load
@@ -11,6 +12,8 @@ from support.load import Load
 HOLD_SECONDS = 30.0
 
 
+# The FastAPI sample registers with the SDK 0.1.14, which cannot where a login is asked for.
+@pytest.mark.only(auth=False)
 def test_the_server_killed_and_restarted_under_load_fails_no_request(world: World) -> None:
     # The three ways in which services register: plain HTTP with beats, the Python SDK, gRPC.
     one = world.upstream("plain", "one").register()
@@ -39,6 +42,8 @@ def test_the_server_killed_and_restarted_under_load_fails_no_request(world: Worl
         restarted = time.monotonic()
         world.nacos.start()
         world.nacos.wait_ready()
+        if not world.nacos.keeps_its_data:
+            world.publish(document)
         eventually("the gateway to be connected again", lambda: gateway.is_connected())
         connected = time.monotonic()
         services = [one.service, world.name("users"), world.name("orders"), gateway.service]

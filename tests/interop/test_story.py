@@ -125,6 +125,8 @@ def test_a_gateway_that_is_stopped_leaves_nacos_first(world: World) -> None:
     eventually("its entry gone", lambda: not world.nacos.instances(gateway.service), within=2)
 
 
+# The FastAPI sample registers with the SDK 0.1.14, which cannot where a login is asked for.
+@pytest.mark.only(auth=False)
 def test_both_samples_are_found_and_read_their_config(world: World) -> None:
     fastapi = world.fastapi("users", ORDER_SERVICE_NAME=world.name("orders"))
     world.rust("orders")

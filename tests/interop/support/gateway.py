@@ -1,5 +1,6 @@
 """The gateway under test, as a process."""
 
+import json
 import os
 import signal
 import subprocess
@@ -7,39 +8,38 @@ from pathlib import Path
 from typing import Any
 
 from . import eventually, free_port, http
-from .nacos import NacosServer
-
-SETTINGS = """\
-listeners: [{{ address: "127.0.0.1:{data}" }}]
-admin: {{ address: "127.0.0.1:{admin}" }}
-probes: {{ address: "127.0.0.1:{probes}" }}
-nacos: {{ servers: ["{nacos}"] }}
-routes: [{{ data_id: {data_id} }}]
-registration: {{ service: {service}, ip: 127.0.0.1 }}
-shutdown: {{ drain_delay: 1s, deadline: 10s }}
-"""
+from .server import Server
 
 
 class Gateway:
     """`pailou run`, with every listener on a free port."""
 
-    def __init__(self, binary: Path, nacos: NacosServer, data_id: str, folder: Path) -> None:
+    def __init__(
+        self, binary: Path, nacos: Server, data_id: str, folder: Path, **settings: dict[str, Any]
+    ) -> None:
+        """`settings` are sections of `gateway.yaml`, put over those that a case needs not name."""
         folder.mkdir()
         self.data_id = data_id
         self.service = f"gateway-of-{data_id.removesuffix('.yaml')}"
         self.port, self._admin, self._probes = free_port(), free_port(), free_port()
         self._log = folder / "gateway.log"
-        settings = folder / "gateway.yaml"
-        settings.write_text(
-            SETTINGS.format(
-                data=self.port,
-                admin=self._admin,
-                probes=self._probes,
-                nacos=nacos.address,
-                data_id=data_id,
-                service=self.service,
-            )
-        )
+        effective: dict[str, Any] = {
+            "listeners": [{"address": f"127.0.0.1:{self.port}"}],
+            "admin": {"address": f"127.0.0.1:{self._admin}"},
+            "probes": {"address": f"127.0.0.1:{self._probes}"},
+            "nacos": {"servers": [nacos.address]},
+            "routes": [{"data_id": data_id}],
+            "registration": {"service": self.service, "ip": "127.0.0.1"},
+            "shutdown": {"drain_delay": "1s", "deadline": "10s"},
+        }
+        if nacos.credentials:
+            user, password = nacos.credentials
+            effective["nacos"] |= {"username": user, "password": password}
+        for section, values in settings.items():
+            effective[section] = {**effective.get(section, {}), **values}
+        path = folder / "gateway.yaml"
+        # JSON is YAML.
+        path.write_text(json.dumps(effective, indent=2))
         clean = {
             name: value
             for name, value in os.environ.items()
@@ -47,7 +47,7 @@ class Gateway:
         }
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
-                [binary, "run", "--config", settings],
+                [binary, "run", "--config", path],
                 cwd=folder,
                 env=clean,
                 stdin=subprocess.DEVNULL,
@@ -80,10 +80,21 @@ class Gateway:
         eventually("the gateway to be ready", lambda: self.probe("/readyz") == 200)
         return self
 
+    def sessions(self) -> list[dict]:
+        """Its sessions with Nacos, one for each namespace."""
+        return self.admin("/api/v1/status")["nacos"]
+
     def is_connected(self) -> bool:
         """Whether every session with Nacos stands."""
-        sessions = self.admin("/api/v1/status")["nacos"]
-        return all(session["connection"]["connected"] for session in sessions)
+        return all(session["connection"]["connected"] for session in self.sessions())
+
+    def endpoints(self, service: str) -> dict[int, dict]:
+        """What it knows of a service's instances, by port; none when it does not follow it."""
+        url = f"http://127.0.0.1:{self._admin}/api/v1/services/{service}"
+        answer = http.get(url)
+        if answer.status == 404:
+            return {}
+        return {int(e["address"].rpartition(":")[2]): e for e in answer.json()["endpoints"]}
 
     def wait_answer(self, path: str, status: int = 200) -> None:
         eventually(f"{status} for {path}", lambda: http.status(self.url(path)) == status)

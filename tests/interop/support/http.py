@@ -31,7 +31,7 @@ def request(
         if method == "POST":
             data = text.encode()
         else:
-            url += "?" + text
+            url += ("&" if "?" in url else "?") + text
     sent = urllib.request.Request(url, data, method=method)
     try:
         with _OPENER.open(sent, timeout=timeout) as answer:

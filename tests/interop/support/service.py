@@ -1,5 +1,6 @@
 """Services for the gateway to find."""
 
+import http.client as http_client
 import json
 import os
 import signal
@@ -11,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from . import ROOT, eventually, free_port, http
-from .nacos import NacosServer
+from .server import GROUP, Server
 
 BEAT_SECONDS = 2.0
 
@@ -64,8 +65,17 @@ class Upstream:
     everything of the instance.
     """
 
-    def __init__(self, nacos: NacosServer, service: str, name: str, weight: float = 1.0) -> None:
-        self.service, self.name, self.weight = service, name, weight
+    def __init__(self, nacos: Server, service: str, name: str, **details: object) -> None:
+        """`details` are the instance's: weight, metadata, cluster, group and namespace."""
+        self.service, self.name = service, name
+        self._weight = details.pop("weight", 1.0)
+        self._metadata = details.pop("metadata", {})
+        self._cluster = details.pop("cluster", "DEFAULT")
+        self._place = {
+            "groupName": details.pop("group", GROUP),
+            "namespaceId": details.pop("namespace", ""),
+        }
+        assert not details, f"unknown: {details}"
         self._nacos = nacos
         self._server = _Server(name)
         self.port: int = self._server.server_address[1]
@@ -80,14 +90,29 @@ class Upstream:
         threading.Thread(target=self._beat, daemon=True, name=f"beat of {name}").start()
 
     def register(self) -> "Upstream":
-        self._nacos.register(self.service, self.port, weight=self.weight)
+        self._nacos.register(
+            self.service,
+            self.port,
+            weight=self._weight,
+            clusterName=self._cluster,
+            metadata=json.dumps(self._metadata),
+            **self._place,
+        )
         self._registered = True
         return self
 
     def deregister(self) -> None:
+        self.pause()
+        self._nacos.deregister(self.service, self.port, clusterName=self._cluster, **self._place)
+
+    def pause(self) -> None:
+        """Sends no beats any more."""
         with self._beating:
             self._registered = False
-        self._nacos.deregister(self.service, self.port)
+
+    def resume(self) -> None:
+        """Sends beats again, of which the first registers it where it was forgotten."""
+        self._registered = True
 
     def die(self) -> None:
         """Breaks every connection and closes the port, and tells nobody."""
@@ -101,21 +126,13 @@ class Upstream:
         self.die()
 
     def _beat(self) -> None:
-        beat = json.dumps(
-            {
-                "serviceName": self.service,
-                "ip": "127.0.0.1",
-                "port": self.port,
-                "weight": self.weight,
-                "cluster": "DEFAULT",
-            }
-        )
+        beat = {"weight": self._weight, "cluster": self._cluster, "metadata": self._metadata}
         while not self._closed.wait(BEAT_SECONDS):
             with self._beating:
                 # While the server is away the next beat tries again.
                 if self._registered:
-                    with suppress(OSError, AssertionError):
-                        self._nacos.beat(self.service, self.port, beat)
+                    with suppress(OSError, AssertionError, http_client.HTTPException):
+                        self._nacos.beat(self.service, self.port, beat, **self._place)
 
 
 class Sample:
@@ -168,7 +185,7 @@ class Sample:
             self.process.wait()
 
 
-def fastapi_sample(nacos: NacosServer, service: str, log: Path, **env: str) -> Sample:
+def fastapi_sample(nacos: Server, service: str, log: Path, **env: str) -> Sample:
     """The FastAPI sample, which registers with the official SDK 0.1.14 over HTTP."""
     folder = ROOT / "examples" / "fastapi-user-service"
     settings = {"NACOS_SERVER_ADDR": nacos.address, "NACOS_SERVICE_NAME": service, **env}
@@ -177,7 +194,9 @@ def fastapi_sample(nacos: NacosServer, service: str, log: Path, **env: str) -> S
     )
 
 
-def rust_sample(binary: Path, nacos: NacosServer, service: str, log: Path) -> Sample:
+def rust_sample(binary: Path, nacos: Server, service: str, log: Path, **env: str) -> Sample:
     """The Rust sample, which registers with the project's own client over gRPC."""
-    settings = {"NACOS_SERVER_ADDR": nacos.address, "NACOS_SERVICE_NAME": service}
+    settings = {"NACOS_SERVER_ADDR": nacos.address, "NACOS_SERVICE_NAME": service, **env}
+    if nacos.credentials:
+        settings["NACOS_USERNAME"], settings["NACOS_PASSWORD"] = nacos.credentials
     return Sample("the Rust sample", [binary], ROOT, log, settings)
