@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pailou_routing::TableCell;
+use pailou_telemetry::events::TaskEnded;
 use pailou_telemetry::{AccessLog, Metrics};
 use pingora::apps::{HttpServerApp, ReusedHttpStream};
 use pingora::protocols::Stream;
@@ -302,6 +303,7 @@ impl App {
     /// Serves one connection until it ends.
     async fn connection(self: Arc<Self>, socket: TcpStream, connection: Shared) {
         let _open = self.server.metrics.connection_opened();
+            let _panic = ToldOfPanic(self.server.clone());
         let limits = &self.server.limits;
         let edge = Edge::new(socket, connection.clone(), self.server.clone());
         let stream: Stream = Box::new(edge);
@@ -320,6 +322,18 @@ impl App {
             if let Some(settings) = settings {
                 settings.apply_to_session(&mut session);
             }
+        }
+    }
+}
+
+/// A panic costs its connection alone; this makes it seen.
+struct ToldOfPanic(Arc<Server>);
+
+impl Drop for ToldOfPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let (task, error) = ("connection", "it panicked and was cut");
+            TaskEnded { task, error }.record(&self.0.metrics);
         }
     }
 }
