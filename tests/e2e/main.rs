@@ -13,12 +13,16 @@ mod balancing;
 mod check;
 /// `pailou dev` and the commands that it prints.
 mod dev;
+/// `pailou doctor`.
+mod doctor;
 /// Route documents: bad, blank, deleted, restored, several.
 mod documents;
 /// Each error's status and body.
 mod errors;
 /// Instances that come, go, expire and die.
 mod instances;
+/// `pailou nacos`.
+mod nacos_cli;
 /// HTTP/1.1 itself: bodies, limits, upgrades, forwarded headers.
 mod protocol;
 /// `pailou registry`.
