@@ -37,6 +37,8 @@ mod reload;
 mod samples;
 /// SIGTERM and SIGINT.
 mod shutdown;
+/// The snapshot on disk: starting while Nacos is down.
+mod snapshot;
 /// Starting: settings, environment, ports.
 mod startup;
 
