@@ -19,6 +19,8 @@ mod doctor;
 mod documents;
 /// Each error's status and body.
 mod errors;
+/// Where one message ends and the next begins.
+mod framing;
 /// Instances that come, go, expire and die.
 mod instances;
 /// `pailou nacos`.
@@ -41,6 +43,8 @@ mod shutdown;
 mod snapshot;
 /// Starting: settings, environment, ports.
 mod startup;
+/// Odd spellings of targets.
+mod targets;
 
 #[test]
 fn every_file_is_a_module() {

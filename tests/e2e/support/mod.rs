@@ -5,6 +5,7 @@ pub(crate) mod load;
 pub(crate) mod ports;
 pub(crate) mod process;
 pub(crate) mod raw;
+pub(crate) mod recorder;
 pub(crate) mod samples;
 pub(crate) mod shell;
 pub(crate) mod upstream;

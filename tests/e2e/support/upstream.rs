@@ -20,6 +20,7 @@ use tokio::task::JoinHandle;
 /// | path (its end) | answer |
 /// |---|---|
 /// | `/echo` | the request's body |
+/// | `/read` | the size of the request's body, once it has come |
 /// | `/headers` | the request's head, as JSON |
 /// | `/slow/{ms}` | 200 after that many milliseconds |
 /// | `/status/{code}` | that status |
@@ -163,6 +164,7 @@ async fn body_for(shared: &Shared, request: Request) -> Response {
     );
     match (before, last) {
         (_, "echo") => Body::new(request.into_body()).into_response(),
+        (_, "read") => read(request).await,
         (_, "headers") => head_as_json(&request).into_response(),
         (_, "events") => events().into_response(),
         ("slow", ms) => {
@@ -174,6 +176,13 @@ async fn body_for(shared: &Shared, request: Request) -> Response {
             .into_response(),
         ("big", bytes) => big(bytes.parse().expect("a size")),
         _ => format!("{} {} {}", shared.name, request.method(), request.uri()).into_response(),
+    }
+}
+
+async fn read(request: Request) -> Response {
+    match axum::body::to_bytes(request.into_body(), usize::MAX).await {
+        Ok(body) => body.len().to_string().into_response(),
+        Err(error) => (StatusCode::BAD_REQUEST, error.to_string()).into_response(),
     }
 }
 
