@@ -310,6 +310,17 @@ mod tests {
     }
 
     #[test]
+    fn what_is_below_the_level_is_refused_before_it_is_made_up() {
+        for (level, hint) in [
+            ("info", LevelFilter::INFO),
+            ("warn,pailou=debug", LevelFilter::DEBUG),
+        ] {
+            let filter = filter::<tracing_subscriber::Registry>(level, Arc::default()).unwrap();
+            assert_eq!(filter.max_level_hint(), Some(hint), "{level}");
+        }
+    }
+
+    #[test]
     fn an_event_is_one_line_whatever_it_says() {
         for (style, colour) in [
             (Style::Text, false),
