@@ -17,13 +17,16 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::admission::Admission;
-use crate::hold::{Hold, Listed, Transition};
+use crate::claims::Claimant;
+use crate::hold::{Began, Hold, Listed, Transition};
 use crate::resolve::{Lookup, Names};
 use crate::snapshot::{SavedService, Snapshot};
 use crate::view::{FeedView, RefusedView};
 
 /// How long the first state of a service waits for its host names to be resolved.
 const FIRST_LOOKUP: Duration = Duration::from_secs(1);
+/// How often it is looked whether the address of a held endpoint belongs to another service by now.
+const LOOK: Duration = Duration::from_millis(250);
 
 /// What all feeds share.
 #[derive(Clone)]
@@ -95,6 +98,9 @@ pub(crate) struct Feed {
     status: Arc<Mutex<FeedStatus>>,
     names: Names,
     hold: Hold,
+    claimant: Claimant,
+    /// The version of the claims that the held endpoints were compared with.
+    claims_seen: Option<u64>,
     state: Option<Arc<ServiceState>>,
     connection: ConnectionState,
     /// Until when the first state waits for its host names.
@@ -116,14 +122,20 @@ impl Feed {
         service: Arc<Service>,
         window: Duration,
         status: Arc<Mutex<FeedStatus>>,
+        mut claimant: Claimant,
         restore: Option<Restore>,
     ) -> Feed {
+        if let Some(Restore { saved, .. }) = &restore {
+            claimant.remember(saved.endpoints.iter().map(|endpoint| endpoint.address));
+        }
         Feed {
             names: Names::new(Arc::clone(&context.lookup)),
             context,
             service,
             status,
             hold: Hold::new(window),
+            claimant,
+            claims_seen: None,
             state: None,
             connection: ConnectionState::default(),
             waits_until: None,
@@ -146,12 +158,14 @@ impl Feed {
         loop {
             let hold_ends = self.hold.deadline();
             let wait_ends = self.waits_until;
+            let is_holding = self.hold.held() > 0;
             let restores = self.restore.as_ref().map(|restore| restore.at);
             tokio::select! {
                 state = watch.changed() => self.listed(state),
                 () = self.names.changed() => self.refresh(),
                 () = at(hold_ends), if hold_ends.is_some() => self.expire(),
                 () = at(wait_ends), if wait_ends.is_some() => self.refresh(),
+                () = tokio::time::sleep(LOOK), if is_holding => self.look(),
                 () = at(restores), if restores.is_some() => self.restore(),
                 Ok(()) = connections.changed() => {
                     let connection = connections.borrow_and_update().clone();
@@ -203,7 +217,11 @@ impl Feed {
             epoch: state.epoch,
         };
         let transition = self.hold.take(now, listed);
+        let standings = self.hold.standings();
+        self.claimant.set(state.epoch, standings);
+        let released = self.let_go_of_taken();
         self.publish(transition);
+        self.report(released);
     }
 
     /// Serves what an earlier run knew: the registry is silent.
@@ -228,6 +246,37 @@ impl Feed {
             .filter(|endpoint| self.context.admission.admit(endpoint.address).is_ok());
         self.hold.restore(admitted.cloned().collect());
         true
+    }
+
+    /// Publishes without what was taken over, if anything may have been.
+    fn look(&mut self) {
+        if self.claims_seen != Some(self.claimant.version()) {
+            let held = self.hold.held();
+            let transition = self.let_go_of_taken();
+            if self.hold.held() < held {
+                self.publish(transition);
+            }
+        }
+    }
+
+    /// Lets go of held endpoints whose addresses another service has taken over.
+    fn let_go_of_taken(&mut self) -> Transition {
+        self.claims_seen = Some(self.claimant.version());
+        let claimant = &self.claimant;
+        self.hold.release(|address, epoch, cause| {
+            // A server that took a service's last instance out and lists the same address elsewhere knows
+            // what it says; one that was restarted may list only a part of what was there before.
+            let is_taken = claimant.is_taken(address, epoch, cause == Began::EmptyPush);
+            if is_taken {
+                tracing::info!(
+                    target: "pailou",
+                    service = self.service.label(),
+                    %address,
+                    "a held endpoint is let go of, its address belongs to another service"
+                );
+            }
+            is_taken
+        })
     }
 
     fn expire(&mut self) {

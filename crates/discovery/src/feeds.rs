@@ -9,6 +9,7 @@ use pailou_upstream::{Service, ServiceId};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
+use crate::claims::Claims;
 use crate::clients::Clients;
 use crate::feed::{Feed, FeedContext, FeedStatus, Restore};
 use crate::snapshot::{self, SavedService};
@@ -35,6 +36,8 @@ pub(crate) struct Feeds {
     saved: BTreeMap<ServiceId, SavedService>,
     /// How long the snapshot had not changed at start.
     saved_age: Option<Duration>,
+    /// By source and namespace, of which each has its connection.
+    claims: BTreeMap<(Arc<str>, Arc<str>), Arc<Claims>>,
 }
 
 struct Running {
@@ -75,6 +78,7 @@ impl Feeds {
             feeds: BTreeMap::new(),
             saved,
             saved_age,
+            claims: BTreeMap::new(),
         }
     }
 
@@ -182,12 +186,16 @@ impl Feeds {
             let at = self.times.restore_at.max(Instant::now() + patience);
             Restore { saved, at }
         });
+        let session = (Arc::clone(&id.source), Arc::clone(&id.namespace));
+        let claims = Arc::clone(self.claims.entry(session).or_default());
         let start = {
             let (service, status) = (Arc::clone(&service), Arc::clone(&status));
             let context = self.context.clone();
             move || {
                 let (service, status) = (Arc::clone(&service), Arc::clone(&status));
-                let feed = Feed::new(context.clone(), service, window, status, saved.take());
+                let claimant = claims.claimant();
+                let saved = saved.take();
+                let feed = Feed::new(context.clone(), service, window, status, claimant, saved);
                 feed.run(client.watch_service(&name), client.states())
             }
         };

@@ -7,8 +7,8 @@
 //! what it says now wins per address, the rest is held.
 //!
 //! A held endpoint leaves by being listed again (it is live then, and its next absence is believed), by
-//! ejection (the balancer's job: a held endpoint that was ejected is never revived), or when its window
-//! is over. A partial answer does not end the hold; a further empty one does not lengthen it; another
+//! ejection (the balancer's job: a held endpoint that was ejected is never revived), because another
+//! service took over its address (`claims`), or when its window is over. A partial answer does not end the hold; a further empty one does not lengthen it; another
 //! reconnect starts the window again, since the server behind it may be as new as the one before.
 //!
 //! This is a state machine without a clock or a task: time is passed in.
@@ -19,6 +19,8 @@ use std::time::Duration;
 
 use pailou_upstream::EndpointSpec;
 use tokio::time::Instant;
+
+use crate::claims::Standing;
 
 /// What the server said of one service, already admitted and resolved.
 #[derive(Debug)]
@@ -64,6 +66,10 @@ pub(crate) struct Transition {
 struct Held {
     endpoint: EndpointSpec,
     until: Instant,
+    /// The connection that it was last listed over.
+    epoch: u64,
+    /// Why it is held.
+    cause: Began,
 }
 
 /// The endpoints of one service, listed and held.
@@ -107,6 +113,13 @@ impl Hold {
         let emptied = update.empty && !self.listed.is_empty();
         let until = now + self.window;
 
+        let cause = if reconnected {
+            Began::Reconnect
+        } else {
+            Began::EmptyPush
+        };
+        let epoch = self.epoch.unwrap_or(update.epoch);
+
         self.drop_expired(now);
         if reconnected {
             for held in self.held.values_mut() {
@@ -118,18 +131,18 @@ impl Hold {
         if (reconnected || emptied) && !self.window.is_zero() {
             for (address, mut endpoint) in previous {
                 endpoint.held = true;
-                self.held.insert(address, Held { endpoint, until });
+                let held = Held {
+                    endpoint,
+                    until,
+                    epoch,
+                    cause,
+                };
+                self.held.insert(address, held);
             }
         }
         self.held
             .retain(|address, _| !self.listed.contains_key(address));
         self.epoch = Some(update.epoch);
-
-        let cause = if reconnected {
-            Began::Reconnect
-        } else {
-            Began::EmptyPush
-        };
         self.transition(was_holding, cause)
     }
 
@@ -140,9 +153,39 @@ impl Hold {
         self.transition(was_holding, Began::EmptyPush)
     }
 
+    /// Lets go of the held endpoints that `is_taken` says belong to somebody else, given the connection
+    /// that each was last listed over and why it is held.
+    pub(crate) fn release(
+        &mut self,
+        is_taken: impl Fn(SocketAddr, u64, Began) -> bool,
+    ) -> Transition {
+        let before = self.held.len();
+        self.held
+            .retain(|address, held| !is_taken(*address, held.epoch, held.cause));
+        self.dropped += before - self.held.len();
+        self.transition(before > 0, Began::EmptyPush)
+    }
+
     /// When the next held endpoint is let go of; `None` while nothing is held.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         self.held.values().map(|held| held.until).min()
+    }
+
+    /// Which addresses there are, listed or held.
+    pub(crate) fn standings(&self) -> impl Iterator<Item = Standing> {
+        let standing = |address: &SocketAddr, is_listed| Standing {
+            address: *address,
+            is_listed,
+        };
+        let listed = self
+            .listed
+            .keys()
+            .map(move |address| standing(address, true));
+        let held = self
+            .held
+            .keys()
+            .map(move |address| standing(address, false));
+        listed.chain(held)
     }
 
     /// How many endpoints are held.

@@ -13,6 +13,7 @@
 //! It must not know how a request is served: it names nothing of pingora.
 
 mod admission;
+mod claims;
 mod clients;
 mod discovery;
 mod documents;

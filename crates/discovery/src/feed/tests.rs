@@ -5,6 +5,7 @@ use pailou_nacos::Instance;
 use pailou_upstream::{EjectionSettings, EndpointView, ServiceId, Services};
 
 use super::*;
+use crate::claims::Claims;
 use crate::resolve::Answer;
 
 /// Answers every name with the addresses that the test sets.
@@ -47,6 +48,7 @@ impl Bench {
             Arc::clone(&service),
             Duration::from_secs(30),
             status,
+            Arc::<Claims>::default().claimant(),
             None,
         );
         feed.connection = connection(1);

@@ -302,3 +302,22 @@ proptest! {
         prop_assert_eq!(bench.ports(), (last, vec![]));
     }
 }
+
+#[test]
+fn a_held_endpoint_that_was_taken_over_is_let_go_of() {
+    let mut bench = Bench::new(WINDOW);
+    bench.at(0, 1, &[1, 2, 3]);
+    bench.at(10, 2, &[3]);
+    let taken = |port: u16| {
+        move |address: SocketAddr, epoch: u64, cause: Began| {
+            // It was last listed over the connection that is lost.
+            assert_eq!((epoch, cause), (1, Began::Reconnect));
+            address.port() == port
+        }
+    };
+    assert_eq!(bench.hold.release(taken(9)), Transition::default());
+    assert_eq!(bench.hold.release(taken(1)), Transition::default());
+    assert_eq!(bench.ports(), (vec![3], vec![2]));
+    assert_eq!(bench.hold.release(taken(2)), ended(2));
+    assert_eq!(bench.ports(), (vec![3], vec![]));
+}

@@ -202,3 +202,90 @@ async fn our_own_listener_and_denied_addresses_are_no_endpoints() {
         ]
     );
 }
+
+#[tokio::test]
+async fn services_that_come_back_one_by_one_after_a_restart_lose_nothing_on_the_way() {
+    let registry = registry().await;
+    let address = registry.http_addr();
+    let ports = [9001, 9002, 9003, 9004];
+    for port in ports {
+        put(&registry, "users", port);
+        put(&registry, "orders", port + 100);
+    }
+    registry.publish_config(ROUTES, "routes: { /users/**: users, /orders/**: orders }");
+    let gateway = Gateway::start(address, |settings| {
+        settings.discovery.hold = Duration::from_secs(60);
+    });
+    gateway.discovery.ready().await;
+    registry.stop().await;
+    let registry = registry_at(address).await;
+    for back in 0..=ports.len() {
+        for service in ["users", "orders"] {
+            until(&format!("{service} has {back} again"), || {
+                gateway
+                    .feed(service)
+                    .is_some_and(|feed| feed.held == ports.len() - back && !feed.stale)
+            })
+            .await;
+            assert_eq!(gateway.ports(service).len(), ports.len());
+        }
+        if let Some(port) = ports.get(back) {
+            put(&registry, "users", *port);
+            put(&registry, "orders", port + 100);
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_address_that_another_service_took_over_is_not_held() {
+    let registry = registry().await;
+    let address = registry.http_addr();
+    put(&registry, "users", 9001);
+    put(&registry, "users", 9002);
+    // One process may be two services: that takes nothing over.
+    put(&registry, "both", 9002);
+    put(&registry, "orders", 9003);
+    let routes = "routes: { /users/**: users, /both/**: both, /orders/**: orders }";
+    registry.publish_config(ROUTES, routes);
+    let gateway = Gateway::start(address, |settings| {
+        settings.discovery.hold = Duration::from_secs(60);
+    });
+    gateway.discovery.ready().await;
+    gateway.until_ports("users", &[9001, 9002]).await;
+    registry.stop().await;
+    let registry = registry_at(address).await;
+    until("everything is held", || {
+        ["users", "both", "orders"].iter().all(|service| {
+            gateway
+                .feed(service)
+                .is_some_and(|feed| !feed.stale && feed.held > 0)
+        })
+    })
+    .await;
+    assert_eq!(gateway.ports("users"), [9001, 9002]);
+
+    // Behind 9001 is another program by now.
+    put(&registry, "orders", 9001);
+    put(&registry, "both", 9002);
+    gateway.until_ports("users", &[9002]).await;
+    gateway.until_ports("orders", &[9001, 9003]).await;
+    gateway.until_ports("both", &[9002]).await;
+    let feed = gateway.feed("users").expect("a feed");
+    assert_eq!(feed.held, 1, "the other one's owner was there before");
+}
+
+#[tokio::test]
+async fn a_service_that_is_gone_from_an_address_that_another_one_has_is_not_held() {
+    let registry = registry().await;
+    put(&registry, "users", 9001);
+    registry.publish_config(ROUTES, "routes: { /users/**: users, /orders/**: orders }");
+    let gateway = Gateway::start(registry.http_addr(), |settings| {
+        settings.discovery.hold = Duration::from_secs(60);
+    });
+    gateway.discovery.ready().await;
+    put(&registry, "orders", 9001);
+    gateway.until_ports("orders", &[9001]).await;
+    registry.remove_instance("users", "127.0.0.1", 9001);
+    gateway.until_ports("users", &[]).await;
+    assert!(gateway.answers("/orders/**"));
+}
