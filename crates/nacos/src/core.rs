@@ -96,10 +96,23 @@ impl Core {
     where
         R: wire::Request + Clone,
     {
+        self.authorized(|token| {
+            let request = request.clone();
+            async move { link.send(self, request, token.as_deref()).await }
+        })
+        .await
+    }
+
+    /// Does something with the login's token, and once more with a new one when it was refused for lack of rights.
+    pub(crate) async fn authorized<T, F>(
+        &self,
+        act: impl Fn(Option<Arc<str>>) -> F,
+    ) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, Error>>,
+    {
         let access = self.login.access(self.options.request_timeout).await;
-        let first = link
-            .send(self, request.clone(), access.token.as_deref())
-            .await;
+        let first = act(access.token).await;
         if !matches!(first, Err(Error::Forbidden { .. })) {
             return first;
         }
@@ -108,7 +121,7 @@ impl Core {
             .renewed(access.generation, self.options.request_timeout)
             .await
         {
-            Some(access) => link.send(self, request, access.token.as_deref()).await,
+            Some(access) => act(access.token).await,
             None => first,
         }
     }
@@ -126,11 +139,14 @@ impl Core {
         Error::NotConnected(reason.unwrap_or_else(|| "the first attempt is not over".into()))
     }
 
+    /// There is a new connection; it takes the place of the one before when that is still there.
     pub(crate) fn connected(&self, link: Link, server: String) {
         self.counters.connections.increment();
+        self.desired.disconnected();
         self.connection.send_modify(|state| {
             state.connected = true;
             state.server = Some(server);
+            state.transport = Some(link.transport());
             state.connected_since_unix_ms = Some(unix_ms(SystemTime::now()));
             state.epoch = link.epoch;
         });
@@ -144,6 +160,7 @@ impl Core {
         self.connection.send_modify(|state| {
             state.connected = false;
             state.server = None;
+            state.transport = None;
             state.connected_since_unix_ms = None;
             if let Some(error) = error {
                 state.last_error = Some(error.to_string());

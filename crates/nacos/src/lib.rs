@@ -1,4 +1,5 @@
-//! A Nacos client: naming and config over one gRPC connection per namespace, and the login.
+//! A Nacos client: naming and config over one gRPC connection per namespace, or HTTP where there is no gRPC, and the
+//! login.
 //!
 //! **Its one job**: to keep what a process wants of Nacos (watched services and configs, own registrations) in step
 //! with a Nacos cluster, through every kind of trouble, and to say honestly what it knows and since when. What goes in:
@@ -42,19 +43,33 @@
 //! # What can be relied on
 //! - **One connection per namespace**, over one byte stream: a push does not say which namespace it is for, and Nacos
 //!   ties registrations to the TCP connection. It never redials unnoticed: each connection has a number (`epoch`), and
-//!   each state names the one that brought it.
+//!   each state names the one that brought it. Over HTTP a connection is a time in which one server answered.
 //! - **All that is wanted is told to each new connection at once**: configs, then registrations, then subscriptions.
 //! - **An error is not an empty list**, nor the absence of a config: a failure changes no state, it shows beside it.
 //! - **The newest state wins**; states are ordered by arrival within a connection, never by a server's clock.
 //! - **Lost pushes are found**: everything watched is compared with the server periodically.
 //! - **Everything has a time limit**, and every retry a growing pause with jitter.
 //!
-//! # Servers
-//! Nacos 2.0 to 3.x over gRPC, at the HTTP port + 1000 unless set; the HTTP port is used for the login alone. Servers
-//! without gRPC (1.x) and TLS are not supported. A gRPC-aware proxy must not stand between: it would mix connections.
+//! # Servers and transports
+//! Nacos 1.x to 3.x. Which [`Transport`] is used is decided by what answers, never by a version:
 //!
-//! The client keeps one registration per service, since the server keeps one instance per connection and service: use
-//! a [`Client`] for each instance when a process has several.
+//! | transport | where | services | configs | own instances |
+//! |---|---|---|---|---|
+//! | gRPC, at the HTTP port + 1000 unless set | since 2.0 | pushed | pushed | live with the connection |
+//! | HTTP v1 | up to 3.1 | polled as often as the server advises, 1–10 s | long poll | beats every 5 s |
+//! | HTTP v3 | since 3.0 | polled every 5 s | polled every 3 s | beats every 5 s |
+//!
+//! gRPC comes first. When two attempts in a row, and at least one at each server, find no gRPC, what HTTP API a server
+//! answers is used; a server that only says that it is starting is waited for. From then on gRPC is tried again every
+//! [`ClientOptions::grpc_retry_interval`], beside what works, which is let go only when the new connection is set up and
+//! own instances are registered over it. Every change is logged and counted.
+//!
+//! What HTTP lacks: a change is seen when it is asked for; an instance that dies without a word is gone after 30 s, not
+//! at once; v3 does not say that a service is [protected](ServiceState::protected). TLS is not supported. Behind a
+//! gRPC-aware proxy, which mixes connections, only HTTP works.
+//!
+//! The client keeps one registration per service, since over gRPC the server keeps one instance per connection and
+//! service: use a [`Client`] for each instance when a process has several.
 
 mod client;
 mod core;
@@ -65,6 +80,7 @@ mod login;
 mod model;
 mod network;
 mod options;
+mod over_http;
 mod probe;
 mod registration;
 mod session;
@@ -84,5 +100,6 @@ pub use probe::{Probe, ProbeError, probe};
 pub use registration::Registration;
 pub use state::{
     ConfigSync, ConnectionState, Counts, LoginState, RegistrationSync, ServiceSync, SessionState,
+    Transport,
 };
 pub use watch::{ConfigWatch, ServiceWatch};

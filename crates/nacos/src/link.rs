@@ -1,8 +1,8 @@
-//! One gRPC connection that can never redial, and the requests over it.
+//! What requests are sent over: one gRPC connection that can never redial, or HTTP in its place.
 //!
-//! Nacos ties everything to the TCP connection: whom it pushes to, whose registrations end. A channel that redials in
-//! silence would lose all of it unnoticed. So the HTTP/2 handshake is made here over one stream, and its end is the
-//! connection's end.
+//! Over gRPC Nacos ties everything to the TCP connection: whom it pushes to, whose registrations end. A channel that
+//! redials in silence would lose all of it unnoticed. So the HTTP/2 handshake is made here over one stream, and its end
+//! is the connection's end. Over HTTP nothing is tied to a connection; the link lasts for as long as its server answers.
 
 use std::{
     future::Future,
@@ -18,7 +18,7 @@ use std::{
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::{
-    sync::{mpsc, watch},
+    sync::{Notify, mpsc, watch},
     time::timeout,
 };
 use tokio_stream::wrappers::ReceiverStream;
@@ -29,6 +29,8 @@ use crate::{
     core::Core,
     error::Error,
     network::{ByteStream, Owned},
+    over_http::Http,
+    state::Transport,
     wire::{self, Payload, Response, code},
 };
 
@@ -41,12 +43,20 @@ const OUTGOING: usize = 1024;
 /// A live connection, to be cloned by whoever sends requests.
 #[derive(Debug, Clone)]
 pub(crate) struct Link {
-    grpc: Grpc<OneConnection>,
+    carrier: Carrier,
     /// The connection's number.
     pub(crate) epoch: u64,
     timeout: Duration,
     next_request: Arc<AtomicU64>,
     is_unregistered: watch::Sender<bool>,
+    is_suspect: Arc<Notify>,
+}
+
+/// What takes a message to the server and brings the answer.
+#[derive(Debug, Clone)]
+enum Carrier {
+    Grpc(Grpc<OneConnection>),
+    Http(Arc<Http>),
 }
 
 /// A connection just made, with the parts that only its session may hold.
@@ -104,15 +114,8 @@ pub(crate) async fn open(
             .await
             .map(tonic::Response::into_inner)
     });
-    let link = Link {
-        grpc,
-        epoch,
-        timeout: core.options.request_timeout,
-        next_request: Arc::default(),
-        is_unregistered: watch::Sender::default(),
-    };
     Ok(Opened {
-        link,
+        link: Link::new(Carrier::Grpc(grpc), core, epoch),
         driver,
         outgoing,
         incoming,
@@ -120,6 +123,30 @@ pub(crate) async fn open(
 }
 
 impl Link {
+    /// A link over HTTP.
+    pub(crate) fn over_http(http: Arc<Http>, core: &Core, epoch: u64) -> Self {
+        Self::new(Carrier::Http(http), core, epoch)
+    }
+
+    fn new(carrier: Carrier, core: &Core, epoch: u64) -> Self {
+        Self {
+            carrier,
+            epoch,
+            timeout: core.options.request_timeout,
+            next_request: Arc::default(),
+            is_unregistered: watch::Sender::default(),
+            is_suspect: Arc::default(),
+        }
+    }
+
+    /// How the server is spoken to.
+    pub(crate) fn transport(&self) -> Transport {
+        match &self.carrier {
+            Carrier::Grpc(_) => Transport::Grpc,
+            Carrier::Http(http) => http.transport(),
+        }
+    }
+
     /// Sends one request and judges the answer: only a success of the right type is one. Failures are counted, and an
     /// answer that the server does not know the connection ends it.
     pub(crate) async fn send<R: wire::Request>(
@@ -134,8 +161,21 @@ impl Link {
             if *error == Error::Unregistered {
                 self.is_unregistered.send_replace(true);
             }
+            self.suspect(error);
         }
         result
+    }
+
+    /// Takes note of a failure that may mean that no one is there. Over gRPC the connection itself tells.
+    pub(crate) fn suspect(&self, error: &Error) {
+        if matches!(self.carrier, Carrier::Http(_)) && is_silence(error) {
+            self.is_suspect.notify_one();
+        }
+    }
+
+    /// Returns when a failure means that the server may be gone.
+    pub(crate) async fn suspected(&self) {
+        self.is_suspect.notified().await;
     }
 
     /// Sends one request whose failure is part of the plan.
@@ -150,9 +190,16 @@ impl Link {
             .into_iter()
             .collect();
         let payload = Payload::with_headers(&request, headers);
-        match timeout(self.timeout, self.exchange(payload)).await {
-            Ok(Ok(answer)) => judge::<R>(&answer),
-            Ok(Err(status)) => Err(of_status(R::KIND, &status)),
+        let exchange = async {
+            match &self.carrier {
+                Carrier::Grpc(grpc) => unary(grpc.clone(), payload)
+                    .await
+                    .map_err(|status| of_status(R::KIND, &status)),
+                Carrier::Http(http) => http.exchange(R::KIND, payload).await,
+            }
+        };
+        match timeout(self.timeout, exchange).await {
+            Ok(answer) => judge::<R>(&answer?),
             Err(_) => Err(Error::Timeout {
                 operation: R::KIND,
                 after: self.timeout,
@@ -165,20 +212,27 @@ impl Link {
         // The sender is ours, so that the wait can only end with the value.
         let _ = self.is_unregistered.subscribe().wait_for(|is| *is).await;
     }
+}
 
-    async fn exchange(&self, payload: Payload) -> Result<Payload, Status> {
-        let mut grpc = self.grpc.clone();
-        grpc.ready().await.map_err(not_ready)?;
-        let path = PathAndQuery::from_static(wire::UNARY_PATH);
-        let answer = grpc
-            .unary(
-                tonic::Request::new(payload),
-                path,
-                ProstCodec::<Payload, Payload>::default(),
-            )
-            .await?;
-        Ok(answer.into_inner())
-    }
+/// Whether nothing came of a request, so that perhaps no one is there.
+pub(crate) fn is_silence(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::NotConnected(_) | Error::Lost(_) | Error::Timeout { .. }
+    )
+}
+
+async fn unary(mut grpc: Grpc<OneConnection>, payload: Payload) -> Result<Payload, Status> {
+    grpc.ready().await.map_err(not_ready)?;
+    let path = PathAndQuery::from_static(wire::UNARY_PATH);
+    let answer = grpc
+        .unary(
+            tonic::Request::new(payload),
+            path,
+            ProstCodec::<Payload, Payload>::default(),
+        )
+        .await?;
+    Ok(answer.into_inner())
 }
 
 fn not_ready(error: hyper::Error) -> Status {

@@ -254,6 +254,8 @@ pub enum Origin {
     Subscribe,
     /// The server pushed it.
     Push,
+    /// Answer to a periodic question, over HTTP, where nothing is pushed; the first state of such a connection too.
+    Poll,
     /// A periodic comparison found that a push was lost.
     Audit,
     /// Answer to a single question.

@@ -33,6 +33,8 @@ pub struct ClientOptions {
     pub health_check_interval: Duration,
     /// How often every watched service and config is compared with the server, in case a push was lost. Default 45 s.
     pub audit_interval: Duration,
+    /// How often gRPC is tried again while the servers are reached over HTTP. Default 60 s.
+    pub grpc_retry_interval: Duration,
     /// The longest message that is accepted. Default 64 MiB: a service of 50,000 instances is 16 MiB.
     pub max_message_bytes: usize,
 }
@@ -61,6 +63,7 @@ impl ClientOptions {
             request_timeout: Duration::from_secs(3),
             health_check_interval: Duration::from_secs(5),
             audit_interval: Duration::from_secs(45),
+            grpc_retry_interval: Duration::from_secs(60),
             max_message_bytes: 64 << 20,
         })
     }

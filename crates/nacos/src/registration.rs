@@ -17,7 +17,7 @@ use crate::{
 /// An own instance that the client keeps registered: after each reconnect it registers it again at once.
 ///
 /// Dropping it deregisters in the background; [`Registration::deregister`] waits for the server. An instance also
-/// leaves when the process dies, since it lives as long as its connection.
+/// leaves when the process dies, since it lives as long as its connection, or by its beats over HTTP.
 pub struct Registration {
     handle: Arc<Handle>,
     name: ServiceName,
@@ -122,10 +122,11 @@ impl Registration {
     }
 
     /// Deregisters and waits until the server has confirmed it. Without a connection there is nothing to do: the
-    /// server drops the instance with the connection.
+    /// server drops the instance with the connection, or for want of beats.
     ///
     /// # Errors
-    /// When the server does not confirm it within the request timeout. The instance leaves with the connection then.
+    /// When the server does not confirm it within the request timeout. The instance leaves with the connection, or for
+    /// want of beats, then.
     pub async fn deregister(mut self) -> Result<(), Error> {
         self.handle.core.desired.leave(&self.name, &self.cell);
         let deadline = Instant::now() + self.handle.core.options.request_timeout;

@@ -9,13 +9,39 @@ use serde::Serialize;
 
 use crate::model::{ConfigName, Origin, ServiceName};
 
-/// The connection of one namespace.
+/// How a server is spoken to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Transport {
+    /// One gRPC connection, over which the server pushes: Nacos since 2.0.
+    Grpc,
+    /// HTTP v1: services by polling, configs by a long poll, own instances by beats. Nacos before 2.0, and up to 3.1
+    /// where the gRPC port cannot be reached.
+    HttpV1,
+    /// HTTP v3: everything by polling. Nacos since 3.0 where neither of the others is to be had.
+    HttpV3,
+}
+
+impl Transport {
+    /// A static label for counters and logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Grpc => "grpc",
+            Self::HttpV1 => "http_v1",
+            Self::HttpV3 => "http_v3",
+        }
+    }
+}
+
+/// The connection of one namespace. Over HTTP it is a time in which one server answered.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct ConnectionState {
     /// Whether there is a connection that the server has accepted.
     pub connected: bool,
     /// The server, while connected.
     pub server: Option<String>,
+    /// How the server is spoken to, while connected.
+    pub transport: Option<Transport>,
     /// When it was made: milliseconds since 1970, while connected.
     pub connected_since_unix_ms: Option<u64>,
     /// Number of the latest connection, from 1; 0 before the first. It grows with each new one.
@@ -147,8 +173,10 @@ counts! {
     connections,
     /// Attempts to connect that failed.
     failed_connections,
-    /// Connections that ended, other than by closing the client.
+    /// Connections that ended, other than by closing the client or for a better transport.
     lost_connections,
+    /// Connections over another transport than the one before.
+    transport_changes,
     /// Pushed service states.
     service_pushes,
     /// Notices that a config changed.
@@ -171,6 +199,12 @@ counts! {
     overloaded,
     /// Requests refused for other reasons.
     refused,
+    /// Services asked for again, over HTTP.
+    service_polls,
+    /// Beats sent for own instances, over HTTP.
+    beats,
+    /// Beats that the server answered with not knowing the instance; it was registered again.
+    unknown_beats,
     /// Audits of all watched services and configs.
     audits,
     /// Services that an audit found different from the last push.

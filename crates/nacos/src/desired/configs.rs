@@ -98,6 +98,17 @@ impl Desired {
         self.table().configs.get(name)?.cell.borrow().state.clone()
     }
 
+    /// The configs whose state this connection brought.
+    pub(crate) fn configs_of(&self, epoch: u64) -> Vec<(ConfigName, ConfigState)> {
+        let table = self.table();
+        let of_epoch = |(name, entry): (&ConfigName, &ConfigEntry)| {
+            let slot = entry.cell.borrow();
+            let state = slot.state.clone().filter(|_| slot.epoch == epoch)?;
+            Some((name.clone(), state))
+        };
+        table.configs.iter().filter_map(of_epoch).collect()
+    }
+
     pub(crate) fn config_names(&self) -> Vec<ConfigName> {
         self.table().configs.keys().cloned().collect()
     }

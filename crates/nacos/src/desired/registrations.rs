@@ -104,6 +104,41 @@ impl Desired {
         Some((entry.instance.clone(), entry.version, entry.is_leaving))
     }
 
+    /// What the present connection's server has confirmed, each with its version; not what is to go.
+    pub(crate) fn registered(&self) -> Vec<(ServiceName, Instance, u64)> {
+        let table = self.table();
+        let entries = table.registrations.iter();
+        entries
+            .filter(|(_, entry)| {
+                !entry.is_leaving && entry.cell.borrow().confirmed == Some(entry.version)
+            })
+            .map(|(name, entry)| (name.clone(), entry.instance.clone(), entry.version))
+            .collect()
+    }
+
+    /// Everything that the present connection's server may have, including what is to go.
+    pub(crate) fn own_instances(&self) -> Vec<(ServiceName, Instance)> {
+        let table = self.table();
+        let entries = table.registrations.iter();
+        entries
+            .map(|(name, entry)| (name.clone(), entry.instance.clone()))
+            .collect()
+    }
+
+    /// Whether the present connection's server has the instance, or is not to have it.
+    pub(crate) fn is_confirmed_or_gone(&self, name: &ServiceName) -> bool {
+        let table = self.table();
+        let entry = table.registrations.get(name);
+        entry.is_none_or(|entry| entry.cell.borrow().confirmed.is_some())
+    }
+
+    /// The server has lost the instance.
+    pub(crate) fn unconfirm_registration(&self, name: &ServiceName) {
+        if let Some(entry) = self.table().registrations.get(name) {
+            entry.cell.send_modify(|slot| slot.confirmed = None);
+        }
+    }
+
     pub(crate) fn confirm_registration(&self, name: &ServiceName, version: u64) {
         if let Some(entry) = self.table().registrations.get(name) {
             entry.cell.send_modify(|slot| {

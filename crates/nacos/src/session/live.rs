@@ -1,9 +1,9 @@
 //! One connection, from the first byte to its end.
 
-use std::{collections::BTreeMap, pin::pin, time::Duration};
+use std::{collections::BTreeMap, convert::Infallible, pin::Pin, time::Duration};
 
 use tokio::{
-    sync::watch,
+    sync::{mpsc, watch},
     time::{MissedTickBehavior, interval, sleep, timeout},
 };
 
@@ -12,6 +12,7 @@ use crate::{
     core::Core,
     error::Error,
     link::{self, Link, Opened},
+    network::Owned,
     options::ServerAddress,
     wire::{ConnectionSetupRequest, HealthCheckRequest, Payload, ServerCheckRequest},
 };
@@ -38,28 +39,39 @@ pub(super) enum End {
     Reset(Option<ServerAddress>),
 }
 
-/// Connects to the server and serves the connection until it ends.
-pub(super) async fn connect_and_serve(core: &Core, server: &ServerAddress, epoch: &mut u64) -> End {
-    let opened = match open(core, server, *epoch + 1).await {
-        Ok(opened) => opened,
-        Err(error) => return End::NeverConnected(error),
-    };
+/// A connection that is set up, and not used yet.
+pub(super) struct Prepared<'a> {
+    pub(super) server: &'a ServerAddress,
+    link: Link,
+    driver: Owned<hyper::Result<()>>,
+    reading: Pin<Box<dyn Future<Output = End> + Send + 'a>>,
+    /// Keeps our half of the stream open.
+    _outgoing: mpsc::Sender<Payload>,
+}
+
+/// Connects to the server and sets the connection up.
+pub(super) async fn prepare<'a>(
+    core: &'a Core,
+    server: &'a ServerAddress,
+    epoch: u64,
+) -> Result<Prepared<'a>, Error> {
     let Opened {
         link,
-        mut driver,
+        driver,
         outgoing,
         incoming,
-    } = opened;
+    } = open(core, server, epoch).await?;
     let is_set_up = watch::Sender::default();
     let acknowledged = is_set_up.subscribe();
     let setup = Payload::new(&setup_request(core));
     let reader = Reader {
         core,
-        epoch: link.epoch,
+        epoch,
         outgoing: outgoing.clone(),
         is_set_up,
     };
-    let mut reading = pin!(reader.read(incoming));
+    let mut reading: Pin<Box<dyn Future<Output = End> + Send + 'a>> =
+        Box::pin(reader.read(incoming));
 
     let set_up = async {
         let check = link.attempt(ServerCheckRequest::default(), None).await?;
@@ -72,15 +84,32 @@ pub(super) async fn connect_and_serve(core: &Core, server: &ServerAddress, epoch
         };
         await_set_up(core, &link, acknowledged, patience).await
     };
-    let set_up = tokio::select! {
-        end = &mut reading => return never_connected(end),
-        result = set_up => result,
-    };
-    if let Err(error) = set_up {
-        return End::NeverConnected(error);
+    tokio::select! {
+        end = &mut reading => return Err(why_never(end)),
+        result = set_up => result?,
     }
+    Ok(Prepared {
+        server,
+        link,
+        driver,
+        reading,
+        _outgoing: outgoing,
+    })
+}
 
-    *epoch = link.epoch;
+/// Serves a connection until it ends. What remains to be done for the one before is done beside.
+pub(super) async fn serve(
+    core: &Core,
+    prepared: Prepared<'_>,
+    retiring: impl Future<Output = Infallible>,
+) -> End {
+    let Prepared {
+        server,
+        link,
+        mut driver,
+        mut reading,
+        _outgoing,
+    } = prepared;
     core.connected(link.clone(), server.to_string());
     core.login.server_arrived();
     let namespace = &core.options.namespace;
@@ -95,6 +124,7 @@ pub(super) async fn connect_and_serve(core: &Core, server: &ServerAddress, epoch
         () = link.unregistered() => End::Lost(Error::Unregistered),
         never = Replay::new(core, &link).run() => match never {},
         never = audit::run(core, &link) => match never {},
+        never = retiring => match never {},
         () = farewell(core) => End::Closed,
     }
 }
@@ -167,37 +197,37 @@ async fn await_set_up(
         .unwrap_or(Err(Error::Unregistered))
 }
 
-fn never_connected(end: End) -> End {
+fn why_never(end: End) -> Error {
     match end {
-        End::Lost(error) => End::NeverConnected(error),
-        End::Reset(_) => End::NeverConnected(Error::Overloaded),
-        end => end,
+        End::NeverConnected(error) | End::Lost(error) => error,
+        End::Reset(_) => Error::Overloaded,
+        End::Closed => Error::Closed,
     }
 }
 
-/// Asks again and again whether the server still knows us, which is also what keeps the server from dropping us.
-/// Returns when the connection must be given up.
-async fn keep_alive(core: &Core, link: &Link) -> Error {
+/// Asks again and again whether the server still knows us, which is also what keeps the server from dropping us; and
+/// at once when something makes that doubtful. Returns when the connection must be given up.
+pub(super) async fn keep_alive(core: &Core, link: &Link) -> Error {
     let period = core.options.health_check_interval;
     let mut ticks = interval(period);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks.tick().await;
     loop {
-        ticks.tick().await;
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = link.suspected() => {}
+        }
         // One question may get lost in a busy server's pause; two in a row mean that no one is there.
-        if !is_alive(core, link).await
-            && let Err(error @ (Error::Timeout { .. } | Error::Lost(_))) = check(core, link).await
+        if silence(core, link).await.is_some()
+            && let Some(error) = silence(core, link).await
         {
             return error;
         }
     }
 }
 
-async fn is_alive(core: &Core, link: &Link) -> bool {
-    !matches!(
-        check(core, link).await,
-        Err(Error::Timeout { .. } | Error::Lost(_))
-    )
+async fn silence(core: &Core, link: &Link) -> Option<Error> {
+    check(core, link).await.err().filter(link::is_silence)
 }
 
 async fn check(core: &Core, link: &Link) -> Result<(), Error> {
@@ -207,7 +237,7 @@ async fn check(core: &Core, link: &Link) -> Result<(), Error> {
 }
 
 /// When the client is closed: withdraws what it registered, and returns when that is done or takes too long.
-async fn farewell(core: &Core) {
+pub(super) async fn farewell(core: &Core) {
     core.closing().await;
     let leaving = core.desired.leave_all();
     let all_gone = async {

@@ -3,6 +3,7 @@
 pub(crate) mod answers;
 mod audit;
 mod backoff;
+mod http;
 mod live;
 mod replay;
 mod retries;
@@ -12,30 +13,40 @@ use std::sync::Arc;
 
 use tokio::time::{Instant, sleep};
 
-use self::{backoff::Backoff, live::End};
-use crate::{core::Core, error::Error, options::ServerAddress};
+use self::{backoff::Backoff, http::HttpEnd, live::End};
+use crate::{core::Core, error::Error, options::ServerAddress, over_http::Http, state::Transport};
+
+/// After how many failed attempts at gRPC in a row HTTP is tried, when there are not more servers than that: each is
+/// tried once before.
+const GRPC_ATTEMPTS: usize = 2;
 
 /// Runs until the client is closed.
 pub(crate) async fn run(core: Arc<Core>) {
     let _alarm = Alarm(&core);
     let servers = &core.options.servers;
     let mut random = fastrand::Rng::new();
-    // A random start spreads many clients over the servers of a cluster.
-    let mut at = random.usize(..servers.len().max(1));
-    let mut backoff = Backoff::new(servers.len());
-    let mut epoch = 0;
     if servers.is_empty() {
         return core.disconnected(Some(&Error::Invalid("no Nacos server is named")));
     }
+    let mut session = Session {
+        core: &core,
+        // A random start spreads many clients over the servers of a cluster.
+        at: random.usize(..servers.len()),
+        epoch: 0,
+        out_of_reach: 0,
+        last: None,
+    };
+    let mut backoff = Backoff::new(servers.len());
     loop {
-        let server = &servers[at];
         let begun = Instant::now();
         let end = tokio::select! {
-            end = live::connect_and_serve(&core, server, &mut epoch) => end,
+            end = session.connect_and_serve() => end,
             // While there is no connection, there is nothing to say farewell to.
             () = closing_unconnected(&core) => End::Closed,
         };
-        at = (at + 1) % servers.len();
+        let server = &servers[session.at];
+        session.at = (session.at + 1) % servers.len();
+        let epoch = session.epoch;
         match &end {
             End::Closed => {
                 core.disconnected(None);
@@ -60,8 +71,8 @@ pub(crate) async fn run(core: Arc<Core>) {
             End::Reset(hint) => {
                 core.counters.lost_connections.increment();
                 core.disconnected(None);
-                at = position(servers, hint.as_ref()).unwrap_or(at);
-                let (namespace, next) = (&core.options.namespace, &servers[at]);
+                session.at = position(servers, hint.as_ref()).unwrap_or(session.at);
+                let (namespace, next) = (&core.options.namespace, &servers[session.at]);
                 tracing::info!(namespace, %server, epoch, %next, "Nacos sent us to another server");
             }
         }
@@ -70,6 +81,80 @@ pub(crate) async fn run(core: Arc<Core>) {
             () = sleep(backoff.pause(&mut random)) => {}
             () = core.closing() => {}
         }
+    }
+}
+
+/// Which server is next, and how it is spoken to: by what answers, never by what a server says that it is.
+struct Session<'a> {
+    core: &'a Core,
+    /// The server to try, then the one that is connected.
+    at: usize,
+    /// Number of the latest connection.
+    epoch: u64,
+    /// How many attempts at gRPC in a row found nothing to speak to.
+    out_of_reach: usize,
+    /// How the latest connection spoke.
+    last: Option<Transport>,
+}
+
+impl<'a> Session<'a> {
+    /// One attempt at one server, and the connection's life when it succeeds.
+    async fn connect_and_serve(&mut self) -> End {
+        // What worked last is tried first: where gRPC is out of reach, each attempt at it may take its whole time limit.
+        let is_over_http = matches!(self.last, Some(Transport::HttpV1 | Transport::HttpV3));
+        if is_over_http && let Ok(http) = Http::find(self.core, self.server()).await {
+            return self.serve_http(http).await;
+        }
+        let error = match live::prepare(self.core, self.server(), self.epoch + 1).await {
+            Ok(prepared) => {
+                self.connected(Transport::Grpc);
+                return live::serve(self.core, prepared, std::future::pending()).await;
+            }
+            Err(error) => error,
+        };
+        self.out_of_reach = if http::is_out_of_reach(&error) {
+            self.out_of_reach.saturating_add(1)
+        } else {
+            0
+        };
+        let is_blocked = self.out_of_reach >= GRPC_ATTEMPTS.max(self.core.options.servers.len());
+        if is_blocked
+            && !is_over_http
+            && let Ok(http) = Http::find(self.core, self.server()).await
+        {
+            return self.serve_http(http).await;
+        }
+        End::NeverConnected(error)
+    }
+
+    /// Serves over HTTP, and over gRPC from the moment that it is back.
+    async fn serve_http(&mut self, http: Arc<Http>) -> End {
+        self.connected(http.transport());
+        let served = http::serve(self.core, http, self.server(), self.epoch);
+        let (prepared, predecessor) = match served.await {
+            HttpEnd::Ended(end) => return end,
+            HttpEnd::Prepared(prepared, predecessor) => (prepared, predecessor),
+        };
+        self.at = position(&self.core.options.servers, Some(prepared.server)).unwrap_or(self.at);
+        self.connected(Transport::Grpc);
+        live::serve(self.core, *prepared, predecessor.retire(self.core)).await
+    }
+
+    /// Counts a new connection, and says when it speaks otherwise than the one before.
+    fn connected(&mut self, transport: Transport) {
+        self.epoch += 1;
+        self.out_of_reach = 0;
+        let former = self.last.replace(transport).unwrap_or(Transport::Grpc);
+        if former != transport {
+            self.core.counters.transport_changes.increment();
+            let (from, to) = (former.as_str(), transport.as_str());
+            let (namespace, server) = (&self.core.options.namespace, self.server());
+            tracing::warn!(namespace, %server, from, to, "Nacos is spoken to in another way");
+        }
+    }
+
+    fn server(&self) -> &'a ServerAddress {
+        &self.core.options.servers[self.at]
     }
 }
 

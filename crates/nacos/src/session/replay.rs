@@ -20,6 +20,7 @@ use crate::{
     error::Error,
     link::Link,
     model::{ConfigName, Instance, Origin, ServiceName},
+    state::Transport,
     wire::{InstanceRequest, SubscribeServiceRequest, instance_type},
 };
 
@@ -170,11 +171,18 @@ impl<'a> Replay<'a> {
         match core.desired.registration(&name) {
             Some((instance, version, false)) => {
                 // Noted before it is sent: should the answer get lost, it still has to be told off.
-                self.registered.insert(name.clone(), instance.clone());
+                let former = self.registered.insert(name.clone(), instance.clone());
                 Box::pin(async move {
-                    let result =
+                    let mut result =
                         instance_request(core, link, &name, &instance, instance_type::REGISTER)
                             .await;
+                    // Only a connection's second instance replaces its first by itself.
+                    if let Some(former) = former.filter(|former| !is_same_place(former, &instance))
+                        && link.transport() != Transport::Grpc
+                        && result.is_ok()
+                    {
+                        result = deregister(core, link, &name, &former).await;
+                    }
                     match &result {
                         Ok(()) => core.desired.confirm_registration(&name, version),
                         // Whether these were taken is unknown, or they say nothing of the instance: no refusal.
@@ -200,16 +208,7 @@ impl<'a> Replay<'a> {
                     .filter(|_| leaving.is_some());
                 Box::pin(async move {
                     let mut result = match instance {
-                        Some(instance) => {
-                            instance_request(
-                                core,
-                                link,
-                                &name,
-                                &instance,
-                                instance_type::DEREGISTER,
-                            )
-                            .await
-                        }
+                        Some(instance) => deregister(core, link, &name, &instance).await,
                         None => Ok(()),
                     };
                     // The answer to what was refused as well when it was to be registered: there is nothing to
@@ -232,7 +231,11 @@ impl<'a> Replay<'a> {
 async fn subscribe(core: &Core, link: &Link, name: &ServiceName) -> Result<(), Error> {
     let pushes = core.desired.service_pushes(name);
     let answer = core.ask_over(link, subscription(core, name, true)).await?;
-    let state = answers::service_state(answer.service_info, Origin::Subscribe, link.epoch)?;
+    let origin = match link.transport() {
+        Transport::Grpc => Origin::Subscribe,
+        Transport::HttpV1 | Transport::HttpV3 => Origin::Poll,
+    };
+    let state = answers::service_state(answer.service_info, origin, link.epoch)?;
     core.desired.answer_service(name, state, pushes);
     Ok(())
 }
@@ -288,6 +291,19 @@ async fn stop_listening(core: &Core, link: &Link, name: &ConfigName) -> Result<(
     core.ask_over(link, answers::config_listen(core, false, &contexts))
         .await
         .map(drop)
+}
+
+fn is_same_place(one: &Instance, other: &Instance) -> bool {
+    (&one.ip, one.port, &one.cluster) == (&other.ip, other.port, &other.cluster)
+}
+
+pub(super) async fn deregister(
+    core: &Core,
+    link: &Link,
+    name: &ServiceName,
+    instance: &Instance,
+) -> Result<(), Error> {
+    instance_request(core, link, name, instance, instance_type::DEREGISTER).await
 }
 
 async fn instance_request(

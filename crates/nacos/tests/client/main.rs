@@ -7,4 +7,6 @@ mod login;
 mod naming;
 mod registration;
 mod script;
+mod story;
 mod tcp;
+mod transports;

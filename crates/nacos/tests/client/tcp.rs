@@ -1,26 +1,23 @@
-//! Over TCP, with real time, against the embedded registry.
+//! Over TCP, with real time, against the embedded registry: what only gRPC has.
 
 use std::{net::SocketAddr, time::Duration};
 
-use pailou_nacos::{
-    Client, ClientOptions, ConfigState, Credentials, Instance, LoginState, ProbeError, Publish,
-    ServerAddress, ServiceWatch, probe,
-};
+use pailou_nacos::{Client, ClientOptions, ProbeError, ServerAddress, ServiceWatch, probe};
 use pailou_nacos_lite::{Options, Registry};
 use tokio::time::{sleep, timeout};
 
-async fn registry(options: Options) -> Registry {
+pub(crate) async fn registry(options: Options) -> Registry {
     Registry::start(options).await.unwrap()
 }
 
-fn quick() -> Options {
+pub(crate) fn quick() -> Options {
     Options {
         push_delay: Duration::from_millis(50),
         ..Options::default()
     }
 }
 
-fn options(registries: &[&Registry]) -> ClientOptions {
+pub(crate) fn options(registries: &[&Registry]) -> ClientOptions {
     let addresses: Vec<String> = registries
         .iter()
         .map(|r| r.http_addr().to_string())
@@ -33,7 +30,7 @@ fn options(registries: &[&Registry]) -> ClientOptions {
 }
 
 /// Waits until a watch holds these addresses.
-async fn until(watch: &mut ServiceWatch, expected: &[&str]) {
+pub(crate) async fn until(watch: &mut ServiceWatch, expected: &[&str]) {
     let name = watch.name().to_string();
     let wait = async {
         loop {
@@ -53,7 +50,7 @@ async fn until(watch: &mut ServiceWatch, expected: &[&str]) {
         .unwrap_or_else(|_| panic!("{name} never had {expected:?}"));
 }
 
-async fn until_true(what: &str, mut is_so: impl FnMut() -> bool) {
+pub(crate) async fn until_true(what: &str, mut is_so: impl FnMut() -> bool) {
     let wait = async {
         while !is_so() {
             sleep(Duration::from_millis(5)).await;
@@ -62,154 +59,6 @@ async fn until_true(what: &str, mut is_so: impl FnMut() -> bool) {
     timeout(Duration::from_secs(20), wait)
         .await
         .unwrap_or_else(|_| panic!("never: {what}"));
-}
-
-#[tokio::test]
-async fn a_service_that_registers_is_seen_and_one_that_dies_is_not() {
-    let registry = registry(quick()).await;
-    let watcher = Client::connect(options(&[&registry]));
-    let mut watch = watcher.watch_service("orders");
-    until(&mut watch, &[]).await;
-    let one = Client::connect(options(&[&registry]));
-    let two = Client::connect(options(&[&registry]));
-    let mut first = one
-        .register("orders", Instance::new("10.0.0.1", 80))
-        .await
-        .unwrap();
-    let second = two
-        .register("orders", Instance::new("10.0.0.2", 80))
-        .await
-        .unwrap();
-    until(&mut watch, &["10.0.0.1", "10.0.0.2"]).await;
-
-    let metadata = [("version".to_owned(), "v2".to_owned())].into();
-    first
-        .update(Instance {
-            weight: 0.5,
-            metadata,
-            ..Instance::new("10.0.0.1", 80)
-        })
-        .await
-        .unwrap();
-    until_true("the update", || {
-        watch
-            .current()
-            .is_some_and(|state| state.instances[0].weight == 0.5)
-    })
-    .await;
-    assert_eq!(
-        watch.current().unwrap().instances[0].metadata["version"],
-        "v2"
-    );
-
-    first.deregister().await.unwrap();
-    until(&mut watch, &["10.0.0.2"]).await;
-    drop((two, second));
-    until(&mut watch, &[]).await;
-}
-
-#[tokio::test]
-async fn a_config_is_watched_from_before_its_first_publish_to_after_its_removal() {
-    let registry = registry(quick()).await;
-    let client = Client::connect(options(&[&registry]));
-    let mut watch = client.watch_config("routes.yaml");
-    assert_eq!(watch.changed().await, ConfigState::Absent);
-    for content in ["a: 1", "a: 2"] {
-        client
-            .publish_config("routes.yaml", content, Publish::default())
-            .await
-            .unwrap();
-        assert_eq!(watch.changed().await.config().unwrap().content, content);
-    }
-    let md5 = watch.current().unwrap().config().unwrap().md5.clone();
-    let swap = |md5: &str| Publish {
-        kind: Some("yaml".into()),
-        if_md5: Some(md5.to_owned()),
-    };
-    assert!(
-        client
-            .publish_config("routes.yaml", "a: 3", swap("0000"))
-            .await
-            .is_err()
-    );
-    client
-        .publish_config("routes.yaml", "a: 3", swap(&md5))
-        .await
-        .unwrap();
-    let config = watch.changed().await;
-    assert_eq!(config.config().unwrap().kind.as_deref(), Some("yaml"));
-    client.remove_config("routes.yaml").await.unwrap();
-    assert_eq!(watch.changed().await, ConfigState::Absent);
-    registry.publish_config("routes.yaml", "by an operator");
-    assert_eq!(
-        watch.changed().await.config().unwrap().content,
-        "by an operator"
-    );
-}
-
-#[tokio::test]
-async fn namespaces_are_apart() {
-    let registry = registry(quick()).await;
-    let client = Client::connect(options(&[&registry]));
-    let staging = client.with_namespace("staging");
-    let _here = client
-        .register("orders", Instance::new("10.0.0.1", 80))
-        .await
-        .unwrap();
-    let _there = staging
-        .register("orders", Instance::new("10.0.0.2", 80))
-        .await
-        .unwrap();
-    until(&mut client.watch_service("orders"), &["10.0.0.1"]).await;
-    until(&mut staging.watch_service("orders"), &["10.0.0.2"]).await;
-    staging
-        .publish_config("routes", "there", Publish::default())
-        .await
-        .unwrap();
-    assert_eq!(client.config("routes").await.unwrap(), None);
-}
-
-#[tokio::test]
-async fn a_registry_that_restarts_empty_is_told_everything() {
-    let first = registry(quick()).await;
-    let (http, grpc) = (first.http_addr(), first.grpc_addr());
-    first.publish_config("routes", "a: 1");
-    let client = Client::connect(options(&[&first]));
-    let mut watch = client.watch_service("orders");
-    let mut routes = client.watch_config("routes");
-    let registration = client
-        .register("orders", Instance::new("10.0.0.1", 80))
-        .await
-        .unwrap();
-    until(&mut watch, &["10.0.0.1"]).await;
-    routes.changed().await;
-    first.stop().await;
-    until_true("loss", || !client.states().borrow().connected).await;
-    assert_eq!(
-        watch.current().unwrap().instances.len(),
-        1,
-        "nothing is forgotten"
-    );
-
-    let second = restart(http, grpc).await;
-    assert_eq!(
-        routes.changed().await,
-        ConfigState::Absent,
-        "it keeps nothing"
-    );
-    until_true("registered again", || registration.is_registered()).await;
-    until(&mut watch, &["10.0.0.1"]).await;
-    assert_eq!(second.instances("orders").len(), 1);
-    assert_eq!(second.connections(), 1);
-}
-
-async fn restart(http: SocketAddr, grpc: SocketAddr) -> Registry {
-    registry(Options {
-        http,
-        grpc: Some(grpc),
-        ..quick()
-    })
-    .await
 }
 
 #[tokio::test]
@@ -250,83 +99,6 @@ async fn faults_of_the_server_are_survived() {
 }
 
 #[tokio::test]
-async fn of_two_servers_the_living_one_is_used() {
-    let (one, two) = (registry(quick()).await, registry(quick()).await);
-    let client = Client::connect(options(&[&one, &two]));
-    let registration = client
-        .register("orders", Instance::new("10.0.0.1", 80))
-        .await
-        .unwrap();
-    let is_at_one = client.state().connection.server == Some(one.http_addr().to_string());
-    let (old, new) = if is_at_one { (one, two) } else { (two, one) };
-    assert_eq!(
-        (old.instances("orders").len(), new.instances("orders").len()),
-        (1, 0)
-    );
-    old.stop().await;
-    until_true("moved", || {
-        registration.is_registered() && !new.instances("orders").is_empty()
-    })
-    .await;
-    assert_eq!(
-        client.state().connection.server,
-        Some(new.http_addr().to_string())
-    );
-}
-
-#[tokio::test]
-async fn with_auth_the_client_logs_in_and_logs_in_again() {
-    let auth = Some(("nacos".to_owned(), "nacos".to_owned()));
-    let registry = registry(Options { auth, ..quick() }).await;
-    let stranger = Client::connect(options(&[&registry]));
-    assert_eq!(
-        stranger.query_service("orders").await.unwrap_err().cause(),
-        "forbidden"
-    );
-
-    let credentials = Some(Credentials::new("nacos", "nacos"));
-    let client = Client::connect(ClientOptions {
-        credentials,
-        ..options(&[&registry])
-    });
-    let mut registration = client
-        .register("orders", Instance::new("10.0.0.1", 80))
-        .await
-        .unwrap();
-    assert!(matches!(client.state().login, LoginState::LoggedIn { .. }));
-    registry.faults().expire_tokens();
-    // A new login is due five seconds after the last one; until then the refusal stands.
-    let _ = registration
-        .update(Instance {
-            weight: 2.0,
-            ..Instance::new("10.0.0.1", 80)
-        })
-        .await;
-    until_true("updated", || registration.is_registered()).await;
-    assert_eq!(registry.instances("orders")[0].weight, 2.0);
-    assert_eq!(client.state().counts.logins, 2);
-}
-
-#[tokio::test]
-async fn a_wrong_password_shows_and_harms_nothing_else() {
-    let auth = Some(("nacos".to_owned(), "nacos".to_owned()));
-    let registry = registry(Options { auth, ..quick() }).await;
-    let credentials = Some(Credentials::new("nacos", "wrong"));
-    let client = Client::connect(ClientOptions {
-        credentials,
-        ..options(&[&registry])
-    });
-    assert!(
-        client
-            .register("orders", Instance::new("10.0.0.1", 80))
-            .await
-            .is_err()
-    );
-    assert!(matches!(client.state().login, LoginState::Failed { .. }));
-    assert!(client.states().borrow().connected);
-}
-
-#[tokio::test]
 async fn a_message_beyond_the_usual_limit_of_4_mib_is_taken() {
     let registry = registry(quick()).await;
     for n in 0..15_000_u32 {
@@ -351,28 +123,6 @@ async fn a_message_beyond_the_usual_limit_of_4_mib_is_taken() {
     })
     .await;
     assert_eq!(client.state().counts.lost_connections, 0);
-}
-
-#[tokio::test]
-async fn the_services_of_a_group_are_listed_page_by_page() {
-    let registry = registry(quick()).await;
-    for name in ["a", "b", "c", "shop@@d"] {
-        registry.put_instance(name, pailou_nacos_lite::Instance::new("10.0.0.1", 1));
-    }
-    let client = Client::connect(options(&[&registry]));
-    for (group, page, size, names, total) in [
-        ("", 1, 2, vec!["a", "b"], 3),
-        ("DEFAULT_GROUP", 2, 2, vec!["c"], 3),
-        ("DEFAULT_GROUP", 0, 10, vec!["a", "b", "c"], 3),
-        ("shop", 1, 10, vec!["d"], 1),
-        ("nobody", 1, 10, vec![], 0),
-    ] {
-        let found = client.list_services(group, page, size).await.unwrap();
-        assert_eq!(
-            (found.names, found.total),
-            (names.into_iter().map(String::from).collect(), total)
-        );
-    }
 }
 
 #[tokio::test]
