@@ -51,7 +51,10 @@ impl Services {
         if let Some(service) = services.get(id).and_then(Weak::upgrade) {
             return service;
         }
-        services.retain(|_, service| service.strong_count() > 0);
+        // When the map would grow, and not each time: ten thousand new services would look at each other.
+        if services.len() == services.capacity() {
+            services.retain(|_, service| service.strong_count() > 0);
+        }
         let service = Service::new(id.clone(), Arc::clone(&self.context));
         services.insert(id.clone(), Arc::downgrade(&service));
         service
