@@ -19,6 +19,8 @@ mod doctor;
 mod documents;
 /// Each error's status and body.
 mod errors;
+/// Endpoints that a restarted registry does not list yet.
+mod hold;
 /// Where one message ends and the next begins.
 mod framing;
 /// Instances that come, go, expire and die.
