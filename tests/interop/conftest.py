@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from support.cli import Cli
 from support.embedded import EmbeddedRegistry
 from support.gateway import Gateway
 from support.nacos import Nacos2, Nacos3
@@ -92,7 +93,7 @@ class World:
     def publish(self, document: str) -> None:
         self.nacos.publish(self.routes, document)
 
-    def gateway(self, **settings: dict[str, object]) -> Gateway:
+    def gateway(self, **settings: dict) -> Gateway:
         folder = self._folder / f"gateway-{len(self.gateways)}"
         program = binary("PAILOU_BIN")
         gateway = Gateway(program, self.nacos, self.routes, folder, **settings)
@@ -105,6 +106,12 @@ class World:
         sdk = Sdk(self.nacos, major, self._folder, namespace)
         self._closing.append(sdk.close)
         return sdk
+
+    def cli(self, namespace: str = "") -> Cli:
+        """The project's own client, as the command line has it."""
+        cli = Cli(binary("PAILOU_BIN"), self.nacos, self._folder, namespace)
+        self._closing.append(cli.close)
+        return cli
 
     def fastapi(self, service: str, **env: str) -> Sample:
         log = self._folder / "fastapi.log"

@@ -10,7 +10,6 @@ class EmbeddedRegistry(Server):
     """`pailou registry`. It keeps nothing, and knows one user."""
 
     keeps_its_data = False
-    has_accounts = False
 
     def __init__(self, line: Line, home: Path, binary: Path) -> None:
         super().__init__(line, free_base_port(), home)

@@ -15,7 +15,7 @@ class Gateway:
     """`pailou run`, with every listener on a free port."""
 
     def __init__(
-        self, binary: Path, nacos: Server, data_id: str, folder: Path, **settings: dict[str, Any]
+        self, binary: Path, nacos: Server, data_id: str, folder: Path, /, **settings: dict
     ) -> None:
         """`settings` are sections of `gateway.yaml`, put over those that a case needs not name."""
         folder.mkdir()

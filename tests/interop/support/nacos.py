@@ -117,6 +117,9 @@ class Nacos3(NacosServer):
         # The form of version 1 is 410 by default.
         return "v3/admin/ns/instance"
 
+    def _account_paths(self) -> tuple[str, str, str]:
+        return ("v3/auth/user", "v3/auth/role", "v3/auth/permission")
+
     def _prepare_accounts(self) -> None:
         # Answered with a conflict when it was done before.
         web.request("POST", self._url("v3/auth/user/admin"), {"password": "nacos"})

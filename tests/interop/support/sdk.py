@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -74,17 +75,39 @@ class Sdk:
         with self._changed:
             return [event for event in self._events if event["name"] == name]
 
-    def wait_event(self, name: str, value: Any) -> float:
-        """Waits until that is the newest value called back, and says when it came."""
+    def wait_event(self, name: str, fits: Callable[[Any], bool]) -> float:
+        """Waits until the newest value called back fits, and says when it came."""
 
         def newest() -> dict | None:
             events = self.events(name)
-            return events[-1] if events and events[-1]["value"] == value else None
+            return events[-1] if events and fits(events[-1]["value"]) else None
 
-        return eventually(f"{self.name} to hear {value!r} of {name}", newest, every=0.005)["at"]
+        return eventually(f"{self.name} to hear of {name}", newest, every=0.005)["at"]
+
+    def register(self, service: str, port: int, **more: Any) -> None:
+        assert self.call("register", service=service, port=port, **more)
+
+    def deregister(self, service: str, port: int) -> None:
+        assert self.call("deregister", service=service, port=port)
 
     def ports(self, service: str, **more: Any) -> set[int]:
         return {instance["port"] for instance in self.call("list", service=service, **more)}
+
+    def get(self, data_id: str) -> str | None:
+        # What is missing is None for one SDK and empty for the other.
+        return self.call("get", data_id=data_id) or None
+
+    def publish(self, data_id: str, content: str) -> None:
+        assert self.call("publish", data_id=data_id, content=content)
+
+    def remove(self, data_id: str) -> None:
+        assert self.call("remove", data_id=data_id)
+
+    def watch(self, data_id: str) -> None:
+        self.call("watch", data_id=data_id)
+
+    def wait_content(self, data_id: str, content: str | None) -> float:
+        return self.wait_event(data_id, lambda value: (value or None) == content)
 
     def close(self) -> None:
         # With the processes that SDK 0.1.14 forks for its watches.

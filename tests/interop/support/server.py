@@ -33,8 +33,6 @@ class Server:
 
     keeps_its_data = True
     """Whether configs are there after a restart."""
-    has_accounts = True
-    """Whether an operator can add users."""
     can_create_namespaces = True
 
     def __init__(self, line: Line, port: int, home: Path) -> None:
@@ -63,6 +61,10 @@ class Server:
     def _edit_path(self) -> str:
         """Where the console's change of an instance goes."""
         return "v1/ns/instance"
+
+    def _account_paths(self) -> tuple[str, str, str]:
+        """Where users, roles and permissions are made."""
+        return ("v1/auth/users", "v1/auth/roles", "v1/auth/permissions")
 
     def start(self) -> None:
         """Starts the process; `wait_ready` waits for it."""
@@ -170,18 +172,20 @@ class Server:
     def create_user(self, user: str, password: str) -> None:
         """A user with every right in the default namespace. The server loads it seconds later."""
         role = f"role-of-{user}"
+        users, roles, permissions = self._account_paths()
         for path, form in (
-            ("v1/auth/users", {"username": user, "password": password}),
-            ("v1/auth/roles", {"username": user, "role": role}),
-            ("v1/auth/permissions", {"role": role, "resource": "public:*:*", "action": "rw"}),
-            ("v1/auth/permissions", {"role": role, "resource": ":*:*", "action": "rw"}),
+            (users, {"username": user, "password": password}),
+            (roles, {"username": user, "role": role}),
+            # Versions before 3 know the default namespace by both names.
+            (permissions, {"role": role, "resource": "public:*:*", "action": "rw"}),
+            (permissions, {"role": role, "resource": ":*:*", "action": "rw"}),
         ):
             answer = self._send("POST", path, form)
             assert answer.status == 200, f"{path} for {user}: {answer}"
 
     def set_password(self, user: str, password: str) -> None:
         form = {"username": user, "newPassword": password}
-        answer = self._send("PUT", "v1/auth/users", form)
+        answer = self._send("PUT", self._account_paths()[0], form)
         assert answer.status == 200, f"a new password for {user}: {answer}"
 
     def ask(self, path: str, token: str) -> web.Answer:
