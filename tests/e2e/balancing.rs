@@ -1,8 +1,10 @@
 //! Weights and policies, seen in traffic.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use crate::support::gateway::Gateway;
+use crate::support::load::Load;
 use crate::support::upstream::Upstream;
 use crate::support::world::{World, until_answered_by};
 
@@ -61,6 +63,72 @@ async fn round_robin_shares_follow_the_weights_within_one_point() {
         !shares.contains_key("none"),
         "weight 0 gets nothing: {shares:?}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn weights_that_an_operator_edits_are_the_shares_from_then_on() {
+    let world = World::new().await;
+    let upstreams = ["one", "two"].map(Upstream::start);
+    let mut registered = Vec::new();
+    for upstream in &upstreams {
+        registered.push(world.register("weighted", upstream.address()).await);
+    }
+    world.publish("routes: { /w/**: weighted }").await;
+    let gateway = world.gateway().await.ready().await;
+    for (weight, share) in [("3", 0.75), ("0.25", 0.2), ("0", 0.0), ("1", 0.5)] {
+        world
+            .put(
+                "weighted",
+                upstreams[0].address(),
+                &format!("weight={weight}"),
+            )
+            .await;
+        let address = upstreams[0].address().to_string();
+        let weight: f64 = weight.parse().expect("a weight");
+        gateway
+            .admin_until(
+                "the weight to arrive",
+                "/api/v1/services/weighted",
+                |view| {
+                    let all = view["endpoints"].as_array().expect("endpoints");
+                    all.iter()
+                        .any(|one| one["address"] == address && one["weight"] == weight)
+                },
+            )
+            .await;
+        let got = shares(&gateway, "/w/x", 600).await;
+        let got = got.get("one").copied().unwrap_or_default();
+        assert!(
+            (got - share).abs() <= 0.01,
+            "weight {weight}: {got}, expected {share}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn least_request_sends_less_to_a_slow_instance() {
+    let world = World::new().await;
+    let (fast, slow) = (
+        Upstream::start("fast"),
+        Upstream::slow("slow", Duration::from_millis(300)),
+    );
+    let mut registered = Vec::new();
+    for upstream in [&fast, &slow] {
+        registered.push(world.register("user-service", upstream.address()).await);
+    }
+    world
+        .publish("routes: { /least/**: { service: user-service, balance: least_request } }")
+        .await;
+    let gateway = world.gateway().await.ready().await;
+    until_answered_by(&gateway.url("/least/x"), "slow").await;
+    let before = [fast.served(), slow.served()];
+    let load = Load::get(&gateway.url("/least/x"), 8);
+    load.reached(800).await;
+    load.finish().await.assert_clean();
+    let served = [fast.served() - before[0], slow.served() - before[1]];
+    // In turn it would be one half.
+    assert!(served[1] * 5 < served[0], "fast and slow got {served:?}");
+    assert!(served[1] > 0, "it is slow, not dead");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -231,3 +231,64 @@ async fn a_weight_edit_moves_the_shares_without_losing_a_request() {
     assert!(upstreams[0].served() <= served + 4);
     drop(world);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fresh_registration_of_an_ejected_address_is_used_at_once() {
+    let world = World::new().await;
+    let (one, two) = (Upstream::start("one"), Upstream::start("two"));
+    let _one = world.register("user-service", one.address()).await;
+    let registered = world.register("user-service", two.address()).await;
+    world
+        .publish("routes: { /api/users/**: user-service }")
+        .await;
+    // So long that only the registration can be what lifts it.
+    let more = "ejection: { backoff: 5m, max_backoff: 1h }";
+    let gateway = world.gateway_with(more).await.ready().await;
+    let url = gateway.url("/api/users/1");
+    until_answered_by(&url, "two").await;
+
+    let load = Load::start(Method::GET, &url, 2, Duration::from_millis(2));
+    let address = two.kill();
+    gateway.logged(&["ejected"]).await;
+    // As a container that was restarted: the address is the same, the registration is another.
+    // (Within one push of the registry, half a second, nobody could tell.)
+    registered.deregister().await;
+    gateway
+        .admin_until("one instance", "/api/v1/services/user-service", |view| {
+            view["endpoints"]
+                .as_array()
+                .is_some_and(|all| all.len() == 1)
+        })
+        .await;
+    let _back = Upstream::start_at("back", address);
+    let _registered = world.register("user-service", address).await;
+    until_answered_by(&url, "back").await;
+    load.finish().await.assert_clean();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_instance_costs_no_post() {
+    let (world, _one, _registered, gateway) = World::small().await;
+    // Registered, and nobody listens there: the connection is refused before anything was sent.
+    let dead = std::net::TcpListener::bind("127.0.0.1:0")
+        .expect("a port")
+        .local_addr()
+        .expect("an address");
+    let _dead = world.register("user-service", dead).await;
+    gateway
+        .admin_until("two instances", "/api/v1/services/user-service", |view| {
+            view["endpoints"]
+                .as_array()
+                .is_some_and(|all| all.len() == 2)
+        })
+        .await;
+    let load = Load::start(
+        Method::POST,
+        &gateway.url("/api/users/read"),
+        4,
+        Duration::ZERO,
+    );
+    gateway.logged(&["ejected", &dead.to_string()]).await;
+    load.reached(load.sent() + 200).await;
+    load.finish().await.assert_clean();
+}

@@ -39,6 +39,8 @@ mod regression;
 mod reload;
 /// The samples of `examples/` behind the gateway.
 mod samples;
+/// Which instances a route means.
+mod services;
 /// SIGTERM and SIGINT.
 mod shutdown;
 /// The snapshot on disk: starting while Nacos is down.

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use crate::support::gateway::Gateway;
 use crate::support::load::Load;
+use crate::support::until;
 use crate::support::upstream::Upstream;
 use crate::support::world::{World, until_answered_by, until_status};
 
@@ -89,4 +91,134 @@ async fn a_gateway_started_before_its_registry_becomes_ready_when_it_comes() {
         .await;
     let gateway = gateway.ready().await;
     until_status(&gateway.url("/api/users/1"), 200).await;
+}
+
+/// What the view says of the held endpoints of a service.
+async fn held(gateway: &Gateway) -> usize {
+    let view = gateway.admin_json("/api/v1/services/user-service").await;
+    let all = view["endpoints"].as_array().expect("endpoints").clone();
+    let is_held = |one: &serde_json::Value| one["reasons"].to_string().contains("held");
+    all.iter().filter(|one| is_held(one)).count()
+}
+
+/// Three upstreams that only the registry's owner registers: nobody brings them back but the case.
+async fn three_by_hand(world: &World) -> Vec<Upstream> {
+    let upstreams: Vec<_> = ["one", "two", "three"].map(Upstream::start).into();
+    for upstream in &upstreams {
+        put(world, upstream);
+    }
+    world
+        .publish("routes: { /api/users/**: user-service }")
+        .await;
+    upstreams
+}
+
+fn put(world: &World, upstream: &Upstream) {
+    let address = upstream.address();
+    let instance = pailou_nacos_lite::Instance::new(address.ip().to_string(), address.port());
+    world.registry().put_instance("user-service", instance);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn instances_that_come_back_one_by_one_after_a_restart_all_serve_on() {
+    let mut world = World::new().await;
+    let upstreams = three_by_hand(&world).await;
+    let gateway = world.gateway().await.ready().await;
+    let url = gateway.url("/api/users/1");
+    for upstream in &upstreams {
+        until_answered_by(&url, upstream.name()).await;
+    }
+    let load = Load::start(reqwest::Method::GET, &url, 4, Duration::from_millis(2));
+    load.reached(100).await;
+    world.kill_registry().await;
+    world.restart_registry().await;
+    until("all three to be held", async || {
+        (held(&gateway).await == 3).then_some(())
+    })
+    .await;
+    for (listed, upstream) in upstreams.iter().enumerate() {
+        put(&world, upstream);
+        let left = upstreams.len() - listed - 1;
+        until("one more to be live", async || {
+            (held(&gateway).await == left).then_some(())
+        })
+        .await;
+        // Those that are not listed yet are used like those that are.
+        let served: Vec<_> = upstreams.iter().map(Upstream::served).collect();
+        load.reached(load.sent() + 60).await;
+        for (upstream, before) in upstreams.iter().zip(served) {
+            assert!(
+                upstream.served() > before,
+                "{} got nothing",
+                upstream.name()
+            );
+        }
+    }
+    load.finish().await.assert_clean();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_instance_that_does_not_come_back_leaves_when_the_hold_ends() {
+    let mut world = World::new().await;
+    let upstreams = three_by_hand(&world).await;
+    let gateway = world
+        .gateway_with("discovery: { hold: 3s }")
+        .await
+        .ready()
+        .await;
+    let url = gateway.url("/api/users/1");
+    for upstream in &upstreams {
+        until_answered_by(&url, upstream.name()).await;
+    }
+    world.kill_registry().await;
+    world.restart_registry().await;
+    until("all three to be held", async || {
+        (held(&gateway).await == 3).then_some(())
+    })
+    .await;
+    put(&world, &upstreams[0]);
+    put(&world, &upstreams[1]);
+    gateway
+        .admin_until(
+            "the third to be gone",
+            "/api/v1/services/user-service",
+            |view| {
+                view["endpoints"]
+                    .as_array()
+                    .is_some_and(|all| all.len() == 2)
+            },
+        )
+        .await;
+    let served = upstreams[2].served();
+    for _ in 0..30 {
+        until_status(&url, 200).await;
+    }
+    assert_eq!(upstreams[2].served(), served);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_registry_that_hangs_is_noticed_and_costs_nothing() {
+    let (world, _upstream, _registered, gateway) = World::small().await;
+    let load = Load::start(
+        reqwest::Method::GET,
+        &gateway.url("/api/users/1"),
+        2,
+        Duration::from_millis(2),
+    );
+    world.registry().faults().hang(true);
+    // The connection stands and says nothing: only the health check can tell.
+    gateway
+        .logged(&["WARN", "the connection to Nacos was lost"])
+        .await;
+    world.registry().faults().hang(false);
+    gateway
+        .admin_until("the session to be back", "/api/v1/status", |status| {
+            status["nacos"][0]["connection"]["connected"] == true
+        })
+        .await;
+    world
+        .publish("routes: { /api/users/**: user-service, /healed/**: user-service }")
+        .await;
+    until_status(&gateway.url("/healed/x"), 200).await;
+    load.finish().await.assert_clean();
 }

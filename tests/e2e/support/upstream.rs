@@ -39,6 +39,7 @@ pub(crate) struct Upstream {
 #[derive(Clone)]
 struct Shared {
     name: Arc<str>,
+    delay: Duration,
     served: Arc<AtomicU64>,
     active: Arc<AtomicUsize>,
 }
@@ -49,8 +50,17 @@ impl Upstream {
         Upstream::start_at(name, "127.0.0.1:0".parse().expect("an address"))
     }
 
+    /// Starts one that takes its time for every answer.
+    pub(crate) fn slow(name: &str, delay: Duration) -> Upstream {
+        Upstream::start_with(name, "127.0.0.1:0".parse().expect("an address"), delay)
+    }
+
     /// Starts an upstream on one address, for those that come back where they were.
     pub(crate) fn start_at(name: &str, address: SocketAddr) -> Upstream {
+        Upstream::start_with(name, address, Duration::ZERO)
+    }
+
+    fn start_with(name: &str, address: SocketAddr, delay: Duration) -> Upstream {
         // A runtime of its own: dropping it closes every connection at once, as a killed process does.
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
@@ -60,6 +70,7 @@ impl Upstream {
             .expect("a runtime");
         let shared = Shared {
             name: name.into(),
+            delay,
             served: Arc::default(),
             active: Arc::default(),
         };
@@ -141,6 +152,9 @@ async fn answer(State(shared): State<Shared>, request: Request) -> Response {
     shared.served.fetch_add(1, Ordering::SeqCst);
     shared.active.fetch_add(1, Ordering::SeqCst);
     let _active = Active(shared.active.clone());
+    if !shared.delay.is_zero() {
+        tokio::time::sleep(shared.delay).await;
+    }
     let number = request.headers().get("x-number").cloned();
     let mut response = body_for(&shared, request).await;
     let name = shared.name.parse().expect("a header value");

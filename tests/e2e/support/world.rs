@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use pailou_nacos::{Client, ClientOptions, Instance, Publish, Registration};
+use pailou_nacos::{Client, ClientOptions, Instance, Publish, Registration, ServiceName};
 use pailou_nacos_lite::{Options, Registry};
 
 use super::gateway::Gateway;
@@ -71,6 +71,26 @@ impl World {
         self.grpc
     }
 
+    /// The registry, for what only its owner can do.
+    ///
+    /// # Panics
+    /// While it is killed.
+    pub(crate) fn registry(&self) -> &Registry {
+        self.registry.as_ref().expect("the registry runs")
+    }
+
+    /// What an operator does with `curl -X PUT`: the whole edit of an instance.
+    pub(crate) async fn put(&self, service: &str, address: SocketAddr, edit: &str) {
+        let url = format!(
+            "http://{}/nacos/v1/ns/instance?serviceName={service}&ip={}&port={}&{edit}",
+            self.http,
+            address.ip(),
+            address.port()
+        );
+        let answer = reqwest::Client::new().put(url).send().await;
+        assert_eq!(answer.expect("an answer").status(), 200, "{edit}");
+    }
+
     /// What the registry holds of a service; nothing while it is down.
     pub(crate) fn instances(&self, service: &str) -> Vec<pailou_nacos_lite::Instance> {
         let registry = self.registry.as_ref();
@@ -132,8 +152,21 @@ impl World {
     }
 
     /// Registers an instance as it is given.
-    pub(crate) async fn register_instance(&self, service: &str, instance: Instance) -> Registered {
-        let client = self.client();
+    pub(crate) async fn register_instance(
+        &self,
+        service: impl Into<ServiceName>,
+        instance: Instance,
+    ) -> Registered {
+        self.register_over(self.client(), service, instance).await
+    }
+
+    /// The same over a client of the caller's, such as one of another namespace.
+    pub(crate) async fn register_over(
+        &self,
+        client: Client,
+        service: impl Into<ServiceName>,
+        instance: Instance,
+    ) -> Registered {
         let registration = client
             .register(service, instance)
             .await
