@@ -44,3 +44,20 @@ async fn a_signal_while_it_starts_ends_it_in_order() {
         assert!(status.success(), "{status}");
     }
 }
+
+/// A warning beside a fault was counted with it: "2 faults in the settings", of which one line was a warning.
+#[test]
+fn a_warning_is_not_counted_among_the_faults() {
+    let folder = tempfile::TempDir::new().expect("a folder");
+    let output = command(&["run"])
+        .current_dir(folder.path())
+        .envs([("PAILOU_WORKRES", "2"), ("LOG_LEVEL", "loud")])
+        .output()
+        .expect("the binary runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("warning: PAILOU_WORKRES"), "{said}");
+    assert!(
+        said.contains("not started: 1 fault in the settings"),
+        "{said}"
+    );
+}

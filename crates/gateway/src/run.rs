@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use pailou_config::{Environment, Fault, LogFormat, LogSettings, load_settings};
+use pailou_config::{Environment, Fault, LogFormat, LogSettings, Severity, load_settings};
 use pailou_telemetry::{Format, LogGuard, LogOptions, Metrics, init_logs};
 
 use crate::cli::RunArgs;
@@ -52,10 +52,12 @@ fn print_faults(faults: &[Fault]) {
 }
 
 fn not_started(faults: &[Fault]) -> String {
-    format!(
-        "not started: {} in the settings",
-        plural(faults.len(), "fault")
-    )
+    // Warnings come along with the faults, and do not keep it from starting.
+    let errors = faults
+        .iter()
+        .filter(|fault| fault.severity == Severity::Error)
+        .count();
+    format!("not started: {} in the settings", plural(errors, "fault"))
 }
 
 /// `1 fault`, `2 faults`.
