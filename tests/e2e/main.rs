@@ -25,6 +25,8 @@ mod hold;
 mod framing;
 /// Instances that come, go, expire and die.
 mod instances;
+/// The log, line by line.
+mod logs;
 /// `pailou nacos`.
 mod nacos_cli;
 /// HTTP/1.1 itself: bodies, limits, upgrades, forwarded headers.

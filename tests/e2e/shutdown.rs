@@ -85,3 +85,80 @@ async fn sigterm_with_nacos_down_still_ends_well() {
         began.elapsed()
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_does_not_end_by_the_deadline_is_cut() {
+    let (_world, upstream, _registered, mut gateway) =
+        World::small_with("shutdown: { drain_delay: 100ms, deadline: 1s }").await;
+    let url = gateway.url("/api/users/slow/60000");
+    let slow = tokio::spawn(reqwest::get(url));
+    until("the slow request to be in flight", async || {
+        (upstream.active() == 1).then_some(())
+    })
+    .await;
+    let began = Instant::now();
+    gateway.signal("-TERM");
+    assert!(gateway.exited().await.success());
+    assert!(
+        began.elapsed() < Duration::from_secs(10),
+        "{:?}",
+        began.elapsed()
+    );
+    assert!(
+        slow.await.expect("the request").is_err(),
+        "nobody answered it"
+    );
+    gateway
+        .logged(&["WARN", "deadline", "\"in_flight\":1"])
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_signal_ends_it_at_once() {
+    let (_world, upstream, _registered, mut gateway) =
+        World::small_with("shutdown: { drain_delay: 100ms, deadline: 1m }").await;
+    let slow = tokio::spawn(reqwest::get(gateway.url("/api/users/slow/60000")));
+    until("the slow request to be in flight", async || {
+        (upstream.active() == 1).then_some(())
+    })
+    .await;
+    let began = Instant::now();
+    gateway.signal("-TERM");
+    gateway.logged(&["finish_in_flight"]).await;
+    gateway.signal("-INT");
+    let status = gateway.exited().await;
+    assert_eq!(status.code(), Some(1), "it was told not to finish");
+    assert!(
+        began.elapsed() < Duration::from_secs(20),
+        "{:?}",
+        began.elapsed()
+    );
+    gateway.logged(&["SIGINT came again"]).await;
+    slow.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_are_asked_to_leave_while_it_drains() {
+    let (_world, _upstream, _registered, mut gateway) =
+        World::small_with("shutdown: { drain_delay: 3s, deadline: 10s }").await;
+    let client = reqwest::Client::new();
+    let connection = async || {
+        let answer = client
+            .get(gateway.url("/api/users/1"))
+            .send()
+            .await
+            .expect("an answer");
+        assert_eq!(answer.status(), 200);
+        answer
+            .headers()
+            .get("connection")
+            .is_some_and(|value| value == "close")
+    };
+    assert!(!connection().await, "kept while it serves");
+    gateway.signal("-TERM");
+    gateway.logged(&["drain_delay"]).await;
+    assert!(connection().await, "closed while it drains");
+    assert!(gateway.exited().await.success());
+    // An idle connection does not hold it up, and the port is free again.
+    assert!(std::net::TcpListener::bind(gateway.data()).is_ok());
+}

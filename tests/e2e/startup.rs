@@ -6,6 +6,8 @@ use std::path::Path;
 use tempfile::TempDir;
 
 use crate::support::gateway::{Gateway, command, run};
+use crate::support::ports::free_port;
+use crate::support::process::Process;
 use crate::support::upstream::Upstream;
 use crate::support::world::{World, until_status};
 
@@ -185,4 +187,152 @@ async fn health_asks_a_running_gateway() {
     let (status, _, err) = run(&["health", "--address", "127.0.0.1:1"], &gateway.folder());
     assert!(!status.success());
     assert!(err.contains("127.0.0.1:1"), "{err}");
+}
+
+/// Runs `pailou run --print-config` with these variables: whether it succeeded, standard output, standard error.
+fn print_config(settings: &str, variables: &[(&str, &str)]) -> (bool, String, String) {
+    let folder = TempDir::new().expect("a folder");
+    std::fs::write(folder.path().join("gateway.yaml"), settings).expect("a written file");
+    std::fs::write(folder.path().join("password"), "hunter2\n").expect("a written file");
+    let output = command(&["run", "--config", "gateway.yaml", "--print-config"])
+        .current_dir(folder.path())
+        .envs(variables.iter().copied())
+        .output()
+        .expect("the binary runs");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (
+        output.status.success(),
+        text(&output.stdout),
+        text(&output.stderr),
+    )
+}
+
+#[test]
+fn a_password_is_never_printed_wherever_it_comes_from() {
+    for (settings, variables) in [
+        ("nacos: { username: nacos, password: hunter2 }", &[][..]),
+        ("nacos: { username: nacos, password_file: password }", &[]),
+        (
+            "nacos: { username: nacos }",
+            &[("NACOS_PASSWORD", "hunter2")],
+        ),
+        (
+            "nacos: { username: nacos }",
+            &[("PAILOU_NACOS_PASSWORD", "hunter2")],
+        ),
+        // Not even in what is wrong with it.
+        ("nacos: { password: hunter2 }", &[]),
+        ("nacos: { username: nacos, password: [hunter2] }", &[]),
+        ("nacos: { username: nacos, pasword: hunter2 }", &[]),
+        (
+            "nacos: { username: nacos, password: hunter2 }",
+            &[("PAILOU_NACOS_PASSWORDS", "hunter2")],
+        ),
+        ("nacos: { username: nacos, password: hunter2 }: {", &[]),
+    ] {
+        let (_, out, err) = print_config(settings, variables);
+        assert!(
+            !format!("{out}{err}").contains("hunter2"),
+            "{settings} {variables:?}:\n{out}{err}"
+        );
+    }
+}
+
+#[test]
+fn a_variable_that_sets_nothing_is_warned_of() {
+    let (success, _, err) = print_config("", &[("PAILOU_NACOS_SERVRES", "x")]);
+    assert!(success, "a warning keeps nobody from starting: {err}");
+    for piece in [
+        "warning",
+        "PAILOU_NACOS_SERVRES",
+        "did you mean `PAILOU_NACOS_SERVERS`?",
+    ] {
+        assert!(err.contains(piece), "{err}");
+    }
+    let kubernetes = [
+        ("NACOS_SERVICE_HOST", "10.0.0.1"),
+        ("NACOS_SERVICE_PORT", "8848"),
+    ];
+    let (success, out, err) = print_config("", &kubernetes);
+    assert!(
+        success && err.contains("NACOS_SERVICE_PORT: ignored"),
+        "{err}"
+    );
+    assert!(!out.contains("8848  #") || out.contains("servers"), "{out}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_doubtful_variable_is_in_the_log_of_a_gateway_that_runs() {
+    let world = World::new().await;
+    let variables = [("PAILOU_WORKRES", "2")];
+    let gateway = Gateway::start_with(&world.settings(""), &[], &variables).await;
+    gateway
+        .logged(&["WARN", "PAILOU_WORKRES", "PAILOU_WORKERS"])
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn log_level_is_honoured() {
+    let world = World::new().await;
+    world
+        .publish("routes: { /api/users/**: user-service }")
+        .await;
+    let debug = Gateway::start_with(&world.settings(""), &[], &[("LOG_LEVEL", "debug")])
+        .await
+        .ready()
+        .await;
+    debug.logged(&["\"level\":\"DEBUG\""]).await;
+
+    // At `warn` it does not say where it listens, so that is told it.
+    let probes = format!("127.0.0.1:{}", free_port());
+    let mut command = command(&["run", "--config", "gateway.yaml"]);
+    let folder = TempDir::new().expect("a folder");
+    std::fs::write(folder.path().join("gateway.yaml"), world.settings("")).expect("a written file");
+    command
+        .current_dir(folder.path())
+        .env("LOG_LEVEL", "warn")
+        .env("PAILOU_PROBES_ADDRESS", &probes);
+    let mut quiet = Process::spawn("the quiet gateway", &mut command);
+    until_status(&format!("http://{probes}/readyz"), 200).await;
+    quiet.signal("-TERM");
+    assert!(quiet.exited().await.success());
+    assert!(
+        quiet.log().iter().all(|line| !line.contains("INFO")),
+        "{:#?}",
+        quiet.log()
+    );
+
+    let folder = TempDir::new().expect("a folder");
+    let output = self::command(&["run"])
+        .current_dir(folder.path())
+        .env("LOG_LEVEL", "loud")
+        .output();
+    let said = String::from_utf8_lossy(&output.expect("the binary runs").stderr).into_owned();
+    assert!(
+        said.contains("LOG_LEVEL: `loud`") && said.contains("debug"),
+        "{said}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn admin_and_probes_can_be_off() {
+    let world = World::new().await;
+    world.publish("routes: {}").await;
+    let data = format!("127.0.0.1:{}", free_port());
+    let folder = TempDir::new().expect("a folder");
+    std::fs::write(folder.path().join("gateway.yaml"), world.settings("")).expect("a written file");
+    let mut command = command(&["run", "--config", "gateway.yaml"]);
+    command
+        .current_dir(folder.path())
+        .env("PAILOU_LISTENERS", &data)
+        .env("PAILOU_ADMIN_ADDRESS", "off")
+        .env("PAILOU_PROBES_ADDRESS", "off");
+    let mut process = Process::spawn("the gateway", &mut command);
+    until_status(&format!("http://{data}/x"), 404).await;
+    assert!(process.find(&["\"listener\":\"data\""]).is_some());
+    for listener in ["admin", "probes"] {
+        assert_eq!(process.find(&["listening", listener]), None);
+    }
+    process.signal("-TERM");
+    assert!(process.exited().await.success());
 }
