@@ -1,6 +1,10 @@
-//! What one setting alone cannot tell: settings that contradict each other, and the password's file.
+//! What one setting alone cannot tell: settings that contradict each other, and the files of secrets.
 
-use std::{io::Read, net::SocketAddr, path::Path};
+use std::{
+    io::Read,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 use super::{
     Settings,
@@ -12,8 +16,10 @@ use super::{
 const GRPC_OFFSET: u16 = 1_000;
 /// The most bytes of own metadata. Nacos refuses more than 1,024 in all, and the gateway's own keys need up to 400.
 const MAX_METADATA_BYTES: usize = 400;
-/// A password file is not read beyond this.
-const MAX_PASSWORD_BYTES: u64 = 4_096;
+/// A secret's file is not read beyond this.
+const MAX_SECRET_BYTES: u64 = 4_096;
+/// A shorter token can be guessed.
+const MIN_TOKEN_BYTES: usize = 16;
 /// Fills in what depends on other settings and reports what does not fit together.
 pub(super) fn complete(mut settings: Settings, reader: &mut Reader<'_>) -> Settings {
     if settings.registration.group.is_empty() {
@@ -24,6 +30,7 @@ pub(super) fn complete(mut settings: Settings, reader: &mut Reader<'_>) -> Setti
     }
     snapshot(&mut settings, reader);
     credentials(&mut settings, reader);
+    token(&mut settings, reader);
     addresses(&settings, reader);
     grpc_ports(&settings, reader);
     sources(&settings, reader);
@@ -58,30 +65,9 @@ fn credentials(settings: &mut Settings, reader: &mut Reader<'_>) {
     const PASSWORD: &str = "nacos.password";
     const FILE: &str = "nacos.password_file";
     let nacos = &mut settings.nacos;
-    if nacos.password.is_some() && nacos.password_file.is_some() {
-        let is_override = |origin: Origin| matches!(origin, Origin::Environment(_));
-        match (
-            is_override(reader.origin(PASSWORD)),
-            is_override(reader.origin(FILE)),
-        ) {
-            (true, false) => {
-                nacos.password_file = None;
-                reader.unset(FILE);
-            }
-            (false, true) => {
-                nacos.password = None;
-                reader.unset(PASSWORD);
-            }
-            _ => reader.fault(FILE, "set beside nacos.password", Some("one of them")),
-        }
-    }
-    if let Some(path) = &nacos.password_file {
-        match password(path) {
-            Ok(password) => nacos.password = Some(password),
-            Err(problem) => {
-                return reader.fault(FILE, format!("{}: {problem}", path.display()), None);
-            }
-        }
+    let (password, file) = (&mut nacos.password, &mut nacos.password_file);
+    if !secret(reader, (PASSWORD, password), (FILE, file)) {
+        return;
     }
     let source = if nacos.password_file.is_some() {
         FILE
@@ -101,15 +87,77 @@ fn credentials(settings: &mut Settings, reader: &mut Reader<'_>) {
     }
 }
 
-fn password(path: &Path) -> Result<Secret, String> {
+/// Settles where the admin's token comes from, and reads its file.
+fn token(settings: &mut Settings, reader: &mut Reader<'_>) {
+    const TOKEN: &str = "admin.token";
+    const FILE: &str = "admin.token_file";
+    let admin = &mut settings.admin;
+    if !secret(
+        reader,
+        (TOKEN, &mut admin.token),
+        (FILE, &mut admin.token_file),
+    ) {
+        return;
+    }
+    let is_short = |token: &Secret| token.expose().len() < MIN_TOKEN_BYTES;
+    if admin.token.as_ref().is_some_and(is_short) {
+        let source = if admin.token_file.is_some() {
+            FILE
+        } else {
+            TOKEN
+        };
+        let expected =
+            format!("at least {MIN_TOKEN_BYTES} bytes, such as those of `openssl rand -hex 16`");
+        reader.fault(source, "too short for a token", Some(&expected));
+    }
+}
+
+/// Settles whether a secret stands in its own setting or in a file, where the environment wins over `gateway.yaml`, and
+/// reads the file. False if that is a fault.
+fn secret(
+    reader: &mut Reader<'_>,
+    (key, value): (&str, &mut Option<Secret>),
+    (file_key, file): (&str, &mut Option<PathBuf>),
+) -> bool {
+    if value.is_some() && file.is_some() {
+        let is_override = |origin: Origin| matches!(origin, Origin::Environment(_));
+        match (
+            is_override(reader.origin(key)),
+            is_override(reader.origin(file_key)),
+        ) {
+            (true, false) => {
+                *file = None;
+                reader.unset(file_key);
+            }
+            (false, true) => {
+                *value = None;
+                reader.unset(key);
+            }
+            _ => reader.fault(file_key, format!("set beside {key}"), Some("one of them")),
+        }
+    }
+    let Some(path) = file else { return true };
+    match read_secret(path) {
+        Ok(secret) => {
+            *value = Some(secret);
+            true
+        }
+        Err(problem) => {
+            reader.fault(file_key, format!("{}: {problem}", path.display()), None);
+            false
+        }
+    }
+}
+
+fn read_secret(path: &Path) -> Result<Secret, String> {
     let mut text = String::new();
     let file = std::fs::File::open(path).map_err(|error| format!("cannot be read: {error}"))?;
-    file.take(MAX_PASSWORD_BYTES + 1)
+    file.take(MAX_SECRET_BYTES + 1)
         .read_to_string(&mut text)
         .map_err(|error| format!("cannot be read: {error}"))?;
-    if text.len() as u64 > MAX_PASSWORD_BYTES {
+    if text.len() as u64 > MAX_SECRET_BYTES {
         return Err(format!(
-            "longer than {MAX_PASSWORD_BYTES} bytes, so no password"
+            "longer than {MAX_SECRET_BYTES} bytes, so no secret"
         ));
     }
     let line = text.strip_suffix('\n').unwrap_or(&text);

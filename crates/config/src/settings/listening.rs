@@ -2,15 +2,19 @@
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
-    path::Path,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
 use ipnet::IpNet;
 
 use super::{
-    kind::{ItemKey, Kind, List, Time, bytes, mapping_node, whole, yaml_text},
+    kind::{
+        FilePath, ItemKey, Kind, List, Maybe, SecretText, Time, bytes, mapping_node, whole,
+        yaml_text,
+    },
     schema::section,
+    secret::Secret,
     values::{ADDRESS, AddressOrOff, NETWORK},
 };
 use crate::{field::Field, node::Node};
@@ -75,6 +79,11 @@ section! {
     AdminSettings in "admin" {
         /// Where the admin interface listens; `off` for none.
         address: Option<SocketAddr> = Some(local(Ipv4Addr::LOCALHOST, 9901)), AddressOrOff;
+        /// What a request that changes something must carry, as `Authorization: Bearer` and this, at least 16 bytes; without
+        /// one such requests are refused. Better in `token_file` or in the environment than here.
+        token: Option<Secret> = None, Maybe(SecretText);
+        /// A file with the token, as a mounted secret; one line break at its end is cut. Relative to this file's folder.
+        token_file: Option<PathBuf> = None, Maybe(FilePath);
     }
 }
 

@@ -209,6 +209,14 @@ fn settings_that_contradict_each_other_are_refused() {
             "gateway.yaml:1:20: nacos.username: a user without a password",
         ),
         (
+            "admin: { token: 0123456789abcde }",
+            "gateway.yaml:1:17: admin.token: too short for a token; expected at least 16 bytes",
+        ),
+        (
+            "admin: { token: 0123456789abcdef, token_file: f }",
+            "gateway.yaml:1:47: admin.token_file: set beside admin.token",
+        ),
+        (
             "nacos: { password: hunter2 }",
             "gateway.yaml:1:20: nacos.password: a password without a user",
         ),
@@ -296,7 +304,28 @@ fn a_password_comes_from_its_file() {
     assert!(
         faults[0]
             .problem
-            .ends_with("longer than 4096 bytes, so no password"),
+            .ends_with("longer than 4096 bytes, so no secret"),
+        "{faults:?}"
+    );
+}
+
+#[test]
+fn a_token_comes_from_its_file_and_is_not_printed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("token"), "0123456789abcdef\n").expect("a file");
+    let path = folder.path().join("gateway.yaml");
+    std::fs::write(&path, "admin: { token_file: token }\n").expect("a file");
+    let loaded = load_settings(Some(&path), &Environment::default())
+        .unwrap_or_else(|faults| panic!("{faults:?}"));
+    let token = loaded.settings.admin.token.as_ref().map(Secret::expose);
+    assert_eq!(token, Some("0123456789abcdef"));
+    assert!(!loaded.render().contains("0123456789abcdef"));
+    let short = Environment::from_iter([("PAILOU_ADMIN_TOKEN", "short")]);
+    let faults = load_settings(None, &short).err().expect("a fault");
+    assert!(
+        faults[0]
+            .to_string()
+            .starts_with("environment: PAILOU_ADMIN_TOKEN: too short"),
         "{faults:?}"
     );
 }
