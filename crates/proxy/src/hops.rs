@@ -6,7 +6,7 @@
 //! gateway itself put there. So nominations are honoured here, before
 //! anything is planned, and what is left of `Connection` nominates nothing.
 
-use http::header::{CONNECTION, UPGRADE};
+use http::header::{CONNECTION, PROXY_AUTHENTICATE, TE, TRAILER, UPGRADE};
 use http::{HeaderMap, HeaderName, Method, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
 
@@ -70,13 +70,14 @@ pub(crate) fn clean_request(head: &mut RequestHeader) -> Result<bool, MalformedC
 /// Takes from a response what concerned the upstream's connection. pingora
 /// writes `Connection` itself, and needs `Transfer-Encoding`.
 pub(crate) fn clean_response(head: &mut ResponseHeader) {
-    const OF_ONE_HOP: [&str; 6] = [
-        "keep-alive",
-        "proxy-connection",
-        "proxy-authenticate",
-        "te",
-        "trailer",
-        "upgrade",
+    // Names and not texts, which would be parsed for each answer.
+    static OF_ONE_HOP: [HeaderName; 6] = [
+        HeaderName::from_static("keep-alive"),
+        HeaderName::from_static("proxy-connection"),
+        PROXY_AUTHENTICATE,
+        TE,
+        TRAILER,
+        UPGRADE,
     ];
     if head.headers.contains_key(CONNECTION) {
         // A malformed list nominates nothing; pingora replaces it anyway.
@@ -91,7 +92,7 @@ pub(crate) fn clean_response(head: &mut ResponseHeader) {
             }
         }
     }
-    for name in OF_ONE_HOP {
+    for name in &OF_ONE_HOP {
         if head.headers.contains_key(name) {
             head.remove_header(name);
         }
