@@ -253,8 +253,12 @@ fn cpu_microseconds(server: &Server) -> u64 {
 }
 
 async fn load(address: SocketAddr, path: &str, connections: usize, each: usize) {
-    let request: Arc<str> =
-        format!("GET {path} HTTP/1.1\r\nhost: bench.local\r\nuser-agent: bench\r\n\r\n").into();
+    // What an HTTP client library sends.
+    let request: Arc<str> = format!(
+        "GET {path} HTTP/1.1\r\nhost: bench.local\r\nuser-agent: bench/1.0\r\naccept: application/json\r\n\
+         accept-encoding: gzip\r\naccept-language: en\r\nauthorization: Bearer 0123456789abcdef\r\n\r\n"
+    )
+    .into();
     let clients: Vec<_> = (0..connections)
         .map(|_| tokio::spawn(client(address, request.clone(), each)))
         .collect();
