@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use pailou_nacos::{Client, ConnectionState, LoginState};
+use pailou_nacos::{Client, ConnectionState, LoginState, Transport};
 use pailou_telemetry::{Metrics, events};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
@@ -120,9 +120,15 @@ impl Drop for Followed {
 /// Reports connections that are made and lost.
 async fn follow(namespace: String, mut states: watch::Receiver<ConnectionState>, metrics: Metrics) {
     let mut last = ConnectionState::default();
+    let mut spoken = None;
     loop {
         let state = states.borrow_and_update().clone();
         report(&namespace, &last, &state, &metrics);
+        if let Some(to) = state.transport {
+            // What comes first is expected to be gRPC.
+            let from = spoken.replace(to).unwrap_or(Transport::Grpc);
+            report_transport(&namespace, from, to, &metrics);
+        }
         last = state;
         if states.changed().await.is_err() {
             return;
@@ -155,7 +161,9 @@ async fn follow_login(client: Client, metrics: Metrics) {
 fn report(namespace: &str, last: &ConnectionState, state: &ConnectionState, metrics: &Metrics) {
     let is_new = state.epoch != last.epoch;
     let server = |state: &ConnectionState| state.server.clone().unwrap_or_default();
-    if last.connected && (!state.connected || is_new) {
+    // A session that another transport took over was not lost.
+    let is_handed_over = state.connected && state.transport != last.transport;
+    if last.connected && (!state.connected || is_new) && !is_handed_over {
         events::SessionLost {
             namespace,
             server: &server(last),
@@ -170,6 +178,7 @@ fn report(namespace: &str, last: &ConnectionState, state: &ConnectionState, metr
         events::SessionConnected {
             namespace,
             server: &server(state),
+            transport: state.transport.map_or("", Transport::as_str),
         }
         .record(metrics);
     }
@@ -180,5 +189,16 @@ fn report(namespace: &str, last: &ConnectionState, state: &ConnectionState, metr
             error = state.last_error.as_deref().unwrap_or_default(),
             "Nacos cannot be reached"
         );
+    }
+}
+
+fn report_transport(namespace: &str, from: Transport, to: Transport, metrics: &Metrics) {
+    if from != to {
+        events::TransportChanged {
+            namespace,
+            from: from.as_str(),
+            to: to.as_str(),
+        }
+        .record(metrics);
     }
 }

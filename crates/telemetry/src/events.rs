@@ -11,7 +11,7 @@ mod upstream;
 pub use discovery::{
     DocumentApplied, DocumentMissing, DocumentRefused, LoginFailed, ReadinessChanged, Registered,
     RegistrationFailed, SessionConnected, SessionLost, ShutdownPhase, SourceFailed, TablePublished,
-    TaskEnded,
+    TaskEnded, TransportChanged,
 };
 pub use request::RequestDone;
 pub use snapshot::{

@@ -71,6 +71,7 @@ pub(crate) struct Totals {
     pub(crate) source_failures: AtomicU64,
     pub(crate) session_connects: AtomicU64,
     pub(crate) session_losses: AtomicU64,
+    pub(crate) transport_changes: AtomicU64,
     pub(crate) login_failures: AtomicU64,
     pub(crate) registration_failures: AtomicU64,
     pub(crate) tasks_ended: AtomicU64,

@@ -153,6 +153,8 @@ pub struct SessionConnected<'a> {
     pub namespace: &'a str,
     /// The server.
     pub server: &'a str,
+    /// How the server is spoken to, such as `grpc`.
+    pub transport: &'static str,
 }
 
 impl SessionConnected<'_> {
@@ -167,7 +169,36 @@ impl SessionConnected<'_> {
             target: "pailou",
             namespace = self.namespace,
             server = self.server,
+            transport = self.transport,
             "a session was set up"
+        );
+    }
+}
+
+/// A session speaks to its server in another way than the one before it.
+#[derive(Clone, Copy, Debug)]
+pub struct TransportChanged<'a> {
+    /// The namespace it is for.
+    pub namespace: &'a str,
+    /// How the server was spoken to.
+    pub from: &'static str,
+    /// How it is spoken to now.
+    pub to: &'static str,
+}
+
+impl TransportChanged<'_> {
+    /// Logs and counts it.
+    pub fn record(&self, metrics: &Metrics) {
+        metrics
+            .totals()
+            .transport_changes
+            .fetch_add(1, Ordering::Relaxed);
+        warn!(
+            target: "pailou",
+            namespace = self.namespace,
+            from = self.from,
+            to = self.to,
+            "the registry is spoken to in another way"
         );
     }
 }

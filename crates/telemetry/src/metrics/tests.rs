@@ -5,7 +5,7 @@ use super::*;
 use crate::AccessLog;
 use crate::events::{
     DocumentApplied, DocumentMissing, DocumentRefused, EndpointEjected, RequestDone,
-    SessionConnected, SessionLost,
+    SessionConnected, SessionLost, TransportChanged,
 };
 
 fn done<'a>(
@@ -161,11 +161,19 @@ fn a_session_is_connected_until_it_is_lost() {
     SessionConnected {
         namespace: "",
         server: "127.0.0.1:8848",
+        transport: "grpc",
     }
     .record(&metrics);
     SessionConnected {
         namespace: "",
         server: "127.0.0.1:8849",
+        transport: "grpc",
+    }
+    .record(&metrics);
+    TransportChanged {
+        namespace: "",
+        from: "grpc",
+        to: "http_v1",
     }
     .record(&metrics);
     assert!(has(&metrics.render(), "gateway_sessions 1"));
@@ -178,6 +186,7 @@ fn a_session_is_connected_until_it_is_lost() {
     let text = metrics.render();
     assert!(has(&text, "gateway_sessions 0"));
     assert!(has(&text, "gateway_session_losses_total 1"));
+    assert!(has(&text, "gateway_session_transport_changes_total 1"));
 }
 
 #[test]

@@ -11,7 +11,7 @@ use crate::metrics::{DocumentState, State};
 
 pub(super) fn export(out: &mut DescriptorEncoder<'_>, state: &State) -> fmt::Result {
     let totals = &state.totals;
-    let counters: [(&str, &str, &AtomicU64); 13] = [
+    let counters: [(&str, &str, &AtomicU64); 14] = [
         (
             "gateway_table_publishes",
             "Route tables published",
@@ -36,6 +36,11 @@ pub(super) fn export(out: &mut DescriptorEncoder<'_>, state: &State) -> fmt::Res
             "gateway_session_losses",
             "Sessions with the registry lost",
             &totals.session_losses,
+        ),
+        (
+            "gateway_session_transport_changes",
+            "Sessions that speak to the registry in another way than the one before",
+            &totals.transport_changes,
         ),
         (
             "gateway_login_failures",
