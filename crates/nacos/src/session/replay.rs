@@ -38,9 +38,11 @@ pub(super) struct Replay<'a> {
     link: &'a Link,
     ready: BTreeSet<Key>,
     running: HashSet<Key>,
+    /// The running jobs that tell the server off.
+    farewells: HashSet<Key>,
     jobs: FuturesUnordered<Job<'a>>,
     retries: Retries,
-    /// What the server was told on this connection, and must be told off.
+    /// What the server was told on this connection and must be told off; registrations only if it may have taken them.
     told: HashSet<Key>,
     /// The instances that it was told of: an end of a registration must name what is to end.
     registered: HashMap<ServiceName, Instance>,
@@ -53,6 +55,7 @@ impl<'a> Replay<'a> {
             link,
             ready: BTreeSet::new(),
             running: HashSet::new(),
+            farewells: HashSet::new(),
             jobs: FuturesUnordered::new(),
             retries: Retries::default(),
             told: HashSet::new(),
@@ -104,10 +107,15 @@ impl<'a> Replay<'a> {
 
     fn finish(&mut self, key: Key, result: Result<(), Error>) {
         self.running.remove(&key);
+        let is_farewell = self.farewells.remove(&key);
+        if !is_farewell && matches!(key, Key::Registration(_)) && may_be_taken(&result) {
+            self.told.insert(key.clone());
+        }
         match result {
             Ok(()) => {
                 self.retries.forget(&key);
-                if !self.is_wanted(&key) {
+                // What was told while it ceased to be wanted still has to be told off.
+                if is_farewell {
                     self.told.remove(&key);
                     if let Key::Registration(name) = &key {
                         self.registered.remove(name);
@@ -118,15 +126,6 @@ impl<'a> Replay<'a> {
                 tracing::debug!(?key, %error, "Nacos did not take a request; it is repeated");
                 self.retries.failed(key);
             }
-        }
-    }
-
-    fn is_wanted(&self, key: &Key) -> bool {
-        let desired = &self.core.desired;
-        match key {
-            Key::Service(name) => desired.is_service_wanted(name),
-            Key::Config(name) => desired.is_config_wanted(name),
-            Key::Registration(name) => desired.registration(name).is_some(),
         }
     }
 
@@ -146,6 +145,7 @@ impl<'a> Replay<'a> {
                 })
             }
             Key::Service(name) if self.told.contains(key) => {
+                self.farewells.insert(done.clone());
                 Box::pin(async move { (done, unsubscribe(core, link, &name).await) })
             }
             Key::Config(name) if core.desired.is_config_wanted(&name) => {
@@ -159,6 +159,7 @@ impl<'a> Replay<'a> {
                 })
             }
             Key::Config(name) if self.told.contains(key) => {
+                self.farewells.insert(done.clone());
                 Box::pin(async move { (done, stop_listening(core, link, &name).await) })
             }
             Key::Registration(name) => self.registration_job(done, name),
@@ -201,6 +202,8 @@ impl<'a> Replay<'a> {
                 })
             }
             leaving => {
+                self.farewells.insert(done.clone());
+                let may_be_there = self.told.contains(&done);
                 let instance = self
                     .registered
                     .get(&name)
@@ -212,8 +215,8 @@ impl<'a> Replay<'a> {
                         None => Ok(()),
                     };
                     // The answer to what was refused as well when it was to be registered: there is nothing to
-                    // withdraw, or it leaves with the connection.
-                    if matches!(result, Err(Error::Refused { .. })) {
+                    // withdraw.
+                    if !may_be_there && matches!(result, Err(Error::Refused { .. })) {
                         result = Ok(());
                     }
                     if result.is_ok() {
@@ -224,6 +227,14 @@ impl<'a> Replay<'a> {
             }
         }
     }
+}
+
+/// Whether the server did what it was asked for, as far as can be known.
+fn may_be_taken(result: &Result<(), Error>) -> bool {
+    matches!(
+        result,
+        Ok(()) | Err(Error::Timeout { .. } | Error::Lost(_) | Error::Malformed { .. })
+    )
 }
 
 /// Subscribes, and takes the first state from the answer. All clusters: the server keeps one filter per service and

@@ -6,6 +6,7 @@ mod connection;
 mod login;
 mod naming;
 mod registration;
+mod regression;
 mod script;
 mod story;
 mod tcp;
