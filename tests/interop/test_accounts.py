@@ -68,7 +68,7 @@ def test_tokens_that_expire_a_user_that_comes_late_and_a_password_that_changes(
     late = world.gateway(nacos={"username": user, "password": "first-password"})
     late.wait_ready().wait_answer("/api/1")
 
-    world.nacos.set_password(user, "another")
+    world.nacos.change_password(user, "first-password", "another")
     with Load(late.port, "/api/1") as load:
         eventually("the login to fail", lambda: login_error(late))
         before = late.sessions()[0]["counts"]["failed_logins"]
@@ -77,7 +77,7 @@ def test_tokens_that_expire_a_user_that_comes_late_and_a_password_that_changes(
             load.more(20)
         tries = late.sessions()[0]["counts"]["failed_logins"] - before
         assert tries <= 4, f"{tries} logins in 4 s"
-        world.nacos.set_password(user, "first-password")
+        world.nacos.change_password(user, "another", "first-password")
         eventually("the login to succeed", lambda: not login_error(late))
 
         # The other gateway went through renewals meanwhile and never showed an old token.

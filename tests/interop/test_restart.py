@@ -97,12 +97,12 @@ def test_services_that_come_back_one_by_one_are_held_until_they_do(world: World)
         # The new server knows none of them. All of them are served.
         assert not world.nacos.instances(one.service)
         eventually("both held", lambda: len(held(gateway, one.service)) == 2)
-        assert gateway.answering("/users/1", 4) == {"one", "two"}
+        eventually("both served", lambda: gateway.answering("/users/1", 4) == {"one", "two"})
 
         # One is back, and the other is held beside it.
         one.resume()
         eventually("the first one live", lambda: held(gateway, one.service) == {two.port})
-        assert gateway.answering("/users/1", 4) == {"one", "two"}
+        eventually("both served", lambda: gateway.answering("/users/1", 4) == {"one", "two"})
         # A held one that dies is out with its first refusal.
         two.die()
         load.more(40)

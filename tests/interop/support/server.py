@@ -90,7 +90,8 @@ class Server:
         eventually(f"{self.line} to be ready", self._is_ready, within=120)
         if self.credentials:
             self._prepare_accounts()
-            eventually("the operator's login", self._can_log_in)
+            user, password = self.credentials
+            eventually("the operator's login", lambda: self._logged_in(user, password), every=0.3)
 
     def _is_ready(self) -> bool:
         # Without this, another server on the same port would pass for ours.
@@ -98,11 +99,12 @@ class Server:
             raise AssertionError(f"{self.line} ended:\n{self.log.read_text()[-4000:]}")
         return web.status(self._url(self._readiness())) == 200
 
-    def _can_log_in(self) -> bool:
+    def _logged_in(self, user: str, password: str) -> str | None:
+        """A token, or none while the server refuses."""
         try:
-            return bool(self.log_in(*self.credentials))
+            return self.log_in(user, password)
         except (AssertionError, OSError):
-            return False
+            return None
 
     def kill(self) -> None:
         """Ends it at once. A polite stop takes half a minute, and is not what breaks."""
@@ -183,9 +185,11 @@ class Server:
             answer = self._send("POST", path, form)
             assert answer.status == 200, f"{path} for {user}: {answer}"
 
-    def set_password(self, user: str, password: str) -> None:
-        form = {"username": user, "newPassword": password}
-        answer = self._send("PUT", self._account_paths()[0], form)
+    def change_password(self, user: str, old: str, new: str) -> None:
+        """Done by the user: 3.1.0 lets nobody else, the administrator included."""
+        token = eventually("the user's login", lambda: self._logged_in(user, old))
+        path = f"{self._account_paths()[0]}?accessToken={token}"
+        answer = web.request("PUT", self._url(path), {"username": user, "newPassword": new})
         assert answer.status == 200, f"a new password for {user}: {answer}"
 
     def ask(self, path: str, token: str) -> web.Answer:
