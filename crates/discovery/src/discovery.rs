@@ -60,12 +60,11 @@ struct Shared {
 #[derive(Debug, Default)]
 enum Registering {
     #[default]
-    NotYet,
+    Off,
     Running {
         leave: watch::Sender<bool>,
         task: JoinHandle<()>,
     },
-    Over,
 }
 
 impl Discovery {
@@ -182,8 +181,8 @@ impl Discovery {
     }
 
     /// Registers the gateway in Nacos and keeps it registered, in the background; call it once requests
-    /// are accepted. Does nothing the second time, after [`Discovery::deregister`], or where the settings
-    /// say so.
+    /// are accepted. Does nothing while that goes on, or where the settings say so. After
+    /// [`Discovery::deregister`] it registers again, so that whoever shuts down must not call it any more.
     ///
     /// # Panics
     /// Outside of a Tokio runtime.
@@ -191,7 +190,7 @@ impl Discovery {
         let shared = &self.shared;
         let mut registration = lock(&self.registration);
         let Some(port) = shared.port else { return };
-        if !shared.settings.registration.enabled || !matches!(*registration, Registering::NotYet) {
+        if !shared.settings.registration.enabled || !matches!(*registration, Registering::Off) {
             return;
         }
         let registrar = Registrar {
@@ -213,10 +212,10 @@ impl Discovery {
         *registration = Registering::Running { leave, task };
     }
 
-    /// Takes the gateway out of Nacos: the first act of a shutdown. Returns within a second, whatever
+    /// Takes the gateway out of Nacos, as the first act of a shutdown does. Returns within a second, whatever
     /// Nacos does.
     pub async fn deregister(&self) {
-        let running = std::mem::replace(&mut *lock(&self.registration), Registering::Over);
+        let running = std::mem::replace(&mut *lock(&self.registration), Registering::Off);
         if let Registering::Running { leave, mut task } = running {
             leave.send_replace(true);
             if tokio::time::timeout(DEREGISTER_LIMIT, &mut task)

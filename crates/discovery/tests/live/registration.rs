@@ -62,11 +62,29 @@ async fn the_console_shows_which_table_the_gateway_runs() {
 
     gateway.discovery.deregister().await;
     assert_eq!(own(&registry), None);
-    gateway.discovery.register();
-    assert!(
-        !gateway.discovery.view().registration.registered,
-        "a shutdown is not taken back"
-    );
+    assert!(!gateway.discovery.view().registration.registered);
+}
+
+#[tokio::test]
+async fn it_leaves_and_comes_back_as_often_as_it_is_told_to() {
+    let registry = registry().await;
+    registry.publish_config(ROUTES, "routes: { /a/**: one }");
+    let gateway = Gateway::start(registry.http_addr(), |_| {});
+    gateway.discovery.ready().await;
+    for _ in 0..3 {
+        // The second call changes nothing.
+        gateway.discovery.register();
+        gateway.discovery.register();
+        until("it is registered", || {
+            own(&registry).is_some() && gateway.discovery.view().registration.registered
+        })
+        .await;
+        gateway.discovery.deregister().await;
+        gateway.discovery.deregister().await;
+        assert_eq!(own(&registry), None);
+        let view = gateway.discovery.view().registration;
+        assert_eq!((view.registered, view.error), (false, None));
+    }
 }
 
 #[tokio::test]
