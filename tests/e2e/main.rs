@@ -27,6 +27,8 @@ mod framing;
 mod instances;
 /// The log, line by line.
 mod logs;
+/// The monitoring API.
+mod monitoring;
 /// `pailou nacos`.
 mod nacos_cli;
 /// HTTP/1.1 itself: bodies, limits, upgrades, forwarded headers.

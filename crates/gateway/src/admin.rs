@@ -1,9 +1,11 @@
 //! The admin interface and the probes: what a person, a kubelet and Prometheus ask.
 //!
 //! Admin: `/api/v1/status`, `/api/v1/routes`, `/api/v1/services[/{name}]`, `/api/v1/explain`, and the probes. Probes, on
-//! an address of their own: `/healthz`, `/readyz`, `/metrics`, and nothing else. Everything here only reads.
+//! an address of their own: `/healthz`, `/readyz`, `/metrics`, and nothing else. All of it only reads, but for two requests
+//! of `/monitoring/nacos/service` that need a token.
 
 mod explain;
+mod monitoring;
 mod views;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,6 +24,7 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use explain::Question;
+pub(crate) use monitoring::Monitoring;
 
 /// Where the gateway is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,7 +115,7 @@ pub(crate) fn probes_router(facts: Arc<Facts>) -> Router {
 }
 
 /// The admin interface, probes included.
-pub(crate) fn admin_router(facts: Arc<Facts>) -> Router {
+pub(crate) fn admin_router(facts: Arc<Facts>, monitoring: Monitoring) -> Router {
     Router::new()
         .route("/", get(async || Json(json!({ "endpoints": ENDPOINTS }))))
         .route("/api/v1/status", get(status))
@@ -121,15 +124,20 @@ pub(crate) fn admin_router(facts: Arc<Facts>) -> Router {
         .route("/api/v1/services/{name}", get(service))
         .route("/api/v1/explain", get(explain))
         .with_state(facts.clone())
+        .merge(monitoring::router(facts.clone(), Arc::new(monitoring)))
         .merge(probes_router(facts))
 }
 
-const ENDPOINTS: [&str; 8] = [
+const ENDPOINTS: [&str; 12] = [
     "/api/v1/status",
     "/api/v1/routes",
     "/api/v1/services",
     "/api/v1/services/{name}",
     "/api/v1/explain?path=/api/users/1",
+    "/monitoring/nacos/service",
+    "/monitoring/nacos/service/{name}/instances",
+    "POST /monitoring/nacos/service/register",
+    "POST /monitoring/nacos/service/deregister",
     "/healthz",
     "/readyz",
     "/metrics",

@@ -13,7 +13,7 @@ use pailou_upstream::Services;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::time::Instant;
 
-use crate::admin::{self, Facts, Phase};
+use crate::admin::{self, Facts, Monitoring, Phase};
 use crate::{listeners, nacos, signals};
 
 /// Threads for the Nacos session, discovery, the admin interface and the probes.
@@ -105,6 +105,11 @@ impl Gateway {
         tokio::spawn(services.clone().supervise());
         let table = TableCell::default();
         let client = Client::connect(nacos::options(&settings)?);
+        let monitoring = Monitoring::new(
+            client.clone(),
+            settings.nacos.group.clone(),
+            settings.admin.token.clone(),
+        );
         let discovery = Discovery::start(
             &settings,
             &addresses,
@@ -134,7 +139,11 @@ impl Gateway {
             metrics.clone(),
             serving.clone(),
         ));
-        listeners::serve("admin", admin_listener, admin::admin_router(facts.clone()));
+        listeners::serve(
+            "admin",
+            admin_listener,
+            admin::admin_router(facts.clone(), monitoring),
+        );
         listeners::serve(
             "probes",
             probes_listener,
