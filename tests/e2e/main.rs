@@ -51,6 +51,8 @@ mod shutdown;
 mod snapshot;
 /// Starting: settings, environment, ports.
 mod startup;
+/// The registry over HTTP, where its gRPC port cannot be reached.
+mod transports;
 /// Odd spellings of targets.
 mod targets;
 
