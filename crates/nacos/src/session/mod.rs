@@ -149,7 +149,7 @@ impl<'a> Session<'a> {
             self.core.counters.transport_changes.increment();
             let (from, to) = (former.as_str(), transport.as_str());
             let (namespace, server) = (&self.core.options.namespace, self.server());
-            tracing::warn!(namespace, %server, from, to, "Nacos is spoken to in another way");
+            tracing::info!(namespace, %server, from, to, "Nacos is spoken to in another way");
         }
     }
 
