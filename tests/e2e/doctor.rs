@@ -142,10 +142,18 @@ async fn a_server_that_is_not_there_is_told_from_a_closed_grpc_port() {
         "nacos: {{ servers: ['{}'], grpc_port: 1 }}\n",
         registry.http_addr()
     );
+    registry.publish_config(ROUTES, "routes: { /a/**: user-service }");
     let seen = visit(&blocked, &[]).await;
-    assert!(!seen.is_well());
     seen.says("http", "ok", &[]);
-    seen.says("grpc", "problem", &["no TCP connection", "nacos.grpc_port"]);
+    seen.says(
+        "grpc",
+        "warning",
+        &["no TCP connection", "over HTTP instead", "nacos.grpc_port"],
+    );
+    // What follows is looked at over HTTP.
+    seen.says("login", "ok", &["none is asked for"]);
+    seen.says("document", "ok", &["1 route"]);
+    seen.says("service", "problem", &["no instance"]);
 
     // Something listens at the gRPC port that is not Nacos.
     let other = format!(
@@ -155,7 +163,7 @@ async fn a_server_that_is_not_there_is_told_from_a_closed_grpc_port() {
     );
     visit(&other, &[])
         .await
-        .says("grpc", "problem", &["does not answer as Nacos does"]);
+        .says("grpc", "warning", &["does not answer as Nacos does"]);
     let nobody = "nacos: { servers: ['no-such-host.invalid'] }\n";
     visit(nobody, &[])
         .await
@@ -197,9 +205,14 @@ async fn each_way_to_fail_the_login_is_named_and_no_secret_is() {
         auth: Some(("nacos".to_owned(), "right-secret".to_owned())),
         ..Options::default()
     };
-    let locked = Registry::start(auth).await.expect("a registry");
+    let locked = Registry::start(auth.clone()).await.expect("a registry");
     let open = registry().await;
-    for registry in [&locked, &open] {
+    let over_http = Options {
+        block_grpc: true,
+        ..auth
+    };
+    let over_http = Registry::start(over_http).await.expect("a registry");
+    for registry in [&locked, &open, &over_http] {
         registry.publish_config(ROUTES, "routes: {}");
     }
     for (registry, user, password, result, words) in [
@@ -227,6 +240,15 @@ async fn each_way_to_fail_the_login_is_named_and_no_secret_is() {
             "asks for no login",
         ),
         (&open, "", "", "ok", "none is asked for"),
+        (&over_http, "nacos", "right-secret", "ok", "is let in"),
+        (
+            &over_http,
+            "nacos",
+            "wrong-secret",
+            "problem",
+            "another password",
+        ),
+        (&over_http, "", "", "problem", "none is set"),
     ] {
         let nacos = settings(registry, "");
         let seen = visit(

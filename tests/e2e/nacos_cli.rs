@@ -17,9 +17,11 @@ struct Shell {
 
 impl Shell {
     async fn start() -> Shell {
-        let registry = Registry::start(Options::default())
-            .await
-            .expect("a registry");
+        Shell::with(Options::default()).await
+    }
+
+    async fn with(options: Options) -> Shell {
+        let registry = Registry::start(options).await.expect("a registry");
         Shell { registry }
     }
 
@@ -340,6 +342,30 @@ async fn without_a_server_a_command_says_so_and_ends() {
         "config history a",
     ] {
         let said = shell.refused(line, "").await;
-        assert!(said.starts_with("pailou: no"), "{line}: {said}");
+        let expected = "pailou: not connected to Nacos: ";
+        assert!(said.starts_with(expected), "{line}: {said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_grpc_is_blocked_everything_goes_over_http() {
+    for v1 in [true, false] {
+        let shell = Shell::with(Options {
+            block_grpc: true,
+            v1,
+            ..Options::default()
+        })
+        .await;
+        let published = shell.run_with("config publish a.yaml", "a: 1").await;
+        assert!(published.status.success(), "{}", err(&published));
+        assert_eq!(shell.out("config get a.yaml").await, "a: 1");
+        let line = "service register s --ip 10.0.0.7 --port 80";
+        let mut register = Process::spawn("the registration", &mut shell.command(line));
+        register.said(&["registered 10.0.0.7:80"]).await;
+        let shown = shell.out("service show s").await;
+        assert!(shown.starts_with("10.0.0.7:80 "), "{shown}");
+        register.signal("-TERM");
+        assert!(register.exited().await.success());
+        shell.refused("service show s", "").await;
     }
 }

@@ -100,8 +100,8 @@ impl<'a> Visit<'a> {
         if !reach::name(server, settings, findings).await {
             return Ok(None);
         }
-        let seen = reach::http(&http, server, settings, findings).await;
-        if !reach::grpc(server, settings, &seen, findings).await? {
+        let mut seen = reach::http(&http, server, settings, findings).await;
+        if !reach::grpc(server, settings, &mut seen, findings).await? {
             return Ok(None);
         }
         let client = access::check(&mut http, server, settings, &seen, findings).await?;

@@ -46,6 +46,26 @@ pub(crate) fn settings(config: Option<&Path>) -> anyhow::Result<Settings> {
     Ok(loaded.settings)
 }
 
+/// Waits until a client of so many servers is connected.
+///
+/// # Errors
+/// Every way was tried in vain: gRPC at each server, at least twice, and then HTTP.
+pub(crate) async fn connected(client: &Client, servers: usize) -> anyhow::Result<()> {
+    let tries = u64::try_from(servers.max(2)).unwrap_or(u64::MAX);
+    let mut states = client.states();
+    loop {
+        let state = states.borrow_and_update().clone();
+        if state.connected {
+            return Ok(());
+        }
+        if client.state().counts.failed_connections >= tries {
+            let error = state.last_error.unwrap_or_default();
+            anyhow::bail!("not connected to Nacos: {error}");
+        }
+        states.changed().await?;
+    }
+}
+
 /// Runs one command and returns its exit code.
 pub(crate) async fn run(args: NacosArgs) -> anyhow::Result<ExitCode> {
     let mut settings = settings(args.config.as_deref())?;
@@ -60,10 +80,14 @@ pub(crate) async fn run(args: NacosArgs) -> anyhow::Result<ExitCode> {
         settings,
         json: args.json,
     };
-    let done = match args.about {
-        NacosCommand::Config(command) => configs::run(&desk, command).await,
-        NacosCommand::Service(command) => services::run(&desk, command).await,
+    let done = async {
+        connected(&desk.client, desk.settings.nacos.servers.len()).await?;
+        match args.about {
+            NacosCommand::Config(command) => configs::run(&desk, command).await,
+            NacosCommand::Service(command) => services::run(&desk, command).await,
+        }
     };
+    let done = done.await;
     desk.client.close().await;
     done
 }

@@ -7,15 +7,8 @@ use super::findings::Findings;
 use super::reach::Seen;
 use crate::nacos::{
     self,
-    http::{Http, Login},
+    http::{ConfigAddress, Http, Login},
 };
-
-/// What a server says to someone without a login.
-enum Door {
-    Open,
-    Shut,
-    Unknown(Error),
-}
 
 /// Logs in as the gateway would. Gives a client if it is let in.
 pub(super) async fn check(
@@ -30,66 +23,89 @@ pub(super) async fn check(
         servers: vec![server.clone()],
         ..nacos::options(settings)?
     };
+    let is_open = match knock(http, &options, settings, seen).await {
+        Ok(is_open) => is_open,
+        Err(error) => {
+            findings.problem(
+                "session",
+                "",
+                format!("the server is there and does not answer: {error}"),
+                "Read the server's log; a balancer between must be one for TCP and keep idle connections for 10 s.",
+            );
+            return Ok(None);
+        }
+    };
+    match settings.nacos.credentials() {
+        None if is_open => findings.ok("login", "", "none is asked for, and none is set"),
+        None => {
+            findings.problem(
+                "login",
+                "",
+                "the server asks for one, and none is set",
+                "Set nacos.username and nacos.password_file (or NACOS_USERNAME and NACOS_PASSWORD).",
+            );
+            return Ok(None);
+        }
+        Some((user, password)) => {
+            let login = if seen.http {
+                http.login(user, password).await
+            } else {
+                Login::Failed("the HTTP port does not answer".to_owned())
+            };
+            tell(&login, user, is_open, findings);
+            if !is_open && login != Login::LoggedIn {
+                return Ok(None);
+            }
+        }
+    }
+    let client = Client::connect(options);
+    let reads = async {
+        nacos::connected(&client, 1).await?;
+        anyhow::Ok(client.config(question(settings)).await?)
+    };
+    match reads.await {
+        Ok(_) => Ok(Some(client)),
+        Err(error) => {
+            let cure = match settings.nacos.credentials() {
+                Some((user, _)) => format!(
+                    "Give {user} a role with the right to read (`r`, or `rw` to register the gateway too) in {}.",
+                    super::places::namespace(client.namespace())
+                ),
+                None => "Read the server's log.".to_owned(),
+            };
+            findings.problem("session", "", error.to_string(), cure);
+            client.close().await;
+            Ok(None)
+        }
+    }
+}
+
+/// Whether somebody without a login may read, over the transport that the gateway would use.
+async fn knock(
+    http: &Http,
+    options: &ClientOptions,
+    settings: &Settings,
+    seen: &Seen,
+) -> anyhow::Result<bool> {
+    let question = question(settings);
+    if !seen.grpc {
+        let config = ConfigAddress {
+            namespace: &settings.nacos.namespace,
+            group: &question.group,
+            data_id: &question.data_id,
+        };
+        return Ok(http.is_open(config).await?);
+    }
     let stranger = Client::connect(ClientOptions {
         credentials: None,
         ..options.clone()
     });
-    let door = match stranger.config(question(settings)).await {
-        Ok(_) => Door::Open,
-        Err(Error::Forbidden { .. }) => Door::Shut,
-        Err(error) => Door::Unknown(error),
-    };
-    if let Door::Unknown(error) = &door {
-        findings.problem(
-            "session",
-            "",
-            format!("the server answers on its gRPC port and then not: {error}"),
-            "Read the server's log; a balancer between must be one for TCP and keep idle connections for 10 s.",
-        );
-        stranger.close().await;
-        return Ok(None);
-    }
-    let is_open = matches!(door, Door::Open);
-    let Some((user, password)) = settings.nacos.credentials() else {
-        if is_open {
-            findings.ok("login", "", "none is asked for, and none is set");
-            return Ok(Some(stranger));
-        }
-        findings.problem(
-            "login",
-            "",
-            "the server asks for one, and none is set",
-            "Set nacos.username and nacos.password_file (or NACOS_USERNAME and NACOS_PASSWORD).",
-        );
-        stranger.close().await;
-        return Ok(None);
-    };
+    let answer = stranger.config(&question).await;
     stranger.close().await;
-    let login = if seen.http {
-        http.login(user, password).await
-    } else {
-        Login::Failed("the HTTP port does not answer".to_owned())
-    };
-    tell(&login, user, is_open, findings);
-    if !is_open && login != Login::LoggedIn {
-        return Ok(None);
-    }
-    let client = Client::connect(options);
-    match client.config(question(settings)).await {
-        Ok(_) => Ok(Some(client)),
-        Err(error) => {
-            findings.problem(
-                "session",
-                user,
-                error.to_string(),
-                format!(
-                    "Give {user} a role with the right to read (`r`, or `rw` to register the gateway too) in {}.",
-                    super::places::namespace(client.namespace())
-                ),
-            );
-            client.close().await;
-            Ok(None)
-        }
+    match answer {
+        Ok(_) => Ok(true),
+        Err(Error::Forbidden { .. }) => Ok(false),
+        Err(error) => Err(error.into()),
     }
 }
 

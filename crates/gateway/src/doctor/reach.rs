@@ -16,10 +16,11 @@ use crate::nacos::{
 /// The `Date` header has whole seconds, and a token is renewed long before its end; beyond this, logs mislead.
 const CLOCK: Duration = Duration::from_secs(30);
 
-/// What the HTTP port told.
+/// What answers at a server.
 #[derive(Default)]
 pub(super) struct Seen {
     pub(super) http: bool,
+    pub(super) grpc: bool,
     /// As the server says it: `2.3.1`.
     version: Option<String>,
 }
@@ -99,17 +100,19 @@ pub(super) async fn http(
             clock(&answer, findings);
             Seen {
                 http: true,
+                grpc: false,
                 version,
             }
         }
         Some(Err(error)) => {
             let found = format!("no answer over HTTP: {error}");
             let cure = "Start the server, correct nacos.servers, or open this port to the gateway.";
-            // Only the login needs it.
             if settings.nacos.credentials().is_some() {
                 findings.problem("http", &subject, found, cure);
             } else {
-                let cure = format!("{cure} The gateway itself needs HTTP only to log in.");
+                let cure = format!(
+                    "{cure} It is needed to log in, and for all else where gRPC does not answer."
+                );
                 findings.warning("http", &subject, found, cure);
             }
             Seen::default()
@@ -149,11 +152,11 @@ fn clock(answer: &Answer, findings: &mut Findings) {
     );
 }
 
-/// Whether the gRPC port is there, and is one server's.
+/// Whether the gRPC port is there, and is one server's. False if there is nothing to speak to, over HTTP neither.
 pub(super) async fn grpc(
     server: &ServerAddress,
     settings: &Settings,
-    seen: &Seen,
+    seen: &mut Seen,
     findings: &mut Findings,
 ) -> anyhow::Result<bool> {
     findings.progress("gRPC port");
@@ -165,26 +168,22 @@ pub(super) async fn grpc(
     } else {
         "the HTTP port + 1000"
     };
-    match probe(&options, server).await {
+    let (found, cure) = match probe(&options, server).await {
         Ok(found) if found.is_one_connection => {
             findings.ok("grpc", &subject, "answers over one connection");
+            seen.grpc = true;
             return Ok(true);
         }
-        Ok(_) => findings.problem(
-            "grpc",
-            &subject,
-            "two questions over one connection were answered by two: a balancer that understands HTTP/2 stands between",
-            "Balance Nacos's gRPC port on layer 4 (TCP), or name the servers themselves in nacos.servers.",
+        Ok(_) => (
+            "two questions over one connection were answered by two: a balancer that understands HTTP/2 stands between"
+                .to_owned(),
+            "Balance Nacos's gRPC port on layer 4 (TCP), or name the servers themselves in nacos.servers.".to_owned(),
         ),
-        Err(ProbeError::Connect(error)) if seen.is_version_1() => findings.problem(
-            "grpc",
-            &subject,
-            format!("no TCP connection ({error}), as on every Nacos 1.x"),
-            "Upgrade Nacos to 2.x or later: 1.x has no gRPC, which the gateway needs.",
+        Err(ProbeError::Connect(error)) if seen.is_version_1() => (
+            format!("no TCP connection ({error}): Nacos 1.x has no gRPC"),
+            "Upgrade Nacos to 2.x or later.".to_owned(),
         ),
-        Err(ProbeError::Connect(error)) => findings.problem(
-            "grpc",
-            &subject,
+        Err(ProbeError::Connect(error)) => (
             format!("no TCP connection: {error}"),
             format!(
                 "Open this port ({rule}) to the gateway: firewall, security group, container port. If it is mapped to \
@@ -192,29 +191,33 @@ pub(super) async fn grpc(
                 server.port
             ),
         ),
-        Err(ProbeError::Speak(error)) => findings.problem(
-            "grpc",
-            &subject,
+        Err(ProbeError::Speak(error)) => (
             format!("takes TCP connections and does not answer as Nacos does: {error}"),
             format!(
                 "Let this port ({rule}) lead to Nacos's gRPC port unchanged: no HTTP proxy, no TLS in between, or set \
                  nacos.grpc_port."
             ),
         ),
-        Err(ProbeError::Refused(error @ Error::Starting)) => findings.problem(
-            "grpc",
-            &subject,
-            error.to_string(),
-            "Wait until the server has started; if it stays so, read its log (nacos.log, naming-raft.log).",
-        ),
-        Err(ProbeError::Refused(error)) => findings.problem(
-            "grpc",
-            &subject,
-            error.to_string(),
-            "Read the server's log: it is there and refuses.",
-        ),
+        // Who only starts or is overloaded is waited for, and not asked over HTTP.
+        Err(ProbeError::Refused(error)) => {
+            let cure = if error == Error::Starting {
+                "Wait until the server has started; if it stays so, read its log (nacos.log, naming-raft.log)."
+            } else {
+                "Read the server's log: it is there and refuses."
+            };
+            findings.problem("grpc", &subject, error.to_string(), cure);
+            return Ok(false);
+        }
+    };
+    if seen.http {
+        let found = format!(
+            "{found}; the gateway asks over HTTP instead, and sees changes some seconds later"
+        );
+        findings.warning("grpc", &subject, found, cure);
+    } else {
+        findings.problem("grpc", &subject, found, cure);
     }
-    Ok(false)
+    Ok(seen.http)
 }
 
 #[cfg(test)]

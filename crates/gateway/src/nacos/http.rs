@@ -70,6 +70,28 @@ impl Http {
         self.send(self.request(Method::GET, path)).await
     }
 
+    /// Whether anybody may read a config, with or without a login; it need not exist.
+    pub(crate) async fn is_open(&self, config: ConfigAddress<'_>) -> Result<bool, HttpError> {
+        let (new, old) = config.queries();
+        for (path, query) in [("/v3/client/cs/config", new), ("/v1/cs/configs", old)] {
+            let answer = self
+                .send(self.request(Method::GET, path).query(&query))
+                .await?;
+            let is_missing = answer.text.contains("config data not exist");
+            match answer.status.as_u16() {
+                401 | 403 => return Ok(false),
+                200 => return Ok(true),
+                404 if is_missing => return Ok(true),
+                _ if answer.is_absent() => {}
+                status => {
+                    let words = answer.words();
+                    return Err(HttpError::Failed(format!("HTTP {status}: {words}")));
+                }
+            }
+        }
+        Err(HttpError::Absent)
+    }
+
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let request = self
             .client

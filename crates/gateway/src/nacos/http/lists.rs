@@ -215,7 +215,7 @@ type Query<'a> = [(&'static str, &'a str); 3];
 
 impl<'a> ConfigAddress<'a> {
     /// As version 3 and as version 1 call it.
-    fn queries(&self) -> (Query<'a>, Query<'a>) {
+    pub(super) fn queries(&self) -> (Query<'a>, Query<'a>) {
         (
             [
                 ("namespaceId", self.namespace),
