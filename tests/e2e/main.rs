@@ -19,10 +19,10 @@ mod doctor;
 mod documents;
 /// Each error's status and body.
 mod errors;
-/// Endpoints that a restarted registry does not list yet.
-mod hold;
 /// Where one message ends and the next begins.
 mod framing;
+/// Endpoints that a restarted registry does not list yet.
+mod hold;
 /// Instances that come, go, expire and die.
 mod instances;
 /// The log, line by line.
@@ -51,10 +51,10 @@ mod shutdown;
 mod snapshot;
 /// Starting: settings, environment, ports.
 mod startup;
-/// The registry over HTTP, where its gRPC port cannot be reached.
-mod transports;
 /// Odd spellings of targets.
 mod targets;
+/// The registry over HTTP, where its gRPC port cannot be reached.
+mod transports;
 
 #[test]
 fn every_file_is_a_module() {
