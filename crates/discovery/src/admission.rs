@@ -6,7 +6,7 @@
 //! after name resolution alike. What is refused is reported, never dropped in silence.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -15,12 +15,19 @@ use ipnet::IpNet;
 /// How long it is remembered which addresses are this host's: interfaces come and go.
 const HOSTS_AGE: Duration = Duration::from_secs(60);
 
+/// Metadata services that have no link-local address: Alibaba Cloud's, and the IPv6 one of EC2.
+const METADATA: [IpAddr; 2] = [
+    IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)),
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
+];
+
 /// Why an address is refused.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Denied {
     PortZero,
     Unspecified,
     LinkLocal,
+    Metadata,
     Multicast,
     Broadcast,
     Loopback,
@@ -35,6 +42,7 @@ impl Denied {
             Denied::PortZero => "port 0",
             Denied::Unspecified => "unspecified address",
             Denied::LinkLocal => "link-local address",
+            Denied::Metadata => "metadata service of a cloud",
             Denied::Multicast => "multicast address",
             Denied::Broadcast => "broadcast address",
             Denied::Loopback => "loopback address, not allowed by discovery.allow_loopback",
@@ -108,6 +116,9 @@ impl Admission {
         if ip.is_loopback() && !self.allow_loopback {
             return Err(Denied::Loopback);
         }
+        if METADATA.contains(&ip) {
+            return Err(Denied::Metadata);
+        }
         match ip {
             // All of 0.0.0.0/8 means "this host" to somebody.
             IpAddr::V4(ip) if ip.octets()[0] == 0 => Err(Denied::Unspecified),
@@ -115,7 +126,11 @@ impl Admission {
             IpAddr::V4(ip) if ip.is_link_local() => Err(Denied::LinkLocal),
             IpAddr::V6(ip) if ip.is_unspecified() => Err(Denied::Unspecified),
             IpAddr::V6(ip) if ip.is_unicast_link_local() => Err(Denied::LinkLocal),
-            _ => Ok(()),
+            IpAddr::V6(ip) => match embedded(ip) {
+                Some(inner) => self.always_denied(SocketAddr::new(inner.into(), address.port())),
+                None => Ok(()),
+            },
+            IpAddr::V4(_) => Ok(()),
         }
     }
 
@@ -139,6 +154,25 @@ impl Admission {
             .is_local
             .entry(ip)
             .or_insert_with(|| ip.is_loopback() || UdpSocket::bind((ip, 0)).is_ok())
+    }
+}
+
+/// The IPv4 address that a translator or a tunnel on the way would connect to instead: NAT64 (RFC 6052), 6to4 (RFC 3056), and the
+/// IPv4-compatible form that came before both.
+fn embedded(ip: Ipv6Addr) -> Option<Ipv4Addr> {
+    let plain = |high: u16, low: u16| {
+        let [a, b] = high.to_be_bytes();
+        let [c, d] = low.to_be_bytes();
+        Ipv4Addr::new(a, b, c, d)
+    };
+    match ip.segments() {
+        // `::` and `::1` are addresses of their own.
+        [0, 0, 0, 0, 0, 0, 0, 0 | 1] => None,
+        [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0, 0, 0, 0, 0, 0, high, low] => {
+            Some(plain(high, low))
+        }
+        [0x2002, high, low, ..] => Some(plain(high, low)),
+        _ => None,
     }
 }
 
@@ -174,6 +208,16 @@ mod tests {
             ("[ff02::1]:80", Err(Denied::Multicast)),
             ("[::ffff:239.1.1.1]:80", Err(Denied::Multicast)),
             ("255.255.255.255:80", Err(Denied::Broadcast)),
+            ("100.100.100.200:80", Err(Denied::Metadata)),
+            ("100.100.100.201:80", Ok("100.100.100.201:80")),
+            ("[fd00:ec2::254]:80", Err(Denied::Metadata)),
+            ("[fd00:ec2::1]:80", Ok("[fd00:ec2::1]:80")),
+            ("[64:ff9b::a9fe:a9fe]:80", Err(Denied::LinkLocal)),
+            ("[64:ff9b::a00:1]:80", Ok("[64:ff9b::a00:1]:80")),
+            ("[2002:a9fe:a9fe::1]:80", Err(Denied::LinkLocal)),
+            ("[::169.254.169.254]:80", Err(Denied::LinkLocal)),
+            ("[64:ff9b::6464:64c8]:80", Err(Denied::Metadata)),
+            ("[::1]:80", Ok("[::1]:80")),
         ];
         for (address, expected) in cases {
             let expected = expected.map(str::to_owned);
