@@ -1,6 +1,7 @@
 //! `pailou check`: every fault of settings and route documents in one run, without a server.
 
 use std::collections::HashMap;
+use std::io::Read as _;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -140,8 +141,14 @@ impl Check {
 fn read(path: &Path) -> Result<String, Box<Fault>> {
     let name = path.display().to_string();
     let refused = |problem: &str| Box::new(fault(&name, problem));
-    let bytes =
-        std::fs::read(path).map_err(|error| refused(&format!("cannot be read: {error}")))?;
+    // No more than it takes to see that it is too much: the file may be anything.
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)
+        .and_then(|file| {
+            file.take(MAX_DOCUMENT_BYTES as u64 + 1)
+                .read_to_end(&mut bytes)
+        })
+        .map_err(|error| refused(&format!("cannot be read: {error}")))?;
     if bytes.len() > MAX_DOCUMENT_BYTES {
         return Err(refused(&format!(
             "is larger than {MAX_DOCUMENT_BYTES} bytes"
