@@ -1,9 +1,17 @@
 //! Bugs that were fixed, each with its story.
 
+use std::net::SocketAddr;
+use std::path::Path;
 use std::process::Stdio;
+use std::time::{Duration, Instant};
 
-use crate::support::gateway::{Gateway, command};
-use crate::support::world::World;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::support::gateway::{Gateway, command, run};
+use crate::support::raw::{exchange, read_all};
+use crate::support::until;
+use crate::support::world::{World, until_status};
 
 /// `pailou check routes.yaml | head -1` ended with a panic and code 101: `println!` panics when nobody reads any more.
 /// Who closes the pipe has read enough.
@@ -60,4 +68,148 @@ fn a_warning_is_not_counted_among_the_faults() {
         said.contains("not started: 1 fault in the settings"),
         "{said}"
     );
+}
+
+/// Only the data listeners were kept out of services: an instance with the address of the admin interface was picked like any other,
+/// and so whoever could register one read the admin interface from outside.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_instance_at_the_admin_or_probes_address_gets_no_request() {
+    let (world, _upstream, _registered, gateway) = World::small().await;
+    let address = |url: String| -> SocketAddr {
+        let authority = url.trim_start_matches("http://");
+        authority.parse().expect("an address")
+    };
+    let _admin = world
+        .register("inside", address(gateway.admin_url("")))
+        .await;
+    let _probes = world
+        .register("inside-too", address(gateway.probes_url("")))
+        .await;
+    world
+        .publish(
+            "routes: { /api/v1/**: inside, /healthz: inside-too, /api/users/**: user-service }",
+        )
+        .await;
+    for path in ["/api/v1/status", "/healthz"] {
+        until_status(&gateway.url(path), 503).await;
+    }
+    for service in ["inside", "inside-too"] {
+        gateway
+            .admin_until(
+                "the refusal",
+                &format!("/api/v1/services/{service}"),
+                |view| view.to_string().contains("a listener of this gateway"),
+            )
+            .await;
+    }
+}
+
+/// Half-sent requests to the probes, which listen on every interface, were never given up: some hundreds of them took every file
+/// descriptor of the process.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_half_sent_request_to_the_probes_is_given_up() {
+    let (_world, _upstream, _registered, gateway) = World::small().await;
+    let address = gateway.probes_url("").replace("http://", "");
+    let mut half = Vec::new();
+    // More than there is room for, so that the last ones wait for a place as well.
+    for _ in 0..100 {
+        let mut stream = TcpStream::connect(&address).await.expect("a connection");
+        stream.write_all(b"GET /readyz HT").await.expect("sent");
+        half.push(stream);
+    }
+    let began = Instant::now();
+    for stream in &mut half {
+        let mut rest = Vec::new();
+        let ended = tokio::time::timeout(Duration::from_secs(60), stream.read_to_end(&mut rest));
+        // An end or a reset: either way it is over.
+        let _ = ended.await.expect("the connection was left open");
+    }
+    assert!(
+        began.elapsed() > Duration::from_secs(5),
+        "a slow client has time"
+    );
+    until_status(&gateway.probes_url("/readyz"), 200).await;
+}
+
+/// A `101` that no client had asked for went on to the client, and with it bytes without framing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_switch_of_protocols_that_nobody_asked_for_is_502() {
+    let (world, _upstream, _registered, gateway) = World::small().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let _odd = world
+        .register("odd", listener.local_addr().expect("an address"))
+        .await;
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let _ = stream.read(&mut [0; 4096]).await;
+            let answer = b"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\nraw";
+            let _ = stream.write_all(answer).await;
+        }
+    });
+    world
+        .publish("routes: { /api/users/**: user-service, /odd: odd }")
+        .await;
+    gateway
+        .admin_until("the route", "/api/v1/routes", |routes| {
+            routes.to_string().contains("/odd")
+        })
+        .await;
+    let request = b"GET /odd HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
+    let answer = exchange(gateway.data(), request, Duration::from_secs(5)).await;
+    assert!(answer.starts_with("HTTP/1.1 502"), "{answer}");
+    assert!(answer.contains("upstream_malformed"), "{answer}");
+    assert!(!answer.contains("raw"), "{answer}");
+}
+
+/// More fields than the HTTP engine parses were 400, as if they were malformed, and not the 431 of `limits.header_count`.
+#[tokio::test(flavor = "multi_thread")]
+async fn any_number_of_header_fields_beyond_the_limit_is_431() {
+    let (_world, _upstream, _registered, gateway) = World::small().await;
+    for count in [101, 256, 257, 1000] {
+        let fields: String = (0..count)
+            .map(|field| format!("x-{field}: 1\r\n"))
+            .collect();
+        let request = format!("GET /api/users/1 HTTP/1.1\r\nhost: a\r\n{fields}\r\n");
+        let mut stream = TcpStream::connect(gateway.data())
+            .await
+            .expect("a connection");
+        stream.write_all(request.as_bytes()).await.expect("sent");
+        let answer = read_all(&mut stream, Duration::from_secs(5)).await;
+        assert!(answer.starts_with("HTTP/1.1 431"), "{count}: {answer}");
+    }
+}
+
+/// `pailou check` read a file to its end before it looked at its size: a device or a huge file took all memory.
+#[test]
+fn check_reads_no_more_of_a_file_than_a_document_may_have() {
+    let (status, out, _) = run(&["check", "/dev/zero"], Path::new("/"));
+    assert_eq!(status.code(), Some(1));
+    assert!(out.contains("is larger than"), "{out}");
+}
+
+/// SIGHUP and SIGQUIT ended the process at once and cut what was in flight. Whoever sends them means a restart: the end is the same
+/// as with SIGTERM.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hangup_loses_no_request() {
+    for signal in ["-HUP", "-QUIT"] {
+        let (_world, _upstream, _registered, mut gateway) = World::small().await;
+        let mut stream = TcpStream::connect(gateway.data())
+            .await
+            .expect("a connection");
+        let head = b"POST /api/users/1 HTTP/1.1\r\nhost: a\r\ncontent-length: 4\r\n\r\nbo";
+        stream.write_all(head).await.expect("sent");
+        until("the request to be in flight", async || {
+            let metrics = gateway.metrics().await;
+            metrics
+                .contains("\ngateway_requests_in_flight 1\n")
+                .then_some(())
+        })
+        .await;
+        gateway.signal(signal);
+        gateway.logged(&["shutting down"]).await;
+        stream.write_all(b"dy").await.expect("sent");
+        let answer = read_all(&mut stream, Duration::from_secs(5)).await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{signal}: {answer}");
+        assert!(gateway.exited().await.success(), "{signal}");
+    }
 }
