@@ -303,7 +303,7 @@ impl App {
     /// Serves one connection until it ends.
     async fn connection(self: Arc<Self>, socket: TcpStream, connection: Shared) {
         let _open = self.server.metrics.connection_opened();
-            let _panic = ToldOfPanic(self.server.clone());
+        let _panic = ToldOfPanic(self.server.clone());
         let limits = &self.server.limits;
         let edge = Edge::new(socket, connection.clone(), self.server.clone());
         let stream: Stream = Box::new(edge);
