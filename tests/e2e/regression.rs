@@ -1,6 +1,5 @@
 //! Bugs that were fixed, each with its story.
 
-use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -70,40 +69,6 @@ fn a_warning_is_not_counted_among_the_faults() {
     );
 }
 
-/// Only the data listeners were kept out of services: an instance with the address of the admin interface was picked like any other,
-/// and so whoever could register one read the admin interface from outside.
-#[tokio::test(flavor = "multi_thread")]
-async fn an_instance_at_the_admin_or_probes_address_gets_no_request() {
-    let (world, _upstream, _registered, gateway) = World::small().await;
-    let address = |url: String| -> SocketAddr {
-        let authority = url.trim_start_matches("http://");
-        authority.parse().expect("an address")
-    };
-    let _admin = world
-        .register("inside", address(gateway.admin_url("")))
-        .await;
-    let _probes = world
-        .register("inside-too", address(gateway.probes_url("")))
-        .await;
-    world
-        .publish(
-            "routes: { /api/v1/**: inside, /healthz: inside-too, /api/users/**: user-service }",
-        )
-        .await;
-    for path in ["/api/v1/status", "/healthz"] {
-        until_status(&gateway.url(path), 503).await;
-    }
-    for service in ["inside", "inside-too"] {
-        gateway
-            .admin_until(
-                "the refusal",
-                &format!("/api/v1/services/{service}"),
-                |view| view.to_string().contains("a listener of this gateway"),
-            )
-            .await;
-    }
-}
-
 /// Half-sent requests to the probes, which listen on every interface, were never given up: some hundreds of them took every file
 /// descriptor of the process.
 #[tokio::test(flavor = "multi_thread")]
@@ -159,24 +124,6 @@ async fn a_switch_of_protocols_that_nobody_asked_for_is_502() {
     assert!(answer.starts_with("HTTP/1.1 502"), "{answer}");
     assert!(answer.contains("upstream_malformed"), "{answer}");
     assert!(!answer.contains("raw"), "{answer}");
-}
-
-/// More fields than the HTTP engine parses were 400, as if they were malformed, and not the 431 of `limits.header_count`.
-#[tokio::test(flavor = "multi_thread")]
-async fn any_number_of_header_fields_beyond_the_limit_is_431() {
-    let (_world, _upstream, _registered, gateway) = World::small().await;
-    for count in [101, 256, 257, 1000] {
-        let fields: String = (0..count)
-            .map(|field| format!("x-{field}: 1\r\n"))
-            .collect();
-        let request = format!("GET /api/users/1 HTTP/1.1\r\nhost: a\r\n{fields}\r\n");
-        let mut stream = TcpStream::connect(gateway.data())
-            .await
-            .expect("a connection");
-        stream.write_all(request.as_bytes()).await.expect("sent");
-        let answer = read_all(&mut stream, Duration::from_secs(5)).await;
-        assert!(answer.starts_with("HTTP/1.1 431"), "{count}: {answer}");
-    }
 }
 
 /// `pailou check` read a file to its end before it looked at its size: a device or a huge file took all memory.

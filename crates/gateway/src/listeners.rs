@@ -1,10 +1,17 @@
 //! The listeners that people and probes use, apart from the one for data.
+//!
+//! The one for probes is open to every interface, so it is bounded like the one for data: in connections, and in how long each may go
+//! without an answer. Half-sent requests would hold descriptors for good otherwise.
+
+mod bounded;
 
 use std::net::SocketAddr;
 
 use anyhow::Context as _;
 use axum::Router;
 use tokio::net::TcpListener;
+
+use bounded::Bounded;
 
 /// Binds an address, or takes none when it is `off`.
 pub(crate) async fn bind(
@@ -30,7 +37,7 @@ pub(crate) fn announce(name: &'static str, address: SocketAddr) {
 pub(crate) fn serve(name: &'static str, listener: Option<TcpListener>, router: Router) {
     let Some(listener) = listener else { return };
     tokio::spawn(async move {
-        if let Err(error) = axum::serve(listener, router).await {
+        if let Err(error) = axum::serve(Bounded::new(listener), router).await {
             tracing::error!(listener = name, %error, "a listener ended");
         }
     });

@@ -147,6 +147,10 @@ impl ProxyHttp for Phases {
         if head.status.is_informational() && head.status != StatusCode::SWITCHING_PROTOCOLS {
             return Ok(());
         }
+        if head.status == StatusCode::SWITCHING_PROTOCOLS && !exchange.websocket {
+            // Nobody asked (RFC 9110 section 15.2.2): what follows has no framing that this client knows.
+            return Err(failure(exchange, Cause::UpstreamMalformed));
+        }
         let edited = catch_unwind(AssertUnwindSafe(|| self.respond(session, head, exchange)));
         edited.map_err(|_| failure(exchange, Cause::Panic))
     }
