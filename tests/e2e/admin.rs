@@ -125,8 +125,12 @@ async fn metrics_of_a_removed_route_go() {
     reqwest::get(gateway.url("/api/users/1"))
         .await
         .expect("an answer");
-    let metrics = gateway.metrics().await;
-    assert!(metrics.contains("route=\"/api/users/**\""), "{metrics}");
+    // A request is counted when it is done, and that is after its answer has gone.
+    crate::support::until("the series to come", async || {
+        let metrics = gateway.metrics().await;
+        metrics.contains("route=\"/api/users/**\"").then_some(())
+    })
+    .await;
     world.publish("routes: { /other/**: user-service }").await;
     crate::support::until("the series to go", async || {
         (!gateway.metrics().await.contains("route=\"/api/users/**\"")).then_some(())
@@ -159,4 +163,76 @@ async fn the_gateway_shows_itself_in_nacos_with_the_table_it_runs() {
         "{own:?}"
     );
     assert!(own.metadata.contains_key("version"), "{own:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn explain_says_which_route_and_why_not_another() {
+    let (world, _upstream, _registered, gateway) = World::small().await;
+    world
+        .publish(
+            "routes:\n  /api/users/**: user-service\n  canary:\n    path: /api/users/**\n    \
+             match: { headers: { x-canary: 'true' } }\n    service: user-service\n",
+        )
+        .await;
+    gateway
+        .admin_until("two routes", "/api/v1/routes", |routes| {
+            routes.as_array().is_some_and(|all| all.len() == 2)
+        })
+        .await;
+    for (question, route) in [
+        ("path=/api/users/1", "/api/users/**"),
+        ("path=/api/users/1&header=x-canary:true", "canary"),
+        // As it would be matched: normalised.
+        ("path=/api//./users/x/../1", "/api/users/**"),
+    ] {
+        let answer = gateway
+            .admin_json(&format!("/api/v1/explain?{question}"))
+            .await;
+        assert_eq!(answer["route"], route, "{question}: {answer}");
+    }
+    let answer = gateway
+        .admin_json("/api/v1/explain?path=/api/users/1")
+        .await;
+    assert_eq!(answer["passed_over"][0]["route"], "canary", "{answer}");
+    let answer = gateway.admin_json("/api/v1/explain?path=/nowhere").await;
+    assert!(answer["route"].is_null(), "{answer}");
+    let refused = reqwest::get(gateway.admin_url("/api/v1/explain?path=/a/..%252f")).await;
+    assert_eq!(refused.expect("an answer").status(), 400);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_admin_listener_lists_what_it_has_and_changes_nothing() {
+    let (_world, _upstream, _registered, gateway) = World::small().await;
+    let index = gateway.admin_json("/").await;
+    let endpoints = index["endpoints"].as_array().expect("endpoints");
+    let client = reqwest::Client::new();
+    let reads = ["/api/v1/", "/healthz", "/readyz", "/metrics"];
+    let reading = |endpoint: &&serde_json::Value| {
+        reads.iter().any(|start| {
+            endpoint
+                .as_str()
+                .is_some_and(|path| path.starts_with(start))
+        })
+    };
+    for endpoint in endpoints.iter().filter(reading) {
+        let path = endpoint
+            .as_str()
+            .expect("a path")
+            .replace("{name}", "user-service");
+        let answer = client
+            .get(gateway.admin_url(&path))
+            .send()
+            .await
+            .expect("an answer");
+        assert_eq!(answer.status(), 200, "{path}");
+        for method in [
+            reqwest::Method::POST,
+            reqwest::Method::PUT,
+            reqwest::Method::DELETE,
+        ] {
+            let request = client.request(method.clone(), gateway.admin_url(&path));
+            let answer = request.send().await.expect("an answer");
+            assert_eq!(answer.status(), 405, "{method} {path}");
+        }
+    }
 }

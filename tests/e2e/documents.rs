@@ -53,7 +53,7 @@ async fn a_bad_document_changes_nothing_and_is_reported_everywhere() {
     );
     let metrics = gateway.metrics().await;
     assert!(
-        metrics.contains("gateway_document_refusals_total"),
+        metrics.contains("gateway_document_refusals_total 1"),
         "{metrics}"
     );
 
@@ -245,4 +245,18 @@ async fn with_auth_on_the_gateway_logs_in_and_never_tells_its_password() {
         gateway.metrics().await
     );
     assert!(!everything.contains(secret), "the password was told");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_document_that_is_too_large_is_refused_by_its_length() {
+    let (world, _upstream, _registered, gateway) = World::small().await;
+    // It would parse: the point is that nobody tries.
+    let mut document = String::from("routes: { /large/**: user-service }\n#");
+    document.push_str(&"x".repeat(5 << 20));
+    world.publish(&document).await;
+    let line = gateway.logged(&["refused", ROUTES]).await;
+    assert!(line.contains("are more than the 4194304"), "{line}");
+    assert!(line.len() < 2_000, "the document is not in the log");
+    until_status(&gateway.url("/api/users/1"), 200).await;
+    until_status(&gateway.url("/large/x"), 404).await;
 }

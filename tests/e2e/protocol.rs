@@ -176,7 +176,11 @@ async fn server_sent_events_arrive_one_by_one() {
 async fn a_hundred_mebibytes_pass_both_ways() {
     let (_world, _upstream, _registered, gateway) =
         World::small_with("limits: { body_bytes: 200MiB }").await;
-    let client = reqwest::Client::new();
+    let client = reqwest::Client::builder()
+        // The client's own limit on unacknowledged data would end it on a machine that is busy elsewhere for long.
+        .tcp_user_timeout(None::<Duration>)
+        .build()
+        .expect("a client");
     let piece = bytes::Bytes::from(vec![b'u'; 64 * 1024]);
     let pieces = futures_util::stream::iter(
         (0..BIG / piece.len()).map(move |_| Ok::<_, std::io::Error>(piece.clone())),

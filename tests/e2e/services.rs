@@ -282,9 +282,11 @@ async fn a_push_that_was_lost_is_found_by_the_audit() {
     let second = Upstream::start("second");
     let _second = world.register("user-service", second.address()).await;
     until_answered_by(&gateway.url("/api/users/1"), "second").await;
-    let metrics = gateway.metrics().await;
-    let drift = metrics
-        .lines()
-        .find(|line| line.starts_with("gateway_service_drift_total{"));
-    assert!(drift.is_some_and(|line| !line.ends_with(" 0")), "{metrics}");
+    until("the drift to be counted", async || {
+        let metrics = gateway.metrics().await;
+        let mut lines = metrics.lines();
+        let drift = lines.find(|line| line.starts_with("gateway_service_drift_total{"))?;
+        (!drift.ends_with(" 0")).then_some(())
+    })
+    .await;
 }
