@@ -54,12 +54,12 @@ advisories: ## Look the dependencies up in the RustSec database (needs cargo-den
 	cargo deny check advisories
 
 .PHONY: interop
-interop: ## Run the suite against a real Nacos server (needs a JDK 17 and Maven)
+interop: ## Run the suite against real Nacos servers (needs a JDK 17 and Maven); INTEROP= adds pytest options
 	@tools/setup interop
 	@tools/venv
 	cargo build $(CARGO_FLAGS) -p pailou-gateway -p rust-order-service
 	PAILOU_BIN=$(TARGET)/debug/pailou ORDER_SERVICE_BIN=$(TARGET)/debug/rust-order-service \
-	    $(PYTHON) -m pytest tests/interop
+	    $(PYTHON) -m pytest tests/interop $(INTEROP)
 
 .PHONY: bench
 bench: ## Run the benches

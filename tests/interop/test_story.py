@@ -84,6 +84,8 @@ def test_weights_and_disabling_follow_the_operator(world: World) -> None:
     eventually("it back", lambda: gateway.answering("/api/users/1", 8) == {"light", "heavy"})
 
 
+# Once for each server is enough of a case that takes 15 s.
+@pytest.mark.only(auth=False)
 def test_a_bad_document_changes_nothing_and_shows_in_the_console(world: World) -> None:
     users = world.upstream("users", "one").register()
     world.publish(f"routes: {{ /api/users/**: {users.service} }}")

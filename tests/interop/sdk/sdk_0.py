@@ -14,6 +14,8 @@ from nacos.listener import SubscribeListener
 # The SDK sends no beats by itself.
 BEAT_SECONDS = 2.0
 POLL_SECONDS = 0.5
+# Not its own 3 s: with a login the server hashes the password for each of its requests.
+TIMEOUT_SECONDS = 20
 # Not its own default, which is sent as the text "None".
 CLUSTER = "DEFAULT"
 
@@ -28,7 +30,7 @@ class Sdk:
             password=options["password"],
             logDir=f"{scratch}/log",
         )
-        self._client.set_options(snapshot_base=f"{scratch}/snapshot", no_snapshot=True)
+        self._client.set_options(no_snapshot=True, default_timeout=TIMEOUT_SECONDS)
         self._beating: dict[tuple, dict] = {}
         threading.Thread(target=self._beat, daemon=True).start()
 
