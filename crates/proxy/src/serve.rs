@@ -8,8 +8,7 @@ use std::time::Duration;
 use pailou_routing::TableCell;
 use pailou_telemetry::events::TaskEnded;
 use pailou_telemetry::{AccessLog, Metrics};
-use pingora::apps::{HttpServerApp, ReusedHttpStream};
-use pingora::protocols::Stream;
+use pingora::apps::{HttpPersistentSettings, HttpServerApp, ReusedHttpStream};
 use pingora::protocols::http::ServerSession;
 use pingora::proxy::HttpProxy;
 use pingora::server::ShutdownWatch;
@@ -305,11 +304,16 @@ impl App {
         let _open = self.server.metrics.connection_opened();
         let _panic = ToldOfPanic(self.server.clone());
         let limits = &self.server.limits;
-        let edge = Edge::new(socket, connection.clone(), self.server.clone());
-        let stream: Stream = Box::new(edge);
-        let mut session = ServerSession::new_http1(stream);
-        session.set_keepalive_reuses_remaining(Some(limits.keepalive_requests - 1));
-        loop {
+        let mut edge = Box::new(Edge::new(socket, connection.clone(), self.server.clone()));
+        let mut kept: Option<HttpPersistentSettings> = None;
+        // pingora's state of a request takes some 20 KiB: a connection that
+        // waits for its next request has none.
+        while edge.begun().await {
+            let mut session = ServerSession::new_http1(edge);
+            match kept.take() {
+                Some(kept) => kept.apply_to_session(&mut session),
+                None => session.set_keepalive_reuses_remaining(Some(limits.keepalive_requests - 1)),
+            }
             // No limits here: the stream has them all.
             session.set_keepalive(Some(0));
             session.set_read_timeout(None);
@@ -317,11 +321,12 @@ impl App {
             let Some((stream, settings)) = reused.map(ReusedHttpStream::consume) else {
                 return;
             };
+            let Some(next) = Edge::of(stream) else {
+                return;
+            };
             connection.await_next(Instant::now() + limits.keepalive_timeout);
-            session = ServerSession::new_http1(stream);
-            if let Some(settings) = settings {
-                settings.apply_to_session(&mut session);
-            }
+            edge = next;
+            kept = settings;
         }
     }
 }

@@ -9,6 +9,7 @@
 
 mod head;
 
+use std::future::poll_fn;
 use std::io;
 use std::os::fd::AsRawFd;
 use std::pin::Pin;
@@ -20,7 +21,7 @@ use async_trait::async_trait;
 use pingora::protocols::raw_connect::ProxyDigest;
 use pingora::protocols::{
     GetProxyDigest, GetSocketDigest, GetTimingDigest, IO, Peek, Shutdown, SocketDigest, Ssl,
-    TimingDigest, UniqueID, UniqueIDType,
+    Stream, TimingDigest, UniqueID, UniqueIDType,
 };
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
@@ -92,6 +93,28 @@ impl Edge {
             .as_any()
             .downcast_ref::<Edge>()
             .map(|edge| &edge.connection)
+    }
+
+    /// The edge that pingora gives back.
+    pub(crate) fn of(stream: Stream) -> Option<Box<Edge>> {
+        stream.into_any().downcast().ok()
+    }
+
+    /// Waits between requests, taking nothing: says whether there is something
+    /// to read, or else the client was silent for too long and the connection
+    /// is to end. Cancel safe.
+    pub(crate) async fn begun(&mut self) -> bool {
+        poll_fn(|cx| self.poll_begun(cx)).await
+    }
+
+    fn poll_begun(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        // That the client has gone, or that the socket is broken, shows when
+        // it is read.
+        if !self.ahead.is_empty() || socket(&mut self.socket).poll_read_ready(cx).is_ready() {
+            return Poll::Ready(true);
+        }
+        ready!(self.poll_due(cx));
+        Poll::Ready(false)
     }
 
     fn poll_head(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
