@@ -4,12 +4,15 @@
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use tokio::time::Instant;
 
 use crate::connections::Connections;
 use crate::forwarded::PeerName;
+use crate::upload::Upload;
 
 /// What the connection is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +48,8 @@ pub(crate) enum Wait {
     Total = 6,
     /// The client taking what it is sent.
     Write = 7,
+    /// The endpoint taking the request's body.
+    Upload = 8,
 }
 
 /// How a request's body is framed.
@@ -82,6 +87,8 @@ pub(crate) struct Connection {
     gap: AtomicU64,
     expired: AtomicU8,
     lingers: AtomicBool,
+    /// Where the bytes of the request under way go, if they may be many.
+    upload: ArcSwapOption<Upload>,
     registry: Weak<Connections>,
 }
 
@@ -107,6 +114,7 @@ impl Connection {
             gap: AtomicU64::new(NEVER),
             expired: AtomicU8::new(Wait::Nothing as u8),
             lingers: AtomicBool::new(false),
+            upload: ArcSwapOption::empty(),
             registry,
         };
         connection.expect(Wait::FirstByte, connection.opened + first_byte);
@@ -171,6 +179,20 @@ impl Connection {
 
     pub(crate) fn end_body(&self) {
         self.body_done.store(true, Relaxed);
+    }
+
+    /// A try began whose bytes may be many: the client is read as fast as the
+    /// endpoint takes them.
+    pub(crate) fn begin_upload(&self, upload: Arc<Upload>) {
+        self.upload.store(Some(upload));
+    }
+
+    /// Ready when the client may be read.
+    pub(crate) fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()> {
+        match &*self.upload.load() {
+            Some(upload) => upload.poll_room(cx),
+            None => Poll::Ready(()),
+        }
     }
 
     /// The protocol has been switched; no deadline applies any more but the
@@ -305,6 +327,7 @@ fn wait_of(value: u8) -> Wait {
         5 => Wait::Gap,
         6 => Wait::Total,
         7 => Wait::Write,
+        8 => Wait::Upload,
         _ => Wait::Nothing,
     }
 }

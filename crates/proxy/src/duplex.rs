@@ -1,21 +1,22 @@
-//! A connection to an endpoint that can be written to while it writes.
+//! A connection to an endpoint that takes what it is given without waiting.
 //!
 //! pingora's half of an exchange that faces the endpoint does not read while
 //! it waits to write. An endpoint that answers while it still reads (an echo,
-//! a WebSocket under load) fills the sockets between and then both wait for
-//! the other, until a timeout ends it. So for exchanges where that can happen
-//! the socket is wrapped: a write that must wait reads ahead meanwhile, into a
-//! buffer with a bound.
+//! a WebSocket under load) fills the sockets between, and then both wait for
+//! the other until a timeout ends it. No buffer is large enough: a client
+//! that reads slowly lets the two directions drift apart without a bound. So
+//! for exchanges where that can happen the waiting is done elsewhere, by the
+//! client's stream ([`Upload`]).
 //!
 //! pingora pools connections by their file descriptor, which it cannot see
 //! here; so such a connection serves one exchange. That is little beside a
 //! body of this size.
 
-use std::collections::VecDeque;
 use std::io;
-use std::net;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use pingora::connectors::L4Connect;
@@ -24,22 +25,24 @@ use pingora::protocols::l4::stream::Stream;
 use pingora::protocols::l4::virt::{VirtualSockOpt, VirtualSocket, VirtualSocketStream};
 use pingora::{Error, ErrorType, Result};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpStream;
+use tokio::net::tcp::OwnedReadHalf;
+use tokio::task::AbortHandle;
 
-use crate::out::Out;
+use crate::connection::{Shared, Wait};
+use crate::upload::Upload;
 
 /// Smaller bodies fit into the sockets' buffers: an endpoint that takes none
 /// of one cannot make its writer wait.
 pub(crate) const FROM_BYTES: u64 = 64 << 10;
 
-/// A waiting writer is woken when a third of the send buffer is free. The
-/// endpoint must be able to send as much as it reads until then.
-const SEND_BUFFER_BYTES: u32 = 256 << 10;
-const AHEAD_BYTES: usize = 1 << 20;
-
-/// Makes such connections.
+/// Makes such connections for one client.
 #[derive(Debug)]
-pub(crate) struct DuplexConnect;
+pub(crate) struct DuplexConnect {
+    pub(crate) client: Shared,
+    /// How long one write may take.
+    pub(crate) write_timeout: Duration,
+}
 
 #[async_trait]
 impl L4Connect for DuplexConnect {
@@ -47,23 +50,14 @@ impl L4Connect for DuplexConnect {
         let Some(address) = address.as_inet() else {
             return Error::e_explain(ErrorType::InternalError, "not an IP address");
         };
-        match connect(*address).await {
+        match TcpStream::connect(address).await {
             Ok(socket) => {
-                let duplex = Duplex::new(socket);
+                let duplex = Duplex::new(socket, self.client.clone(), self.write_timeout);
                 Ok(Stream::from(VirtualSocketStream::new(Box::new(duplex))))
             }
             Err(error) => Error::e_because(type_of(&error), "connecting to an endpoint", error),
         }
     }
-}
-
-async fn connect(address: net::SocketAddr) -> io::Result<TcpStream> {
-    let socket = match address {
-        net::SocketAddr::V4(_) => TcpSocket::new_v4(),
-        net::SocketAddr::V6(_) => TcpSocket::new_v6(),
-    }?;
-    socket.set_send_buffer_size(SEND_BUFFER_BYTES)?;
-    socket.connect(address).await
 }
 
 /// As pingora names the errors of its own connections.
@@ -83,33 +77,34 @@ fn type_of(error: &io::Error) -> ErrorType {
 }
 
 struct Duplex {
-    socket: TcpStream,
-    out: Out,
-    ahead: VecDeque<u8>,
-    /// How reading ahead ended, told once what is ahead has been read.
-    end: Option<io::Result<()>>,
+    socket: OwnedReadHalf,
+    upload: Arc<Upload>,
+    writing: AbortHandle,
+    client: Shared,
 }
 
 impl Duplex {
-    fn new(socket: TcpStream) -> Duplex {
+    fn new(socket: TcpStream, client: Shared, write_timeout: Duration) -> Duplex {
+        let (socket, writing) = socket.into_split();
+        let upload = Arc::new(Upload::default());
+        client.begin_upload(upload.clone());
+        let to_write = upload.clone();
+        let task = tokio::spawn(async move { to_write.write(writing, write_timeout).await });
         Duplex {
             socket,
-            out: Out::default(),
-            ahead: VecDeque::new(),
-            end: None,
+            upload,
+            writing: task.abort_handle(),
+            client,
         }
     }
+}
 
-    fn read_ahead(&mut self, cx: &mut Context<'_>) {
-        let mut piece = [0; 8192];
-        while self.ahead.len() < AHEAD_BYTES && self.end.is_none() {
-            let mut buf = ReadBuf::new(&mut piece);
-            match Pin::new(&mut self.socket).poll_read(cx, &mut buf) {
-                Poll::Pending => return,
-                Poll::Ready(Err(error)) => self.end = Some(Err(error)),
-                Poll::Ready(Ok(())) if buf.filled().is_empty() => self.end = Some(Ok(())),
-                Poll::Ready(Ok(())) => self.ahead.extend(buf.filled()),
-            }
+impl Drop for Duplex {
+    fn drop(&mut self) {
+        // Asked to finish, the task ends by itself.
+        if !self.upload.is_finished() {
+            self.upload.abandon();
+            self.writing.abort();
         }
     }
 }
@@ -121,56 +116,39 @@ impl AsyncRead for Duplex {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let duplex = self.get_mut();
-        if !duplex.ahead.is_empty() {
-            let (piece, _) = duplex.ahead.as_slices();
-            let taken = piece.len().min(buf.remaining());
-            buf.put_slice(&piece[..taken]);
-            duplex.ahead.drain(..taken);
-            return Poll::Ready(Ok(()));
+        if duplex.upload.poll_stalled(cx).is_ready() {
+            duplex.client.expire(Wait::Upload);
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
-        match duplex.end.take() {
-            Some(Err(error)) => Poll::Ready(Err(error)),
-            Some(Ok(())) => {
-                duplex.end = Some(Ok(()));
-                Poll::Ready(Ok(()))
-            }
-            None => Pin::new(&mut duplex.socket).poll_read(cx, buf),
-        }
+        Pin::new(&mut duplex.socket).poll_read(cx, buf)
     }
 }
 
 impl AsyncWrite for Duplex {
     fn poll_write(
         self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
+        _cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let duplex = self.get_mut();
-        let written = duplex.out.poll_write(Pin::new(&mut duplex.socket), cx, buf);
-        if written.is_pending() {
-            duplex.read_ahead(cx);
-        }
-        written
+        let put = self.upload.put(buf, self.socket.as_ref());
+        Poll::Ready(put.map(|()| buf.len()))
     }
 
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let duplex = self.get_mut();
-        let flushed = duplex.out.poll_flush(Pin::new(&mut duplex.socket), cx);
-        if flushed.is_pending() {
-            duplex.read_ahead(cx);
-        }
-        flushed
+    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.upload.flush(self.socket.as_ref());
+        Poll::Ready(Ok(()))
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().socket).poll_shutdown(cx)
+    fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.upload.finish();
+        Poll::Ready(Ok(()))
     }
 }
 
 impl VirtualSocket for Duplex {
     fn set_socket_option(&self, option: VirtualSockOpt) -> io::Result<()> {
         match option {
-            VirtualSockOpt::NoDelay => self.socket.set_nodelay(true),
+            VirtualSockOpt::NoDelay => self.socket.as_ref().set_nodelay(true),
             // No peer asks for another.
             _ => Ok(()),
         }
@@ -182,41 +160,5 @@ impl std::fmt::Debug for Duplex {
         f.debug_struct("Duplex")
             .field("socket", &self.socket)
             .finish_non_exhaustive()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::TcpListener;
-
-    use super::*;
-
-    #[tokio::test]
-    async fn a_writer_that_never_reads_does_not_block_an_echo() {
-        // Within what is read ahead and the sockets hold.
-        const BYTES: usize = 1 << 20;
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
-        let address = listener.local_addr().expect("address");
-        let echo = tokio::spawn(async move {
-            let (mut socket, _) = listener.accept().await.expect("accept");
-            let mut buf = vec![0; 65536];
-            loop {
-                match socket.read(&mut buf).await.expect("read") {
-                    0 => return,
-                    read => socket.write_all(&buf[..read]).await.expect("write"),
-                }
-            }
-        });
-        let mut duplex = Duplex::new(connect(address).await.expect("connect"));
-        let sent: Vec<u8> = (0..BYTES).map(|index| (index % 251) as u8).collect();
-        duplex.write_all(&sent).await.expect("write");
-        duplex.flush().await.expect("flush");
-        let mut got = vec![0; BYTES];
-        duplex.read_exact(&mut got).await.expect("read");
-        assert!(got == sent, "in order, none lost");
-        duplex.shutdown().await.expect("shutdown");
-        assert_eq!(duplex.read(&mut [0]).await.expect("read"), 0);
-        echo.await.expect("echo");
     }
 }

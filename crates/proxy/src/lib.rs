@@ -48,6 +48,7 @@ mod request_id;
 mod serve;
 mod server;
 mod tries;
+mod upload;
 
 pub use listen::{BindError, Bound};
 pub use serve::{Proxy, Serving};

@@ -14,7 +14,6 @@ use crate::budget::Budget;
 use crate::cause::Cause;
 use crate::connection::Shared;
 use crate::connections::{Caps, Connections};
-use crate::duplex::DuplexConnect;
 use crate::edge::HeadRules;
 use crate::forwarded::Forwarded;
 use crate::problem;
@@ -60,7 +59,6 @@ pub(crate) struct Server {
     pub(crate) metrics: Metrics,
     pub(crate) access_log: AccessLog,
     pub(crate) connections: Arc<Connections>,
-    pub(crate) duplex: Arc<DuplexConnect>,
     draining: AtomicBool,
 }
 
@@ -91,7 +89,6 @@ impl Server {
             table,
             metrics,
             access_log,
-            duplex: Arc::new(DuplexConnect),
             draining: AtomicBool::new(false),
         })
     }
@@ -125,6 +122,10 @@ impl HeadRules for Server {
 
     fn head_timeout(&self) -> Duration {
         self.limits.header_timeout
+    }
+
+    fn body_timeout(&self) -> Duration {
+        self.limits.body_timeout
     }
 
     fn write_timeout(&self) -> Duration {

@@ -12,6 +12,7 @@
 //! kind is paid for from the budget; one of the first kind adds no load to
 //! anybody, since nobody has seen the request.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use pailou_upstream::{NoEndpoint, Outcome};
@@ -22,6 +23,7 @@ use tokio::time::Instant;
 
 use crate::cause::Cause;
 use crate::connection::Wait;
+use crate::duplex::DuplexConnect;
 use crate::exchange::Exchange;
 use crate::server::Server;
 
@@ -58,8 +60,13 @@ pub(crate) fn peer(server: &Server, exchange: &mut Exchange) -> Result<HttpPeer,
     options.total_connection_timeout = Some(connect);
     options.write_timeout = Some(server.limits.upstream_write_timeout);
     options.idle_timeout = Some(server.limits.upstream_idle_timeout);
-    if exchange.duplex {
-        options.custom_l4 = Some(server.duplex.clone());
+    if exchange.duplex
+        && let Some(client) = &exchange.connection
+    {
+        options.custom_l4 = Some(Arc::new(DuplexConnect {
+            client: client.clone(),
+            write_timeout: server.limits.upstream_write_timeout,
+        }));
         // Not among the connections that others may reuse.
         peer.group_key = 1;
     }
@@ -153,6 +160,7 @@ pub(crate) fn cause_of(exchange: &Exchange, error: &Error) -> Cause {
         Some(Wait::Total) => return Cause::TotalTimeout,
         Some(Wait::Body) => return Cause::BodyTimeout,
         Some(Wait::Write) => return Cause::ClientGone,
+        Some(Wait::Upload) => return Cause::UpstreamWriteTimeout,
         Some(Wait::Nothing | Wait::FirstByte | Wait::Head) | None => {}
     }
     match error.esource() {

@@ -11,6 +11,7 @@ mod head;
 
 use std::future::poll_fn;
 use std::io;
+use std::mem;
 use std::os::fd::AsRawFd;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -44,6 +45,8 @@ pub(crate) trait HeadRules: Send + Sync {
     fn request_line_bytes(&self) -> usize;
     /// How long a head may take from its first byte.
     fn head_timeout(&self) -> Duration;
+    /// How long a client may send nothing of its body.
+    fn body_timeout(&self) -> Duration;
     /// How long a client may take nothing of what it is sent.
     fn write_timeout(&self) -> Duration;
     /// The bytes that answer a request whose head was refused. Called once
@@ -64,6 +67,8 @@ pub(crate) struct Edge {
     head: HeadScan,
     head_bytes: usize,
     refused: bool,
+    /// Whether the client was not read since the endpoint is slower.
+    held_up: bool,
     connection: Shared,
     rules: Arc<dyn HeadRules>,
 }
@@ -82,6 +87,7 @@ impl Edge {
             head: HeadScan::default(),
             head_bytes: 0,
             refused: false,
+            held_up: false,
             connection,
             rules,
         }
@@ -169,6 +175,14 @@ impl Edge {
     }
 
     fn poll_body(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.connection.poll_room(cx).is_pending() {
+            self.held_up = true;
+            return self.poll_held_up(cx);
+        }
+        if mem::take(&mut self.held_up) && self.connection.awaited() == Wait::Body {
+            let due = Instant::now() + self.rules.body_timeout();
+            self.connection.expect(Wait::Body, due);
+        }
         let before = buf.filled().len();
         match self.poll_fill(cx, buf) {
             Poll::Ready(Ok(())) => {
@@ -179,6 +193,15 @@ impl Edge {
             }
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
             Poll::Pending => self.poll_expiry(cx),
+        }
+    }
+
+    /// Waits for the endpoint to take what the client has sent. That is not the
+    /// client's time, and the endpoint's is watched where it is written to.
+    fn poll_held_up(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.connection.awaited() {
+            Wait::Body => self.poll_sent(cx),
+            _ => self.poll_expiry(cx),
         }
     }
 
@@ -216,16 +239,25 @@ impl Edge {
     /// Nothing came from the client, and so the exchange waits for its
     /// endpoint.
     fn poll_expiry(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // pingora flushes an answer of known length at its end only; the part
-        // that is here must not wait for the part that is not.
+        if let Poll::Ready(error) = self.poll_sent(cx) {
+            return Poll::Ready(error);
+        }
+        let wait = ready!(self.poll_due(cx));
+        self.connection.expire(wait);
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+
+    /// Sends what is there of the answer, and is ready only when that fails.
+    ///
+    /// pingora flushes an answer of known length at its end only; the part
+    /// that is here must not wait for the part that is not.
+    fn poll_sent(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if !self.out.is_empty()
             && let Poll::Ready(Err(error)) = self.out.poll_flush(socket(&mut self.socket), cx)
         {
             return Poll::Ready(Err(error));
         }
-        let wait = ready!(self.poll_due(cx));
-        self.connection.expire(wait);
-        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+        Poll::Pending
     }
 
     /// Ready when what the connection waits for has not come in time.

@@ -126,6 +126,66 @@ async fn an_echo_while_uploading_does_not_lock_up() {
 }
 
 #[tokio::test]
+async fn an_endpoint_that_stops_reading_is_504() {
+    let upstream = Upstream::raw(|mut stream| async move {
+        let _ = read_head(&mut stream).await;
+        std::future::pending::<()>().await;
+    })
+    .await;
+    let settings = [
+        ("PAILOU_LIMITS_BODY_BYTES", "64MiB"),
+        ("PAILOU_LIMITS_UPSTREAM_WRITE_TIMEOUT", "300ms"),
+    ];
+    let gateway = Gateway::with(&settings, ANY, &[upstream.address]).await;
+    let client = gateway.connect().await;
+    let (mut reading, mut writing) = client.stream.into_split();
+    let upload = tokio::spawn(async move {
+        let length = 40 * MIB;
+        let head = format!("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: {length}\r\n\r\n");
+        // Cut short by the answer.
+        let _ = writing.write_all(head.as_bytes()).await;
+        let _ = writing.write_all(&vec![b'a'; length]).await;
+    });
+    let mut answer = vec![0; 4096];
+    let read = tokio::time::timeout(Duration::from_secs(20), reading.read(&mut answer));
+    let read = read.await.expect("an answer in time").expect("an answer");
+    let answer = String::from_utf8_lossy(&answer[..read]);
+    assert!(answer.starts_with("HTTP/1.1 504"), "{answer}");
+    assert!(answer.contains("upstream_write_timeout"), "{answer}");
+    drop(reading);
+    upload.await.expect("the client");
+}
+
+/// The client is not at fault while the endpoint is slow: nobody reads it then.
+#[tokio::test]
+async fn a_slow_endpoint_is_not_a_slow_client() {
+    let upstream = Upstream::raw(|mut stream| async move {
+        let _ = read_head(&mut stream).await;
+        let mut left = 40 * MIB;
+        let mut buf = vec![0; MIB];
+        let mut slow = 0;
+        while left > 0 {
+            if slow < 4 {
+                slow += 1;
+                tokio::time::sleep(Duration::from_millis(400)).await;
+            }
+            left -= stream.read(&mut buf).await.expect("the body");
+        }
+        let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+        stream.write_all(answer).await.expect("answer");
+    })
+    .await;
+    let settings = [
+        ("PAILOU_LIMITS_BODY_BYTES", "64MiB"),
+        ("PAILOU_LIMITS_BODY_TIMEOUT", "200ms"),
+    ];
+    let gateway = Gateway::with(&settings, ANY, &[upstream.address]).await;
+    let mut client = gateway.connect().await;
+    let answer = client.post("/", &vec![b'a'; 40 * MIB]).await;
+    assert_eq!(answer.status, 200);
+}
+
+#[tokio::test]
 async fn a_body_is_asked_for_with_100_continue() {
     let upstream = Upstream::raw(|mut stream| async move {
         let head = read_head(&mut stream).await.expect("a head");
