@@ -9,7 +9,7 @@ import pytest
 from support.cli import Cli
 from support.embedded import EmbeddedRegistry
 from support.gateway import Gateway
-from support.nacos import Nacos2, Nacos3
+from support.nacos import Nacos2, Nacos3, Nacos3WithoutV1
 from support.sdk import Sdk
 from support.server import Line, Server
 from support.service import Sample, Upstream, fastapi_sample, rust_sample
@@ -17,6 +17,8 @@ from support.service import Sample, Upstream, fastapi_sample, rust_sample
 LINES = [
     Line(version, auth) for version in ("3.1.0", "2.3.1", "embedded") for auth in (False, True)
 ]
+# For the one transport that is left then; with logins, since these have another path there too.
+LINES.append(Line("3.1.0", auth=True, v1=False))
 
 
 def binary(variable: str) -> Path:
@@ -30,7 +32,7 @@ def binary(variable: str) -> Path:
 def server_of(line: Line, home: Path) -> Server:
     match line.version:
         case "3.1.0":
-            return Nacos3(line, home)
+            return Nacos3(line, home) if line.v1 else Nacos3WithoutV1(line, home)
         case "2.3.1":
             return Nacos2(line, home)
     return EmbeddedRegistry(line, home, binary("PAILOU_BIN"))
@@ -52,12 +54,17 @@ def nacos(
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leaves out what a mark says is not for a line: `only(auth=True)`, `only(real=True)`."""
+    """Leaves out what a mark says is not for a line: `only(auth=True)`, `only(real=True)`.
+
+    A line without HTTP v1 has the cases only that ask for it: most of them use it themselves.
+    """
     kept, dropped = [], []
     for item in items:
         line: Line = item.callspec.params["nacos"]
-        wanted = {k: v for mark in item.iter_markers("only") for k, v in mark.kwargs.items()}
-        facts = {"auth": line.auth, "real": line.version != "embedded"}
+        marks = [mark.kwargs for mark in item.iter_markers("only")]
+        wanted = {name: value for mark in marks for name, value in mark.items()}
+        wanted.setdefault("v1", True)
+        facts = {"auth": line.auth, "real": line.version != "embedded", "v1": line.v1}
         fits = all(facts[name] == value for name, value in wanted.items())
         (kept if fits else dropped).append(item)
     if dropped:

@@ -1,15 +1,20 @@
 """Real, standalone Nacos servers on loopback, from Maven Central."""
 
+import json
 import random
 import shutil
 from pathlib import Path
+from typing import Any
 
 from . import cache, is_free
 from . import http as web
-from .server import TOKEN_SECONDS, Line, Server
+from .server import GROUP, TOKEN_SECONDS, Line, Server
 
 # What signs the tokens; the server wants it to be there even when logins are off.
 SECRET = "cGFpbG91LWludGVyb3Atc2VjcmV0LWtleS1vZi0zMi1ieXRlcyEh"
+
+# What version 3 answers to a beat of an instance that it does not know.
+INSTANCE_NOT_FOUND = 21003
 
 PROPERTIES = """\
 server.address=127.0.0.1
@@ -128,3 +133,47 @@ class Nacos3(NacosServer):
         form = {"namespaceId": namespace, "namespaceName": namespace}
         answer = self._send("POST", "v3/admin/core/namespace", form)
         assert answer.status == 200, f"creating the namespace {namespace}: {answer}"
+
+
+class Nacos3WithoutV1(Nacos3):
+    """The same with its API of version 1 switched off, each path of which is 410 then.
+
+    It is as near as one comes to a server from 3.2 on, where that API does not exist.
+    """
+
+    properties = PROPERTIES_3 + "nacos.core.api.compatibility.client.enabled=false\n"
+
+    def _login_path(self) -> str:
+        return "v3/auth/user/login"
+
+    def publish(self, data_id: str, content: str, group: str = GROUP, namespace: str = "") -> None:
+        form = {"dataId": data_id, "groupName": group, "namespaceId": namespace, "content": content}
+        self._data("POST", "v3/admin/cs/config", form)
+
+    def remove(self, data_id: str, group: str = GROUP) -> None:
+        self._data("DELETE", "v3/admin/cs/config", {"dataId": data_id, "groupName": group})
+
+    def instances(self, service: str, **more: object) -> list[dict]:
+        return self._data("GET", "v3/client/ns/instance/list", {"serviceName": service, **more})
+
+    def beat(self, service: str, port: int, beat: dict[str, object], **more: object) -> None:
+        known = {"serviceName": service, "ip": "127.0.0.1", "port": port, "heartBeat": "true"}
+        answer = self._send("POST", "v3/client/ns/instance", {**known, **more})
+        if answer.status == 200 and answer.json()["code"] == INSTANCE_NOT_FOUND:
+            details = {
+                "weight": beat["weight"],
+                "clusterName": beat["cluster"],
+                "metadata": json.dumps(beat["metadata"]),
+            }
+            self.register(service, port, **details, **more)
+
+    def _instance(self, method: str, service: str, port: int, more: dict[str, object]) -> None:
+        form = {"serviceName": service, "ip": "127.0.0.1", "port": port, **more}
+        self._data(method, "v3/client/ns/instance", form)
+
+    def _data(self, method: str, path: str, form: dict[str, object]) -> Any:
+        answer = self._send(method, path, form)
+        assert answer.status == 200, f"{method} {path}: {answer}"
+        body = answer.json()
+        assert body["code"] == 0, f"{method} {path}: {answer}"
+        return body["data"]

@@ -19,13 +19,14 @@ TOKEN_SECONDS = 20
 
 @dataclass(frozen=True)
 class Line:
-    """Which server, and whether it asks for a login."""
+    """Which server, whether it asks for a login, and whether its HTTP API of version 1 is there."""
 
     version: str
     auth: bool
+    v1: bool = True
 
     def __str__(self) -> str:
-        return f"{self.version}{'-auth' if self.auth else ''}"
+        return f"{self.version}{'' if self.v1 else '-without-v1'}{'-auth' if self.auth else ''}"
 
 
 class Server:
@@ -57,6 +58,9 @@ class Server:
 
     def _prepare_accounts(self) -> None:
         """Makes the administrator, where the server has none from the start."""
+
+    def _login_path(self) -> str:
+        return "v1/auth/login"
 
     def _edit_path(self) -> str:
         """Where the console's change of an instance goes."""
@@ -119,7 +123,7 @@ class Server:
         connection."""
         form = {"username": user, "password": password}
         try:
-            answer = web.request("POST", self._url("v1/auth/login"), form)
+            answer = web.request("POST", self._url(self._login_path()), form)
         except http.client.HTTPException as error:
             raise AssertionError(f"no login for {user}: {error!r}") from error
         assert answer.status == 200, f"no login for {user}: {answer}"
