@@ -62,6 +62,8 @@ pub(crate) enum Body {
 }
 
 const NEVER: u64 = u64::MAX;
+/// What is left of a body in chunks.
+const UNKNOWN: u64 = u64::MAX;
 
 /// The state of one client connection.
 ///
@@ -78,6 +80,7 @@ pub(crate) struct Connection {
     head_begun: AtomicBool,
     served: AtomicU32,
     body_done: AtomicBool,
+    body_refused: AtomicBool,
     /// Bytes of the body that the stream may still hand out.
     body_left: AtomicU64,
     /// Nanoseconds since `opened`.
@@ -107,6 +110,7 @@ impl Connection {
             head_begun: AtomicBool::new(false),
             served: AtomicU32::new(0),
             body_done: AtomicBool::new(true),
+            body_refused: AtomicBool::new(false),
             body_left: AtomicU64::new(0),
             due: AtomicU64::new(NEVER),
             awaited: AtomicU8::new(Wait::Nothing as u8),
@@ -149,7 +153,7 @@ impl Connection {
         self.stage.store(Stage::Exchange as u8, Relaxed);
         let left = match body {
             Body::Length(bytes) => bytes,
-            Body::Chunked => u64::MAX,
+            Body::Chunked => UNKNOWN,
         };
         self.body_left.store(left, Relaxed);
         self.body_done.store(left == 0, Relaxed);
@@ -164,17 +168,35 @@ impl Connection {
         self.body_done.load(Relaxed)
     }
 
-    /// How many of the next `bytes` on the wire are the body's.
+    /// How many of the next `bytes` on the wire are the body's, unless it is in
+    /// chunks.
     pub(crate) fn take_body(&self, bytes: usize) -> usize {
         if self.stage() != Stage::Exchange {
             return bytes;
         }
         let left = self.body_left.load(Relaxed);
         let taken = usize::try_from(left).unwrap_or(usize::MAX).min(bytes);
-        if left != u64::MAX {
-            self.body_left.store(left - taken as u64, Relaxed);
-        }
+        self.body_left.store(left - taken as u64, Relaxed);
         taken
+    }
+
+    /// Whether a body in chunks is being read.
+    pub(crate) fn is_chunked(&self) -> bool {
+        self.stage() == Stage::Exchange && self.body_left.load(Relaxed) == UNKNOWN
+    }
+
+    /// The last chunk has been read.
+    pub(crate) fn end_chunks(&self) {
+        self.body_left.store(0, Relaxed);
+    }
+
+    /// What came of the body is not what it has to be.
+    pub(crate) fn refuse_body(&self) {
+        self.body_refused.store(true, Relaxed);
+    }
+
+    pub(crate) fn body_refused(&self) -> bool {
+        self.body_refused.load(Relaxed)
     }
 
     pub(crate) fn end_body(&self) {

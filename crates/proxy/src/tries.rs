@@ -150,10 +150,11 @@ pub(crate) fn exchange_failed(
 
 /// Why an exchange failed, for errors that no phase has explained.
 pub(crate) fn cause_of(exchange: &Exchange, error: &Error) -> Cause {
-    let expired = exchange
-        .connection
-        .as_ref()
-        .and_then(|connection| connection.expired());
+    let connection = exchange.connection.as_ref();
+    if connection.is_some_and(|connection| connection.body_refused()) {
+        return Cause::MalformedBody;
+    }
+    let expired = connection.and_then(|connection| connection.expired());
     match expired {
         Some(Wait::Response) => return Cause::ResponseTimeout,
         Some(Wait::Gap) => return Cause::ReadTimeout,

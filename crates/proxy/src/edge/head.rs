@@ -24,6 +24,7 @@ pub(crate) struct HeadScan {
     line_length: usize,
     only_carriage_return: bool,
     ended: bool,
+    fields: usize,
 }
 
 impl HeadScan {
@@ -49,6 +50,8 @@ impl HeadScan {
             } else if empty {
                 self.ended = true;
                 return Head::Ended(end + 1);
+            } else {
+                self.fields += 1;
             }
             start = end + 1;
             self.line_length = 0;
@@ -65,6 +68,11 @@ impl HeadScan {
             return Head::Malformed;
         }
         Head::Open
+    }
+
+    /// Lines after the first one that have been seen whole.
+    pub(crate) fn fields(&self) -> usize {
+        self.fields
     }
 
     /// Bytes of the first line that have been seen.
@@ -175,5 +183,17 @@ mod tests {
         scan.scan(b"GET /");
         scan.scan(&[b'a'; 100]);
         assert_eq!(scan.first_line_bytes(), 105);
+    }
+
+    #[test]
+    fn fields_are_counted_without_the_first_line_and_the_last() {
+        let bytes = b"GET / HTTP/1.1\r\nhost: a\r\nb: c\nd: e\r\n\r\n";
+        for size in [1, 2, 3, 7, bytes.len()] {
+            let mut scan = HeadScan::default();
+            for piece in bytes.chunks(size) {
+                scan.scan(piece);
+            }
+            assert_eq!(scan.fields(), 3, "by {size}");
+        }
     }
 }

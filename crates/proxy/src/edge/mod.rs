@@ -7,6 +7,7 @@
 //! this stream to see whether the client has gone, and so the stream is where
 //! time can run out.
 
+mod chunks;
 mod head;
 
 use std::future::poll_fn;
@@ -30,12 +31,17 @@ use tokio::time::{Instant, Sleep};
 
 use crate::cause::Cause;
 use crate::connection::{Shared, Stage, Wait};
+use crate::edge::chunks::{ChunkScan, Chunks};
 use crate::edge::head::{Head, HeadScan};
 use crate::out::Out;
 
 /// How long a client may go on sending after an answer that ended its
 /// request early, and may so read that answer.
 const LINGER: Duration = Duration::from_secs(3);
+
+/// pingora parses no more fields than this, and would answer 400. A lower limit
+/// is kept once the head is parsed.
+const MAX_FIELDS: usize = 256;
 
 /// The limits on a head, and who hears of a head that broke them.
 pub(crate) trait HeadRules: Send + Sync {
@@ -66,6 +72,7 @@ pub(crate) struct Edge {
     write_due: Option<Instant>,
     head: HeadScan,
     head_bytes: usize,
+    chunks: ChunkScan,
     refused: bool,
     /// Whether the client was not read since the endpoint is slower.
     held_up: bool,
@@ -86,6 +93,7 @@ impl Edge {
             write_due: None,
             head: HeadScan::default(),
             head_bytes: 0,
+            chunks: ChunkScan::default(),
             refused: false,
             held_up: false,
             connection,
@@ -130,6 +138,7 @@ impl Edge {
         if !self.connection.head_begun() {
             self.head_bytes = 0;
             self.head = HeadScan::default();
+            self.chunks = ChunkScan::default();
         } else if self.head_bytes > self.rules.head_bytes() {
             return self.refuse(Cause::HeadTooLarge);
         }
@@ -163,6 +172,9 @@ impl Edge {
         if self.head.first_line_bytes() > self.rules.request_line_bytes() {
             return self.refuse(Cause::RequestLineTooLong);
         }
+        if self.head.fields() > MAX_FIELDS {
+            return self.refuse(Cause::HeadTooLarge);
+        }
         match scanned {
             Head::Malformed => return self.refuse(Cause::MalformedHead),
             Head::Open => self.head_bytes += read.len(),
@@ -185,15 +197,33 @@ impl Edge {
         }
         let before = buf.filled().len();
         match self.poll_fill(cx, buf) {
-            Poll::Ready(Ok(())) => {
-                let read = buf.filled().len() - before;
-                let taken = self.connection.take_body(read);
-                self.hold_back(buf, before + taken);
-                Poll::Ready(Ok(()))
-            }
+            Poll::Ready(Ok(())) => Poll::Ready(self.take_body(buf, before)),
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
             Poll::Pending => self.poll_expiry(cx),
         }
+    }
+
+    /// Looks at what has just been read of a body, and holds back what is not
+    /// of it.
+    fn take_body(&mut self, buf: &mut ReadBuf<'_>, before: usize) -> io::Result<()> {
+        let read = &buf.filled()[before..];
+        let taken = if !self.connection.is_chunked() {
+            self.connection.take_body(read.len())
+        } else {
+            match self.chunks.scan(read) {
+                Chunks::Open => read.len(),
+                Chunks::Ended(at) => {
+                    self.connection.end_chunks();
+                    at
+                }
+                Chunks::Malformed => {
+                    self.connection.refuse_body();
+                    return Err(io::ErrorKind::InvalidData.into());
+                }
+            }
+        };
+        self.hold_back(buf, before + taken);
+        Ok(())
     }
 
     /// Waits for the endpoint to take what the client has sent. That is not the

@@ -210,6 +210,68 @@ async fn the_rest_of_a_chunked_upload_that_was_cut_short_is_not_a_request() {
 }
 
 #[tokio::test]
+async fn what_is_not_quite_chunks_is_no_body() {
+    let upstream = Upstream::start(|_| ok("ok")).await;
+    let gateway = Gateway::start(ANY, &[upstream.address]).await;
+    let long_extension = format!("3;{}\r\nabc\r\n0\r\n\r\n", "x".repeat(9000));
+    let bodies = [
+        "3\r\nabc\r\n\r\nGET /smuggled HTTP/1.1\r\nhost: a\r\n\r\n",
+        "3\nabc\n0\n\n",
+        "-3\r\nabc\r\n0\r\n\r\n",
+        &long_extension,
+    ];
+    for body in bodies {
+        let mut client = gateway.connect().await;
+        let head = "POST /a HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n";
+        client.send(format!("{head}{body}")).await;
+        let answer = client.answer().await;
+        let shown = &body[..body.len().min(40)];
+        assert_eq!(
+            (answer.status, answer.cause().as_str()),
+            (400, "malformed_body"),
+            "{shown:?}"
+        );
+        assert!(client.is_closed().await, "{shown:?}");
+    }
+    let heads = upstream.received();
+    assert!(
+        heads
+            .iter()
+            .all(|request| !request.head.contains("smuggled"))
+    );
+}
+
+#[tokio::test]
+async fn a_request_right_behind_chunks_is_the_next_one() {
+    let upstream = Upstream::start(|request| ok(request.line())).await;
+    let gateway = Gateway::start(ANY, &[upstream.address]).await;
+    let mut client = gateway.connect().await;
+    client
+        .send(
+            "POST /a HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nx: y\r\n\r\n\
+             GET /b HTTP/1.1\r\nhost: a\r\n\r\n",
+        )
+        .await;
+    assert_eq!(client.answer().await.text(), "post /a http/1.1");
+    assert_eq!(client.answer().await.text(), "get /b http/1.1");
+}
+
+#[tokio::test]
+async fn more_fields_than_the_parser_takes_are_431() {
+    let upstream = Upstream::start(|_| ok("ok")).await;
+    let settings = [("PAILOU_LIMITS_HEADER_COUNT", "256")];
+    let gateway = Gateway::with(&settings, ANY, &[upstream.address]).await;
+    for (more, status) in [(255, 200), (256, 431), (900, 431)] {
+        let fields: String = (0..more).map(|index| format!("x-{index}: 1\r\n")).collect();
+        let mut client = gateway.connect().await;
+        client
+            .send(format!("GET / HTTP/1.1\r\nhost: a\r\n{fields}\r\n"))
+            .await;
+        assert_eq!(client.answer().await.status, status, "{more} more");
+    }
+}
+
+#[tokio::test]
 async fn chunks_are_written_anew_and_extensions_stay_behind() {
     let upstream =
         Upstream::start(|request| ok(std::str::from_utf8(&request.body).expect("text"))).await;
