@@ -70,6 +70,12 @@
 //!
 //! The client keeps one registration per service, since over gRPC the server keeps one instance per connection and
 //! service: use a [`Client`] for each instance when a process has several.
+//!
+//! # Simulation
+//! `cargo test -p pailou-nacos --test simulation` plays 1,000 random schedules of edits, lost and late pushes, dead
+//! connections, restarts, error codes and expired tokens to a client and a model of a Nacos cluster, in simulated time,
+//! and holds the client to the above. `PAILOU_SCHEDULES=20000` plays more. A seed that fails prints its schedule;
+//! `PAILOU_SEED=7 cargo test -p pailou-nacos --test simulation -- --nocapture` plays it again, with every message.
 
 mod client;
 mod core;
