@@ -59,8 +59,8 @@ pub(crate) async fn connected(client: &Client, servers: usize) -> anyhow::Result
             return Ok(());
         }
         if client.state().counts.failed_connections >= tries {
-            let error = state.last_error.unwrap_or_default();
-            anyhow::bail!("not connected to Nacos: {error}");
+            let error = state.last_error;
+            anyhow::bail!(error.unwrap_or_else(|| "not connected to Nacos".to_owned()));
         }
         states.changed().await?;
     }
