@@ -436,6 +436,26 @@ async fn a_subset_without_instances_and_an_instance_that_does_not_listen_are_tol
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_another_cluster_has_is_left_out_and_said() {
+    let registry = registry().await;
+    let upstream = Upstream::start("one");
+    registry.put_instance("user-service", local(&upstream));
+    registry.publish_config(
+        ROUTES,
+        "routes: { /a/**: user-service, /b/**: { service: { name: orders, nacos: east } } }",
+    );
+    let more = format!(
+        "other_nacos: {{ east: {{ servers: [ '127.0.0.1:9' ] }} }}\n\
+         routes: [ {{ data_id: other.yaml, nacos: east }}, {{ data_id: {ROUTES} }} ]\n"
+    );
+    let seen = visit(&(settings(&registry, "") + &more), &[]).await;
+    seen.says("nacos", "unknown", &["not looked at"]);
+    seen.says("document", "ok", &["2 routes"]);
+    seen.says("service", "ok", &["1 instance, all eligible"]);
+    assert!(seen.is_well(), "{}", seen.text);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn two_servers_that_disagree_are_told() {
     let (one, other) = (registry().await, registry().await);
     let upstream = Upstream::start("one");

@@ -11,6 +11,8 @@ mod admin;
 mod balancing;
 /// `pailou check`.
 mod check;
+/// Several Nacos clusters.
+mod clusters;
 /// `pailou dev` and the commands that it prints.
 mod dev;
 /// `pailou doctor`.

@@ -161,6 +161,8 @@ impl Eq for RouteSpec {}
 pub struct ServiceSpec {
     /// The service's name, without its group.
     pub name: String,
+    /// The id of the Nacos cluster that lists it, as `gateway.yaml` calls it.
+    pub nacos: Option<String>,
     /// The Nacos group.
     pub group: Option<String>,
     /// The Nacos namespace id; empty is the public one.
@@ -177,6 +179,7 @@ impl PartialEq for ServiceSpec {
     fn eq(&self, other: &ServiceSpec) -> bool {
         let ServiceSpec {
             name,
+            nacos,
             group,
             namespace,
             cluster,
@@ -184,6 +187,7 @@ impl PartialEq for ServiceSpec {
             at: _,
         } = self;
         *name == other.name
+            && *nacos == other.nacos
             && *group == other.group
             && *namespace == other.namespace
             && *cluster == other.cluster

@@ -309,6 +309,7 @@ fn service(field: &Field<'_>) -> Option<ServiceSpec> {
         let name = service_name(field)?;
         return Some(ServiceSpec {
             name,
+            nacos: None,
             group: None,
             namespace: None,
             cluster: None,
@@ -320,6 +321,9 @@ fn service(field: &Field<'_>) -> Option<ServiceSpec> {
     let name = fields
         .required("name")
         .and_then(|field| service_name(&field));
+    let nacos = fields
+        .optional("nacos")
+        .and_then(|field| nacos_name(&field, "the id of a Nacos cluster"));
     let group = fields
         .optional("group")
         .and_then(|field| nacos_name(&field, "a Nacos group"));
@@ -336,6 +340,7 @@ fn service(field: &Field<'_>) -> Option<ServiceSpec> {
     fields.finish();
     Some(ServiceSpec {
         name: name?,
+        nacos,
         group,
         namespace,
         cluster,

@@ -44,6 +44,12 @@ const KEYS: &[(&str, &str, &str)] = &[
         "Its name in Nacos, without the group.",
     ),
     (
+        "service.nacos",
+        "id of a Nacos cluster",
+        "The cluster that lists it: one of `other_nacos` in `gateway.yaml`; the one of `nacos` unless given. Group and \
+         namespace are then that one's unless given.",
+    ),
+    (
         "service.group",
         "name without spaces",
         "Its group; `nacos.group` unless given.",

@@ -14,7 +14,7 @@ mod sources;
 mod traffic;
 mod values;
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 use self::{
     kind::{List, whole},
@@ -56,6 +56,8 @@ pub struct Settings {
     pub probes: ProbeSettings,
     /// The Nacos servers.
     pub nacos: NacosSettings,
+    /// More Nacos clusters, by their ids.
+    pub other_nacos: BTreeMap<String, NacosSettings>,
     /// Where routes come from, in the order in which they are merged; at least one.
     pub routes: Vec<RouteSource>,
     /// The gateway's own entry in Nacos.
@@ -212,6 +214,7 @@ fn read<'a>(fields: Option<Fields<'a>>, reader: &mut Reader<'a>) -> Settings {
     let admin = AdminSettings::read(&mut top);
     let probes = ProbeSettings::read(&mut top);
     let nacos = NacosSettings::read(&mut top);
+    let other_nacos = NacosSettings::read_others(&mut top);
     let sources = top.key(
         KeyText {
             name: "routes",
@@ -224,16 +227,18 @@ fn read<'a>(fields: Option<Fields<'a>>, reader: &mut Reader<'a>) -> Settings {
         List(SourceItem),
         vec![Source::default()],
     );
+    let (routes, unknown): (Vec<_>, Vec<_>) = sources
+        .into_iter()
+        .map(|source| source.resolve(&nacos, &other_nacos))
+        .unzip();
     let settings = Settings {
         listeners,
         workers,
         admin,
         probes,
-        routes: sources
-            .into_iter()
-            .map(|source| source.resolve(&nacos))
-            .collect(),
+        routes,
         nacos,
+        other_nacos,
         registration: registry::RegistrationSettings::read(&mut top),
         discovery: DiscoverySettings::read(&mut top),
         snapshot: SnapshotSettings::read(&mut top),
@@ -246,7 +251,35 @@ fn read<'a>(fields: Option<Fields<'a>>, reader: &mut Reader<'a>) -> Settings {
         log: LogSettings::read(&mut top),
     };
     top.finish();
+    for id in unknown.into_iter().flatten() {
+        let problem = format!("no Nacos has the id `{}`", id.escape_debug());
+        reader.fault("routes", problem, Some(&settings.nacos_ids()));
+    }
     settings
+}
+
+impl Settings {
+    /// The Nacos cluster of this id: `default`, or one of `other_nacos`.
+    pub fn nacos_named(&self, id: &str) -> Option<&NacosSettings> {
+        if id == registry::DEFAULT_NACOS {
+            Some(&self.nacos)
+        } else {
+            self.other_nacos.get(id)
+        }
+    }
+
+    /// All Nacos clusters with their ids, the default one first.
+    pub fn all_nacos(&self) -> impl Iterator<Item = (&str, &NacosSettings)> {
+        let others = self.other_nacos.iter();
+        std::iter::once((registry::DEFAULT_NACOS, &self.nacos))
+            .chain(others.map(|(id, nacos)| (id.as_str(), nacos)))
+    }
+
+    /// The ids of all Nacos clusters, as what a fault expects.
+    pub fn nacos_ids(&self) -> String {
+        let ids: Vec<_> = self.all_nacos().map(|(id, _)| id).collect();
+        format!("one of {}", ids.join(", "))
+    }
 }
 
 #[cfg(test)]

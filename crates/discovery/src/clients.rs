@@ -1,27 +1,34 @@
-//! The Nacos clients, one per namespace: a push does not say which namespace it is for.
+//! The Nacos clients, one per cluster and namespace: a push does not say which namespace it is for.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use pailou_nacos::{Client, ConnectionState, LoginState, Transport};
 use pailou_telemetry::{Metrics, events};
+use pailou_upstream::ServiceId;
 use tokio::sync::watch;
-use tokio::task::AbortHandle;
+use tokio::task::JoinSet;
 
 use crate::view::SessionView;
 
 /// How often the login is looked at.
 const LOGIN_LOOK: Duration = Duration::from_secs(5);
 
-/// Hands out the client of a namespace, and reports what becomes of its session.
+/// Makes a client of a cluster, by its id, for a namespace.
+pub(crate) type Connect = Box<dyn Fn(&str, &str) -> Client + Send + Sync>;
+
+/// Hands out the client of a cluster and namespace, and reports what becomes of its session.
 pub(crate) struct Clients {
     own: Followed,
-    /// Reports logins, which all namespaces share.
-    login: AbortHandle,
-    others: Mutex<BTreeMap<String, Other>>,
+    others: Mutex<BTreeMap<SessionKey, Other>>,
+    /// For clusters other than the default one.
+    connect: Connect,
     metrics: Metrics,
 }
+
+/// The cluster's id and the namespace's.
+type SessionKey = (Arc<str>, String);
 
 struct Other {
     followed: Followed,
@@ -30,32 +37,32 @@ struct Other {
 }
 
 impl Clients {
-    /// Clients beside `own`.
-    pub(crate) fn new(own: Client, metrics: Metrics) -> Clients {
-        let login = tokio::spawn(follow_login(own.clone(), metrics.clone()));
+    /// Clients beside `own`, which is the default cluster's.
+    pub(crate) fn new(own: Client, connect: Connect, metrics: Metrics) -> Clients {
         Clients {
-            own: Followed::new(own, &metrics),
-            login: login.abort_handle(),
+            own: Followed::new(ServiceId::DEFAULT_SOURCE.into(), own, true, &metrics),
             others: Mutex::default(),
+            connect,
             metrics,
         }
     }
 
     /// The client for the services of a namespace; [`Clients::keep_only`] may end it.
-    pub(crate) fn of(&self, namespace: &str) -> Client {
-        self.client(namespace, false)
+    pub(crate) fn of(&self, nacos: &str, namespace: &str) -> Client {
+        self.client(nacos, namespace, false)
     }
 
     /// The client for what is watched in a namespace as long as the process runs.
-    pub(crate) fn pinned(&self, namespace: &str) -> Client {
-        self.client(namespace, true)
+    pub(crate) fn pinned(&self, nacos: &str, namespace: &str) -> Client {
+        self.client(nacos, namespace, true)
     }
 
-    /// Lets go of the clients of all other namespaces, unless they are pinned.
-    pub(crate) fn keep_only<'a>(&self, namespaces: impl Iterator<Item = &'a str>) {
-        let needed: BTreeSet<&str> = namespaces.collect();
-        self.others()
-            .retain(|namespace, other| other.is_pinned || needed.contains(&**namespace));
+    /// Lets go of all other clients, unless they are pinned.
+    pub(crate) fn keep_only<'a>(&self, sessions: impl Iterator<Item = (&'a str, &'a str)>) {
+        let needed: BTreeSet<_> = sessions.collect();
+        self.others().retain(|(nacos, namespace), other| {
+            other.is_pinned || needed.contains(&(&**nacos, namespace))
+        });
     }
 
     /// All connections as shown to people, the gateway's own first.
@@ -63,81 +70,176 @@ impl Clients {
         let others = self.others();
         let others = others.values().map(|other| &other.followed);
         let all = std::iter::once(&self.own).chain(others);
-        all.map(|followed| SessionView::from(followed.client.state()))
+        all.map(|followed| SessionView::new(&followed.nacos, followed.client.state()))
             .collect()
     }
 
-    fn client(&self, namespace: &str, pin: bool) -> Client {
-        let client = self.own.client.with_namespace(namespace);
-        if client.namespace() == self.own.client.namespace() {
+    /// What is wrong with the first connection that there is none of.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        let others = self.others();
+        let others = others.values().map(|other| &other.followed);
+        std::iter::once(&self.own)
+            .chain(others)
+            .find_map(Followed::trouble)
+    }
+
+    fn client(&self, nacos: &str, namespace: &str, pin: bool) -> Client {
+        let is_default = nacos == ServiceId::DEFAULT_SOURCE;
+        let mut others = self.others();
+        let client = if is_default {
+            self.own.client.with_namespace(namespace)
+        } else {
+            // All namespaces of a cluster share its login.
+            let relative = others.iter().find(|((id, _), _)| **id == *nacos);
+            match relative {
+                Some((_, relative)) => relative.followed.client.with_namespace(namespace),
+                None => (self.connect)(nacos, namespace),
+            }
+        };
+        if is_default && client.namespace() == self.own.client.namespace() {
             return client;
         }
-        let mut others = self.others();
+        let id: Arc<str> = nacos.into();
         let other = others
-            .entry(client.namespace().to_owned())
+            .entry((Arc::clone(&id), client.namespace().to_owned()))
             .or_insert_with(|| Other {
-                followed: Followed::new(client.clone(), &self.metrics),
+                followed: Followed::new(id, client.clone(), !is_default, &self.metrics),
                 is_pinned: false,
             });
         other.is_pinned |= pin;
         client
     }
 
-    fn others(&self) -> MutexGuard<'_, BTreeMap<String, Other>> {
+    fn others(&self) -> MutexGuard<'_, BTreeMap<SessionKey, Other>> {
         self.others.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for Clients {
-    fn drop(&mut self) {
-        self.login.abort();
-    }
-}
-
-/// A client and the task that reports its session's events.
+/// A client and the tasks that report its session's events.
 struct Followed {
+    nacos: Arc<str>,
     client: Client,
-    task: AbortHandle,
+    _tasks: JoinSet<()>,
 }
 
 impl Followed {
-    fn new(client: Client, metrics: &Metrics) -> Followed {
-        let namespace = client.namespace().to_owned();
-        let task = tokio::spawn(follow(namespace, client.states(), metrics.clone()));
+    /// Follows a client's session, and its login too if nobody else does.
+    fn new(nacos: Arc<str>, client: Client, and_login: bool, metrics: &Metrics) -> Followed {
+        let mut tasks = JoinSet::new();
+        let session = Session {
+            nacos: Arc::clone(&nacos),
+            namespace: client.namespace().to_owned(),
+            metrics: metrics.clone(),
+        };
+        if and_login {
+            let (nacos, metrics) = (Arc::clone(&nacos), metrics.clone());
+            tasks.spawn(follow_login(nacos, client.clone(), metrics));
+        }
+        tasks.spawn(session.follow(client.states()));
         Followed {
+            nacos,
             client,
-            task: task.abort_handle(),
+            _tasks: tasks,
         }
+    }
+
+    fn trouble(&self) -> Option<String> {
+        let state = self.client.states().borrow().clone();
+        if state.connected {
+            return None;
+        }
+        let error = state.last_error.as_deref().unwrap_or("still trying");
+        // The client's own error begins with the same words.
+        let error = error
+            .strip_prefix("not connected to Nacos: ")
+            .unwrap_or(error);
+        Some(match &*self.nacos {
+            ServiceId::DEFAULT_SOURCE => format!("not connected to Nacos: {error}"),
+            id => format!("not connected to Nacos {id}: {error}"),
+        })
     }
 }
 
-impl Drop for Followed {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
+/// What names a session in logs and metrics.
+struct Session {
+    nacos: Arc<str>,
+    namespace: String,
+    metrics: Metrics,
 }
 
-/// Reports connections that are made and lost.
-async fn follow(namespace: String, mut states: watch::Receiver<ConnectionState>, metrics: Metrics) {
-    let mut last = ConnectionState::default();
-    let mut spoken = None;
-    loop {
-        let state = states.borrow_and_update().clone();
-        report(&namespace, &last, &state, &metrics);
-        if let Some(to) = state.transport {
-            // What comes first is expected to be gRPC.
-            let from = spoken.replace(to).unwrap_or(Transport::Grpc);
-            report_transport(&namespace, from, to, &metrics);
+impl Session {
+    /// Reports connections that are made and lost.
+    async fn follow(self, mut states: watch::Receiver<ConnectionState>) {
+        let mut last = ConnectionState::default();
+        let mut spoken = None;
+        loop {
+            let state = states.borrow_and_update().clone();
+            self.report(&last, &state);
+            if let Some(to) = state.transport {
+                // What comes first is expected to be gRPC.
+                let from = spoken.replace(to).unwrap_or(Transport::Grpc);
+                self.report_transport(from, to);
+            }
+            last = state;
+            if states.changed().await.is_err() {
+                return;
+            }
         }
-        last = state;
-        if states.changed().await.is_err() {
-            return;
+    }
+
+    fn report(&self, last: &ConnectionState, state: &ConnectionState) {
+        let (nacos, namespace) = (&*self.nacos, &*self.namespace);
+        let is_new = state.epoch != last.epoch;
+        let server = |state: &ConnectionState| state.server.clone().unwrap_or_default();
+        // A session that another transport took over was not lost.
+        let is_handed_over = state.connected && state.transport != last.transport;
+        if last.connected && (!state.connected || is_new) && !is_handed_over {
+            events::SessionLost {
+                nacos,
+                namespace,
+                server: &server(last),
+                error: state
+                    .last_error
+                    .as_deref()
+                    .unwrap_or("replaced by a new one"),
+            }
+            .record(&self.metrics);
+        }
+        if state.connected && (!last.connected || is_new) {
+            events::SessionConnected {
+                nacos,
+                namespace,
+                server: &server(state),
+                transport: state.transport.map_or("", Transport::as_str),
+            }
+            .record(&self.metrics);
+        }
+        if !state.connected && !last.connected && state.last_error != last.last_error {
+            tracing::warn!(
+                target: "pailou",
+                nacos,
+                namespace,
+                error = state.last_error.as_deref().unwrap_or_default(),
+                "Nacos cannot be reached"
+            );
+        }
+    }
+
+    fn report_transport(&self, from: Transport, to: Transport) {
+        if from != to {
+            events::TransportChanged {
+                nacos: &self.nacos,
+                namespace: &self.namespace,
+                from: from.as_str(),
+                to: to.as_str(),
+            }
+            .record(&self.metrics);
         }
     }
 }
 
 /// Reports logins that fail. The login is no part of the connection's state, so it is looked at.
-async fn follow_login(client: Client, metrics: Metrics) {
+async fn follow_login(nacos: Arc<str>, client: Client, metrics: Metrics) {
     let mut last = None;
     loop {
         let state = client.state();
@@ -151,54 +253,14 @@ async fn follow_login(client: Client, metrics: Metrics) {
             && let Some(error) = &error
         {
             let server = state.connection.server.as_deref().unwrap_or_default();
-            events::LoginFailed { server, error }.record(&metrics);
+            events::LoginFailed {
+                nacos: &nacos,
+                server,
+                error,
+            }
+            .record(&metrics);
         }
         last = error;
         tokio::time::sleep(LOGIN_LOOK).await;
-    }
-}
-
-fn report(namespace: &str, last: &ConnectionState, state: &ConnectionState, metrics: &Metrics) {
-    let is_new = state.epoch != last.epoch;
-    let server = |state: &ConnectionState| state.server.clone().unwrap_or_default();
-    // A session that another transport took over was not lost.
-    let is_handed_over = state.connected && state.transport != last.transport;
-    if last.connected && (!state.connected || is_new) && !is_handed_over {
-        events::SessionLost {
-            namespace,
-            server: &server(last),
-            error: state
-                .last_error
-                .as_deref()
-                .unwrap_or("replaced by a new one"),
-        }
-        .record(metrics);
-    }
-    if state.connected && (!last.connected || is_new) {
-        events::SessionConnected {
-            namespace,
-            server: &server(state),
-            transport: state.transport.map_or("", Transport::as_str),
-        }
-        .record(metrics);
-    }
-    if !state.connected && !last.connected && state.last_error != last.last_error {
-        tracing::warn!(
-            target: "pailou",
-            namespace,
-            error = state.last_error.as_deref().unwrap_or_default(),
-            "Nacos cannot be reached"
-        );
-    }
-}
-
-fn report_transport(namespace: &str, from: Transport, to: Transport, metrics: &Metrics) {
-    if from != to {
-        events::TransportChanged {
-            namespace,
-            from: from.as_str(),
-            to: to.as_str(),
-        }
-        .record(metrics);
     }
 }

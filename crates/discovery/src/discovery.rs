@@ -69,7 +69,8 @@ enum Registering {
 
 impl Discovery {
     /// Starts to follow what `settings` names. `listeners` are the gateway's sockets as they were bound:
-    /// they are never endpoints, and the first one is advertised.
+    /// they are never endpoints, and the first one is advertised. `client` is that of `settings.nacos`;
+    /// `connect` makes one of `settings.other_nacos`, by its id, for a namespace, when it is needed.
     ///
     /// It never fails: what is out of reach now is tried again, and [`Discovery::view`] tells how it goes.
     ///
@@ -79,11 +80,16 @@ impl Discovery {
         settings: &Settings,
         listeners: &[SocketAddr],
         client: Client,
+        connect: impl Fn(&str, &str) -> Client + Send + Sync + 'static,
         services: Arc<Services>,
         table: TableCell,
         metrics: Metrics,
     ) -> Discovery {
-        let clients = Arc::new(Clients::new(client.clone(), metrics.clone()));
+        let clients = Arc::new(Clients::new(
+            client.clone(),
+            Box::new(connect),
+            metrics.clone(),
+        ));
         let restore_at = Instant::now() + snapshot::PATIENCE;
         let (snapshot, mut saved) = Snapshot::open(settings, &metrics).unzip();
         let snapshot = snapshot.map(Arc::new);
@@ -286,10 +292,10 @@ impl Shared {
     }
 
     fn spawn_readiness(&self, ready: watch::Sender<Readiness>, tasks: &mut JoinSet<()>) {
-        let (client, inbox) = (self.client.clone(), Arc::clone(&self.inbox));
+        let (clients, inbox) = (Arc::clone(&self.clients), Arc::clone(&self.inbox));
         let trouble = move || {
             let source = || inbox.troubles().into_iter().flatten().next();
-            connection_error(&client).or_else(source)
+            clients.trouble().or_else(source)
         };
         tasks.spawn(readiness::follow(self.published.clone(), ready, trouble));
     }
@@ -318,15 +324,6 @@ impl Shared {
         let is_restored = |document: &DocumentView| document.from_snapshot;
         published.documents.iter().any(is_restored) || lock(&self.feeds).is_any_stale()
     }
-}
-
-fn connection_error(client: &Client) -> Option<String> {
-    let state = client.states().borrow().clone();
-    if state.connected {
-        return None;
-    }
-    let error = state.last_error.as_deref().unwrap_or("still trying");
-    Some(format!("not connected to Nacos: {error}"))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -119,8 +119,9 @@ impl Feeds {
             }
             keeps
         });
+        let sessions = self.feeds.keys();
         self.clients
-            .keep_only(self.feeds.keys().map(|id| &*id.namespace));
+            .keep_only(sessions.map(|id| (&*id.source, &*id.namespace)));
         let unnamed = self.feeds.values().filter_map(|feed| feed.unnamed_since);
         unnamed.min().map(|since| since + grace)
     }
@@ -170,7 +171,7 @@ impl Feeds {
 
     fn start(&mut self, service: Arc<Service>) -> Running {
         let id = service.id();
-        let client = self.clients.of(&id.namespace);
+        let client = self.clients.of(&id.source, &id.namespace);
         let name = ServiceName::new(&id.group, &id.name);
         let window = self.times.hold_services.get(&*id.name);
         let window = window.copied().unwrap_or(self.times.hold);

@@ -155,9 +155,7 @@ fn registries(settings: &Settings) -> Registries {
         names.sort_unstable();
         names
     };
-    let default = (
-        ServiceId::DEFAULT_SOURCE.to_owned(),
-        names(&settings.nacos.servers),
-    );
-    BTreeMap::from([default])
+    let all = settings.all_nacos();
+    all.map(|(id, nacos)| (id.to_owned(), names(&nacos.servers)))
+        .collect()
 }

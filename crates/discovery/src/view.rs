@@ -17,7 +17,7 @@ pub struct DiscoveryView {
     pub documents: Vec<DocumentView>,
     /// The services that are watched, by name.
     pub services: Vec<FeedView>,
-    /// The connections to Nacos, one per namespace.
+    /// The connections to Nacos, one per cluster and namespace.
     pub sessions: Vec<SessionView>,
     /// The gateway's own registration.
     pub registration: RegistrationView,
@@ -185,9 +185,11 @@ pub struct RefusedView {
     pub detail: Option<String>,
 }
 
-/// The connection to Nacos of one namespace.
+/// The connection to one Nacos cluster for one namespace.
 #[derive(Clone, Debug, Serialize)]
 pub struct SessionView {
+    /// The cluster's id: `default`, or one of `other_nacos`.
+    pub nacos: String,
     /// The namespace id; empty is the default one.
     pub namespace: String,
     /// Whether it is connected, to which server, since when, and the last error.
@@ -198,9 +200,10 @@ pub struct SessionView {
     pub counts: Counts,
 }
 
-impl From<SessionState> for SessionView {
-    fn from(state: SessionState) -> SessionView {
+impl SessionView {
+    pub(crate) fn new(nacos: &str, state: SessionState) -> SessionView {
         SessionView {
+            nacos: nacos.to_owned(),
             namespace: state.namespace,
             connection: state.connection,
             login: state.login,

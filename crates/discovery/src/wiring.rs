@@ -44,21 +44,22 @@ pub(crate) fn sources(settings: &Settings, clients: &Clients, metrics: &Metrics)
     let open = |source: &RouteSource| -> Named {
         match source {
             RouteSource::File(path) => Named {
-                name: path.display().to_string().into(),
+                name: document_name(settings, source).into(),
                 key: DocumentKey::of_file(path),
                 source: Arc::new(FileSource::new(path)),
             },
             RouteSource::Config {
+                nacos,
                 data_id,
                 group,
                 namespace,
             } => {
-                let client = clients.pinned(namespace);
+                let client = clients.pinned(nacos, namespace);
                 let config = ConfigName::new(group, data_id);
                 Named {
-                    name: document_name(settings, data_id, group, namespace).into(),
+                    name: document_name(settings, source).into(),
                     key: DocumentKey::Config {
-                        registry: ServiceId::DEFAULT_SOURCE.into(),
+                        registry: nacos.clone(),
                         namespace: namespace.clone(),
                         group: group.clone(),
                         data_id: data_id.clone(),
@@ -71,17 +72,33 @@ pub(crate) fn sources(settings: &Settings, clients: &Clients, metrics: &Metrics)
     settings.routes.iter().map(open).collect()
 }
 
-/// The data id; with its group and namespace where another source has the same data id.
-fn document_name(settings: &Settings, data_id: &str, group: &str, namespace: &str) -> String {
+/// The data id of a config, or the path of a file; with its registry, namespace and group where another
+/// source has the same data id.
+fn document_name(settings: &Settings, source: &RouteSource) -> String {
+    let (nacos, data_id, group, namespace) = match source {
+        RouteSource::File(path) => return path.display().to_string(),
+        RouteSource::Config {
+            nacos,
+            data_id,
+            group,
+            namespace,
+        } => (nacos, data_id, group, namespace),
+    };
     let is_same = |source: &&RouteSource| match source {
         RouteSource::Config { data_id: other, .. } => other == data_id,
         RouteSource::File(_) => false,
     };
     let is_ambiguous = settings.routes.iter().filter(is_same).count() > 1;
-    match (is_ambiguous, namespace) {
-        (false, _) => data_id.to_owned(),
-        (true, "") => format!("{group}/{data_id}"),
-        (true, namespace) => format!("{namespace}/{group}/{data_id}"),
+    if !is_ambiguous {
+        return data_id.clone();
+    }
+    let registry = match nacos.as_str() {
+        ServiceId::DEFAULT_SOURCE => String::new(),
+        id => format!("{id}:"),
+    };
+    match namespace.as_str() {
+        "" => format!("{registry}{group}/{data_id}"),
+        namespace => format!("{registry}{namespace}/{group}/{data_id}"),
     }
 }
 
@@ -121,9 +138,7 @@ pub(crate) fn work(
     let defaults = Defaults {
         services,
         metrics: metrics.clone(),
-        route: settings.defaults.clone(),
-        namespace: settings.nacos.namespace.clone(),
-        group: settings.nacos.group.clone(),
+        settings: settings.clone(),
     };
     Arc::new(Mutex::new(Work::new(documents, defaults)))
 }
@@ -170,9 +185,8 @@ pub(crate) fn admission(settings: &Settings, listeners: &[SocketAddr]) -> Admiss
         Loopback::Allow => true,
         Loopback::Deny => false,
         Loopback::Auto => settings
-            .nacos
-            .servers
-            .iter()
+            .all_nacos()
+            .flat_map(|(_, nacos)| &nacos.servers)
             .all(|server| is_loopback(&server.host)),
     };
     // Behind a port mapping the gateway is reached at an address that none of its sockets has.
@@ -250,26 +264,25 @@ mod tests {
     #[test]
     fn a_document_is_named_by_its_data_id_where_that_is_enough() {
         let mut settings = settings(&[("PAILOU_ROUTES", "a.yaml,b.yaml")]);
-        settings.routes.push(RouteSource::Config {
-            data_id: "b.yaml".to_owned(),
-            group: "DEFAULT_GROUP".to_owned(),
-            namespace: "dev".to_owned(),
-        });
-        let names: Vec<_> = settings
-            .routes
-            .iter()
-            .map(|source| match source {
-                RouteSource::File(_) => unreachable!("no file is named"),
-                RouteSource::Config {
-                    data_id,
-                    group,
-                    namespace,
-                } => document_name(&settings, data_id, group, namespace),
-            })
+        for (nacos, namespace) in [("default", "dev"), ("east", ""), ("east", "dev")] {
+            settings.routes.push(RouteSource::Config {
+                nacos: nacos.to_owned(),
+                data_id: "b.yaml".to_owned(),
+                group: "DEFAULT_GROUP".to_owned(),
+                namespace: namespace.to_owned(),
+            });
+        }
+        let names = settings.routes.iter();
+        let names: Vec<_> = names
+            .map(|source| document_name(&settings, source))
             .collect();
-        assert_eq!(
-            names,
-            ["a.yaml", "DEFAULT_GROUP/b.yaml", "dev/DEFAULT_GROUP/b.yaml"]
-        );
+        let expected = [
+            "a.yaml",
+            "DEFAULT_GROUP/b.yaml",
+            "dev/DEFAULT_GROUP/b.yaml",
+            "east:DEFAULT_GROUP/b.yaml",
+            "east:dev/DEFAULT_GROUP/b.yaml",
+        ];
+        assert_eq!(names, expected);
     }
 }

@@ -20,6 +20,7 @@ use std::time::Duration;
 use pailou_config::{RouteSource, Settings};
 use pailou_nacos::{Client, ServerAddress};
 use pailou_routing::Route;
+use pailou_upstream::ServiceId;
 
 use self::findings::Findings;
 use self::places::Places;
@@ -40,6 +41,10 @@ pub(crate) async fn run(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
     let mut findings = Findings::new(!args.json);
     let judge = Judge::new(settings.clone());
     let files = documents::files(&settings, &judge, &mut findings);
+    for id in settings.other_nacos.keys() {
+        let found = "not looked at, nor what is only there: this is about the cluster of `nacos`";
+        findings.unknown("nacos", id, found);
+    }
     let mut first: Option<(String, Findings)> = None;
     for server in nacos::options(&settings)?.servers {
         findings.begin(&server.to_string());
@@ -125,10 +130,12 @@ impl<'a> Visit<'a> {
         let mut routes = files.to_vec();
         for source in &self.settings.routes {
             if let RouteSource::Config {
+                nacos,
                 data_id,
                 group,
                 namespace,
             } = source
+                && nacos == ServiceId::DEFAULT_SOURCE
             {
                 let place = places::Place::new(namespace, group, data_id);
                 routes.extend(documents::check(self, judge, &places, &place, findings).await);

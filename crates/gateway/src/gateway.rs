@@ -114,6 +114,7 @@ impl Gateway {
             &settings,
             &addresses,
             client,
+            nacos::connector(&settings)?,
             services.clone(),
             table.clone(),
             metrics.clone(),

@@ -88,7 +88,7 @@ impl Judge {
             namespace: &self.settings.nacos.namespace,
             group: &self.settings.nacos.group,
         };
-        Route::compile(Arc::new(spec), &compiler)
+        Route::compile_among(Arc::new(spec), &compiler, &self.settings)
     }
 }
 

@@ -4,13 +4,14 @@ mod configs;
 pub(crate) mod http;
 mod services;
 
+use std::collections::BTreeMap;
 use std::io::{self, ErrorKind, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
-use pailou_config::{Environment, Settings, load_settings};
+use pailou_config::{Environment, NacosSettings, Settings, load_settings};
 use pailou_nacos::{AddressError, Client, ClientOptions, Credentials};
 use serde::Serialize;
 
@@ -22,7 +23,14 @@ use crate::cli::{NacosArgs, NacosCommand};
 /// # Errors
 /// An address that the settings take and the client does not.
 pub(crate) fn options(settings: &Settings) -> Result<ClientOptions, AddressError> {
-    let nacos = &settings.nacos;
+    options_of(&settings.nacos, settings)
+}
+
+/// The same for any of the clusters in the settings.
+pub(crate) fn options_of(
+    nacos: &NacosSettings,
+    settings: &Settings,
+) -> Result<ClientOptions, AddressError> {
     let servers: Vec<_> = nacos.servers.iter().map(ToString::to_string).collect();
     let mut options = ClientOptions::new(&servers.join(","))?;
     options.grpc_port = nacos.grpc_port;
@@ -35,6 +43,26 @@ pub(crate) fn options(settings: &Settings) -> Result<ClientOptions, AddressError
     options.health_check_interval = nacos.health_check_interval;
     options.audit_interval = settings.discovery.audit_interval;
     Ok(options)
+}
+
+/// Makes clients of the clusters beside the default one, by id and namespace.
+///
+/// # Errors
+/// An address that the settings take and the client does not.
+pub(crate) fn connector(
+    settings: &Settings,
+) -> Result<impl Fn(&str, &str) -> Client + Send + Sync + use<>, AddressError> {
+    let default = options(settings)?;
+    let mut others = BTreeMap::new();
+    for (id, nacos) in &settings.other_nacos {
+        others.insert(id.clone(), options_of(nacos, settings)?);
+    }
+    Ok(move |id: &str, namespace: &str| {
+        // Sources and routes that name another id were refused.
+        let mut options = others.get(id).unwrap_or(&default).clone();
+        options.namespace = namespace.to_owned();
+        Client::connect(options)
+    })
 }
 
 /// The settings of a command that is not the gateway itself.

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use pailou_config::{Fault, Report, RouteDefaults, RouteSpec, ServiceSpec};
+use pailou_config::{Fault, Report, RouteDefaults, RouteSpec, ServiceSpec, Settings, Severity};
 use pailou_filters::Chain;
 use pailou_telemetry::{Metrics, RouteMetrics};
 use pailou_upstream::{Selection, ServiceId, Services, Subset, balance};
@@ -61,7 +61,23 @@ pub struct Compiler<'a> {
     pub group: &'a str,
 }
 
-impl Compiler<'_> {
+impl<'a> Compiler<'a> {
+    /// The compiler for the registry that the route's service names, this one if it names none; `None` when
+    /// there is no such registry.
+    fn for_route(&self, spec: &RouteSpec, settings: &'a Settings) -> Option<Compiler<'a>> {
+        let Some(id) = spec.service.nacos.as_deref() else {
+            return Some(*self);
+        };
+        let mut all = settings.all_nacos();
+        let (source, nacos) = all.find(|(known, _)| *known == id)?;
+        Some(Compiler {
+            source,
+            namespace: &nacos.namespace,
+            group: &nacos.group,
+            ..*self
+        })
+    }
+
     /// The service that a route means, with the defaults filled in.
     pub fn service_id(&self, spec: &ServiceSpec) -> ServiceId {
         // The namespace with the empty id is called `public` where people read it.
@@ -131,6 +147,26 @@ impl Route {
         }))
     }
 
+    /// The same for a gateway with several registries: a service that names one is looked for there, with the
+    /// namespace and the group that `settings` give it.
+    ///
+    /// # Errors
+    /// Every fault of the route, a registry that the settings do not have among them.
+    pub fn compile_among(
+        spec: Arc<RouteSpec>,
+        compiler: &Compiler<'_>,
+        settings: &Settings,
+    ) -> Result<Arc<Route>, Vec<Fault>> {
+        if let Some(compiler) = compiler.for_route(&spec, settings) {
+            return Route::compile(spec, &compiler);
+        }
+        let unknown = unknown_registry(&spec, settings);
+        // Compiled all the same, for the other faults.
+        let mut faults = Route::compile(spec, compiler).err().unwrap_or_default();
+        faults.push(unknown);
+        Err(faults)
+    }
+
     /// Whether it takes the request: all its predicates hold.
     pub fn matches(&self, request: &Request<'_>) -> bool {
         self.matcher.matches(request)
@@ -144,6 +180,19 @@ impl Route {
 
     pub(crate) fn matcher(&self) -> &Matcher {
         &self.matcher
+    }
+}
+
+fn unknown_registry(spec: &RouteSpec, settings: &Settings) -> Fault {
+    let id = spec.service.nacos.as_deref().unwrap_or_default();
+    Fault {
+        document: Arc::clone(&spec.document),
+        position: Some(spec.service.at),
+        path: format!("routes.{}.service.nacos", spec.id),
+        problem: format!("no Nacos has the id `{}`", id.escape_debug()),
+        expected: Some(settings.nacos_ids()),
+        nearest: None,
+        severity: Severity::Error,
     }
 }
 

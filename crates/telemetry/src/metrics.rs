@@ -47,7 +47,8 @@ pub(crate) struct State {
     /// Requests that no route took.
     unrouted: Arc<RouteMetrics>,
     documents: Mutex<BTreeMap<Box<str>, DocumentState>>,
-    sessions: Mutex<BTreeSet<Box<str>>>,
+    /// By registry and namespace.
+    sessions: Mutex<BTreeSet<(Box<str>, Box<str>)>>,
 }
 
 /// What became of the newest version of a route document.
@@ -193,12 +194,13 @@ impl Metrics {
         }
     }
 
-    pub(crate) fn set_session(&self, namespace: &str, connected: bool) {
+    pub(crate) fn set_session(&self, nacos: &str, namespace: &str, connected: bool) {
+        let session = (nacos.into(), namespace.into());
         let mut sessions = lock(&self.state.sessions);
         if !connected {
-            sessions.remove(namespace);
+            sessions.remove(&session);
         } else if sessions.len() < MAX_NAMES {
-            sessions.insert(namespace.into());
+            sessions.insert(session);
         }
     }
 }

@@ -8,6 +8,7 @@ use std::{
 
 use super::{
     Settings,
+    registry::NacosSettings,
     schema::{Origin, Reader},
     secret::Secret,
 };
@@ -29,15 +30,23 @@ pub(super) fn complete(mut settings: Settings, reader: &mut Reader<'_>) -> Setti
             .clone_from(&settings.nacos.group);
     }
     snapshot(&mut settings, reader);
-    credentials(&mut settings, reader);
+    registry("nacos", &mut settings.nacos, reader);
+    for (id, nacos) in &mut settings.other_nacos {
+        let section = format!("other_nacos.{id}");
+        if reader.origin(&format!("{section}.servers")) == Origin::Default {
+            // Set nowhere, so that there is no place but the section's.
+            reader.fault(
+                &format!("{section}.servers"),
+                "not set",
+                Some("the servers of this cluster"),
+            );
+        }
+        registry(&section, nacos, reader);
+    }
     token(&mut settings, reader);
     addresses(&settings, reader);
-    grpc_ports(&settings, reader);
     sources(&settings, reader);
     metadata(&settings, reader);
-    if settings.nacos.servers.is_empty() {
-        reader.fault("nacos.servers", "no server", Some("at least one"));
-    }
     if settings.ejection.max_backoff < settings.ejection.backoff {
         reader.fault("ejection.max_backoff", "less than ejection.backoff", None);
     }
@@ -60,28 +69,35 @@ fn snapshot(settings: &mut Settings, reader: &mut Reader<'_>) {
     }
 }
 
+/// Checks the settings of one Nacos cluster, those in `section`.
+fn registry(section: &str, nacos: &mut NacosSettings, reader: &mut Reader<'_>) {
+    credentials(section, nacos, reader);
+    grpc_ports(section, nacos, reader);
+    if nacos.servers.is_empty() {
+        let path = format!("{section}.servers");
+        reader.fault(&path, "no server", Some("at least one"));
+    }
+}
+
 /// Settles where the password comes from, and reads its file.
-fn credentials(settings: &mut Settings, reader: &mut Reader<'_>) {
-    const PASSWORD: &str = "nacos.password";
-    const FILE: &str = "nacos.password_file";
-    let nacos = &mut settings.nacos;
-    let (password, file) = (&mut nacos.password, &mut nacos.password_file);
-    if !secret(reader, (PASSWORD, password), (FILE, file)) {
+fn credentials(section: &str, nacos: &mut NacosSettings, reader: &mut Reader<'_>) {
+    let key = |key: &str| format!("{section}.{key}");
+    let (user, password_key, file) = (key("username"), key("password"), key("password_file"));
+    let password = (&*password_key, &mut nacos.password);
+    if !secret(reader, password, (&file, &mut nacos.password_file)) {
         return;
     }
     let source = if nacos.password_file.is_some() {
-        FILE
+        &file
     } else {
-        PASSWORD
+        &password_key
     };
     match (&nacos.username, &nacos.password) {
-        (None, Some(_)) => {
-            reader.fault(source, "a password without a user", Some("nacos.username"))
-        }
+        (None, Some(_)) => reader.fault(source, "a password without a user", Some(&user)),
         (Some(_), None) => reader.fault(
-            "nacos.username",
+            &user,
             "a user without a password",
-            Some("nacos.password_file or nacos.password"),
+            Some(&format!("{file} or {password_key}")),
         ),
         _ => {}
     }
@@ -206,16 +222,16 @@ fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
         && (a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified())
 }
 
-fn grpc_ports(settings: &Settings, reader: &mut Reader<'_>) {
-    if settings.nacos.grpc_port.is_some() {
+fn grpc_ports(section: &str, nacos: &NacosSettings, reader: &mut Reader<'_>) {
+    if nacos.grpc_port.is_some() {
         return;
     }
-    for server in &settings.nacos.servers {
+    for server in &nacos.servers {
         if server.port.checked_add(GRPC_OFFSET).is_none() {
             reader.fault(
-                "nacos.servers",
+                &format!("{section}.servers"),
                 format!("{server}: no port is {GRPC_OFFSET} above this one"),
-                Some("nacos.grpc_port to be set"),
+                Some(&format!("{section}.grpc_port to be set")),
             );
         }
     }

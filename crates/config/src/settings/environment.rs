@@ -110,7 +110,10 @@ impl std::fmt::Debug for Environment {
 
 /// The variable that overrides the setting at `path`: `nacos.grpc_port` is `PAILOU_NACOS_GRPC_PORT`.
 pub(crate) fn variable_name(path: &str) -> String {
-    format!("{PREFIX}{}", path.replace('.', "_").to_ascii_uppercase())
+    format!(
+        "{PREFIX}{}",
+        path.replace(['.', '-'], "_").to_ascii_uppercase()
+    )
 }
 
 /// Whether Kubernetes sets a variable of this name for a Service called `pailou` or `pailou-…`

@@ -6,7 +6,7 @@ use ipnet::IpNet;
 
 use super::{
     kind::{Choice, Decimal, FilePath, Flag, List, Map, Maybe, SecretText, Time, whole},
-    schema::section,
+    schema::{Section, section},
     secret::Secret,
     values::{
         ANY_TEXT, IP, NACOS_PORT, NAME, NAME_OR_EMPTY, NAMESPACE, NETWORK, SERVER, ServerAddress,
@@ -41,7 +41,42 @@ section! {
     }
 }
 
+/// What is said of [`NacosSettings::read_others`].
+const OTHERS: &[&str] = &[
+    " More Nacos clusters, each by an id of lower-case letters, digits and `-` and with the same keys as `nacos`, of which",
+    " `servers` is needed: `other_nacos: { east: { servers: [ 10.1.0.7 ] } }`. An item of `routes`, and `service` in a route,",
+    " say with `nacos: east` that they mean one of these. In the environment `PAILOU_OTHER_NACOS_EAST_SERVERS` and so on, for",
+    " ids that this file has.",
+];
+
+/// The id of the cluster that `nacos` describes.
+pub(crate) const DEFAULT_NACOS: &str = "default";
+
 impl NacosSettings {
+    /// The other clusters, by their ids.
+    pub(super) fn read_others(top: &mut Section<'_, '_>) -> BTreeMap<String, NacosSettings> {
+        let mut others = BTreeMap::new();
+        for (id, field) in top.sections("other_nacos", OTHERS) {
+            let is_id =
+                |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+            if id.text == DEFAULT_NACOS {
+                field.fault_expected(
+                    "the id of the cluster that `nacos` describes",
+                    "another one",
+                );
+            } else if id.text.is_empty() || id.text.len() > 64 || !id.text.bytes().all(is_id) {
+                field.fault_expected(
+                    "no id of a cluster",
+                    "at most 64 lower-case letters, digits and `-`",
+                );
+            } else {
+                let section = top.one_of(format!("other_nacos.{}", id.text), &field);
+                others.insert(id.text.clone(), NacosSettings::read_keys(section));
+            }
+        }
+        others
+    }
+
     /// The account, if one is set; the password may have come from its file.
     pub fn credentials(&self) -> Option<(&str, &Secret)> {
         Some((self.username.as_deref()?, self.password.as_ref()?))
@@ -100,7 +135,8 @@ section! {
         /// The networks that endpoints may be in; an empty list allows all. Link-local, multicast and unspecified addresses
         /// are refused always: whoever can write to the registry must not reach a cloud's metadata service through us.
         allow_addresses: Vec<IpNet> = Vec::new(), List(NETWORK);
-        /// Whether endpoints on loopback are used; `auto`: only while every server of `nacos` is on loopback itself.
+        /// Whether endpoints on loopback are used; `auto`: only while every server of `nacos` and `other_nacos` is on loopback
+        /// itself.
         allow_loopback: Loopback = Loopback::Auto, Choice(&[("auto", Loopback::Auto), ("true", Loopback::Allow), ("false", Loopback::Deny)]);
     }
 }

@@ -15,10 +15,14 @@ impl LoadedSettings {
         let mut section = "";
         for entry in &self.entries {
             if entry.section != section && !entry.section.is_empty() {
-                let _ = writeln!(out, "{}:", entry.section);
+                open(&mut out, section, &entry.section);
             }
-            section = entry.section;
-            let indent = if section.is_empty() { "" } else { "  " };
+            section = &entry.section;
+            let indent = match (section.is_empty(), section.contains('.')) {
+                (true, _) => "",
+                (false, false) => "  ",
+                (false, true) => "    ",
+            };
             let origin = self.origin(entry);
             let _ = match &entry.value {
                 Some(value) => writeln!(out, "{indent}{}: {value}  # {origin}", entry.name),
@@ -35,4 +39,17 @@ impl LoadedSettings {
             Origin::Environment(variable) => format!("environment {variable}"),
         }
     }
+}
+
+/// Begins the section after another one. One of several that are alike stands in a mapping of them.
+fn open(out: &mut String, before: &str, section: &str) {
+    let _ = match section.split_once('.') {
+        None => writeln!(out, "{section}:"),
+        Some((all, one)) => {
+            if before.split_once('.').map(|(all, _)| all) != Some(all) {
+                let _ = writeln!(out, "{all}:");
+            }
+            writeln!(out, "  {one}:")
+        }
+    };
 }

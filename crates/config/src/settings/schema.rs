@@ -10,6 +10,7 @@ use super::{
 use crate::{
     fault::{Fault, Position, Report, Severity},
     field::{Field, Fields},
+    node::Key,
 };
 
 /// Declares a section: a struct, and how it is read.
@@ -43,7 +44,10 @@ macro_rules! section {
 
         impl $struct {
             pub(super) fn read(top: &mut $crate::settings::schema::Section<'_, '_>) -> $struct {
-                let mut section = top.section($section, &[$($about),+]);
+                $struct::read_keys(top.section($section, &[$($about),+]))
+            }
+
+            fn read_keys(mut section: $crate::settings::schema::Section<'_, '_>) -> $struct {
                 let settings = $struct {
                     $(
                         $key: section.key(
@@ -85,8 +89,8 @@ pub(crate) enum Origin {
 
 /// A setting that has been read.
 pub(crate) struct Entry {
-    /// The section's name; empty for a key at the top.
-    pub(crate) section: &'static str,
+    /// The section's name; empty for a key at the top. One of several that are alike has a dot before its own.
+    pub(crate) section: String,
     pub(crate) name: &'static str,
     pub(crate) doc: &'static [&'static str],
     pub(crate) kind: String,
@@ -141,7 +145,8 @@ impl<'a> Reader<'a> {
     /// The keys at the top of the file. `fields` is `None` without a file.
     pub(crate) fn top<'r>(&'r mut self, fields: Option<Fields<'a>>) -> Section<'a, 'r> {
         Section {
-            name: "",
+            name: String::new(),
+            is_main: true,
             fields,
             reader: self,
         }
@@ -215,7 +220,9 @@ pub(crate) struct Outcome {
 
 /// A section that is being read.
 pub(crate) struct Section<'a, 'r> {
-    name: &'static str,
+    name: String,
+    /// Whether the variables that people already use mean this one.
+    is_main: bool,
     fields: Option<Fields<'a>>,
     pub(crate) reader: &'r mut Reader<'a>,
 }
@@ -236,8 +243,36 @@ impl<'a> Section<'a, '_> {
             .filter(|field| !field.is_null())
             .and_then(|field| field.mapping());
         Section {
-            name,
+            name: name.to_owned(),
+            is_main: true,
             fields,
+            reader: &mut *self.reader,
+        }
+    }
+
+    /// The sections in `name`, which the user has named and which are alike; each is read with [`Section::one_of`].
+    pub(crate) fn sections(
+        &mut self,
+        name: &'static str,
+        about: &'static [&'static str],
+    ) -> Vec<(&'a Key, Field<'a>)> {
+        self.reader.sections.push((name, about));
+        let field = self
+            .fields
+            .as_mut()
+            .and_then(|fields| fields.optional(name));
+        let entries = field.filter(|field| !field.is_null());
+        entries
+            .and_then(|field| field.entries())
+            .unwrap_or_default()
+    }
+
+    /// One of several sections that are alike, by its whole path.
+    pub(crate) fn one_of<'s>(&'s mut self, path: String, field: &Field<'a>) -> Section<'a, 's> {
+        Section {
+            name: path,
+            is_main: false,
+            fields: field.mapping(),
             reader: &mut *self.reader,
         }
     }
@@ -249,8 +284,9 @@ impl<'a> Section<'a, '_> {
         } else {
             format!("{}.{}", self.name, text.name)
         };
+        let also = if self.is_main { text.also } else { &[] };
         let variables: Vec<String> = std::iter::once(variable_name(&path))
-            .chain(text.also.iter().map(|&name| name.to_owned()))
+            .chain(also.iter().map(|&name| name.to_owned()))
             .collect();
         let written_default = kind.write(&default);
         // The file is read even when the environment wins, so that its faults are found.
@@ -267,7 +303,7 @@ impl<'a> Section<'a, '_> {
             .or(in_file)
             .unwrap_or((default, Origin::Default));
         self.reader.entries.push(Entry {
-            section: self.name,
+            section: self.name.clone(),
             name: text.name,
             doc: text.doc,
             kind: kind.describe(),

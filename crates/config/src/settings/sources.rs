@@ -1,10 +1,13 @@
 //! Where the routes come from.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use super::{
     kind::{FilePath, ItemKey, Kind, mapping_node, yaml_text},
-    registry::NacosSettings,
+    registry::{DEFAULT_NACOS, NacosSettings},
     values::{NAME, NAMESPACE},
 };
 use crate::{field::Field, node::Node};
@@ -17,6 +20,8 @@ const FILE_PREFIX: &str = "file:";
 pub enum RouteSource {
     /// A Nacos config.
     Config {
+        /// The id of the Nacos cluster that has it: `default`, or one of `other_nacos`.
+        nacos: String,
         /// Its data id.
         data_id: String,
         /// Its group.
@@ -32,6 +37,7 @@ pub enum RouteSource {
 #[derive(Clone)]
 pub(super) enum Source {
     Config {
+        nacos: Option<String>,
         data_id: String,
         group: Option<String>,
         namespace: Option<String>,
@@ -42,24 +48,39 @@ pub(super) enum Source {
 impl Source {
     pub(super) fn default() -> Source {
         Source::Config {
+            nacos: None,
             data_id: "pailou-routes.yaml".to_owned(),
             group: None,
             namespace: None,
         }
     }
 
-    pub(super) fn resolve(self, nacos: &NacosSettings) -> RouteSource {
+    /// The source with what it leaves out, and the id of the cluster that it names, should there be none.
+    pub(super) fn resolve(
+        self,
+        nacos: &NacosSettings,
+        others: &BTreeMap<String, NacosSettings>,
+    ) -> (RouteSource, Option<String>) {
         match self {
-            Source::File(path) => RouteSource::File(path),
+            Source::File(path) => (RouteSource::File(path), None),
             Source::Config {
+                nacos: id,
                 data_id,
                 group,
                 namespace,
-            } => RouteSource::Config {
-                data_id,
-                group: group.unwrap_or_else(|| nacos.group.clone()),
-                namespace: namespace.unwrap_or_else(|| nacos.namespace.clone()),
-            },
+            } => {
+                let id = id.unwrap_or_else(|| DEFAULT_NACOS.to_owned());
+                let other = others.get(&id);
+                let unknown = (other.is_none() && id != DEFAULT_NACOS).then(|| id.clone());
+                let of = other.unwrap_or(nacos);
+                let source = RouteSource::Config {
+                    nacos: id,
+                    data_id,
+                    group: group.unwrap_or_else(|| of.group.clone()),
+                    namespace: namespace.unwrap_or_else(|| of.namespace.clone()),
+                };
+                (source, unknown)
+            }
         }
     }
 }
@@ -80,16 +101,18 @@ impl Kind for SourceItem {
         let file = fields.optional("file");
         let group = fields.optional("group");
         let namespace = fields.optional("namespace");
+        let nacos = fields.optional("nacos");
         fields.finish();
         match (data_id, file) {
             (Some(data_id), None) => Some(Source::Config {
+                nacos: nacos.and_then(|nacos| NAME.read(&nacos, base)),
                 data_id: data_id_text(&data_id, base)?,
                 group: group.and_then(|group| NAME.read(&group, base)),
                 namespace: namespace.and_then(|namespace| NAMESPACE.read(&namespace, base)),
             }),
             (None, Some(file)) => {
-                for needless in [group, namespace].into_iter().flatten() {
-                    needless.fault("a file has neither group nor namespace");
+                for needless in [group, namespace, nacos].into_iter().flatten() {
+                    needless.fault("a file has neither group nor namespace, and is in no Nacos");
                 }
                 FilePath.read(&file, base).map(Source::File)
             }
@@ -105,7 +128,7 @@ impl Kind for SourceItem {
     }
 
     fn write(&self, value: &Source) -> Option<String> {
-        let (data_id, group, namespace) = match value {
+        let (nacos, data_id, group, namespace) = match value {
             Source::File(path) => {
                 return Some(format!(
                     "{{ file: {} }}",
@@ -113,10 +136,11 @@ impl Kind for SourceItem {
                 ));
             }
             Source::Config {
+                nacos,
                 data_id,
                 group,
                 namespace,
-            } => (data_id, group, namespace),
+            } => (nacos, data_id, group, namespace),
         };
         let mut keys = vec![format!("data_id: {}", yaml_text(data_id))];
         keys.extend(
@@ -128,6 +152,11 @@ impl Kind for SourceItem {
             namespace
                 .iter()
                 .map(|namespace| format!("namespace: {}", yaml_text(namespace))),
+        );
+        keys.extend(
+            nacos
+                .iter()
+                .map(|nacos| format!("nacos: {}", yaml_text(nacos))),
         );
         Some(format!("{{ {} }}", keys.join(", ")))
     }
@@ -155,6 +184,11 @@ impl Kind for SourceItem {
                 name: "namespace",
                 kind: "the id of a namespace",
                 doc: "Its namespace; `nacos.namespace` unless given.",
+            },
+            ItemKey {
+                name: "nacos",
+                kind: "the id of a Nacos cluster",
+                doc: "One of `other_nacos`; `nacos` unless given. Group and namespace are then that one's unless given.",
             },
             ItemKey {
                 name: "file",

@@ -56,6 +56,7 @@ fn nothing_written_gives_the_defaults() {
     assert_eq!(settings.limits.body_bytes, 10 << 20);
     assert_eq!(settings.log.level.as_str(), "info");
     let source = RouteSource::Config {
+        nacos: "default".to_owned(),
         data_id: "pailou-routes.yaml".to_owned(),
         group: "DEFAULT_GROUP".to_owned(),
         namespace: String::new(),
@@ -112,6 +113,7 @@ fn a_file_sets_what_it_names() {
         Limit::After(Duration::from_secs(300))
     );
     let config = |data_id: &str, group: &str, namespace: &str| RouteSource::Config {
+        nacos: "default".to_owned(),
         data_id: data_id.to_owned(),
         group: group.to_owned(),
         namespace: namespace.to_owned(),
@@ -145,7 +147,7 @@ defaults: { retries: 11, timeout: 5 }
 registration: { weight: .nan, port: 70000 }
 ";
     let expected = [
-        "gateway.yaml:1:1: listenrs: unknown key; expected one of listeners, workers, admin, probes, nacos, routes, \
+        "gateway.yaml:1:1: listenrs: unknown key; expected one of listeners, workers, admin, probes, nacos, other_nacos, routes, \
          registration, discovery, snapshot, defaults, retry, ejection, limits, forwarded, shutdown, log; did you mean `listeners`?",
         "gateway.yaml:2:10: workers: `many`; expected a whole number from 0 to 1024",
         "gateway.yaml:3:19: admin.address: `localhost`; expected an IP address and a port, such as 0.0.0.0:8080",
@@ -158,7 +160,7 @@ registration: { weight: .nan, port: 70000 }
         "gateway.yaml:9:16: routes[0].data_id: encrypted configs cannot be read; expected a data id without the prefix `cipher-`",
         "gateway.yaml:10:25: routes[1].file: `file` beside `data_id`; expected one item for each",
         "gateway.yaml:11:5: routes[2]: no source; expected `data_id` or `file`",
-        "gateway.yaml:12:23: routes[3].group: a file has neither group nor namespace",
+        "gateway.yaml:12:23: routes[3].group: a file has neither group nor namespace, and is in no Nacos",
         "gateway.yaml:13:23: limits.body_bytes: `10MB`; expected a size (64KiB, 10MiB, 1GiB or a number of bytes) from 1B to \
          1024GiB",
         "gateway.yaml:13:43: limits.header_count: the text `5`; expected a whole number from 1 to 256",
@@ -443,4 +445,119 @@ fn a_file_that_is_no_settings_is_refused_in_one_line() {
         missing[0].contains("no: cannot be read: No such file"),
         "{missing:?}"
     );
+}
+
+#[test]
+fn more_nacos_clusters_have_ids_and_the_same_keys() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("secret"), "from-file\n").expect("a file");
+    let text = "\
+nacos: { servers: [ a ], group: MAIN }
+other_nacos:
+  east: { servers: [ b, c:81 ], namespace: dev, group: G, username: u, password_file: secret }
+  dc-west: { servers: [ d ], username: w, password: hunter2 }
+routes:
+  - { data_id: a.yaml }
+  - { data_id: a.yaml, nacos: east }
+  - { data_id: a.yaml, nacos: dc-west, group: T }
+";
+    let variables = [
+        ("NACOS_NAMESPACE", "main-only"),
+        ("PAILOU_OTHER_NACOS_DC_WEST_SERVERS", "e:82"),
+        ("PAILOU_OTHER_NACOS_DC_WEST_GRPC_PORT", "83"),
+    ];
+    let environment = Environment::from_iter(variables);
+    let loaded = load(Some(("gateway.yaml", text)), folder.path(), &environment);
+    let loaded = loaded.unwrap_or_else(|faults| panic!("{faults:#?}"));
+    assert_eq!(loaded.warnings, []);
+    let settings = &loaded.settings;
+    let ids: Vec<_> = settings.all_nacos().map(|(id, _)| id).collect();
+    assert_eq!(ids, ["default", "dc-west", "east"]);
+    let east = settings.nacos_named("east").expect("east");
+    assert_eq!(east.servers[1].to_string(), "c:81");
+    let password = east.credentials().map(|(_, password)| password.expose());
+    assert_eq!(password, Some("from-file"));
+    let west = &settings.other_nacos["dc-west"];
+    assert_eq!(west.servers[0].to_string(), "e:82");
+    assert_eq!(
+        (west.grpc_port, west.group.as_str()),
+        (Some(83), "DEFAULT_GROUP")
+    );
+    assert_eq!(settings.nacos.namespace, "main-only");
+    assert_eq!(west.namespace, "", "the usual names mean the main one");
+    let source = |nacos: &str, group: &str, namespace: &str| RouteSource::Config {
+        nacos: nacos.to_owned(),
+        data_id: "a.yaml".to_owned(),
+        group: group.to_owned(),
+        namespace: namespace.to_owned(),
+    };
+    let expected = [
+        source("default", "MAIN", "main-only"),
+        source("east", "G", "dev"),
+        source("dc-west", "T", ""),
+    ];
+    assert_eq!(settings.routes, expected);
+
+    let rendered = loaded.render();
+    for secret in ["hunter2", "from-file"] {
+        assert!(!rendered.contains(secret), "{rendered}");
+    }
+    let lines = "other_nacos:\n  east:\n    servers: [\"b:8848\", \"c:81\"]  # gateway.yaml:3\n";
+    assert!(rendered.contains(lines), "{rendered}");
+    let read = load(
+        Some(("gateway.yaml", &rendered)),
+        folder.path(),
+        &Environment::default(),
+    );
+    let read = valid(read);
+    assert_eq!(read.routes, settings.routes, "{rendered}");
+    assert_eq!(read.other_nacos["east"], *east);
+    assert_eq!(read.other_nacos["dc-west"].grpc_port, Some(83));
+}
+
+#[test]
+fn a_nacos_cluster_that_makes_no_sense_is_refused_with_its_id() {
+    let cases = [
+        (
+            "other_nacos: { east: { namespace: dev } }",
+            "other_nacos.east.servers: not set; expected the servers of this cluster",
+        ),
+        (
+            "other_nacos: { default: { servers: [ a ] } }",
+            "other_nacos.default: the id of the cluster that `nacos` describes",
+        ),
+        (
+            "other_nacos: { East_1: { servers: [ a ] } }",
+            "other_nacos.East_1: no id of a cluster",
+        ),
+        (
+            "other_nacos: { east: [] }",
+            "other_nacos.east: a list; expected a mapping",
+        ),
+        (
+            "other_nacos: { east: { servers: [ a ], serverz: b } }",
+            "other_nacos.east.serverz: unknown key",
+        ),
+        (
+            "other_nacos: { east: { servers: [ a ], password: x } }",
+            "other_nacos.east.password: a password without a user; expected other_nacos.east.username",
+        ),
+        (
+            "other_nacos: { east: { servers: [ 'a:65000' ] } }",
+            "other_nacos.east.servers: a:65000: no port is 1000 above this one; expected other_nacos.east.grpc_port to be set",
+        ),
+        (
+            "routes: [ { data_id: a.yaml, nacos: east } ]",
+            "routes: no Nacos has the id `east`; expected one of default",
+        ),
+        (
+            "routes: [ { file: a.yaml, nacos: east } ]",
+            "routes[0].nacos: a file has neither group nor namespace",
+        ),
+    ];
+    for (text, expected) in cases {
+        let faults = faults(file(text));
+        let is_said = |fault: &String| fault.contains(expected);
+        assert!(faults.iter().any(is_said), "{text}: {faults:#?}");
+    }
 }

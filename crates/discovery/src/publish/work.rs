@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use pailou_config::{Fault, RouteDefaults};
+use pailou_config::{Fault, Settings};
 use pailou_routing::{Compiler, Route, Table};
 use pailou_telemetry::Metrics;
 use pailou_upstream::{Service, ServiceId, Services};
@@ -16,11 +16,8 @@ use crate::view::DocumentView;
 pub(crate) struct Defaults {
     pub(crate) services: Arc<Services>,
     pub(crate) metrics: Metrics,
-    pub(crate) route: RouteDefaults,
-    /// Of services that name none.
-    pub(crate) namespace: String,
-    /// Of services that name none.
-    pub(crate) group: String,
+    /// What routes and services do not say, and which registries there are.
+    pub(crate) settings: Settings,
 }
 
 /// The documents and what compiles them.
@@ -72,15 +69,16 @@ impl Work {
     /// the snapshot's texts take the place of documents that are still unknown, and a table is prepared
     /// in any case, provided that some document was ever good.
     pub(crate) fn apply(&mut self, updates: Vec<(usize, SourceState)>, anew: bool) -> Outcome {
+        let settings = &self.defaults.settings;
         let compiler = Compiler {
             services: &self.defaults.services,
             metrics: &self.defaults.metrics,
-            defaults: &self.defaults.route,
+            defaults: &settings.defaults,
             source: ServiceId::DEFAULT_SOURCE,
-            namespace: &self.defaults.namespace,
-            group: &self.defaults.group,
+            namespace: &settings.nacos.namespace,
+            group: &settings.nacos.group,
         };
-        let compile = |spec| Route::compile(spec, &compiler);
+        let compile = |spec| Route::compile_among(spec, &compiler, settings);
         let mut verdicts: Vec<_> = updates
             .into_iter()
             .map(|(index, state)| self.documents.take(index, state, &compile))

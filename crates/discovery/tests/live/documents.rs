@@ -150,6 +150,7 @@ async fn the_same_data_id_in_two_groups_is_two_documents() {
     registry.publish_config(other, "routes: { /b/**: two }");
     let gateway = Gateway::start(registry.http_addr(), |settings| {
         let team = RouteSource::Config {
+            nacos: "default".to_owned(),
             data_id: ROUTES.to_owned(),
             group: "TEAM".to_owned(),
             namespace: String::new(),

@@ -47,6 +47,14 @@ impl Gateway {
         settings.discovery.hold = Duration::from_secs(3);
         settings.snapshot.path = None;
         edit(&mut settings);
+        let others = settings.other_nacos.clone();
+        let connect = move |id: &str, namespace: &str| {
+            let servers = others[id].servers.iter().map(ToString::to_string);
+            let servers = servers.collect::<Vec<_>>().join(",");
+            let mut options = ClientOptions::new(&servers).expect("an address");
+            options.namespace = namespace.to_owned();
+            Client::connect(options)
+        };
         let options = ClientOptions::new(&nacos.to_string()).expect("an address");
         let metrics = Metrics::new();
         let services = Services::new(EjectionSettings::default(), metrics.clone());
@@ -55,6 +63,7 @@ impl Gateway {
             &settings,
             &[SocketAddr::from(([127, 0, 0, 1], 18080))],
             Client::connect(options),
+            connect,
             Arc::clone(&services),
             table.clone(),
             metrics.clone(),
@@ -137,10 +146,15 @@ pub(crate) fn put(registry: &Registry, service: &str, port: u16) {
 }
 
 pub(crate) fn config(data_id: &str) -> RouteSource {
+    config_in("default", "", data_id)
+}
+
+pub(crate) fn config_in(nacos: &str, namespace: &str, data_id: &str) -> RouteSource {
     RouteSource::Config {
+        nacos: nacos.to_owned(),
         data_id: data_id.to_owned(),
         group: "DEFAULT_GROUP".to_owned(),
-        namespace: String::new(),
+        namespace: namespace.to_owned(),
     }
 }
 

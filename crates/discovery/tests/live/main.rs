@@ -1,5 +1,6 @@
 //! Discovery against the in-memory registry: what people publish and register is what is served.
 
+mod clusters;
 mod documents;
 mod gateway;
 mod registration;

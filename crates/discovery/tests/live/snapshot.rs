@@ -6,7 +6,7 @@ use pailou_discovery::{DocumentState, SnapshotView};
 use pailou_nacos_lite::Registry;
 use tempfile::TempDir;
 
-use crate::gateway::{Gateway, ROUTES, config, put, registry, registry_at, until};
+use crate::gateway::{Gateway, ROUTES, config_in, put, registry, registry_at, until};
 
 fn start(nacos: SocketAddr, path: &Path) -> Gateway {
     Gateway::start(nacos, |settings| {
@@ -170,14 +170,7 @@ async fn a_snapshot_of_something_else_is_not_used() {
         let gateway = Gateway::start(address, |settings| {
             settings.snapshot.path = Some(path.clone());
             settings.nacos.namespace = namespace.to_owned();
-            let pailou_config::RouteSource::Config { group, data_id, .. } = config(data_id) else {
-                unreachable!("a config")
-            };
-            settings.routes = vec![pailou_config::RouteSource::Config {
-                namespace: namespace.to_owned(),
-                group,
-                data_id,
-            }];
+            settings.routes = vec![config_in("default", namespace, data_id)];
         });
         // Longer than the snapshot would take.
         tokio::time::sleep(Duration::from_millis(1_500)).await;

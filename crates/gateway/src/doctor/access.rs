@@ -2,6 +2,7 @@
 
 use pailou_config::{RouteSource, Settings};
 use pailou_nacos::{Client, ClientOptions, ConfigName, Error, ServerAddress};
+use pailou_upstream::ServiceId;
 
 use super::findings::Findings;
 use super::reach::Seen;
@@ -112,8 +113,13 @@ async fn knock(
 /// A config that the gateway reads anyway.
 fn question(settings: &Settings) -> ConfigName {
     let named = settings.routes.iter().find_map(|source| match source {
-        RouteSource::Config { data_id, group, .. } => Some(ConfigName::new(group, data_id)),
-        RouteSource::File(_) => None,
+        RouteSource::Config {
+            nacos,
+            data_id,
+            group,
+            ..
+        } if nacos == ServiceId::DEFAULT_SOURCE => Some(ConfigName::new(group, data_id)),
+        RouteSource::Config { .. } | RouteSource::File(_) => None,
     });
     named.unwrap_or_else(|| ConfigName::new(&settings.nacos.group, "pailou-routes.yaml"))
 }

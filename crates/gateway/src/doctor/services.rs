@@ -9,7 +9,7 @@ use pailou_config::nearest;
 use pailou_discovery::AddressRules;
 use pailou_nacos::{Client, Error, Instance, wire};
 use pailou_routing::Route;
-use pailou_upstream::Subset;
+use pailou_upstream::{ServiceId, Subset};
 use tokio::net::TcpStream;
 
 use super::Visit;
@@ -38,6 +38,10 @@ pub(super) fn wanted(routes: &[Arc<Route>]) -> Vec<Wanted> {
     let mut all: BTreeMap<Place, Vec<(Arc<str>, Subset)>> = BTreeMap::new();
     for route in routes {
         let id = route.selection.service().id();
+        // What another cluster lists cannot be asked of this one.
+        if &*id.source != ServiceId::DEFAULT_SOURCE {
+            continue;
+        }
         let subsets = all
             .entry(Place::new(&id.namespace, &id.group, &id.name))
             .or_default();

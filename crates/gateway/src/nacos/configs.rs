@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, bail};
 use pailou_config::{Node, Report, RouteSource, Severity, Value};
 use pailou_nacos::{ConfigName, ConfigState, Publish};
+use pailou_upstream::ServiceId;
 use serde::Serialize;
 use serde_json::json;
 
@@ -154,10 +155,16 @@ fn is_route_document(desk: &Desk, data_id: &str, content: &str) -> bool {
     let namespace = desk.namespace();
     let is_named = desk.settings.routes.iter().any(|source| match source {
         RouteSource::Config {
+            nacos,
             data_id: named,
             group,
             namespace: of,
-        } => named == data_id && group == desk.group() && normal(of) == namespace,
+        } => {
+            nacos == ServiceId::DEFAULT_SOURCE
+                && named == data_id
+                && group == desk.group()
+                && normal(of) == namespace
+        }
         RouteSource::File(_) => false,
     });
     is_named || has_routes(content)

@@ -105,3 +105,59 @@ fn what_a_route_does_not_say_is_the_default() {
     assert_eq!(route.metrics.service(), "g@@s");
     assert!(route.warnings.is_empty());
 }
+
+#[test]
+fn a_service_may_be_of_another_registry() {
+    let text = "routes:
+  r: { path: /a, service: { name: s, nacos: east } }
+  g: { path: /a, service: { name: s, nacos: east, namespace: public, group: g } }
+  d: { path: /a, service: { name: s, nacos: default } }
+  n: { path: /a, service: s }
+  b: { path: /a, service: { name: s, nacos: west }, balance: fastest }
+";
+    let DocumentOutcome::Routes(parsed) = parse_route_document("routes.yaml", text) else {
+        panic!("{text}");
+    };
+    let mut settings = settings().settings;
+    let east = pailou_config::NacosSettings {
+        namespace: "dev".to_owned(),
+        group: "G".to_owned(),
+        ..settings.nacos.clone()
+    };
+    settings.other_nacos.insert("east".to_owned(), east);
+    let metrics = Metrics::new();
+    let services = Services::new(EjectionSettings::default(), metrics.clone());
+    let compiler = Compiler {
+        services: &services,
+        metrics: &metrics,
+        defaults: &settings.defaults,
+        source: ServiceId::DEFAULT_SOURCE,
+        namespace: &settings.nacos.namespace,
+        group: &settings.nacos.group,
+    };
+    let compiled = parsed.routes.into_iter().map(|spec| {
+        let id = spec.id.to_string();
+        match Route::compile_among(Arc::new(spec), &compiler, &settings) {
+            Ok(route) => (id, route.selection.service().id().to_string()),
+            Err(faults) => {
+                let faults: Vec<_> = faults.iter().map(Fault::to_string).collect();
+                (id, faults.join("\n"))
+            }
+        }
+    });
+    let mut compiled: Vec<_> = compiled.collect();
+    let (_, faults) = compiled.pop().expect("the last one");
+    let expected = [
+        ("r", "east:dev/G@@s"),
+        ("g", "east:g@@s"),
+        ("d", "DEFAULT_GROUP@@s"),
+        ("n", "DEFAULT_GROUP@@s"),
+    ];
+    let expected = expected.map(|(id, service)| (id.to_owned(), service.to_owned()));
+    assert_eq!(compiled, expected);
+    assert!(faults.contains("fastest"), "{faults}");
+    assert!(
+        faults.contains("no Nacos has the id `west`; expected one of default, east"),
+        "{faults}"
+    );
+}

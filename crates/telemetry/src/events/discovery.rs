@@ -149,6 +149,8 @@ impl SourceFailed<'_> {
 /// A session with the registry is up.
 #[derive(Clone, Copy, Debug)]
 pub struct SessionConnected<'a> {
+    /// The id of the registry that it is with.
+    pub nacos: &'a str,
     /// The namespace it is for.
     pub namespace: &'a str,
     /// The server.
@@ -164,9 +166,10 @@ impl SessionConnected<'_> {
             .totals()
             .session_connects
             .fetch_add(1, Ordering::Relaxed);
-        metrics.set_session(self.namespace, true);
+        metrics.set_session(self.nacos, self.namespace, true);
         info!(
             target: "pailou",
+            nacos = self.nacos,
             namespace = self.namespace,
             server = self.server,
             transport = self.transport,
@@ -178,6 +181,8 @@ impl SessionConnected<'_> {
 /// A session speaks to its server in another way than the one before it.
 #[derive(Clone, Copy, Debug)]
 pub struct TransportChanged<'a> {
+    /// The id of the registry that it is with.
+    pub nacos: &'a str,
     /// The namespace it is for.
     pub namespace: &'a str,
     /// How the server was spoken to.
@@ -195,6 +200,7 @@ impl TransportChanged<'_> {
             .fetch_add(1, Ordering::Relaxed);
         warn!(
             target: "pailou",
+            nacos = self.nacos,
             namespace = self.namespace,
             from = self.from,
             to = self.to,
@@ -206,6 +212,8 @@ impl TransportChanged<'_> {
 /// A session with the registry broke; what it told stays in use and it is set up again.
 #[derive(Clone, Copy, Debug)]
 pub struct SessionLost<'a> {
+    /// The id of the registry that it is with.
+    pub nacos: &'a str,
     /// The namespace it was for.
     pub namespace: &'a str,
     /// The server.
@@ -221,9 +229,10 @@ impl SessionLost<'_> {
             .totals()
             .session_losses
             .fetch_add(1, Ordering::Relaxed);
-        metrics.set_session(self.namespace, false);
+        metrics.set_session(self.nacos, self.namespace, false);
         warn!(
             target: "pailou",
+            nacos = self.nacos,
             namespace = self.namespace,
             server = self.server,
             error = self.error,
@@ -235,6 +244,8 @@ impl SessionLost<'_> {
 /// A login at the registry was refused or failed; it is tried again.
 #[derive(Clone, Copy, Debug)]
 pub struct LoginFailed<'a> {
+    /// The id of the registry.
+    pub nacos: &'a str,
     /// The server.
     pub server: &'a str,
     /// Why, without any secret.
@@ -248,7 +259,13 @@ impl LoginFailed<'_> {
             .totals()
             .login_failures
             .fetch_add(1, Ordering::Relaxed);
-        error!(target: "pailou", server = self.server, error = self.error, "a login failed");
+        error!(
+            target: "pailou",
+            nacos = self.nacos,
+            server = self.server,
+            error = self.error,
+            "a login failed"
+        );
     }
 }
 

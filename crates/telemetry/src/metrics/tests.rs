@@ -159,18 +159,21 @@ fn documents_are_counted_by_what_became_of_them() {
 fn a_session_is_connected_until_it_is_lost() {
     let metrics = Metrics::new();
     SessionConnected {
+        nacos: "default",
         namespace: "",
         server: "127.0.0.1:8848",
         transport: "grpc",
     }
     .record(&metrics);
     SessionConnected {
+        nacos: "default",
         namespace: "",
         server: "127.0.0.1:8849",
         transport: "grpc",
     }
     .record(&metrics);
     TransportChanged {
+        nacos: "default",
         namespace: "",
         from: "grpc",
         to: "http_v1",
@@ -178,6 +181,7 @@ fn a_session_is_connected_until_it_is_lost() {
     .record(&metrics);
     assert!(has(&metrics.render(), "gateway_sessions 1"));
     SessionLost {
+        nacos: "default",
         namespace: "",
         server: "127.0.0.1:8849",
         error: "reset",

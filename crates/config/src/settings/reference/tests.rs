@@ -156,6 +156,9 @@ fn page() -> String {
         if !section.about.is_empty() {
             let _ = write!(page, "{}\n\n", section.about);
         }
+        if section.keys.is_empty() {
+            continue;
+        }
         page.push_str("| Key | Value | Default | What it does |\n|---|---|---|---|\n");
         for key in &section.keys {
             let default = key
