@@ -62,6 +62,19 @@ fn a_missing_settings_file_is_named() {
 }
 
 #[test]
+fn settings_without_an_end_are_refused() {
+    for command in ["run", "doctor"] {
+        let (status, out, err) = run(&[command, "--config", "/dev/zero"], Path::new("/"));
+        assert!(!status.success());
+        let said = format!("{out}{err}");
+        assert!(
+            said.contains("/dev/zero: more than the 1048576 bytes that settings may have"),
+            "{said}"
+        );
+    }
+}
+
+#[test]
 fn print_config_shows_every_setting_with_its_origin_and_no_secret() {
     let folder = TempDir::new().expect("a folder");
     std::fs::write(

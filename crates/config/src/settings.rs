@@ -14,7 +14,12 @@ mod sources;
 mod traffic;
 mod values;
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io::{self, Read as _},
+    path::Path,
+};
 
 use self::{
     kind::{List, whole},
@@ -119,13 +124,10 @@ pub fn load_settings(
         return load(None, Path::new(""), environment);
     };
     let name = path.display().to_string();
-    let problem = match std::fs::read(path) {
+    let problem = match read_file(path) {
         Err(error) => format!("cannot be read: {error}"),
         Ok(bytes) if bytes.len() > MAX_SETTINGS_BYTES => {
-            format!(
-                "{} bytes are more than the {MAX_SETTINGS_BYTES} that settings may have",
-                bytes.len()
-            )
+            format!("more than the {MAX_SETTINGS_BYTES} bytes that settings may have")
         }
         Ok(bytes) => match String::from_utf8(bytes) {
             Err(_) => "not a text in UTF-8".to_owned(),
@@ -141,6 +143,15 @@ pub fn load_settings(
     let report = Report::new(name.as_str());
     report.fault(None, "", problem);
     Err(report.into_faults())
+}
+
+/// No more than it takes to see that it is too much: the file may be anything.
+fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?
+        .take(MAX_SETTINGS_BYTES as u64 + 1)
+        .read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Reads the settings from `document`, its name and text.

@@ -138,7 +138,8 @@ impl Check {
     }
 }
 
-fn read(path: &Path) -> Result<String, Box<Fault>> {
+/// The text of a file that may be settings or a route document.
+pub(crate) fn read(path: &Path) -> Result<String, Box<Fault>> {
     let name = path.display().to_string();
     let refused = |problem: &str| Box::new(fault(&name, problem));
     // No more than it takes to see that it is too much: the file may be anything.

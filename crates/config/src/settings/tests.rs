@@ -426,7 +426,7 @@ fn a_file_that_is_no_settings_is_refused_in_one_line() {
         ),
         (
             &[b'#'; MAX_SETTINGS_BYTES + 1],
-            "1048577 bytes are more than the 1048576 that settings may have",
+            "more than the 1048576 bytes that settings may have",
         ),
     ];
     for (content, expected) in cases {
@@ -437,6 +437,13 @@ fn a_file_that_is_no_settings_is_refused_in_one_line() {
             "{faults:?}"
         );
     }
+    // It never ends.
+    let device = std::path::Path::new("/dev/zero");
+    let endless = faults(load_settings(Some(device), &Environment::default()));
+    assert!(
+        endless.len() == 1 && endless[0].contains("more than the 1048576 bytes"),
+        "{endless:?}"
+    );
     let missing = faults(load_settings(
         Some(&folder.path().join("no")),
         &Environment::default(),

@@ -9,6 +9,7 @@ use pailou_routing::Route;
 use super::Visit;
 use super::findings::Findings;
 use super::places::{Place, Places, namespace};
+use crate::check;
 use crate::judge::{Judge, Judged};
 use crate::run::plural;
 
@@ -27,16 +28,16 @@ pub(super) fn files(
             continue;
         };
         let name = path.display().to_string();
-        match std::fs::read_to_string(path) {
+        match check::read(path) {
             Ok(text) => {
                 let judged = judge.document(&name, &text);
                 tell(&name, &judged, findings);
                 routes.extend(judged.routes);
             }
-            Err(error) => findings.problem(
+            Err(fault) => findings.problem(
                 "document",
                 &name,
-                format!("cannot be read: {error}"),
+                fault.problem,
                 "Correct the path in `routes` (it starts at the folder of the settings), or the file's rights.",
             ),
         }
