@@ -163,6 +163,8 @@ impl Publisher {
             revision,
             md5,
             routes,
+            duplicates,
+            shadowed,
             services,
         } = prepared;
         let new = self.feeds().subscribe(&services);
@@ -174,6 +176,8 @@ impl Publisher {
         events::TablePublished {
             revision,
             routes,
+            duplicates,
+            shadowed,
             md5: &md5,
             elapsed,
         }

@@ -67,6 +67,8 @@ pub(crate) struct Totals {
     pub(crate) table_publishes: AtomicU64,
     pub(crate) table_revision: AtomicU64,
     pub(crate) table_routes: AtomicU64,
+    pub(crate) table_duplicates: AtomicU64,
+    pub(crate) table_shadowed: AtomicU64,
     pub(crate) table_publish_nanoseconds: AtomicU64,
     pub(crate) document_refusals: AtomicU64,
     pub(crate) source_failures: AtomicU64,

@@ -46,6 +46,8 @@ pub(crate) struct Prepared {
     pub(crate) revision: u64,
     pub(crate) md5: String,
     pub(crate) routes: usize,
+    pub(crate) duplicates: usize,
+    pub(crate) shadowed: usize,
     pub(crate) services: Vec<Arc<Service>>,
 }
 
@@ -106,6 +108,7 @@ impl Work {
         let table = Table::assemble(self.revision, merged.md5.clone(), merged.routes);
         let shadowed = table.shadowed();
         self.documents.note_shadowed(&shadowed);
+        let counts = (merged.duplicates.len(), shadowed.len());
         let notes: Vec<_> = merged.duplicates.into_iter().chain(shadowed).collect();
         new_notes.extend(
             notes
@@ -125,6 +128,8 @@ impl Work {
             revision: self.revision,
             md5: merged.md5,
             routes: table.routes().len(),
+            duplicates: counts.0,
+            shadowed: counts.1,
             services,
             table,
         }

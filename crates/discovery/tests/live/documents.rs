@@ -143,6 +143,33 @@ async fn two_documents_are_merged_in_the_order_of_the_settings() {
 }
 
 #[tokio::test]
+async fn routes_without_effect_are_counted_while_they_are_there() {
+    let registry = registry().await;
+    let count = |gateway: &Gateway, what: &str| {
+        let name = format!("gateway_table_{what}_routes ");
+        let text = gateway.metrics.render();
+        let line = text.lines().find_map(|line| line.strip_prefix(&*name));
+        line.expect("the metric").to_owned()
+    };
+    registry.publish_config("team-a.yaml", "routes: { /a/**: one, /both/**: one }");
+    registry.publish_config(
+        "team-b.yaml",
+        "routes: { /both/**: two, late: { path: /a/**, service: two }, later: { path: /a/**, service: two } }",
+    );
+    let gateway = Gateway::start(registry.http_addr(), |settings| {
+        settings.routes = vec![config("team-a.yaml"), config("team-b.yaml")];
+    });
+    gateway.discovery.ready().await;
+    assert_eq!(count(&gateway, "duplicate"), "1");
+    assert_eq!(count(&gateway, "shadowed"), "2");
+    registry.publish_config("team-b.yaml", "routes: { /b/**: two }");
+    until("both are mended", || {
+        count(&gateway, "duplicate") == "0" && count(&gateway, "shadowed") == "0"
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn the_same_data_id_in_two_groups_is_two_documents() {
     let registry = registry().await;
     registry.publish_config(ROUTES, "routes: { /a/**: one }");

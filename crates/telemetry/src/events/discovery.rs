@@ -15,6 +15,10 @@ pub struct TablePublished<'a> {
     pub revision: u64,
     /// How many routes it has.
     pub routes: usize,
+    /// How many routes of the documents it has not, since a document before theirs has their id.
+    pub duplicates: usize,
+    /// How many of its routes no request reaches, since one before them takes them all.
+    pub shadowed: usize,
     /// The digest over all its documents.
     pub md5: &'a str,
     /// From the newest document's arrival to traffic.
@@ -32,6 +36,12 @@ impl TablePublished<'_> {
         totals
             .table_routes
             .store(self.routes as u64, Ordering::Relaxed);
+        totals
+            .table_duplicates
+            .store(self.duplicates as u64, Ordering::Relaxed);
+        totals
+            .table_shadowed
+            .store(self.shadowed as u64, Ordering::Relaxed);
         let nanoseconds = u64::try_from(self.elapsed.as_nanos()).unwrap_or(u64::MAX);
         totals
             .table_publish_nanoseconds
@@ -40,6 +50,8 @@ impl TablePublished<'_> {
             target: "pailou",
             revision = self.revision,
             routes = self.routes,
+            duplicates = self.duplicates,
+            shadowed = self.shadowed,
             md5 = self.md5,
             elapsed_ms = self.elapsed.as_millis() as u64,
             "a route table was published"

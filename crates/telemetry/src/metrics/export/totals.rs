@@ -87,7 +87,7 @@ pub(super) fn export(out: &mut DescriptorEncoder<'_>, state: &State) -> fmt::Res
         let mut metric = out.encode_descriptor(name, help, None, MetricType::Counter)?;
         count(&mut metric, value.load(Ordering::Relaxed))?;
     }
-    let gauges: [(&str, &str, u64); 7] = [
+    let gauges: [(&str, &str, u64); 9] = [
         (
             "gateway_table_revision",
             "Revision of the route table in use",
@@ -97,6 +97,16 @@ pub(super) fn export(out: &mut DescriptorEncoder<'_>, state: &State) -> fmt::Res
             "gateway_table_routes",
             "Routes in the table in use",
             totals.table_routes.load(Ordering::Relaxed),
+        ),
+        (
+            "gateway_table_duplicate_routes",
+            "Routes left out of the table in use, another document having their id",
+            totals.table_duplicates.load(Ordering::Relaxed),
+        ),
+        (
+            "gateway_table_shadowed_routes",
+            "Routes in the table in use that no request reaches, one before them taking all",
+            totals.table_shadowed.load(Ordering::Relaxed),
         ),
         (
             "gateway_snapshot_bytes",
