@@ -9,6 +9,8 @@ mod support;
 mod admin;
 /// Weights and policies, seen in traffic.
 mod balancing;
+/// File descriptors, and the gateway's own addresses.
+mod bounds;
 /// `pailou check`.
 mod check;
 /// Several Nacos clusters.

@@ -68,9 +68,10 @@ enum Registering {
 }
 
 impl Discovery {
-    /// Starts to follow what `settings` names. `listeners` are the gateway's sockets as they were bound:
-    /// they are never endpoints, and the first one is advertised. `client` is that of `settings.nacos`;
-    /// `connect` makes one of `settings.other_nacos`, by its id, for a namespace, when it is needed.
+    /// Starts to follow what `settings` names. `listeners` are the gateway's sockets as they were bound,
+    /// those for data first: they are never endpoints, and the first one is advertised. `client` is that of
+    /// `settings.nacos`; `connect` makes one of `settings.other_nacos`, by its id, for a namespace, when it is
+    /// needed.
     ///
     /// It never fails: what is out of reach now is tried again, and [`Discovery::view`] tells how it goes.
     ///

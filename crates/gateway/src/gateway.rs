@@ -14,7 +14,7 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::time::Instant;
 
 use crate::admin::{self, Facts, Monitoring, Phase};
-use crate::{listeners, nacos, signals};
+use crate::{descriptors, listeners, nacos, signals};
 
 /// Threads for the Nacos session, discovery, the admin interface and the probes.
 const CONTROL_THREADS: usize = 2;
@@ -88,7 +88,7 @@ pub(crate) struct Gateway {
 impl Gateway {
     /// Takes every port, starts to follow Nacos, and opens admin and probes. Requests are not accepted yet.
     pub(crate) async fn start(
-        settings: Settings,
+        mut settings: Settings,
         metrics: Metrics,
         access_log: AccessLog,
         data: &Handle,
@@ -96,10 +96,16 @@ impl Gateway {
         let bound = bind_data(&settings, data).await?;
         let admin_listener = listeners::bind("admin", settings.admin.address).await?;
         let probes_listener = listeners::bind("probes", settings.probes.address).await?;
-        let addresses: Vec<_> = bound.iter().map(Bound::local_addr).collect();
+        let mut addresses: Vec<_> = bound.iter().map(Bound::local_addr).collect();
         for address in &addresses {
             listeners::announce("data", *address);
         }
+        // After those for data, the first of which is advertised: whoever can register an instance must not reach these
+        // through us either.
+        for listener in [&admin_listener, &probes_listener].into_iter().flatten() {
+            addresses.push(listener.local_addr()?);
+        }
+        descriptors::limit_connections(&mut settings);
 
         let services = Services::new(settings.ejection.clone(), metrics.clone());
         tokio::spawn(services.clone().supervise());

@@ -3,6 +3,7 @@
 mod admin;
 mod check;
 mod cli;
+mod descriptors;
 mod dev;
 mod doctor;
 mod gateway;

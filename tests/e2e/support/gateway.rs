@@ -28,6 +28,10 @@ pub(crate) fn binary() -> &'static str {
 pub(crate) fn command(args: &[&str]) -> Command {
     let mut command = Command::new(binary());
     command.args(args);
+    without_settings(command)
+}
+
+fn without_settings(mut command: Command) -> Command {
     for (name, _) in std::env::vars() {
         if name.starts_with("PAILOU_") || name.starts_with("NACOS_") || name == "LOG_LEVEL" {
             command.env_remove(name);
@@ -62,15 +66,26 @@ impl Gateway {
         files: &[(&str, &str)],
         variables: &[(&str, &str)],
     ) -> Gateway {
+        let mut command = command(&["run", "--config", "gateway.yaml"]);
+        command.envs(variables.iter().copied());
+        Gateway::start_by(command, settings, files).await
+    }
+
+    /// The same with no more file descriptors than this.
+    pub(crate) async fn start_limited(settings: &str, descriptors: u32) -> Gateway {
+        let run = format!("ulimit -n {descriptors} && exec \"$0\" run --config gateway.yaml");
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &run, binary()]);
+        Gateway::start_by(without_settings(shell), settings, &[]).await
+    }
+
+    async fn start_by(mut command: Command, settings: &str, files: &[(&str, &str)]) -> Gateway {
         let folder = TempDir::new().expect("a temporary folder");
         std::fs::write(folder.path().join("gateway.yaml"), settings).expect("a written file");
         for (name, text) in files {
             std::fs::write(folder.path().join(name), text).expect("a written file");
         }
-        let mut command = command(&["run", "--config", "gateway.yaml"]);
-        command
-            .current_dir(folder.path())
-            .envs(variables.iter().copied());
+        command.current_dir(folder.path());
         let nowhere: SocketAddr = ([0, 0, 0, 0], 0).into();
         let mut gateway = Gateway {
             process: Process::spawn("the gateway", &mut command),

@@ -119,8 +119,8 @@ section! {
         keepalive_requests: u32 = 10_000, whole(1..=1_000_000_000);
         /// How long one write to a client may stall. A client that reads nothing holds an endpoint's response otherwise.
         write_timeout: Duration = Duration::from_secs(30), Time(ms(100)..=mins(60));
-        /// The most client connections at once; the next is closed at once. Each may need another one to an endpoint, so keep
-        /// it below half of the process's file limit.
+        /// The most client connections at once; the next is closed at once. Each may need another one to an endpoint, so
+        /// where the process's file limit allows fewer, it is taken down to that at start, with a warning.
         connections: usize = 20_000, whole(1..=1_000_000);
         /// The most client connections from one address; 0 for no such limit, as behind a load balancer.
         connections_per_ip: usize = 0, whole(0..=1_000_000);

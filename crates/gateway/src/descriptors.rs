@@ -1,0 +1,75 @@
+//! File descriptors: how many the process may have, and so how many clients it can serve.
+//!
+//! A process that has used up its descriptors accepts nobody: neither the kubelet's probe nor the person who wants to know
+//! what is wrong. So clients are turned away before that, whatever `limits.connections` hopes for.
+
+use pailou_config::Settings;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// Kept for the probes, the admin interface, Nacos, files and idle connections to endpoints.
+const RESERVE: u64 = 256;
+
+/// Raises the file limit as far as it goes, and takes `limits.connections` down to what it allows.
+pub(crate) fn limit_connections(settings: &mut Settings) {
+    let Some(descriptors) = raise() else {
+        return;
+    };
+    let allowed = connections(descriptors);
+    let wanted = settings.limits.connections;
+    if wanted > allowed {
+        tracing::warn!(
+            wanted,
+            allowed,
+            file_limit = descriptors,
+            "limits.connections is taken down to what the file limit allows: raise the limit, or lower the setting"
+        );
+        settings.limits.connections = allowed;
+    }
+}
+
+/// Raises the soft limit to the hard one, and says what it is now; none when there is no limit. Services are often
+/// started with a soft limit of 1,024 for the sake of programs that use `select`.
+fn raise() -> Option<u64> {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: maximum,
+        maximum,
+    };
+    match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => maximum,
+        // A sandbox may forbid it: what was there stays.
+        Err(_) => current,
+    }
+}
+
+/// How many client connections a limit allows, one at least: each may need another descriptor for its endpoint.
+fn connections(descriptors: u64) -> usize {
+    let reserve = RESERVE.min(descriptors / 2);
+    let pairs = (descriptors - reserve) / 2;
+    usize::try_from(pairs).unwrap_or(usize::MAX).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_descriptors_for_each_connection_and_some_in_reserve() {
+        for (descriptors, expected) in [
+            (1_048_576, 524_160),
+            (40_256, 20_000),
+            (1024, 384),
+            (256, 64),
+            (0, 1),
+        ] {
+            assert_eq!(connections(descriptors), expected, "{descriptors}");
+        }
+    }
+
+    #[test]
+    fn the_soft_limit_becomes_the_hard_one() {
+        let raised = raise();
+        let now = getrlimit(Resource::Nofile);
+        assert_eq!((raised, now.current), (now.maximum, now.maximum));
+    }
+}
