@@ -59,7 +59,7 @@ fn line(style: Style, request: &RequestDone<'_>) -> String {
 }
 
 fn json_line(out: &mut String, request: &RequestDone<'_>) {
-    out.push_str("{\"time\":\"");
+    out.push_str("{\"timestamp\":\"");
     time(out);
     out.push('"');
     for_each_field(request, |name, value| {
@@ -204,6 +204,8 @@ mod tests {
             "{line}"
         );
         let value: serde_json::Value = serde_json::from_str(&line).unwrap();
+        let timestamp = value["timestamp"].as_str().unwrap();
+        assert!(timestamp.ends_with('Z'), "{timestamp}");
         assert_eq!(value["path"], "/api/\"users\"\r\n");
         assert_eq!(value["status"], 502);
         assert_eq!(value["duration_ms"], 1.5);
