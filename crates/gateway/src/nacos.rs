@@ -163,10 +163,11 @@ impl Desk {
             match http.login(user, password).await {
                 Login::LoggedIn | Login::Absent => return Ok(http),
                 Login::Failed(error) => refusal = Some(format!("{server}: {error}")),
-                Login::WrongPassword | Login::UnknownUser => {
-                    anyhow::bail!("{server}: the login was refused; `pailou doctor` says why")
+                Login::WrongPassword(words) | Login::UnknownUser(words) | Login::Refused(words) => {
+                    anyhow::bail!(
+                        "{server}: the login was refused: {words}; `pailou doctor` says why"
+                    )
                 }
-                Login::Refused(words) => anyhow::bail!("{server}: the login was refused: {words}"),
             }
         }
         anyhow::bail!(

@@ -135,18 +135,19 @@ fn tell(login: &Login, user: &str, is_open: bool, findings: &mut Findings) {
             );
         }
         Login::LoggedIn => return findings.ok("login", user, "is let in"),
-        Login::WrongPassword => (
-            "the server has this user with another password".to_owned(),
-            "Correct nacos.password_file, nacos.password or NACOS_PASSWORD; a file's last line break is cut, nothing else.",
+        Login::WrongPassword(words) => (
+            format!("most likely the server has this user with another password ({words})"),
+            "Correct nacos.password_file, nacos.password or NACOS_PASSWORD; a file's last line break is cut, nothing else. If the \
+             server has just started, wait 15 s and try again: servers load users every 15 s.",
         ),
-        Login::UnknownUser => (
-            "the server does not know this user, or has not loaded it yet".to_owned(),
+        Login::UnknownUser(words) => (
+            format!("the server does not know this user, or has not loaded it yet ({words})"),
             "Create the user, or correct nacos.username; if the user or the server is new, wait 15 s and try again: servers \
              load users every 15 s.",
         ),
         Login::Refused(words) => (
             format!("refused ({words})"),
-            "Correct user and password; if user or server is new, wait 15 s and try again: servers load users every 15 s.",
+            "Correct nacos.username and the password, most likely one of them is wrong; if user or server is new, wait 15 s and try again: servers load users every 15 s.",
         ),
         Login::Absent => (
             "the server has no login for user and password".to_owned(),

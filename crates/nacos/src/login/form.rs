@@ -23,6 +23,10 @@ const MAX_ANSWER_BYTES: usize = 64 << 10;
 /// How much of a server's words is shown.
 const MAX_SHOWN_CHARS: usize = 160;
 
+/// What a refusal means, whatever its words: a real server says "No message available" of a wrong password, "user not found!"
+/// too, and "Access Denied" while it has not loaded its users.
+const LIKELY_CAUSES: &str = " (likely: a wrong password, an unknown user, or a server that has just started and has not loaded its users yet)";
+
 pub(super) struct Form {
     body: Bytes,
     password: String,
@@ -120,8 +124,13 @@ impl Form {
                 life,
             };
         }
+        let causes = if matches!(status.as_u16(), 401 | 403 | 500) {
+            LIKELY_CAUSES
+        } else {
+            ""
+        };
         Outcome::Refused(format!(
-            "{server}: HTTP {}: {}",
+            "{server}: HTTP {}: {}{causes}",
             status.as_u16(),
             self.shown(&text)
         ))
@@ -157,6 +166,7 @@ mod tests {
         let form = Form::new(&Credentials::new("nacos", "hunter2"));
         let server = "nacos".parse().unwrap();
         let refused = |text: &str| Outcome::Refused(format!("nacos:8848: {text}"));
+        let explained = |text: &str| refused(&format!("{text}{LIKELY_CAUSES}"));
         let token = |seconds: Option<u64>| Outcome::Token {
             token: "t".into(),
             life: seconds.map(Duration::from_secs),
@@ -179,17 +189,22 @@ mod tests {
             (
                 403,
                 r#"{"status":403,"message":"user not found!"}"#,
-                refused("HTTP 403: user not found!"),
+                explained("HTTP 403: user not found!"),
             ),
             (
                 403,
                 "no hunter2\nfor you",
-                refused("HTTP 403: no *** for you"),
+                explained("HTTP 403: no *** for you"),
             ),
             (
                 500,
                 "caused: User nacos not found;",
-                refused("HTTP 500: caused: User nacos not found;"),
+                explained("HTTP 500: caused: User nacos not found;"),
+            ),
+            (
+                500,
+                r#"{"status":500,"message":"No message available"}"#,
+                explained("HTTP 500: No message available"),
             ),
             (
                 500,

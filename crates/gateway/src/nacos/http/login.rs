@@ -11,10 +11,10 @@ use super::{Answer, Http};
 pub(crate) enum Login {
     /// There is a token now.
     LoggedIn,
-    /// The user is there and has another password.
-    WrongPassword,
-    /// The server does not know the user, or has not loaded it yet.
-    UnknownUser,
+    /// The user is there and has another password, in the server's words.
+    WrongPassword(String),
+    /// The server does not know the user, or has not loaded it yet, in its words.
+    UnknownUser(String),
     /// The server's words do not say which of the two.
     Refused(String),
     /// The server has no login.
@@ -55,16 +55,16 @@ impl Http {
 
 /// Which status means what differs between the two versions, as seen on real servers.
 fn refusal(version: u8, answer: &Answer, password: &Secret) -> Login {
-    let words = answer.words();
-    match (version, answer.status.as_u16()) {
-        (3, 403) => Login::UnknownUser,
-        (3, 500) => Login::WrongPassword,
-        (1, 403) => Login::WrongPassword,
-        (1, 500) if words.contains("not found") => Login::UnknownUser,
-        // Should a server repeat the password, we do not.
-        (_, status) => {
-            Login::Refused(format!("HTTP {status}: {words}").replace(password.expose(), "***"))
-        }
+    let status = answer.status.as_u16();
+    let said = answer.words();
+    // Should a server repeat the password, we do not.
+    let words = format!("HTTP {status}: {said}").replace(password.expose(), "***");
+    match (version, status) {
+        (3, 403) => Login::UnknownUser(words),
+        (3, 500) => Login::WrongPassword(words),
+        (1, 403) => Login::WrongPassword(words),
+        (1, 500) if said.contains("not found") => Login::UnknownUser(words),
+        _ => Login::Refused(words),
     }
 }
 
@@ -82,16 +82,26 @@ mod tests {
                 3,
                 500,
                 r#"{"message":"No message available"}"#,
-                Login::WrongPassword,
+                Login::WrongPassword("HTTP 500: No message available".to_owned()),
             ),
-            (3, 403, r#"{"message":"Access Denied"}"#, Login::UnknownUser),
+            (
+                3,
+                403,
+                r#"{"message":"Access Denied"}"#,
+                Login::UnknownUser("HTTP 403: Access Denied".to_owned()),
+            ),
             (
                 1,
                 403,
                 r#"{"message":"user not found!"}"#,
-                Login::WrongPassword,
+                Login::WrongPassword("HTTP 403: user not found!".to_owned()),
             ),
-            (1, 500, "caused: User nacos not found;", Login::UnknownUser),
+            (
+                1,
+                500,
+                "caused: User nacos not found;",
+                Login::UnknownUser("HTTP 500: caused: User nacos not found;".to_owned()),
+            ),
             (
                 1,
                 500,
