@@ -28,7 +28,6 @@
 //! the port is known, caps and deadlines have a home, and a drain is ours.
 
 mod answer;
-mod budget;
 mod cause;
 mod connection;
 mod connections;

@@ -110,8 +110,9 @@ pub(crate) fn plan(
     }
 
     let timeouts = route.timeouts;
+    let budget = route.selection.service().retry_budget();
+    budget.pay_in(server.retry.budget_percent);
     set_deadlines(&connection, exchange, &timeouts);
-    server.budget.pay_in();
     tries::pick(exchange)
 }
 

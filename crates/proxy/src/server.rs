@@ -10,7 +10,6 @@ use pailou_telemetry::events::RequestDone;
 use pailou_telemetry::{AccessLog, Metrics};
 use tokio::time::Instant;
 
-use crate::budget::Budget;
 use crate::cause::Cause;
 use crate::connection::Shared;
 use crate::connections::{Caps, Connections};
@@ -54,7 +53,6 @@ pub(crate) struct Server {
     pub(crate) limits: LimitSettings,
     pub(crate) retry: RetrySettings,
     pub(crate) forwarded: Forwarded,
-    pub(crate) budget: Budget,
     pub(crate) table: TableCell,
     pub(crate) metrics: Metrics,
     pub(crate) access_log: AccessLog,
@@ -82,7 +80,6 @@ impl Server {
         };
         Arc::new(Server {
             forwarded: Forwarded::new(forwarded.trusted_proxies),
-            budget: Budget::new(retry.budget_percent, retry.min_per_second),
             connections: Connections::new(caps),
             limits,
             retry,

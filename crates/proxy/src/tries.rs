@@ -9,7 +9,7 @@
 //!
 //! Every try counts against the route's number and must begin before the
 //! response's deadline, which is one over all tries. A retry of the second
-//! kind is paid for from the budget; one of the first kind adds no load to
+//! kind is paid for from the service's budget; one of the first kind adds no load to
 //! anybody, since nobody has seen the request.
 
 use std::sync::Arc;
@@ -145,7 +145,12 @@ pub(crate) fn exchange_failed(
     if unsent {
         return next(exchange, !stale, || true);
     }
-    is_repeatable(server, session, exchange) && next(exchange, !stale, || server.budget.take())
+    let Some(route) = exchange.route.clone() else {
+        return false;
+    };
+    let budget = route.selection.service().retry_budget();
+    let pay = || budget.take(server.retry.min_per_second);
+    is_repeatable(server, session, exchange) && next(exchange, !stale, pay)
 }
 
 /// Why an exchange failed, for errors that no phase has explained.

@@ -22,6 +22,7 @@
 //! ```
 
 pub mod balance;
+mod budget;
 mod ejection;
 mod endpoint;
 mod id;
@@ -37,6 +38,7 @@ mod tried;
 mod view;
 
 pub use balance::Policy;
+pub use budget::RetryBudget;
 pub use endpoint::Endpoint;
 pub use id::ServiceId;
 /// What [`Services::new`] takes.

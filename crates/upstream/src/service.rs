@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use crate::Policy;
 use crate::balance::{Share, quantise};
+use crate::budget::RetryBudget;
 use crate::ejection::{backoff_after, is_panic};
 use crate::endpoint::{Condition, Endpoint};
 use crate::id::ServiceId;
@@ -36,6 +37,7 @@ pub struct Service {
     metrics: Arc<ServiceMetrics>,
     known: watch::Sender<bool>,
     state: Mutex<State>,
+    retry_budget: RetryBudget,
     /// Handed to endpoints, so that what becomes of a pick finds its way back.
     this: Weak<Service>,
 }
@@ -51,6 +53,7 @@ impl Service {
             metrics,
             known: watch::Sender::new(false),
             state: Mutex::default(),
+            retry_budget: RetryBudget::new(),
             this: this.clone(),
         })
     }
@@ -63,6 +66,11 @@ impl Service {
     /// Its name as metrics and events label it: the id's text.
     pub fn label(&self) -> &str {
         &self.label
+    }
+
+    /// The retries that it can pay for.
+    pub fn retry_budget(&self) -> &RetryBudget {
+        &self.retry_budget
     }
 
     /// Whether anybody has said which endpoints it has; a service that is known to be empty is known.

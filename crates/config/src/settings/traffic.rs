@@ -33,10 +33,10 @@ section! {
 section! {
     /// Bounds on tries after the first, so that they do not finish off services that are already failing.
     RetrySettings in "retry" {
-        /// The most requests that are sent a second time, in percent of the requests of the last seconds. A connection that could
-        /// not be made does not count: nobody has seen the request.
+        /// The most requests that are sent a second time, in percent of the last requests for the same service. A connection
+        /// that could not be made does not count: nobody has seen the request.
         budget_percent: u32 = 20, whole(0..=100);
-        /// So many retries a second are always allowed, or a quiet gateway could never retry.
+        /// So many retries a second are always allowed for each service, or a quiet one could never be retried.
         min_per_second: u32 = 10, whole(0..=100_000);
         /// The most bytes of a request's body that are kept for another try. A longer body is sent once. 64KiB is what the HTTP
         /// engine itself keeps.

@@ -218,6 +218,41 @@ async fn a_budget_of_nothing_sends_nothing_twice() {
 }
 
 #[tokio::test]
+async fn a_broken_service_does_not_spend_what_others_have_saved() {
+    let settings = [
+        ("PAILOU_RETRY_BUDGET_PERCENT", "20"),
+        ("PAILOU_RETRY_MIN_PER_SECOND", "0"),
+    ];
+    let routes = "routes: { any: { path: /**, service: users }, broken: { path: /broken/**, service: broken } }";
+    let count = AtomicUsize::new(0);
+    let sixth_breaks = Upstream::start(move |_| match count.fetch_add(1, Relaxed) {
+        5 => vec![Step::Reset],
+        _ => ok("alive"),
+    })
+    .await;
+    let relay = relay_to(sixth_breaks.address).await;
+    let gateway = Gateway::with(&settings, routes, &[sixth_breaks.address, relay.address]).await;
+    let dead = [
+        Upstream::start(|_| vec![Step::Reset]).await,
+        Upstream::start(|_| vec![Step::Reset]).await,
+    ];
+    let endpoints = dead.iter().map(|one| EndpointSpec::new(one.address));
+    gateway.service("broken").update(EndpointSet::of(endpoints));
+
+    // Five requests save one retry, for the service that they are for.
+    for _ in 0..5 {
+        assert_eq!(gateway.connect().await.get("/").await.status, 200);
+    }
+    for _ in 0..5 {
+        assert_eq!(gateway.connect().await.get("/broken/1").await.status, 502);
+    }
+    let sent: usize = dead.iter().map(|one| one.received().len()).sum();
+    assert_eq!(sent, 6, "one retry is what its own requests have paid for");
+    assert_eq!(gateway.connect().await.get("/").await.status, 200);
+    assert_eq!(sixth_breaks.received().len(), 7);
+}
+
+#[tokio::test]
 async fn a_black_hole_costs_the_connect_timeout_once() {
     // A full accept queue is a black hole: the kernel drops what comes.
     let hole = tokio::net::TcpSocket::new_v4().expect("socket");
