@@ -22,6 +22,8 @@ pub struct Instance {
     pub healthy: bool,
     /// False takes it out: queries and pushes leave it away.
     pub enabled: bool,
+    /// Whether it lives as long as its connection or its beats; a persistent one stays until it is removed.
+    pub ephemeral: bool,
     /// Cluster within the service.
     pub cluster: String,
     /// Free key-value pairs.
@@ -37,6 +39,7 @@ impl Instance {
             weight: 1.0,
             healthy: true,
             enabled: true,
+            ephemeral: true,
             cluster: DEFAULT_CLUSTER.into(),
             metadata: BTreeMap::new(),
         }
@@ -62,6 +65,7 @@ impl From<HostInfo> for Instance {
             weight: host.weight,
             healthy: host.healthy,
             enabled: host.enabled,
+            ephemeral: host.ephemeral,
             cluster,
             metadata: host.metadata,
         }
@@ -103,7 +107,7 @@ impl Instance {
             weight: self.weight,
             healthy: self.healthy,
             enabled: self.enabled,
-            ephemeral: true,
+            ephemeral: self.ephemeral,
             cluster_name: self.cluster,
             service_name: Some(grouped),
             metadata: self.metadata,

@@ -25,9 +25,12 @@
 //! - A client that answers the server's detection stays connected; real servers often close it all the same.
 //! - Config changes are notified at once, not after 50 to 250 ms.
 //! - Tokens are opaque. There is one user, and it may do everything.
-//! - Protection thresholds, persistent instances, HTTP v2 and v3 (but for the login, the readiness and the admin's lists of
-//!   namespaces, services and configs) are not there.
-//! - The lists of namespaces and the history answer in version 1's form too, whose switches are off on a real 3.1.0.
+//! - Persistent instances are gone when it stops, like everything, and are not probed: they are as healthy as they were
+//!   registered.
+//! - HTTP v2 is not there, and of v3 only what a client needs and what an operator does to namespaces, services,
+//!   instances and configs.
+//! - Version 1's forms of the namespaces, of the history, and of an operator's requests about services are there, whose
+//!   switches are off on a real 3.1.0.
 
 mod auth;
 mod clock;

@@ -107,7 +107,8 @@ impl Registry {
     /// Registers an instance that stays until [`Registry::remove_instance`], in place of one with the same address.
     ///
     /// # Panics
-    /// When the instance is beyond the server's bound of 500,000.
+    /// When the instance is beyond the server's bound of 500,000, or when the service has instances of the other kind:
+    /// all of one are ephemeral, or all are persistent.
     pub fn put_instance(&self, service: impl Into<ServiceKey>, instance: Instance) {
         let owner = Owner::Operator {
             ip: instance.ip.clone(),
@@ -117,7 +118,7 @@ impl Registry {
         let done = self
             .core
             .with(|state, now| state.register(owner, &service, vec![instance], now));
-        done.expect("the registry has room for another instance");
+        done.expect("the registry has room for another instance, and the service takes its kind");
     }
 
     /// Removes an instance that [`Registry::put_instance`] registered; false if there was none.

@@ -2,8 +2,9 @@
 
 use pailou_nacos::wire::{
     BatchInstanceRequest, BatchInstanceResponse, HostInfo, InstanceRequest, InstanceResponse,
-    QueryServiceResponse, ServiceInfo, ServiceListRequest, ServiceListResponse,
-    ServiceQueryRequest, SubscribeServiceRequest, SubscribeServiceResponse, instance_type,
+    PersistentInstanceRequest, QueryServiceResponse, ServiceInfo, ServiceListRequest,
+    ServiceListResponse, ServiceQueryRequest, SubscribeServiceRequest, SubscribeServiceResponse,
+    instance_type,
 };
 
 use super::{connection::Connection, unary::Failure};
@@ -18,6 +19,38 @@ pub(super) fn instance(
         instance_type::REGISTER => register(connection, &key, vec![request.instance])?,
         instance_type::DEREGISTER => {
             let owner = Owner::Connection(connection.id);
+            connection
+                .core
+                .with(|state, now| state.deregister(&owner, &key, now));
+        }
+        other => return Err(Failure::unsupported(other)),
+    }
+    Ok(InstanceResponse {
+        r#type: Some(request.r#type),
+        ..InstanceResponse::default()
+    })
+}
+
+/// What this registers belongs to no connection.
+pub(super) fn persistent(
+    connection: &Connection,
+    request: PersistentInstanceRequest,
+) -> Result<InstanceResponse, Failure> {
+    let key = service(request.namespace, request.group_name, request.service_name)?;
+    // It is persistent whatever the instance says of itself.
+    let instance = Instance {
+        ephemeral: false,
+        ..Instance::from(request.instance)
+    };
+    let owner = Owner::nobody(&instance);
+    match request.r#type.as_str() {
+        instance_type::REGISTER => {
+            check::instance(&instance).map_err(Failure::parameter)?;
+            connection
+                .core
+                .with(|state, now| state.register(owner, &key, vec![instance], now))?;
+        }
+        instance_type::DEREGISTER => {
             connection
                 .core
                 .with(|state, now| state.deregister(&owner, &key, now));
@@ -110,7 +143,11 @@ fn register(
     key: &ServiceKey,
     hosts: Vec<HostInfo>,
 ) -> Result<(), Failure> {
-    let instances: Vec<Instance> = hosts.into_iter().map(Instance::from).collect();
+    let ephemeral = |host| Instance {
+        ephemeral: true,
+        ..Instance::from(host)
+    };
+    let instances: Vec<Instance> = hosts.into_iter().map(ephemeral).collect();
     for instance in &instances {
         check::instance(instance).map_err(Failure::parameter)?;
     }

@@ -18,7 +18,7 @@ use crate::state::{Outbound, Peer, limits};
 
 /// What a real 3.1.0 server says of itself; only what this one can do is true.
 const ABILITIES: [(&str, bool); 5] = [
-    ("supportPersistentInstanceByGrpc", false),
+    ("supportPersistentInstanceByGrpc", true),
     ("agent", false),
     ("fuzzyWatch", false),
     ("lock", false),

@@ -3,8 +3,9 @@
 use pailou_nacos::wire::{
     ACCESS_TOKEN, BatchInstanceRequest, ConfigBatchListenRequest, ConfigPublishRequest,
     ConfigQueryRequest, ConfigRemoveRequest, ErrorResponse, HealthCheckRequest,
-    HealthCheckResponse, InstanceRequest, Message, Payload, Request, Response, ServerCheckRequest,
-    ServerCheckResponse, ServiceListRequest, ServiceQueryRequest, SubscribeServiceRequest, code,
+    HealthCheckResponse, InstanceRequest, Message, Payload, PersistentInstanceRequest, Request,
+    Response, ServerCheckRequest, ServerCheckResponse, ServiceListRequest, ServiceQueryRequest,
+    SubscribeServiceRequest, code,
 };
 use serde::Deserialize;
 
@@ -67,6 +68,11 @@ impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Self {
         match refusal {
             Refusal::Invalid(message) => Self::new(code::BAD_PARAMETER, message),
+            Refusal::OtherKind(message) => Self {
+                result: code::BAD_PARAMETER,
+                generic: true,
+                ..Self::new(code::BAD_PARAMETER, message)
+            },
             Refusal::Full(message) => Self::new(code::OVER_THRESHOLD, message),
             Refusal::CasMismatch => {
                 Self::new(code::FAIL, "Cas publish fail, server md5 may have changed.")
@@ -99,6 +105,9 @@ pub(super) fn answer(connection: &Connection, payload: &Payload) -> Payload {
         }
         InstanceRequest::KIND => call.guarded(|request| naming::instance(connection, request)),
         BatchInstanceRequest::KIND => call.guarded(|request| naming::batch(connection, request)),
+        PersistentInstanceRequest::KIND => {
+            call.guarded(|request| naming::persistent(connection, request))
+        }
         ServiceQueryRequest::KIND => {
             call.guarded(|request| naming::query(connection, request, call.hosts_wanted()?))
         }

@@ -9,13 +9,14 @@ use serde::Serialize;
 use super::{
     instance,
     params::{Params, Trusted},
-    problem::Caused,
+    problem::{Caused, Rejected},
 };
 use crate::{
     ConfigKey, PUBLIC,
     core::Core,
+    instance::DEFAULT_CLUSTER,
     names::check,
-    state::{Beat, Owner, Publish},
+    state::{Beat, Publish},
 };
 
 const SUCCESS: i32 = 0;
@@ -26,6 +27,9 @@ const NO_RESOURCE: i32 = 20_004;
 /// A beat came for an instance that is not there: the client must register.
 const NO_INSTANCE: i32 = 21_003;
 
+/// An instance of a service that is not there cannot be edited.
+const NO_SUCH_SERVICE: i32 = 21_004;
+
 /// How this API wraps every answer.
 #[derive(Serialize)]
 pub(super) struct Wrapped<T> {
@@ -35,7 +39,7 @@ pub(super) struct Wrapped<T> {
 }
 
 impl<T> Wrapped<T> {
-    fn success(data: T) -> Json<Self> {
+    pub(super) fn success(data: T) -> Json<Self> {
         Json(Self {
             code: SUCCESS,
             message: "success",
@@ -56,7 +60,7 @@ impl<T> Wrapped<T> {
 pub(super) async fn register(
     State(core): State<Arc<Core>>,
     Trusted(params): Trusted,
-) -> Result<Json<Wrapped<&'static str>>, Caused> {
+) -> Result<Json<Wrapped<&'static str>>, Rejected> {
     if params.flag("heartBeat") != Some(true) {
         instance::put(&core, &params)?;
         return Ok(Wrapped::success("ok"));
@@ -73,18 +77,38 @@ pub(super) async fn deregister(
     State(core): State<Arc<Core>>,
     Trusted(params): Trusted,
 ) -> Result<Json<Wrapped<&'static str>>, Caused> {
-    let (key, (ip, port, _)) = (params.service()?, instance::place(&params)?);
-    core.with(|state, now| state.deregister(&Owner::Beats { ip, port }, &key, now));
+    instance::remove(&core, &params)?;
     Ok(Wrapped::success("ok"))
 }
 
-/// The hosts alone: protection does not show.
+/// The console's change of an instance: the whole edit.
+pub(super) async fn edit(
+    State(core): State<Arc<Core>>,
+    Trusted(params): Trusted,
+) -> Result<Json<Wrapped<&'static str>>, Rejected> {
+    let (key, place) = (params.service()?, instance::place(&params)?);
+    let edit = instance::whole_edit(&params)?;
+    if core.with(|state, now| state.edit(&key, place, edit, false, now)) {
+        return Ok(Wrapped::success("ok"));
+    }
+    let reason = format!(
+        "service not found, namespace: {namespace}, service: Service{{namespace='{namespace}', \
+         group='{group}', name='{name}', ephemeral=true, revision=0}}",
+        namespace = key.namespace,
+        group = key.group,
+        name = key.name
+    );
+    Err(Rejected::new(NO_SUCH_SERVICE, "instance error", reason))
+}
+
+/// The hosts alone: protection does not show. Without a cluster the default one is meant, which is not so in version 1;
+/// a comma names none and so means all.
 pub(super) async fn list(
     State(core): State<Arc<Core>>,
     Trusted(params): Trusted,
 ) -> Result<Json<Wrapped<Vec<HostInfo>>>, Caused> {
     let key = params.service()?;
-    let clusters = params.optional("clusterName").unwrap_or_default();
+    let clusters = params.optional("clusterName").unwrap_or(DEFAULT_CLUSTER);
     let healthy_only = params.flag("healthyOnly").unwrap_or(false);
     let info = core.with(|state, _| state.service_info(&key, clusters, healthy_only));
     Ok(Wrapped::success(info.hosts.unwrap_or_default()))

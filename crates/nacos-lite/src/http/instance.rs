@@ -37,22 +37,31 @@ pub(super) async fn register(
 
 /// Registers the instance that the parameters describe.
 pub(super) fn put(core: &Core, params: &Params) -> Result<(), Caused> {
-    if params.flag("ephemeral") == Some(false) {
-        return Err(Caused::bad_request(
-            "persistent instances are not kept by this registry",
-        ));
-    }
     let (key, (ip, port, cluster)) = (params.service()?, place(params)?);
     let instance = Instance {
+        ephemeral: is_ephemeral(params),
         weight: weight(params)?.unwrap_or(1.0),
         healthy: params.flag("healthy").unwrap_or(true),
         enabled: enabled(params).unwrap_or(true),
         cluster,
         metadata: metadata(params)?,
-        ..Instance::new(ip.clone(), port)
+        ..Instance::new(ip, port)
     };
     check::instance(&instance).map_err(Caused::bad_request)?;
-    core.with(|state, now| state.register(Owner::Beats { ip, port }, &key, vec![instance], now))?;
+    let owner = Owner::over_http(&instance);
+    core.with(|state, now| state.register(owner, &key, vec![instance], now))?;
+    Ok(())
+}
+
+/// Removes the instance that the parameters name; whether there was one makes no difference to the client.
+pub(super) fn remove(core: &Core, params: &Params) -> Result<(), Caused> {
+    let (key, (ip, port, cluster)) = (params.service()?, place(params)?);
+    let owner = Owner::over_http(&Instance {
+        ephemeral: is_ephemeral(params),
+        cluster,
+        ..Instance::new(ip, port)
+    });
+    core.with(|state, now| state.deregister(&owner, &key, now));
     Ok(())
 }
 
@@ -60,8 +69,7 @@ pub(super) async fn deregister(
     State(core): State<Arc<Core>>,
     Trusted(params): Trusted,
 ) -> Result<&'static str, Caused> {
-    let (key, (ip, port, _)) = (params.service()?, place(&params)?);
-    core.with(|state, now| state.deregister(&Owner::Beats { ip, port }, &key, now));
+    remove(&core, &params)?;
     Ok("ok")
 }
 
@@ -70,12 +78,15 @@ pub(super) async fn replace_edit(
     State(core): State<Arc<Core>>,
     Trusted(params): Trusted,
 ) -> Result<&'static str, Caused> {
-    let edit = Edit {
-        enabled: Some(enabled(&params).unwrap_or(true)),
-        weight: Some(weight(&params)?.unwrap_or(1.0)),
-        metadata: metadata(&params)?,
-    };
-    apply(&core, &params, edit, false)
+    apply(&core, &params, whole_edit(&params)?, false)
+}
+
+pub(super) fn whole_edit(params: &Params) -> Result<Edit, Caused> {
+    Ok(Edit {
+        enabled: Some(enabled(params).unwrap_or(true)),
+        weight: Some(weight(params)?.unwrap_or(1.0)),
+        metadata: metadata(params)?,
+    })
 }
 
 /// Changes what is given.
@@ -244,6 +255,11 @@ pub(super) fn place(params: &Params) -> Result<(String, u16, String), Caused> {
     Ok((params.required("ip")?.to_owned(), port, cluster.to_owned()))
 }
 
+/// What is not said to be persistent is ephemeral.
+fn is_ephemeral(params: &Params) -> bool {
+    params.flag("ephemeral").unwrap_or(true)
+}
+
 /// `enabled`, or `enable` as older clients say.
 fn enabled(params: &Params) -> Option<bool> {
     params.flag("enabled").or_else(|| params.flag("enable"))
@@ -261,7 +277,7 @@ fn weight(params: &Params) -> Result<Option<f64>, Caused> {
 }
 
 /// A JSON object, or `key=value,key=value`.
-fn metadata(params: &Params) -> Result<BTreeMap<String, String>, Caused> {
+pub(super) fn metadata(params: &Params) -> Result<BTreeMap<String, String>, Caused> {
     let Some(text) = params.optional("metadata") else {
         return Ok(BTreeMap::new());
     };

@@ -55,10 +55,15 @@ fn version_1() -> Router<Arc<Core>> {
         .put(instance::replace_edit)
         .patch(instance::merge_edit)
         .delete(instance::deregister);
+    let of_services = get(service::version_1::show)
+        .post(service::version_1::create)
+        .put(service::version_1::define)
+        .delete(service::version_1::remove);
     Router::new()
         .route("/nacos/v1/ns/instance", instance)
         .route("/nacos/v1/ns/instance/beat", put(instance::beat))
         .route("/nacos/v1/ns/instance/list", get(instance::list))
+        .route("/nacos/v1/ns/service", of_services)
         .route("/nacos/v1/ns/service/list", get(service::list))
         .route(
             "/nacos/v1/cs/configs",
@@ -83,6 +88,10 @@ fn version_1() -> Router<Arc<Core>> {
 /// The client API, and of the admin API what a client lacks there or an operator asks for.
 fn version_3() -> Router<Arc<Core>> {
     let instance = post(client::register).delete(client::deregister);
+    let of_services = get(service::version_3::show)
+        .post(service::version_3::create)
+        .put(service::version_3::define)
+        .delete(service::version_3::remove);
     Router::new()
         .route("/nacos/v3/client/ns/instance", instance)
         .route("/nacos/v3/client/ns/instance/list", get(client::list))
@@ -95,6 +104,8 @@ fn version_3() -> Router<Arc<Core>> {
             "/nacos/v3/admin/core/namespace/list",
             get(namespace::version_3),
         )
+        .route("/nacos/v3/admin/ns/instance", put(client::edit))
+        .route("/nacos/v3/admin/ns/service", of_services)
         .route("/nacos/v3/admin/ns/service/list", get(catalog::services))
         .route("/nacos/v3/admin/cs/config/list", get(catalog::configs))
         .route("/nacos/v3/auth/user/login", post(login::version_3))

@@ -58,11 +58,12 @@ impl Problem {
     }
 }
 
-/// A failure that the handler itself reports, as `caused: …;`.
+/// A failure that the handler itself reports: as `caused: …;`, but for one that says it all.
 #[derive(Debug)]
 pub(super) struct Caused {
     status: StatusCode,
     reason: String,
+    is_bare: bool,
 }
 
 impl Caused {
@@ -70,6 +71,7 @@ impl Caused {
         Self {
             status: StatusCode::BAD_REQUEST,
             reason: reason.into(),
+            is_bare: false,
         }
     }
 
@@ -77,31 +79,88 @@ impl Caused {
         Self {
             status: StatusCode::NOT_FOUND,
             reason: reason.into(),
+            is_bare: false,
         }
     }
 }
 
 impl From<Refusal> for Caused {
     fn from(refusal: Refusal) -> Self {
+        let is_bare = matches!(refusal, Refusal::OtherKind(_));
         let (status, reason) = match refusal {
-            Refusal::Invalid(reason) => (StatusCode::BAD_REQUEST, reason),
+            Refusal::Invalid(reason) | Refusal::OtherKind(reason) => {
+                (StatusCode::BAD_REQUEST, reason)
+            }
             Refusal::Full(reason) => (StatusCode::SERVICE_UNAVAILABLE, reason.to_owned()),
             Refusal::CasMismatch => (
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "Cas publish fail, server md5 may have changed.".to_owned(),
             ),
         };
-        Self { status, reason }
+        Self {
+            status,
+            reason,
+            is_bare,
+        }
     }
 }
 
 impl IntoResponse for Caused {
     fn into_response(self) -> Response {
-        (
-            self.status,
-            [(header::CONTENT_TYPE, super::params::TEXT)],
-            format!("caused: {};", self.reason),
-        )
-            .into_response()
+        let text = if self.is_bare {
+            self.reason
+        } else {
+            format!("caused: {};", self.reason)
+        };
+        let headers = [(header::CONTENT_TYPE, super::params::TEXT)];
+        (self.status, headers, text).into_response()
+    }
+}
+
+/// A failure of version 3, in its own shape.
+#[derive(Debug)]
+pub(super) struct Rejected {
+    code: i32,
+    message: &'static str,
+    reason: String,
+}
+
+#[derive(Serialize)]
+struct RejectedBody {
+    code: i32,
+    message: &'static str,
+    data: String,
+}
+
+impl Rejected {
+    pub(super) fn new(code: i32, message: &'static str, reason: impl Into<String>) -> Self {
+        Self {
+            code,
+            message,
+            reason: reason.into(),
+        }
+    }
+}
+
+impl From<Caused> for Rejected {
+    fn from(caused: Caused) -> Self {
+        Self::new(30_000, "server error", caused.reason)
+    }
+}
+
+impl From<Refusal> for Rejected {
+    fn from(refusal: Refusal) -> Self {
+        Caused::from(refusal).into()
+    }
+}
+
+impl IntoResponse for Rejected {
+    fn into_response(self) -> Response {
+        let body = RejectedBody {
+            code: self.code,
+            message: self.message,
+            data: self.reason,
+        };
+        (StatusCode::BAD_REQUEST, axum::Json(body)).into_response()
     }
 }

@@ -1,5 +1,6 @@
 //! What the server knows, as a machine without I/O: every operation takes the time, pushes go into bounded queues.
 
+mod catalog;
 mod configs;
 mod connections;
 mod expiry;
@@ -16,10 +17,11 @@ use std::{
 use tokio::time::Instant;
 
 pub(crate) use self::{
+    catalog::{Definition, Denial, Described},
     configs::Publish,
     connections::{ConnectionId, Peer},
     history::Change,
-    naming::{Beat, Edit, Owner},
+    naming::{Beat, Edit, Kind, Owner},
     pushes::Outbound,
 };
 use self::{
@@ -52,6 +54,8 @@ const SWEEP_PAUSE: Duration = Duration::from_millis(20);
 pub(crate) enum Refusal {
     /// A parameter is wrong.
     Invalid(String),
+    /// The service takes the other kind of instances, ephemeral or persistent; in the words of real servers.
+    OtherKind(String),
     /// One of the [`limits`] is reached.
     Full(&'static str),
     /// A compare-and-swap found another content.

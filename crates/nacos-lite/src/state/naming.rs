@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use pailou_nacos::wire::{HostInfo, ServiceInfo};
 use tokio::time::Instant;
 
-use super::{ConnectionId, Refusal, State, limits, pushes::Target};
+use super::{ConnectionId, Refusal, State, catalog::Definition, limits, pushes::Target};
 use crate::{Instance, ServiceKey, clock::epoch_millis, instance::preserved};
 
 /// Who keeps an instance alive.
@@ -17,6 +17,26 @@ pub(crate) enum Owner {
     Beats { ip: String, port: u16 },
     /// The process that runs the registry: the instance stays until it is removed.
     Operator { ip: String, port: u16 },
+    /// Nobody: a persistent instance stays until anybody removes it.
+    Nobody(Place),
+}
+
+impl Owner {
+    /// The owner of an instance that is registered over HTTP.
+    pub(crate) fn over_http(instance: &Instance) -> Self {
+        if instance.ephemeral {
+            return Self::Beats {
+                ip: instance.ip.clone(),
+                port: instance.port,
+            };
+        }
+        Self::nobody(instance)
+    }
+
+    /// The owner of a persistent instance.
+    pub(crate) fn nobody(instance: &Instance) -> Self {
+        Self::Nobody((instance.ip.clone(), instance.port, instance.cluster.clone()))
+    }
 }
 
 #[derive(Default)]
@@ -25,8 +45,10 @@ pub(super) struct Service {
     edits: BTreeMap<Place, Edit>,
     /// Each subscriber with its cluster filter.
     pub(super) subscribers: BTreeMap<ConnectionId, String>,
-    /// Whether it ever had an instance: only then it is listed.
-    registered: bool,
+    /// Which instances it takes, since it had its first or an operator made it: only then it is listed.
+    pub(super) kind: Option<Kind>,
+    /// What an operator says of it.
+    pub(super) definition: Option<Definition>,
     pub(super) unused_since: Option<Instant>,
 }
 
@@ -36,8 +58,32 @@ pub(super) struct Published {
     pub(super) last_beat: Option<Instant>,
 }
 
+/// A service takes ephemeral instances only, or persistent ones only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Ephemeral,
+    Persistent,
+}
+
+impl Kind {
+    pub(crate) fn of(ephemeral: bool) -> Self {
+        if ephemeral {
+            Kind::Ephemeral
+        } else {
+            Kind::Persistent
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Kind::Ephemeral => "ephemeral",
+            Kind::Persistent => "persistent",
+        }
+    }
+}
+
 /// Address and cluster: what an operator's edit belongs to.
-type Place = (String, u16, String);
+pub(crate) type Place = (String, u16, String);
 
 /// What an operator sets on an instance, over whatever its owner registers.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -64,6 +110,8 @@ impl State {
         now: Instant,
     ) -> Result<(), Refusal> {
         self.room_for(key, instances.len())?;
+        let kind = Kind::of(instances.iter().all(|instance| instance.ephemeral));
+        self.admits(key, kind)?;
         let last_beat = matches!(owner, Owner::Beats { .. }).then_some(now);
         let times = &self.times;
         let first_check = instances
@@ -76,7 +124,7 @@ impl State {
         }
         self.instances += instances.len();
         let service = self.service_mut(key);
-        service.registered = true;
+        service.kind.get_or_insert(kind);
         service.unused_since = None;
         let published = instances
             .into_iter()
@@ -170,7 +218,7 @@ impl State {
         let Some(service) = self
             .services
             .get_mut(key)
-            .filter(|service| service.registered)
+            .filter(|service| service.kind.is_some())
         else {
             return false;
         };
@@ -206,10 +254,12 @@ impl State {
         clusters: &str,
         healthy_only: bool,
     ) -> ServiceInfo {
+        let mut named = clusters.split(',').map(str::trim);
+        let is_filter = named.any(|cluster| !cluster.is_empty());
         let wanted = |instance: &Instance| {
             instance.enabled
                 && (instance.healthy || !healthy_only)
-                && (clusters.is_empty()
+                && (!is_filter
                     || clusters
                         .split(',')
                         .any(|cluster| cluster.trim() == instance.cluster))
@@ -219,7 +269,17 @@ impl State {
             .into_iter()
             .flat_map(Service::effective)
             .filter(wanted);
-        let hosts = found.map(|instance| self.host(key, instance)).collect();
+        let mut found: Vec<Instance> = found.collect();
+        let is_protected = service.is_some_and(|service| service.protects(&found));
+        if is_protected {
+            found
+                .iter_mut()
+                .for_each(|instance| instance.healthy = true);
+        }
+        let hosts = found
+            .into_iter()
+            .map(|instance| self.host(key, instance))
+            .collect();
         ServiceInfo {
             name: key.name.clone(),
             group_name: key.group.clone(),
@@ -227,6 +287,7 @@ impl State {
             cache_millis: u64::try_from(self.times.poll_interval.as_millis()).unwrap_or(u64::MAX),
             hosts: Some(hosts),
             last_ref_time: epoch_millis(),
+            reach_protection_threshold: is_protected,
             valid: true,
             ..ServiceInfo::default()
         }
@@ -246,7 +307,7 @@ impl State {
         size: usize,
     ) -> (usize, Vec<String>) {
         let listed = |(key, service): &(&ServiceKey, &Service)| {
-            service.registered && key.namespace == namespace && key.group == group
+            service.kind.is_some() && key.namespace == namespace && key.group == group
         };
         let names: Vec<&str> = self
             .services
@@ -273,7 +334,7 @@ impl State {
         text: &str,
     ) -> impl Iterator<Item = (&ServiceKey, Vec<Instance>)> {
         let listed = move |(key, service): &(&ServiceKey, &Service)| {
-            service.registered && key.namespace == namespace && key.name.contains(text)
+            service.kind.is_some() && key.namespace == namespace && key.name.contains(text)
         };
         self.services
             .iter()
@@ -320,7 +381,21 @@ impl State {
             .map_or(0, |service| service.subscribers.len())
     }
 
-    fn room_for(&self, key: &ServiceKey, instances: usize) -> Result<(), Refusal> {
+    /// Whether the service takes instances of this kind. One that is not there yet takes either.
+    fn admits(&self, key: &ServiceKey, kind: Kind) -> Result<(), Refusal> {
+        let other = self.services.get(key).and_then(|service| service.kind);
+        match other.filter(|other| *other != kind) {
+            Some(other) => Err(Refusal::OtherKind(format!(
+                "errCode: 400, errMsg: Current service {} is {} service, can't register {} instance. ",
+                key.grouped_name(),
+                other.name(),
+                kind.name()
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    pub(super) fn room_for(&self, key: &ServiceKey, instances: usize) -> Result<(), Refusal> {
         if self.instances + instances > limits::INSTANCES {
             return Err(Refusal::Full("too many instances"));
         }
@@ -330,7 +405,7 @@ impl State {
         Ok(())
     }
 
-    fn service_mut(&mut self, key: &ServiceKey) -> &mut Service {
+    pub(super) fn service_mut(&mut self, key: &ServiceKey) -> &mut Service {
         // The name is copied only when the service is new: 50,000 instances of one service are common in tests.
         if !self.services.contains_key(key) {
             self.services.insert(key.clone(), Service::default());
@@ -342,6 +417,17 @@ impl State {
 }
 
 impl Service {
+    /// Whether so few of these are healthy that all are reported so. Only a service that an operator has said
+    /// something of has a threshold, if one of 0.
+    fn protects(&self, found: &[Instance]) -> bool {
+        let Some(definition) = &self.definition else {
+            return false;
+        };
+        let healthy = found.iter().filter(|instance| instance.healthy).count();
+        // As on real servers in single precision, where 1 of 3 is more than 0.33 and less than 0.34.
+        !found.is_empty() && healthy as f32 / found.len() as f32 <= definition.protect_threshold
+    }
+
     fn effective(&self) -> impl Iterator<Item = Instance> {
         self.published.values().flatten().map(|published| {
             let mut instance = published.instance.clone();

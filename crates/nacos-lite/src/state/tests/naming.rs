@@ -235,3 +235,69 @@ fn cluster_and_health_filter_an_answer() {
         );
     }
 }
+
+#[test]
+fn a_persistent_instance_outlives_its_connection_and_needs_no_beats() {
+    let mut world = World::new();
+    let (publisher, mut client) = (world.connect(1), world.connect(2));
+    let persistent = Instance {
+        ephemeral: false,
+        ..instance(1)
+    };
+    world.register(&Owner::nobody(&persistent), "svc", persistent.clone());
+    world.state.disconnect(publisher.id, world.now);
+    world.pass_acknowledged(seconds(100), &mut client);
+    assert_eq!(world.only("svc"), persistent);
+
+    // The service takes its kind only, even when it is empty, until it is forgotten.
+    let key = ServiceKey::from("svc");
+    for service in ["with an instance", "empty"] {
+        let other = world
+            .state
+            .register(beats(2), &key, vec![instance(2)], world.now);
+        assert!(matches!(other, Err(Refusal::OtherKind(_))), "{service}");
+        let owner = Owner::nobody(&persistent);
+        world.state.deregister(&owner, &key, world.now);
+    }
+    world.pass_acknowledged(seconds(61), &mut client);
+    world.register(&beats(2), "svc", instance(2));
+}
+
+#[test]
+fn too_few_healthy_instances_are_all_reported_healthy() {
+    let (mut world, key) = (World::new(), ServiceKey::from("svc"));
+    for number in 1..=3 {
+        let sick = Instance {
+            healthy: number == 1,
+            ..instance(number)
+        };
+        world.register(&beats(number), "svc", sick);
+    }
+    let healthy = |world: &World, healthy_only| {
+        let info = world.state.service_info(&key, "", healthy_only);
+        let hosts = info.hosts.unwrap_or_default();
+        let healthy = hosts.iter().filter(|host| host.healthy).count();
+        (healthy, hosts.len(), info.reach_protection_threshold)
+    };
+    assert_eq!(healthy(&world, false), (1, 3, false), "no threshold at all");
+    for (protect_threshold, expected) in [
+        (0.0, (1, 3, false)),
+        (0.33, (1, 3, false)),
+        (0.34, (3, 3, true)),
+        (1.0, (3, 3, true)),
+    ] {
+        let definition = Definition {
+            protect_threshold,
+            ..Definition::default()
+        };
+        let defined = world.state.define_service(&key, definition);
+        assert_eq!(defined, Ok(()));
+        assert_eq!(healthy(&world, false), expected, "{protect_threshold}");
+    }
+    // The question for healthy ones is about those that are left.
+    assert_eq!(healthy(&world, true), (1, 1, true));
+    let unknown = world
+        .state
+        .define_service(&ServiceKey::from("other"), Definition::default());
+    assert_eq!(unknown, Err(Denial::NotThere));
+}

@@ -161,7 +161,7 @@ async fn faults_of_a_request_are_told_in_the_servers_words() {
         (
             "POST /v1/ns/instance?serviceName=s&ip=1&port=1&ephemeral=false",
             400,
-            "caused: persistent instances are not kept by this registry;",
+            "errCode: 400, errMsg: Current service DEFAULT_GROUP@@s is ephemeral service, can't register persistent instance. ",
         ),
         (
             "POST /v1/ns/instance?serviceName=s&ip=1&port=1&metadata=a",
