@@ -31,7 +31,8 @@ def serves_over(world: World, transport: str) -> None:
     with Load(gateway.port, "/api/users/1") as load:
         world.publish(f"routes: {{ /api/users/**: {one.service}, /more/**: {one.service} }}")
         gateway.wait_answer("/more/1")
-        two = world.upstream("users", "two").register()
+        # In another cluster, which HTTP v3 lists when it is asked to and not before.
+        two = world.upstream("users", "two", cluster="east").register()
         eventually("both", lambda: gateway.answering("/api/users/1", 8) == {"one", "two"})
         one.deregister()
         eventually("the one left", lambda: gateway.answering("/api/users/1", 8) == {"two"})

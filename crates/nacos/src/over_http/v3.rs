@@ -119,6 +119,8 @@ pub(super) fn probe() -> Call {
 fn list(namespace: &str, name: &ServiceName) -> Call {
     let mut pairs = service(namespace, name);
     pairs.push(("healthyOnly", "false".into()));
+    // Without it only the cluster `DEFAULT` is listed; a list of no clusters is no filter.
+    pairs.push(("clusterName", ",".into()));
     Call::new(Method::GET, LIST).with(pairs)
 }
 

@@ -33,6 +33,7 @@ macro_rules! on_every_transport {
 on_every_transport! {
     a_service_that_registers_is_seen_and_one_that_dies_is_not,
     a_config_is_watched_from_before_its_first_publish_to_after_its_removal,
+    instances_of_every_cluster_are_seen,
     namespaces_are_apart,
     a_registry_that_restarts_empty_is_told_everything,
     of_two_servers_the_living_one_is_used,
@@ -136,6 +137,19 @@ async fn a_config_is_watched_from_before_its_first_publish_to_after_its_removal(
         watch.changed().await.config().unwrap().content,
         "by an operator"
     );
+}
+
+/// Over HTTP v3 a real server lists the cluster `DEFAULT` alone unless it is asked otherwise.
+async fn instances_of_every_cluster_are_seen(way: Transport) {
+    let registry = registry(way).await;
+    for (ip, cluster) in [("10.0.0.1", "DEFAULT"), ("10.0.0.2", "east")] {
+        let mut instance = pailou_nacos_lite::Instance::new(ip, 80);
+        instance.cluster = cluster.into();
+        registry.put_instance("orders", instance);
+    }
+    let client = Client::connect(options(&[&registry]));
+    let mut watch = client.watch_service("orders");
+    until(&mut watch, &["10.0.0.1", "10.0.0.2"]).await;
 }
 
 async fn namespaces_are_apart(way: Transport) {
