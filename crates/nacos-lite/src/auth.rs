@@ -8,6 +8,8 @@ use std::{
 
 use tokio::time::Instant;
 
+use crate::ClockMove;
+
 /// How many tokens are remembered; the oldest goes first.
 const MAX_TOKENS: usize = 10_000;
 
@@ -120,6 +122,17 @@ impl Tokens {
         self.lock()
             .values_mut()
             .for_each(|issued| issued.expires = now);
+    }
+
+    /// Lets tokens expire sooner, or later.
+    pub(crate) fn move_clock(&self, by: ClockMove) {
+        for issued in self.lock().values_mut() {
+            let moved = match by {
+                ClockMove::Ahead(by) => issued.expires.checked_sub(by),
+                ClockMove::Back(by) => issued.expires.checked_add(by),
+            };
+            issued.expires = moved.unwrap_or_else(Instant::now);
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Issued>> {

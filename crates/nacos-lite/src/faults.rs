@@ -18,6 +18,17 @@ pub enum Answer {
     /// A failure with this error code: 300 and 301 as an `ErrorResponse`, as real servers do, all others in the
     /// operation's own type.
     Error(i32),
+    /// Bytes that are no answer to anything.
+    Garbage,
+}
+
+/// How the server's clock is moved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClockMove {
+    /// It is later than it was.
+    Ahead(Duration),
+    /// It is earlier than it was.
+    Back(Duration),
 }
 
 /// The faults of the moment.
@@ -29,6 +40,8 @@ pub(crate) struct Settings {
     pub(crate) hang: bool,
     /// Grows with each order to kill all connections.
     pub(crate) kills: u64,
+    /// Grows with each order to leave all connections half-open.
+    pub(crate) freezes: u64,
     /// Request type to its answer and how often it is given.
     answers: BTreeMap<String, (Answer, u32)>,
 }
@@ -76,6 +89,19 @@ impl Faults {
         self.core.faults.send_modify(|faults| faults.kills += 1);
     }
 
+    /// Leaves all TCP connections half-open: nothing comes out of them any more and nothing that goes in is read, as
+    /// behind a firewall that has forgotten them. They stay so, and new ones are served.
+    pub fn half_open_connections(&self) {
+        self.core.faults.send_modify(|faults| faults.freezes += 1);
+    }
+
+    /// Forgets all services, configs and namespaces and cuts all connections, as a server that restarts and has lost
+    /// its data.
+    pub fn restart_empty(&self) {
+        self.core.with(|state, now| state.forget_everything(now));
+        self.kill_connections();
+    }
+
     /// Resets the streams of all clients and forgets these; their TCP connections stay, and requests on them get 301.
     pub fn reset_streams(&self) {
         self.core.with(|state, now| state.reset_streams(now));
@@ -90,6 +116,23 @@ impl Faults {
     pub fn drop_pushes(&self, drop: bool) {
         self.core
             .with(|state, _| state.set_push_fault(|fault| fault.drop = drop));
+    }
+
+    /// Sends all pushes twice.
+    pub fn duplicate_pushes(&self, duplicate: bool) {
+        self.core
+            .with(|state, _| state.set_push_fault(|fault| fault.duplicate = duplicate));
+    }
+
+    /// Lets each second push to a connection overtake the one before it, which waits for that.
+    pub fn reorder_pushes(&self, reorder: bool) {
+        self.core
+            .with(|state, _| state.set_push_fault(|fault| fault.reorder = reorder));
+    }
+
+    /// Sends every client what no server should: pushes that are not JSON or say nothing, and messages without a type.
+    pub fn send_garbage(&self) {
+        self.core.with(|state, _| state.send_garbage());
     }
 
     /// Sends pushes of services so much later than usual.
@@ -110,11 +153,18 @@ impl Faults {
         self.core.tokens.expire_all();
     }
 
+    /// Sets the server's clock ahead, or back: the times that it tells, and those at which tokens expire.
+    pub fn move_clock(&self, by: ClockMove) {
+        self.core.with(|state, _| state.move_clock(by));
+        self.core.tokens.move_clock(by);
+    }
+
     /// Takes back whatever lasts.
     pub fn clear(&self) {
         self.core.faults.send_modify(|faults| {
             *faults = Settings {
                 kills: faults.kills,
+                freezes: faults.freezes,
                 ..Settings::default()
             }
         });

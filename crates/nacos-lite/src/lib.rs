@@ -39,6 +39,7 @@ mod faults;
 mod grpc;
 mod http;
 mod instance;
+mod line;
 mod names;
 mod options;
 mod ports;
@@ -46,7 +47,7 @@ mod registry;
 mod serve;
 mod state;
 
-pub use faults::{Answer, Faults};
+pub use faults::{Answer, ClockMove, Faults};
 pub use instance::Instance;
 pub use names::{ConfigKey, DEFAULT_GROUP, PUBLIC, ServiceKey};
 pub use options::Options;

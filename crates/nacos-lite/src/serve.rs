@@ -8,7 +8,7 @@ use tokio::{
     task::JoinSet,
 };
 
-use crate::{core::Core, faults::Settings, ports, state::limits};
+use crate::{core::Core, faults::Settings, line::Line, ports, state::limits};
 
 /// One of the two halves of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +40,7 @@ pub(crate) async fn run<F>(
     listener: TcpListener,
     core: Arc<Core>,
     mut stop: watch::Receiver<bool>,
-    serve: impl Fn(TcpStream, SocketAddr) -> F,
+    serve: impl Fn(Line, SocketAddr) -> F,
 ) where
     F: Future<Output = ()> + Send + 'static,
 {
@@ -70,7 +70,7 @@ pub(crate) async fn run<F>(
                 Ok((stream, peer)) if connections.len() < limits::CONNECTIONS => {
                     // Without it small messages wait for the acknowledgement of the one before; failing is harmless.
                     let _ = stream.set_nodelay(true);
-                    connections.spawn(serve(stream, peer));
+                    connections.spawn(serve(Line::new(stream, core.clone()), peer));
                 }
                 Ok(_) => {}
                 Err(error) => {

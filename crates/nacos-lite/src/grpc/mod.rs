@@ -12,7 +12,6 @@ use std::{convert::Infallible, future::Future, net::SocketAddr, pin::Pin, sync::
 use hyper::{body::Incoming, server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use pailou_nacos::wire::{Payload, STREAM_PATH, UNARY_PATH};
-use tokio::net::TcpStream;
 use tonic::{Request, Response, Status, Streaming, body::Body, server::Grpc};
 use tonic_prost::ProstCodec;
 
@@ -21,7 +20,7 @@ use self::{
     reset::{ResetSignal, Resettable},
     stream::ServerStream,
 };
-use crate::core::Core;
+use crate::{core::Core, line::Line};
 
 /// What a request may weigh: the bound of real servers. Answers and pushes have none.
 const MAX_REQUEST_BYTES: usize = 10 << 20;
@@ -33,7 +32,7 @@ const WINDOW_BYTES: u32 = 16 << 20;
 const FRAME_BYTES: u32 = 1 << 20;
 
 /// Serves one TCP connection until it ends.
-pub(crate) async fn serve(stream: TcpStream, peer: SocketAddr, core: Arc<Core>) {
+pub(crate) async fn serve(stream: Line, peer: SocketAddr, core: Arc<Core>) {
     core.while_hanging().await;
     let connection = Arc::new(Connection::new(core, peer));
     let served = connection.clone();

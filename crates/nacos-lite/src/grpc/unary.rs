@@ -19,6 +19,8 @@ pub(super) struct Failure {
     message: String,
     /// Whether the answer is an `ErrorResponse`; else it is of the operation's own type.
     generic: bool,
+    /// Whether the answer is no answer at all.
+    garbage: bool,
 }
 
 impl Failure {
@@ -28,6 +30,14 @@ impl Failure {
             error,
             message: message.into(),
             generic: false,
+            garbage: false,
+        }
+    }
+
+    fn of_garbage() -> Self {
+        Self {
+            garbage: true,
+            ..Self::new(code::FAIL, "")
         }
     }
 
@@ -41,12 +51,13 @@ impl Failure {
 
     /// An operation that the server does not know.
     pub(super) fn unsupported(kind: &str) -> Self {
-        let message = format!("Unsupported request type {kind}");
         Self {
             result: code::BAD_PARAMETER,
-            error: code::BAD_PARAMETER,
-            message,
             generic: true,
+            ..Self::new(
+                code::BAD_PARAMETER,
+                format!("Unsupported request type {kind}"),
+            )
         }
     }
 
@@ -93,6 +104,7 @@ pub(super) fn answer(connection: &Connection, payload: &Payload) -> Payload {
                 Some(Answer::Error(error)) => {
                     failed::<ServerCheckResponse>(Failure::ordered(error))
                 }
+                Some(Answer::Garbage) => failed::<ServerCheckResponse>(Failure::of_garbage()),
                 _ => succeeded(ServerCheckResponse {
                     connection_id: Some(connection.name().to_owned()),
                     support_ability_negotiation: true,
@@ -170,6 +182,7 @@ impl Call<'_> {
         };
         let result = match ordered {
             Some(Answer::Error(error)) => Err(Failure::ordered(error)),
+            Some(Answer::Garbage) => Err(Failure::of_garbage()),
             Some(Answer::Empty) | None => act(request),
         };
         result.map_or_else(failed::<R::Response>, succeeded)
@@ -181,6 +194,7 @@ impl Call<'_> {
             None => Ok(true),
             Some(Answer::Empty) => Ok(false),
             Some(Answer::Error(error)) => Err(Failure::ordered(error)),
+            Some(Answer::Garbage) => Err(Failure::of_garbage()),
         }
     }
 
@@ -233,7 +247,11 @@ fn failed<R: Response + Default>(failure: Failure) -> Payload {
         error,
         message,
         generic,
+        garbage,
     } = failure;
+    if garbage {
+        return Payload::raw(R::KIND, "\u{0}{not json", Default::default());
+    }
     if generic {
         let mut response = ErrorResponse::default();
         response.fail(None, result, error, message);

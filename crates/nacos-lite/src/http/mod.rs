@@ -23,11 +23,10 @@ use axum::{
 };
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::TcpStream;
 use tower_service::Service;
 
 use self::problem::Problem;
-use crate::core::Core;
+use crate::{core::Core, line::Line};
 
 /// What a request may weigh: a config of 10 MiB with its encoding.
 const MAX_BODY_BYTES: usize = 16 << 20;
@@ -116,7 +115,7 @@ fn version_3() -> Router<Arc<Core>> {
 }
 
 /// Serves one TCP connection until it ends.
-pub(crate) async fn serve(stream: TcpStream, core: Arc<Core>, router: Router) {
+pub(crate) async fn serve(stream: Line, core: Arc<Core>, router: Router) {
     core.while_hanging().await;
     let service = service_fn(|request: http::Request<Incoming>| {
         let (core, mut router) = (core.clone(), router.clone());

@@ -10,7 +10,7 @@ use super::{
     history::{Change, Operation},
     limits,
 };
-use crate::{ConfigKey, clock::epoch_millis};
+use crate::ConfigKey;
 
 /// A config's content and what goes with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,7 +79,7 @@ impl State {
                 .filter(|kind| !kind.is_empty())
                 .unwrap_or("text")
                 .to_owned(),
-            modified: epoch_millis(),
+            modified: self.clock_millis(),
         };
         let changed = old_md5.as_ref() != Some(&stored.md5);
         self.config_bytes = bytes;
@@ -108,8 +108,9 @@ impl State {
         };
         self.config_bytes -= removed.content.len();
         let (content, md5) = (removed.content, removed.md5);
+        let at = self.clock_millis();
         self.history
-            .record(key, Operation::Delete, content, md5, epoch_millis());
+            .record(key, Operation::Delete, content, md5, at);
         self.config_changed(key, now);
         true
     }

@@ -5,7 +5,10 @@ use std::{
     net::SocketAddr,
 };
 
-use pailou_nacos::wire::{ClientDetectionRequest, ConnectResetRequest, Payload, Text};
+use pailou_nacos::wire::{
+    ClientDetectionRequest, ConfigChangeNotifyRequest, ConnectResetRequest, Message,
+    NotifySubscriberRequest, Payload, Text,
+};
 use tokio::{
     sync::{mpsc, oneshot},
     time::Instant,
@@ -42,6 +45,8 @@ pub(super) struct Connection {
     pub(super) subscriptions: BTreeSet<ServiceKey>,
     pub(super) listens: BTreeMap<ConfigKey, Listened>,
     pub(super) unacked: BTreeMap<u64, Unacked>,
+    /// A push that waits to be overtaken.
+    pub(super) held: Option<Outbound>,
 }
 
 impl Connection {
@@ -75,6 +80,7 @@ impl State {
             subscriptions: BTreeSet::new(),
             listens: BTreeMap::new(),
             unacked: BTreeMap::new(),
+            held: None,
         };
         self.connections.insert(id, connection);
         self.sweep_by(now + self.times.detect_after);
@@ -111,6 +117,51 @@ impl State {
             if let Some(connection) = self.drop_connection(id, now) {
                 // The other side is gone when the client has closed the stream already.
                 let _ = connection.peer.reset.send(());
+            }
+        }
+    }
+
+    /// Forgets all connections; their streams end cleanly.
+    pub(super) fn drop_connections(&mut self, now: Instant) {
+        for id in self.connections.keys().copied().collect::<Vec<_>>() {
+            self.drop_connection(id, now);
+        }
+    }
+
+    /// Sends the pushes that wait to be overtaken.
+    pub(super) fn send_held(&mut self) {
+        for connection in self.connections.values_mut() {
+            if let Some(held) = connection.held.take() {
+                connection.send(held);
+            }
+        }
+    }
+
+    /// Sends every client what no server should.
+    pub(crate) fn send_garbage(&mut self) {
+        let raw = |kind: &str, json: &'static str| Payload::raw(kind, json, Default::default());
+        let nameless = Payload {
+            metadata: None,
+            body: None,
+        };
+        for connection in self.connections.values() {
+            for payload in [
+                raw(NotifySubscriberRequest::KIND, "\u{0}{not json"),
+                raw(NotifySubscriberRequest::KIND, "[]"),
+                raw(NotifySubscriberRequest::KIND, "{}"),
+                raw(
+                    NotifySubscriberRequest::KIND,
+                    r#"{"requestId":"-1","serviceInfo":{"name":null,"hosts":7}}"#,
+                ),
+                raw(
+                    ConfigChangeNotifyRequest::KIND,
+                    r#"{"requestId":{},"dataId":[],"group":null}"#,
+                ),
+                raw("NoSuchRequest", "{}"),
+                raw("", ""),
+                nameless.clone(),
+            ] {
+                connection.send(Outbound::Message(payload));
             }
         }
     }

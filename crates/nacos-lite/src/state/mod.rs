@@ -28,7 +28,7 @@ use self::{
     configs::StoredConfig, connections::Connection, history::History, naming::Service,
     pushes::Pending,
 };
-use crate::{ConfigKey, Options, ServiceKey};
+use crate::{ClockMove, ConfigKey, Options, ServiceKey, clock::epoch_millis};
 
 /// The server's bounds; beyond them a request is refused with code 503.
 pub(crate) mod limits {
@@ -98,6 +98,9 @@ pub(crate) struct PushFault {
     pub(crate) hang: bool,
     /// How much later than usual pushes of services are sent.
     pub(crate) delay: Duration,
+    pub(crate) duplicate: bool,
+    /// Each second push overtakes the one before it.
+    pub(crate) reorder: bool,
 }
 
 /// Everything that the server knows.
@@ -116,6 +119,8 @@ pub(crate) struct State {
     connections: BTreeMap<ConnectionId, Connection>,
     pending: BTreeMap<ServiceKey, Pending>,
     push_fault: PushFault,
+    /// How far the clock has been moved.
+    clock_moved_millis: i64,
     /// Not later than the first of the pending pushes.
     next_push: Option<Instant>,
     next_push_id: u64,
@@ -138,6 +143,7 @@ impl State {
             connections: BTreeMap::new(),
             pending: BTreeMap::new(),
             push_fault: PushFault::default(),
+            clock_moved_millis: 0,
             next_push: None,
             next_push_id: 1,
             next_sweep: None,
@@ -167,6 +173,36 @@ impl State {
 
     pub(crate) fn set_push_fault(&mut self, change: impl FnOnce(&mut PushFault)) {
         change(&mut self.push_fault);
+        if !self.push_fault.reorder {
+            self.send_held();
+        }
+    }
+
+    /// Loses all data. Connections stay, and what they listen to and subscribe to is forgotten with the rest.
+    pub(crate) fn forget_everything(&mut self, now: Instant) {
+        self.drop_connections(now);
+        let (revision, push_id) = (self.config_revision, self.next_push_id);
+        *self = Self {
+            // Long polls are told, and no number is given out twice.
+            config_revision: revision + 1,
+            next_push_id: push_id,
+            push_fault: self.push_fault,
+            clock_moved_millis: self.clock_moved_millis,
+            ..Self::new(self.times.clone())
+        };
+    }
+
+    pub(crate) fn move_clock(&mut self, by: ClockMove) {
+        let millis = |by: Duration| i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
+        self.clock_moved_millis = match by {
+            ClockMove::Ahead(by) => self.clock_moved_millis.saturating_add(millis(by)),
+            ClockMove::Back(by) => self.clock_moved_millis.saturating_sub(millis(by)),
+        };
+    }
+
+    /// What the server's clock says, in milliseconds since 1970.
+    fn clock_millis(&self) -> i64 {
+        epoch_millis().saturating_add(self.clock_moved_millis)
     }
 
     /// Makes sure that a sweep runs then, or a little later if one has just been.

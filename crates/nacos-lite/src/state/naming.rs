@@ -6,7 +6,7 @@ use pailou_nacos::wire::{HostInfo, ServiceInfo};
 use tokio::time::Instant;
 
 use super::{ConnectionId, Refusal, State, catalog::Definition, limits, pushes::Target};
-use crate::{Instance, ServiceKey, clock::epoch_millis, instance::preserved};
+use crate::{Instance, ServiceKey, instance::preserved};
 
 /// Who keeps an instance alive.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -286,7 +286,7 @@ impl State {
             clusters: clusters.to_owned(),
             cache_millis: u64::try_from(self.times.poll_interval.as_millis()).unwrap_or(u64::MAX),
             hosts: Some(hosts),
-            last_ref_time: epoch_millis(),
+            last_ref_time: self.clock_millis(),
             reach_protection_threshold: is_protected,
             valid: true,
             ..ServiceInfo::default()

@@ -12,7 +12,7 @@ use pailou_nacos::wire::{
 use serde::Serialize;
 use tokio::time::Instant;
 
-use super::{ConnectionId, State, limits};
+use super::{ConnectionId, PushFault, State, connections::Connection, limits};
 use crate::{ConfigKey, ServiceKey};
 
 /// How much longer each further acknowledgement of the same config push is awaited.
@@ -22,7 +22,7 @@ const CONFIG_RETRY_STEP: Duration = Duration::from_secs(2);
 const CONFIG_TRIES: u32 = 50;
 
 /// What the server sends on a stream of its own accord.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) enum Outbound {
     /// A small message.
     Message(Payload),
@@ -90,6 +90,25 @@ pub(super) struct Unacked {
 enum Pushed {
     Service(ServiceKey),
     Config { key: ConfigKey, tries: u32 },
+}
+
+impl Connection {
+    /// Sends a push as the faults of the moment want it.
+    fn send_push(&mut self, message: Outbound, fault: PushFault) {
+        if fault.duplicate {
+            self.send(message.clone());
+        }
+        if !fault.reorder {
+            return self.send(message);
+        }
+        match self.held.take() {
+            None => self.held = Some(message),
+            Some(overtaken) => {
+                self.send(message);
+                self.send(overtaken);
+            }
+        }
+    }
 }
 
 impl State {
@@ -223,13 +242,13 @@ impl State {
         message: impl FnOnce(String) -> Outbound,
     ) {
         let push_id = self.take_push_id();
-        let dropped = self.push_fault.drop || self.push_fault.hang;
+        let fault = self.push_fault;
         let Some(connection) = self.connections.get_mut(&id) else {
             return;
         };
-        if !dropped {
+        if !fault.drop && !fault.hang {
             // A full queue loses the message as a network would: it is repeated when no acknowledgement comes.
-            connection.send(message(push_id.to_string()));
+            connection.send_push(message(push_id.to_string()), fault);
         }
         if connection.unacked.len() < limits::UNACKED {
             connection.unacked.insert(

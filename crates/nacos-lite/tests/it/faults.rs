@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use pailou_nacos_lite::{Answer, Instance, Options, Registry};
+use pailou_nacos_lite::{Answer, ClockMove, Instance, Options, Registry};
 use serde_json::{Value, json};
 use tokio::{net::TcpStream, time::timeout};
 
@@ -280,4 +280,104 @@ async fn a_request_beyond_the_bound_is_refused() {
         refused.map_err(|status| status.code()),
         Err(tonic::Code::OutOfRange | tonic::Code::ResourceExhausted)
     ));
+}
+
+async fn subscribed(registry: &Registry) -> RawClient {
+    let mut client = RawClient::ready(registry.grpc_addr()).await;
+    client.call("SubscribeServiceRequest", &service()).await;
+    client.next_of("NotifySubscriberRequest").await;
+    client
+}
+
+fn hosts(push: &Message) -> usize {
+    push.body["serviceInfo"]["hosts"]
+        .as_array()
+        .map_or(0, Vec::len)
+}
+
+#[tokio::test]
+async fn pushes_can_come_twice_and_overtake_each_other() {
+    let registry = registry().await;
+    let mut client = subscribed(&registry).await;
+    registry.faults().duplicate_pushes(true);
+    registry.put_instance("s", Instance::new("10.0.0.1", 1));
+    let first = client.next_of("NotifySubscriberRequest").await;
+    let second = client.next_of("NotifySubscriberRequest").await;
+    assert_eq!((hosts(&first), &first.body), (1, &second.body));
+    registry.faults().duplicate_pushes(false);
+
+    registry.faults().reorder_pushes(true);
+    for port in [2, 3] {
+        registry.put_instance("s", Instance::new("10.0.0.1", port));
+        registry.push_now("s");
+    }
+    for expected in [3, 2] {
+        let push = client.next_of("NotifySubscriberRequest").await;
+        assert_eq!(hosts(&push), expected);
+    }
+    // One that nothing overtakes is sent when this is taken back.
+    registry.put_instance("s", Instance::new("10.0.0.1", 4));
+    registry.push_now("s");
+    registry.faults().reorder_pushes(false);
+    let push = client.next_of("NotifySubscriberRequest").await;
+    assert_eq!(hosts(&push), 4);
+}
+
+#[tokio::test]
+async fn a_half_open_connection_is_dead_and_a_new_one_is_not() {
+    let registry = registry().await;
+    let mut old = subscribed(&registry).await;
+    registry.faults().half_open_connections();
+    registry.put_instance("s", Instance::new("10.0.0.1", 1));
+    let health = json!({});
+    let dead = timeout(SILENCE, old.call("HealthCheckRequest", &health)).await;
+    assert!(dead.is_err());
+    assert!(old.unread().is_empty(), "no push, and no end of the stream");
+    registry.faults().clear();
+    let dead = timeout(SILENCE, old.call("HealthCheckRequest", &health)).await;
+    assert!(dead.is_err(), "it stays dead");
+    RawClient::ready(registry.grpc_addr()).await;
+}
+
+#[tokio::test]
+async fn a_restart_without_data_leaves_nothing() {
+    let registry = registry().await;
+    let mut client = subscribed(&registry).await;
+    registry.put_instance("s", Instance::new("10.0.0.1", 1));
+    registry.publish_config("a", "1");
+    registry.faults().restart_empty();
+    client.next_of(STREAM_END).await;
+    assert_eq!(
+        (registry.instances("s").len(), registry.config("a")),
+        (0, None)
+    );
+    let mut client = RawClient::ready(registry.grpc_addr()).await;
+    let answer = client.call("SubscribeServiceRequest", &service()).await;
+    assert_eq!(hosts(&answer), 0);
+}
+
+#[tokio::test]
+async fn the_clock_can_be_moved() {
+    let registry = registry().await;
+    let mut client = RawClient::ready(registry.grpc_addr()).await;
+    let mut times = Vec::new();
+    let hour = Duration::from_secs(3600);
+    for by in [
+        None,
+        Some(ClockMove::Ahead(hour)),
+        Some(ClockMove::Back(3 * hour)),
+    ] {
+        if let Some(by) = by {
+            registry.faults().move_clock(by);
+        }
+        let answer = client.call("ServiceQueryRequest", &service()).await;
+        times.push(answer.body["serviceInfo"]["lastRefTime"].as_i64());
+    }
+    let hours_from = |other: Option<i64>| {
+        let millis = other
+            .zip(times[0])
+            .map_or(0, |(other, first)| other - first);
+        (millis as f64 / 3_600_000.0).round()
+    };
+    assert_eq!((hours_from(times[1]), hours_from(times[2])), (1.0, -2.0));
 }

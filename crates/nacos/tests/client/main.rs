@@ -3,6 +3,7 @@
 
 mod config;
 mod connection;
+mod faults;
 mod login;
 mod naming;
 mod registration;

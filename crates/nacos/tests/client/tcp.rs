@@ -101,7 +101,7 @@ async fn faults_of_the_server_are_survived() {
 #[tokio::test]
 async fn a_message_beyond_the_usual_limit_of_4_mib_is_taken() {
     let registry = registry(quick()).await;
-    for n in 0..15_000_u32 {
+    for n in 0..50_000_u32 {
         let ip = format!("10.{}.{}.{}", n >> 16, (n >> 8) & 255, n & 255);
         registry.put_instance("huge", pailou_nacos_lite::Instance::new(ip, 80));
     }
@@ -114,12 +114,12 @@ async fn a_message_beyond_the_usual_limit_of_4_mib_is_taken() {
     let state = timeout(Duration::from_secs(60), watch.changed())
         .await
         .unwrap();
-    assert_eq!(state.instances.len(), 15_000);
+    assert_eq!(state.instances.len(), 50_000);
     registry.remove_instance("huge", "10.0.0.7", 80);
     until_true("pushed", || {
         watch
             .current()
-            .is_some_and(|state| state.instances.len() == 14_999)
+            .is_some_and(|state| state.instances.len() == 49_999)
     })
     .await;
     assert_eq!(client.state().counts.lost_connections, 0);
