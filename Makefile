@@ -8,6 +8,9 @@ PYTHON := $(CURDIR)/.venv/bin/python
 TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 PYTHON_CODE := tests/interop tests/docker tests/samples tests/tools docker tools/run-samples
 PYTHON_SAMPLES := examples/fastapi-user-service examples/flask-api
+# It has an environment of its own: its line of the Nacos SDK is the same package as the other's.
+PYTHON_GRPC := $(CURDIR)/.venv-grpc/bin/python
+GRPC_SAMPLE := examples/fastapi-user-service-grpc
 # CI gives --locked, so that a Cargo.lock that does not match is a failure and not an edit.
 CARGO_FLAGS ?=
 
@@ -32,6 +35,8 @@ test: venv ## Run all tests but the interop suite; compile the benches
 	ORDER_SERVICE_BIN=$(TARGET)/debug/rust-order-service cargo test --workspace $(CARGO_FLAGS)
 	cargo test --workspace --benches --no-run $(CARGO_FLAGS)
 	for sample in $(PYTHON_SAMPLES); do (cd "$$sample" && $(PYTHON) -m pytest); done
+	@tools/venv grpc
+	cd $(GRPC_SAMPLE) && PAILOU_BIN=$(TARGET)/debug/pailou $(PYTHON_GRPC) -m pytest
 	PAILOU_BIN=$(TARGET)/debug/pailou $(PYTHON) -m pytest -q tests/tools tests/docker tests/samples
 
 .PHONY: lint
@@ -44,7 +49,7 @@ lint: venv ## Check formatting, clippy, documentation, dependencies and the Pyth
 	else \
 	    echo "lint: dependencies NOT checked, cargo-deny is missing: cargo install --locked cargo-deny"; \
 	fi
-	for code in $(PYTHON_CODE) $(PYTHON_SAMPLES); do \
+	for code in $(PYTHON_CODE) $(PYTHON_SAMPLES) $(GRPC_SAMPLE); do \
 	    $(PYTHON) -m ruff check --quiet "$$code"; \
 	    $(PYTHON) -m ruff format --quiet --check "$$code"; \
 	done
