@@ -7,14 +7,16 @@
 //! absolute times of a shared machine mean nothing.
 //!
 //! ```text
-//! cargo bench -p pailou-gateway --bench whole_proxy [-- --connections 32,256 --requests 20000 --rounds 7]
+//! cargo bench -p pailou-gateway --bench whole_proxy [-- --connections 32,256 --requests 5000 --rounds 25]
 //! ```
 
 mod process;
 mod world;
 
+use std::collections::HashMap;
 use std::io::Write as _;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 
@@ -40,7 +42,8 @@ fn main() {
         Some("serve-bare") => {
             runtime().block_on(bare(arguments[2].parse().expect("the upstream's address")))
         }
-        _ => compare(&arguments),
+        _ if world::is_bench() => compare(&arguments),
+        _ => {}
     }
 }
 
@@ -137,8 +140,8 @@ struct Proxy {
 }
 
 fn compare(arguments: &[String]) {
-    let requests = number(option(arguments, "--requests").unwrap_or("20000"));
-    let rounds = number(option(arguments, "--rounds").unwrap_or("7"));
+    let requests = number(option(arguments, "--requests").unwrap_or("5000"));
+    let rounds = number(option(arguments, "--rounds").unwrap_or("25"));
     let myself = std::env::current_exe().expect("this program");
     let start =
         |arguments: &[&str]| Server::start(Command::new(&myself).args(arguments), &["listening"]);
@@ -150,7 +153,7 @@ fn compare(arguments: &[String]) {
     world.publish("routes:\n  /api/bench/**:\n    service: bench-service\n    strip_prefix: 1\n");
     let gateway = |log| {
         world.gateway(
-            &format!("workers: 1\nlog: {{ access: {log}, format: json }}\n"),
+            &format!("workers: 1\ndefaults: {{ connect_timeout: 30s }}\nlog: {{ access: {log}, format: json }}\n"),
             "/api/bench/x",
         )
     };
@@ -216,43 +219,47 @@ fn number(text: &str) -> usize {
 
 fn report(what: &str, mut figures: Vec<f64>) {
     figures.sort_by(f64::total_cmp);
-    let (min, median, max) = (
-        figures[0],
-        figures[figures.len() / 2],
-        figures[figures.len() - 1],
-    );
-    println!("  {what:<44} min {min:>6.2}  median {median:>6.2}  max {max:>6.2}");
+    let quartile = |part: usize| figures[(figures.len() - 1) * part / 4];
+    let (low, median, high) = (quartile(1), quartile(2), quartile(3));
+    println!("  {what:<44} median {median:>6.2}   half of all from {low:>6.2} to {high:>6.2}");
 }
 
 /// CPU microseconds of the proxy's process per request.
 fn measure(client: &Runtime, proxy: &Proxy, connections: usize, requests: usize) -> f64 {
-    let before = cpu_microseconds(&proxy.server);
+    let before = cpu_times(&proxy.server);
     let each = requests / connections;
-    client.block_on(load(
-        proxy.server.address(DATA),
-        proxy.path,
-        connections,
-        each,
-    ));
-    (cpu_microseconds(&proxy.server) - before) as f64 / (connections * each) as f64
+    let load = load(proxy.server.address(DATA), proxy.path, connections, each);
+    if let Err(problem) = client.block_on(load) {
+        panic!("{}: {problem}", proxy.name);
+    }
+    let used: u64 = cpu_times(&proxy.server)
+        .iter()
+        .map(|(thread, time)| time - before.get(thread).unwrap_or(&0))
+        .sum();
+    used as f64 / 1_000.0 / (connections * each) as f64
 }
 
-/// User and system time of the process so far.
-fn cpu_microseconds(server: &Server) -> u64 {
-    // Linux counts process time in hundredths of a second on every architecture that this runs on.
-    const TICK_MICROSECONDS: u64 = 10_000;
-    let stat = server.proc("stat");
-    let fields: Vec<&str> = stat
-        .rsplit(')')
-        .next()
-        .unwrap_or_default()
-        .split_whitespace()
-        .collect();
-    let ticks = |field: usize| fields[field].parse::<u64>().expect("a number of ticks");
-    (ticks(11) + ticks(12)) * TICK_MICROSECONDS
+/// Nanoseconds that each thread of the process has run so far: exact, unlike the hundredths of a second in `stat`.
+fn cpu_times(server: &Server) -> HashMap<PathBuf, u64> {
+    let threads = std::fs::read_dir(server.proc().join("task")).expect("Linux");
+    let time = |thread: PathBuf| {
+        // A thread may have ended since it was listed.
+        let schedstat = std::fs::read_to_string(thread.join("schedstat")).ok()?;
+        let time = schedstat.split_whitespace().next()?.parse().ok()?;
+        Some((thread, time))
+    };
+    threads
+        .flatten()
+        .filter_map(|thread| time(thread.path()))
+        .collect()
 }
 
-async fn load(address: SocketAddr, path: &str, connections: usize, each: usize) {
+async fn load(
+    address: SocketAddr,
+    path: &str,
+    connections: usize,
+    each: usize,
+) -> Result<(), String> {
     // What an HTTP client library sends.
     let request: Arc<str> = format!(
         "GET {path} HTTP/1.1\r\nhost: bench.local\r\nuser-agent: bench/1.0\r\naccept: application/json\r\n\
@@ -263,39 +270,32 @@ async fn load(address: SocketAddr, path: &str, connections: usize, each: usize) 
         .map(|_| tokio::spawn(client(address, request.clone(), each)))
         .collect();
     for client in clients {
-        client.await.expect("a client");
+        client.await.map_err(|error| error.to_string())??;
     }
+    Ok(())
 }
 
-async fn client(address: SocketAddr, request: Arc<str>, requests: usize) {
-    let mut stream = TcpStream::connect(address).await.expect("a connection");
-    stream.set_nodelay(true).expect("a socket option");
+async fn client(address: SocketAddr, request: Arc<str>, requests: usize) -> Result<(), String> {
+    let text = |error: std::io::Error| error.to_string();
+    let mut stream = TcpStream::connect(address).await.map_err(text)?;
+    stream.set_nodelay(true).map_err(text)?;
     let mut buffer = [0; 8192];
     for _ in 0..requests {
-        stream
-            .write_all(request.as_bytes())
-            .await
-            .expect("a sent request");
+        stream.write_all(request.as_bytes()).await.map_err(text)?;
         let mut held = 0;
         loop {
-            let read = stream.read(&mut buffer[held..]).await.expect("an answer");
-            assert!(
-                read > 0,
-                "closed after {:?}",
-                String::from_utf8_lossy(&buffer[..held])
-            );
+            let read = stream.read(&mut buffer[held..]).await.map_err(text)?;
             held += read;
             let head = buffer[..held]
                 .windows(4)
                 .position(|four| four == b"\r\n\r\n");
-            if head.is_some_and(|end| held >= end + 4 + BODY_BYTES) {
+            if read == 0 || head.is_some_and(|end| held >= end + 4 + BODY_BYTES) {
                 break;
             }
         }
-        assert!(
-            buffer.starts_with(b"HTTP/1.1 200"),
-            "{}",
-            String::from_utf8_lossy(&buffer[..held])
-        );
+        if !buffer.starts_with(b"HTTP/1.1 200") {
+            return Err(String::from_utf8_lossy(&buffer[..held]).into_owned());
+        }
     }
+    Ok(())
 }

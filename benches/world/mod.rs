@@ -76,6 +76,11 @@ impl World {
     }
 }
 
+/// Whether `cargo bench` started this program, and not `cargo test`, which only wants to know that it starts.
+pub(crate) fn is_bench() -> bool {
+    std::env::args().any(|argument| argument == "--bench")
+}
+
 /// Waits until a path has a route.
 pub(crate) fn await_route(address: SocketAddr, path: &str) {
     let deadline = Instant::now() + Duration::from_secs(20);
