@@ -5,6 +5,7 @@
 //! has a time limit, and each server one for all of them.
 
 mod access;
+mod clusters;
 mod documents;
 mod findings;
 mod gateways;
@@ -17,11 +18,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pailou_config::{RouteSource, Settings};
 use pailou_nacos::{Client, ServerAddress};
 use pailou_routing::Route;
-use pailou_upstream::ServiceId;
 
+use self::clusters::Cluster;
 use self::findings::Findings;
 use self::places::Places;
 use crate::cli::DoctorArgs;
@@ -36,33 +36,60 @@ const SERVER: Duration = Duration::from_secs(45);
 
 /// Looks at everything. The code says whether something is wrong.
 pub(crate) async fn run(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
-    let mut settings = nacos::settings(args.config.as_deref())?;
-    settings.nacos.request_timeout = settings.nacos.request_timeout.min(QUESTION);
+    let settings = nacos::settings(args.config.as_deref())?;
     let mut findings = Findings::new(!args.json);
     let judge = Judge::new(settings.clone());
     let files = documents::files(&settings, &judge, &mut findings);
-    for id in settings.other_nacos.keys() {
-        let found = "not looked at, nor what is only there: this is about the cluster of `nacos`";
-        findings.unknown("nacos", id, found);
+    let clusters = Cluster::all(&settings, QUESTION);
+    let mut foreign = Vec::new();
+    // A route of one cluster may name a service of another.
+    if clusters.len() > 1 {
+        findings.progress("documents of all clusters");
+        for cluster in &clusters {
+            foreign.push((&cluster.id, cluster.routes(&judge, SERVER).await?));
+        }
     }
+    for cluster in &clusters {
+        let others = foreign.iter().filter(|(id, _)| **id != cluster.id);
+        let others = others.flat_map(|(_, routes)| routes);
+        let given: Vec<_> = files.iter().chain(others).cloned().collect();
+        visit(cluster, &judge, &given, !args.json, &mut findings).await?;
+    }
+    findings.finish()?;
+    Ok(if findings.is_anything_wrong() {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
+}
+
+/// Looks at every server of a cluster. `given` are the routes that are not in its documents.
+async fn visit(
+    cluster: &Cluster,
+    judge: &Judge,
+    given: &[Arc<Route>],
+    tells: bool,
+    findings: &mut Findings,
+) -> anyhow::Result<()> {
     let mut first: Option<(String, Findings)> = None;
-    for server in nacos::options(&settings)?.servers {
-        findings.begin(&server.to_string());
+    for server in nacos::options(&cluster.settings)?.servers {
+        let name = cluster.server(&server);
+        findings.begin(&name, &cluster.id);
         let visit = async {
-            let Some(visit) = Visit::begin(&settings, &server, &mut findings).await? else {
+            let Some(visit) = Visit::begin(cluster, &server, findings).await? else {
                 return Ok(());
             };
             // The servers of a cluster say the same, and where they do not, that is what is told.
-            let mut said = Findings::new(first.is_none() && !args.json);
-            said.begin(&server.to_string());
+            let mut said = Findings::new(first.is_none() && tells);
+            said.begin(&name, &cluster.id);
             visit
-                .inspect(&judge, &files, first.is_none(), &mut said)
+                .inspect(judge, given, first.is_none(), &mut said)
                 .await;
             visit.client.close().await;
             match &first {
                 None => {
                     findings.extend(&said);
-                    first = Some((server.to_string(), said));
+                    first = Some((name, said));
                 }
                 Some((name, other)) => findings.compare(&said, name, other),
             }
@@ -78,17 +105,12 @@ pub(crate) async fn run(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
             ),
         }
     }
-    findings.finish()?;
-    Ok(if findings.is_anything_wrong() {
-        ExitCode::FAILURE
-    } else {
-        ExitCode::SUCCESS
-    })
+    Ok(())
 }
 
 /// A server that can be asked.
 struct Visit<'a> {
-    settings: &'a Settings,
+    cluster: &'a Cluster,
     http: Http,
     /// Knows this server only.
     client: Client,
@@ -97,10 +119,11 @@ struct Visit<'a> {
 impl<'a> Visit<'a> {
     /// Finds out whether the server can be asked at all.
     async fn begin(
-        settings: &'a Settings,
+        cluster: &'a Cluster,
         server: &ServerAddress,
         findings: &mut Findings,
     ) -> anyhow::Result<Option<Visit<'a>>> {
+        let settings = &cluster.settings;
         let mut http = Http::new(server.clone(), settings.nacos.request_timeout)?;
         if !reach::name(server, settings, findings).await {
             return Ok(None);
@@ -111,7 +134,7 @@ impl<'a> Visit<'a> {
         }
         let client = access::check(&mut http, server, settings, &seen, findings).await?;
         Ok(client.map(|client| Visit {
-            settings,
+            cluster,
             http,
             client,
         }))
@@ -121,27 +144,17 @@ impl<'a> Visit<'a> {
     async fn inspect(
         &self,
         judge: &Judge,
-        files: &[Arc<Route>],
+        given: &[Arc<Route>],
         reach_out: bool,
         findings: &mut Findings,
     ) {
-        let mut places = Places::of(self.settings);
+        let mut places = Places::of(&self.cluster.settings);
         let listed = namespaces::list(&self.http, &mut places, findings).await;
-        let mut routes = files.to_vec();
-        for source in &self.settings.routes {
-            if let RouteSource::Config {
-                nacos,
-                data_id,
-                group,
-                namespace,
-            } = source
-                && nacos == ServiceId::DEFAULT_SOURCE
-            {
-                let place = places::Place::new(namespace, group, data_id);
-                routes.extend(documents::check(self, judge, &places, &place, findings).await);
-            }
+        let mut routes = given.to_vec();
+        for place in self.cluster.documents() {
+            routes.extend(documents::check(self, judge, &places, &place, findings).await);
         }
-        let wanted = services::wanted(&routes);
+        let wanted = services::wanted(&routes, &self.cluster.id);
         for service in &wanted {
             places.add(&service.place);
         }
@@ -149,6 +162,9 @@ impl<'a> Visit<'a> {
         for service in &wanted {
             services::check(self, &places, service, reach_out, findings).await;
         }
-        gateways::check(self, findings).await;
+        // Gateways register themselves in this one only.
+        if self.cluster.is_default() {
+            gateways::check(self, findings).await;
+        }
     }
 }

@@ -2,7 +2,6 @@
 
 use pailou_config::{RouteSource, Settings};
 use pailou_nacos::{Client, ClientOptions, ConfigName, Error, ServerAddress};
-use pailou_upstream::ServiceId;
 
 use super::findings::Findings;
 use super::reach::Seen;
@@ -43,7 +42,11 @@ pub(super) async fn check(
                 "login",
                 "",
                 "the server asks for one, and none is set",
-                "Set nacos.username and nacos.password_file (or NACOS_USERNAME and NACOS_PASSWORD).",
+                format!(
+                    "Set {} and {}.",
+                    findings.setting("username", Some("NACOS_USERNAME")),
+                    findings.setting("password_file", Some("NACOS_PASSWORD"))
+                ),
             );
             return Ok(None);
         }
@@ -113,18 +116,15 @@ async fn knock(
 /// A config that the gateway reads anyway.
 fn question(settings: &Settings) -> ConfigName {
     let named = settings.routes.iter().find_map(|source| match source {
-        RouteSource::Config {
-            nacos,
-            data_id,
-            group,
-            ..
-        } if nacos == ServiceId::DEFAULT_SOURCE => Some(ConfigName::new(group, data_id)),
-        RouteSource::Config { .. } | RouteSource::File(_) => None,
+        RouteSource::Config { data_id, group, .. } => Some(ConfigName::new(group, data_id)),
+        RouteSource::File(_) => None,
     });
     named.unwrap_or_else(|| ConfigName::new(&settings.nacos.group, "pailou-routes.yaml"))
 }
 
 fn tell(login: &Login, user: &str, is_open: bool, findings: &mut Findings) {
+    let username = findings.setting("username", None);
+    let password = findings.setting("password_file", Some("NACOS_PASSWORD"));
     let (found, cure) = match login {
         Login::LoggedIn if is_open => {
             return findings.warning(
@@ -137,26 +137,34 @@ fn tell(login: &Login, user: &str, is_open: bool, findings: &mut Findings) {
         Login::LoggedIn => return findings.ok("login", user, "is let in"),
         Login::WrongPassword(words) => (
             format!("most likely the server has this user with another password ({words})"),
-            "Correct nacos.password_file, nacos.password or NACOS_PASSWORD; a file's last line break is cut, nothing else. If the \
-             server has just started, wait 15 s and try again: servers load users every 15 s.",
+            format!(
+                "Correct {password}; a file's last line break is cut, nothing else. If the server has just started, wait 15 s \
+                 and try again: servers load users every 15 s."
+            ),
         ),
         Login::UnknownUser(words) => (
             format!("the server does not know this user, or has not loaded it yet ({words})"),
-            "Create the user, or correct nacos.username; if the user or the server is new, wait 15 s and try again: servers \
-             load users every 15 s.",
+            format!(
+                "Create the user, or correct {username}; if the user or the server is new, wait 15 s and try again: servers \
+                 load users every 15 s."
+            ),
         ),
         Login::Refused(words) => (
             format!("refused ({words})"),
-            "Correct nacos.username and the password, most likely one of them is wrong; if user or server is new, wait 15 s and try again: servers load users every 15 s.",
+            format!(
+                "Correct {username} or {password}, most likely one of them is wrong; if user or server is new, wait 15 s and \
+                 try again: servers load users every 15 s."
+            ),
         ),
         Login::Absent => (
             "the server has no login for user and password".to_owned(),
             "Look at nacos.core.auth.system.type in the servers: the gateway logs in with Nacos's own accounts only, on the \
-             server's port and not the console's.",
+             server's port and not the console's."
+                .to_owned(),
         ),
         Login::Failed(error) => (
             format!("not tried: {error}"),
-            "Open the server's HTTP port to the gateway: the login needs it.",
+            "Open the server's HTTP port to the gateway: the login needs it.".to_owned(),
         ),
     };
     if is_open {

@@ -190,7 +190,11 @@ fn is_public(place: &Place) -> bool {
 }
 
 /// A config's content, `None` if there is none.
-async fn read(client: &Client, tenant: &str, place: &Place) -> Result<Option<String>, Error> {
+pub(super) async fn read(
+    client: &Client,
+    tenant: &str,
+    place: &Place,
+) -> Result<Option<String>, Error> {
     let request = wire::ConfigQueryRequest {
         data_id: place.name.clone(),
         group: place.group.clone(),

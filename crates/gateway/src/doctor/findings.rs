@@ -2,6 +2,7 @@
 
 use std::io::{self, IsTerminal as _, Write as _};
 
+use pailou_upstream::ServiceId;
 use serde::Serialize;
 use serde_json::json;
 
@@ -39,6 +40,8 @@ pub(super) struct Finding {
 pub(super) struct Findings {
     all: Vec<Finding>,
     server: Option<String>,
+    /// The id of the server's cluster.
+    nacos: String,
     tells: bool,
     /// Whether the server's name has been told.
     is_named: bool,
@@ -50,15 +53,28 @@ impl Findings {
         Findings {
             all: Vec::new(),
             server: None,
+            nacos: String::new(),
             tells,
             is_named: false,
         }
     }
 
-    /// What follows is about this server.
-    pub(super) fn begin(&mut self, server: &str) {
+    /// What follows is about this server of a cluster.
+    pub(super) fn begin(&mut self, server: &str, nacos: &str) {
         self.server = Some(server.to_owned());
+        nacos.clone_into(&mut self.nacos);
         self.is_named = false;
+    }
+
+    /// A setting of the server's cluster as a cure names it, with the variable that people use for the default one's.
+    pub(super) fn setting(&self, key: &str, variable: Option<&str>) -> String {
+        if self.nacos != ServiceId::DEFAULT_SOURCE {
+            return format!("other_nacos.{}.{key}", self.nacos);
+        }
+        match variable {
+            Some(variable) => format!("nacos.{key} (or {variable})"),
+            None => format!("nacos.{key}"),
+        }
     }
 
     pub(super) fn ok(&mut self, check: &'static str, subject: &str, found: impl Into<String>) {
@@ -230,7 +246,7 @@ mod tests {
 
     fn findings(texts: &[(&str, &str)]) -> Findings {
         let mut findings = Findings::new(false);
-        findings.begin("server");
+        findings.begin("server", ServiceId::DEFAULT_SOURCE);
         for (subject, found) in texts {
             findings.ok("document", subject, *found);
         }

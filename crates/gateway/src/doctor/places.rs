@@ -5,7 +5,6 @@ use std::fmt;
 
 use pailou_config::{RouteSource, Settings};
 use pailou_nacos::{DEFAULT_GROUP, wire::PUBLIC};
-use pailou_upstream::ServiceId;
 
 /// A config or a service: its namespace, group and name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -80,12 +79,8 @@ impl Places {
         places.groups.insert(settings.registration.group.clone());
         for source in &settings.routes {
             if let RouteSource::Config {
-                nacos,
-                group,
-                namespace,
-                ..
+                group, namespace, ..
             } = source
-                && nacos == ServiceId::DEFAULT_SOURCE
             {
                 places.add(&Place::new(namespace, group, ""));
             }

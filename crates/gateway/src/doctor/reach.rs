@@ -59,7 +59,10 @@ pub(super) async fn name(
         "name",
         &server.host,
         format!("has no address: {error}"),
-        "Correct nacos.servers (or NACOS_SERVER_ADDR), or this machine's DNS.",
+        format!(
+            "Correct {}, or this machine's DNS.",
+            findings.setting("servers", Some("NACOS_SERVER_ADDR"))
+        ),
     );
     false
 }
@@ -106,7 +109,10 @@ pub(super) async fn http(
         }
         Some(Err(error)) => {
             let found = format!("no answer over HTTP: {error}");
-            let cure = "Start the server, correct nacos.servers, or open this port to the gateway.";
+            let cure = format!(
+                "Start the server, correct {}, or open this port to the gateway.",
+                findings.setting("servers", None)
+            );
             if settings.nacos.credentials().is_some() {
                 findings.problem("http", &subject, found, cure);
             } else {
@@ -163,8 +169,9 @@ pub(super) async fn grpc(
     let options = nacos::options(settings)?;
     let port = options.grpc_port.or_else(|| server.grpc_port());
     let subject = port.map_or_else(String::new, |port| format!("port {port}"));
+    let setting = findings.setting("grpc_port", None);
     let rule = if settings.nacos.grpc_port.is_some() {
-        "nacos.grpc_port"
+        &setting
     } else {
         "the HTTP port + 1000"
     };
@@ -177,7 +184,10 @@ pub(super) async fn grpc(
         Ok(_) => (
             "two questions over one connection were answered by two: a balancer that understands HTTP/2 stands between"
                 .to_owned(),
-            "Balance Nacos's gRPC port on layer 4 (TCP), or name the servers themselves in nacos.servers.".to_owned(),
+            format!(
+                "Balance Nacos's gRPC port on layer 4 (TCP), or name the servers themselves in {}.",
+                findings.setting("servers", None)
+            ),
         ),
         Err(ProbeError::Connect(error)) if seen.is_version_1() => (
             format!("no TCP connection ({error}): Nacos 1.x has no gRPC"),
@@ -187,7 +197,7 @@ pub(super) async fn grpc(
             format!("no TCP connection: {error}"),
             format!(
                 "Open this port ({rule}) to the gateway: firewall, security group, container port. If it is mapped to \
-                 another one, set nacos.grpc_port; if port {} is the console's, name the server's (8848).",
+                 another one, set {setting}; if port {} is the console's, name the server's (8848).",
                 server.port
             ),
         ),
@@ -195,7 +205,7 @@ pub(super) async fn grpc(
             format!("takes TCP connections and does not answer as Nacos does: {error}"),
             format!(
                 "Let this port ({rule}) lead to Nacos's gRPC port unchanged: no HTTP proxy, no TLS in between, or set \
-                 nacos.grpc_port."
+                 {setting}."
             ),
         ),
         // Who only starts or is overloaded is waited for, and not asked over HTTP.

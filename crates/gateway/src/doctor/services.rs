@@ -9,7 +9,7 @@ use pailou_config::nearest;
 use pailou_discovery::AddressRules;
 use pailou_nacos::{Client, Error, Instance, wire};
 use pailou_routing::Route;
-use pailou_upstream::{ServiceId, Subset};
+use pailou_upstream::Subset;
 use tokio::net::TcpStream;
 
 use super::Visit;
@@ -33,13 +33,12 @@ pub(super) struct Wanted {
     subsets: Vec<(Arc<str>, Subset)>,
 }
 
-/// Every service that a route names, once.
-pub(super) fn wanted(routes: &[Arc<Route>]) -> Vec<Wanted> {
+/// Every service of a cluster that a route names, once.
+pub(super) fn wanted(routes: &[Arc<Route>], nacos: &str) -> Vec<Wanted> {
     let mut all: BTreeMap<Place, Vec<(Arc<str>, Subset)>> = BTreeMap::new();
     for route in routes {
         let id = route.selection.service().id();
-        // What another cluster lists cannot be asked of this one.
-        if &*id.source != ServiceId::DEFAULT_SOURCE {
+        if &*id.source != nacos {
             continue;
         }
         let subsets = all
@@ -86,8 +85,7 @@ pub(super) async fn check(
     if state.instances.is_empty() {
         return empty(visit, places, place, disabled, findings).await;
     }
-    let rules = AddressRules::new(visit.settings);
-    let (eligible, out) = judge(&state, &rules);
+    let (eligible, out) = judge(&state, &visit.cluster.rules);
     let total = state.instances.len() + disabled;
     let mut reasons: Vec<_> = out
         .iter()
@@ -339,6 +337,9 @@ async fn empty(
             })
             .collect();
         let mut route = vec![format!("name: {}", other.name)];
+        if !visit.cluster.is_default() {
+            route.push(format!("nacos: {}", visit.cluster.id));
+        }
         if other.group != place.group {
             route.push(format!("group: {}", other.group));
         }
