@@ -369,3 +369,40 @@ async fn where_grpc_is_blocked_everything_goes_over_http() {
         shell.refused("service show s", "").await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_cluster_is_chosen_by_its_id() {
+    let shell = Shell::start().await;
+    let east = Registry::start(Options::default()).await.expect("another");
+    let folder = tempfile::TempDir::new().expect("a folder");
+    let file = folder.path().join("gateway.yaml");
+    let (address, port) = (east.http_addr(), east.grpc_addr().port());
+    let settings = format!(
+        "other_nacos: {{ east: {{ servers: ['{address}'], grpc_port: {port}, group: shop }} }}\n\
+         routes: [ {{ data_id: east.yaml, nacos: east }} ]\n"
+    );
+    std::fs::write(&file, settings).expect("a file");
+    let config = format!("--config {}", file.display());
+
+    let publish = format!("config publish app.yaml {config} --nacos east");
+    let published = shell.run_with(&publish, "a: 1").await;
+    assert!(published.status.success(), "{}", err(&published));
+    let key = ConfigKey::new("", "shop", "app.yaml");
+    assert_eq!(east.config(key).as_deref(), Some("a: 1"));
+    assert_eq!(shell.registry.config("app.yaml"), None);
+
+    // What the settings read from there is judged as routes; in the other cluster it is any config.
+    let publish = format!("config publish east.yaml {config}");
+    let said = shell
+        .refused(&format!("{publish} --nacos east"), "nonsense: 1")
+        .await;
+    assert!(said.contains("nonsense"), "{said}");
+    let published = shell.run_with(&publish, "nonsense: 1").await;
+    assert!(published.status.success(), "{}", err(&published));
+
+    let said = shell
+        .refused(&format!("service list {config} --nacos west"), "")
+        .await;
+    assert!(said.contains("`west`"), "{said}");
+    assert!(said.contains("default, east"), "{said}");
+}

@@ -13,6 +13,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::Context as _;
 use pailou_config::{Environment, NacosSettings, Settings, load_settings};
 use pailou_nacos::{AddressError, Client, ClientOptions, Credentials};
+use pailou_upstream::ServiceId;
 use serde::Serialize;
 
 use self::http::{Http, Login};
@@ -96,20 +97,23 @@ pub(crate) async fn connected(client: &Client, servers: usize) -> anyhow::Result
 
 /// Runs one command and returns its exit code.
 pub(crate) async fn run(args: NacosArgs) -> anyhow::Result<ExitCode> {
-    let mut settings = settings(args.config.as_deref())?;
+    let settings = settings(args.config.as_deref())?;
+    let mut nacos = cluster(&settings, &args.nacos)?.clone();
     if let Some(namespace) = args.namespace {
-        settings.nacos.namespace = namespace;
+        nacos.namespace = namespace;
     }
     if let Some(group) = args.group {
-        settings.nacos.group = group;
+        nacos.group = group;
     }
     let desk = Desk {
-        client: Client::connect(options(&settings)?),
+        client: Client::connect(options_of(&nacos, &settings)?),
         settings,
+        id: args.nacos,
+        nacos,
         json: args.json,
     };
     let done = async {
-        connected(&desk.client, desk.settings.nacos.servers.len()).await?;
+        connected(&desk.client, desk.nacos.servers.len()).await?;
         match args.about {
             NacosCommand::Config(command) => configs::run(&desk, command).await,
             NacosCommand::Service(command) => services::run(&desk, command).await,
@@ -120,16 +124,34 @@ pub(crate) async fn run(args: NacosArgs) -> anyhow::Result<ExitCode> {
     done
 }
 
+/// The settings of one cluster, by its id.
+fn cluster<'a>(settings: &'a Settings, id: &str) -> anyhow::Result<&'a NacosSettings> {
+    if id == ServiceId::DEFAULT_SOURCE {
+        return Ok(&settings.nacos);
+    }
+    settings.other_nacos.get(id).with_context(|| {
+        let mut known = vec![ServiceId::DEFAULT_SOURCE];
+        known.extend(settings.other_nacos.keys().map(String::as_str));
+        format!(
+            "there is no Nacos cluster `{id}`: the settings have {}",
+            known.join(", ")
+        )
+    })
+}
+
 /// What every command works with.
 struct Desk {
     settings: Settings,
+    /// The cluster's id, and its settings with what the command line changes.
+    id: String,
+    nacos: NacosSettings,
     client: Client,
     json: bool,
 }
 
 impl Desk {
     fn group(&self) -> &str {
-        &self.settings.nacos.group
+        &self.nacos.group
     }
 
     /// As names are shown.
@@ -149,9 +171,9 @@ impl Desk {
 
     /// The HTTP API of the first server that answers, logged in where that is asked for.
     async fn http(&self) -> anyhow::Result<Http> {
-        let nacos = &self.settings.nacos;
+        let nacos = &self.nacos;
         let mut refusal = None;
-        for server in options(&self.settings)?.servers {
+        for server in options_of(nacos, &self.settings)?.servers {
             let mut http = Http::new(server.clone(), nacos.request_timeout)?;
             let Some((user, password)) = nacos.credentials() else {
                 match http.look("/").await {

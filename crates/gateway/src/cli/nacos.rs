@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use pailou_upstream::ServiceId;
 
 /// Arguments of `pailou doctor`.
 #[derive(Debug, Args)]
@@ -22,10 +23,13 @@ pub(crate) struct NacosArgs {
     /// The gateway's settings, which say where Nacos is; without them defaults and environment variables apply.
     #[arg(short, long, value_name = "FILE", env = "PAILOU_CONFIG", global = true)]
     pub(crate) config: Option<PathBuf>,
-    /// The namespace's id; `nacos.namespace` unless given.
+    /// The Nacos cluster: `default`, or one of `other_nacos` in the settings.
+    #[arg(long, value_name = "ID", global = true, default_value = ServiceId::DEFAULT_SOURCE)]
+    pub(crate) nacos: String,
+    /// The namespace's id; that of the cluster's settings unless given.
     #[arg(short, long, value_name = "ID", global = true)]
     pub(crate) namespace: Option<String>,
-    /// The group; `nacos.group` unless given.
+    /// The group; that of the cluster's settings unless given.
     #[arg(short, long, value_name = "GROUP", global = true)]
     pub(crate) group: Option<String>,
     /// Print JSON: one object, or one in each line where a command prints as it goes.

@@ -7,7 +7,6 @@ use std::process::ExitCode;
 use anyhow::{Context as _, bail};
 use pailou_config::{Node, Report, RouteSource, Severity, Value};
 use pailou_nacos::{ConfigName, ConfigState, Publish};
-use pailou_upstream::ServiceId;
 use serde::Serialize;
 use serde_json::json;
 
@@ -160,7 +159,7 @@ fn is_route_document(desk: &Desk, data_id: &str, content: &str) -> bool {
             group,
             namespace: of,
         } => {
-            nacos == ServiceId::DEFAULT_SOURCE
+            *nacos == desk.id
                 && named == data_id
                 && group == desk.group()
                 && normal(of) == namespace
