@@ -6,7 +6,7 @@
 use pailou_config::Settings;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Kept for the probes, the admin interface, Nacos, files and idle connections to endpoints.
+/// Kept for the probes, the admin interface, Nacos and files.
 const RESERVE: u64 = 256;
 
 /// Raises the file limit as far as it goes, and takes `limits.connections` down to what it allows.
@@ -42,11 +42,12 @@ fn raise() -> Option<u64> {
     }
 }
 
-/// How many client connections a limit allows, one at least: each may need another descriptor for its endpoint.
+/// How many client connections a limit allows, one at least: each may need another descriptor for its endpoint, and as
+/// many connections to endpoints may be kept idle.
 fn connections(descriptors: u64) -> usize {
     let reserve = RESERVE.min(descriptors / 2);
-    let pairs = (descriptors - reserve) / 2;
-    usize::try_from(pairs).unwrap_or(usize::MAX).max(1)
+    let clients = (descriptors - reserve) / 3;
+    usize::try_from(clients).unwrap_or(usize::MAX).max(1)
 }
 
 #[cfg(test)]
@@ -54,12 +55,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn two_descriptors_for_each_connection_and_some_in_reserve() {
+    fn three_descriptors_for_each_connection_and_some_in_reserve() {
         for (descriptors, expected) in [
-            (1_048_576, 524_160),
-            (40_256, 20_000),
-            (1024, 384),
-            (256, 64),
+            (1_048_576, 349_440),
+            (60_256, 20_000),
+            (1024, 256),
+            (256, 42),
             (0, 1),
         ] {
             assert_eq!(connections(descriptors), expected, "{descriptors}");

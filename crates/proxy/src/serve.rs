@@ -83,11 +83,14 @@ fn http_proxy(
     metrics: Metrics,
     access_log: AccessLog,
 ) -> App {
+    let workers = options.workers.max(1);
     let conf = ServerConf {
-        threads: options.workers.max(1),
+        threads: workers,
         // Idle connections to endpoints, per worker. pingora's 128 is less
-        // than one busy client's keep-alive connections.
-        upstream_keepalive_pool_size: 1024,
+        // than one busy client's keep-alive connections; and all of them are
+        // no more than there may be clients, as is counted on where these
+        // are limited.
+        upstream_keepalive_pool_size: (options.limits.connections / workers).clamp(1, 1024),
         // Tries are counted per route; this only has to be more.
         max_retries: 64,
         ..ServerConf::default()
