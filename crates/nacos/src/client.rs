@@ -16,7 +16,7 @@ use crate::{
     model::{
         Config, ConfigName, Instance, Origin, Publish, ServiceName, ServicePage, ServiceState,
     },
-    network::{Connector, Owned, Tcp},
+    network::{Connector, Network, Owned, Tcp},
     options::ClientOptions,
     registration::Registration,
     session::{self, answers},
@@ -63,7 +63,7 @@ impl Drop for Handle {
 /// What the namespaces of one client share: the servers and the login.
 struct Family {
     options: ClientOptions,
-    connector: Arc<dyn Connector>,
+    network: Network,
     login: Arc<Login>,
     /// Present for as long as there are credentials.
     _login_task: Option<Owned<()>>,
@@ -84,17 +84,17 @@ impl Client {
     /// # Panics
     /// Outside of a Tokio runtime.
     pub fn connect_over(options: ClientOptions, connector: impl Connector) -> Self {
-        let connector: Arc<dyn Connector> = Arc::new(connector);
+        let network = Network::new(Arc::new(connector), &options);
         let login = Arc::new(Login::new(&options));
         let login_task = login.is_on().then(|| {
-            let (login, connector) = (login.clone(), connector.clone());
-            Owned(tokio::spawn(async move { login.run(&*connector).await }))
+            let (login, network) = (login.clone(), network.clone());
+            Owned(tokio::spawn(async move { login.run(&network).await }))
         });
         let namespace = normal_namespace(&options.namespace).to_owned();
         let members = Mutex::default();
         let family = Arc::new(Family {
             options,
-            connector,
+            network,
             login,
             _login_task: login_task,
             members,
@@ -322,11 +322,7 @@ impl Family {
             namespace: namespace.to_owned(),
             ..self.options.clone()
         };
-        let core = Arc::new(Core::new(
-            options,
-            self.connector.clone(),
-            self.login.clone(),
-        ));
+        let core = Arc::new(Core::new(options, self.network.clone(), self.login.clone()));
         let session = Mutex::new(Some(tokio::spawn(session::run(core.clone()))));
         let handle = Arc::new(Handle {
             core,

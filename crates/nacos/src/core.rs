@@ -10,7 +10,7 @@ use crate::{
     link::Link,
     login::Login,
     model::ConfigName,
-    network::Connector,
+    network::Network,
     options::ClientOptions,
     state::{ConnectionState, Counters, SessionState, unix_ms},
     wire,
@@ -18,7 +18,7 @@ use crate::{
 
 pub(crate) struct Core {
     pub(crate) options: ClientOptions,
-    pub(crate) connector: Arc<dyn Connector>,
+    pub(crate) network: Network,
     pub(crate) login: Arc<Login>,
     pub(crate) desired: Desired,
     pub(crate) counters: Counters,
@@ -28,15 +28,11 @@ pub(crate) struct Core {
 }
 
 impl Core {
-    pub(crate) fn new(
-        mut options: ClientOptions,
-        connector: Arc<dyn Connector>,
-        login: Arc<Login>,
-    ) -> Self {
+    pub(crate) fn new(mut options: ClientOptions, network: Network, login: Arc<Login>) -> Self {
         options.namespace = normal_namespace(&options.namespace).to_owned();
         Self {
             options,
-            connector,
+            network,
             login,
             desired: Desired::default(),
             counters: Counters::default(),

@@ -88,3 +88,9 @@ impl Error {
         }
     }
 }
+
+/// What an error comes down to: its last cause, which is where the reason stands.
+pub(crate) fn reason(error: &(dyn std::error::Error + 'static)) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.last().unwrap_or(error).to_string()
+}

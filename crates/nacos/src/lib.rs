@@ -65,8 +65,12 @@
 //! own instances are registered over it. Every change is logged and counted.
 //!
 //! What HTTP lacks: a change is seen when it is asked for; an instance that dies without a word is gone after 30 s, not
-//! at once; v3 does not say that a service is [protected](ServiceState::protected). TLS is not supported. Behind a
-//! gRPC-aware proxy, which mixes connections, only HTTP works.
+//! at once; v3 does not say that a service is [protected](ServiceState::protected). Behind a gRPC-aware
+//! proxy, which mixes connections, only HTTP works.
+//!
+//! TLS is spoken over HTTP to addresses with `https://`, and over gRPC by [`ClientOptions::grpc_tls`]; [`TlsOptions`] say
+//! whom to believe and who the client is. gRPC over TLS is never replaced by plain HTTP. It is rustls with ring, and no
+//! provider is installed for the process.
 //!
 //! The client keeps one registration per service, since over gRPC the server keeps one instance per connection and
 //! service: use a [`Client`] for each instance when a process has several.
@@ -81,6 +85,7 @@ mod client;
 mod core;
 mod desired;
 mod error;
+mod exchange;
 mod link;
 mod login;
 mod model;
@@ -91,11 +96,13 @@ mod probe;
 mod registration;
 mod session;
 mod state;
+mod tls;
 mod watch;
 pub mod wire;
 
 pub use client::Client;
 pub use error::Error;
+pub use exchange::http_request;
 pub use model::{
     Config, ConfigName, ConfigState, DEFAULT_CLUSTER, DEFAULT_GROUP, Instance, Origin, Publish,
     ServiceName, ServicePage, ServiceState,
@@ -108,4 +115,5 @@ pub use state::{
     ConfigSync, ConnectionState, Counts, LoginState, RegistrationSync, ServiceSync, SessionState,
     Transport,
 };
+pub use tls::{TlsIdentity, TlsOptions};
 pub use watch::{ConfigWatch, ServiceWatch};

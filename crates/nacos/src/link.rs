@@ -27,7 +27,7 @@ use tonic_prost::ProstCodec;
 
 use crate::{
     core::Core,
-    error::Error,
+    error::{Error, reason},
     network::{ByteStream, Owned},
     over_http::Http,
     state::Transport,
@@ -99,7 +99,7 @@ pub(crate) async fn open(
         .initial_stream_window_size(WINDOW_BYTES)
         .handshake(TokioIo::new(stream))
         .await
-        .map_err(|error| Error::Lost(format!("no HTTP/2 connection: {error}")))?;
+        .map_err(|error| Error::Lost(format!("no HTTP/2 connection: {}", reason(&error))))?;
     let driver = Owned(tokio::spawn(driver));
     let grpc = Grpc::with_origin(OneConnection(sender), origin)
         .max_decoding_message_size(core.options.max_message_bytes);
@@ -236,7 +236,7 @@ async fn unary(mut grpc: Grpc<OneConnection>, payload: Payload) -> Result<Payloa
 }
 
 fn not_ready(error: hyper::Error) -> Status {
-    Status::unavailable(error.to_string())
+    Status::unavailable(reason(&error))
 }
 
 fn of_status(operation: &'static str, status: &Status) -> Error {
@@ -252,10 +252,10 @@ fn of_status(operation: &'static str, status: &Status) -> Error {
 }
 
 pub(crate) fn describe(status: &Status) -> String {
-    if status.message().is_empty() {
-        status.code().to_string()
-    } else {
-        status.message().to_owned()
+    match std::error::Error::source(status) {
+        Some(cause) => reason(cause),
+        None if status.message().is_empty() => status.code().to_string(),
+        None => status.message().to_owned(),
     }
 }
 

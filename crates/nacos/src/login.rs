@@ -16,7 +16,7 @@ use tokio::{
 };
 
 use crate::{
-    network::Connector,
+    network::Network,
     options::{ClientOptions, Credentials, ServerAddress},
     state::{Counters, Counts, LoginState, unix_ms},
 };
@@ -186,7 +186,7 @@ impl Login {
     }
 
     /// Logs in and stays logged in, until dropped.
-    pub(crate) async fn run(&self, connector: &dyn Connector) {
+    pub(crate) async fn run(&self, network: &Network) {
         let Some(credentials) = &self.credentials else {
             return;
         };
@@ -194,7 +194,7 @@ impl Login {
         let mut failures = Failures::default();
         loop {
             let asked = *self.wanted.borrow();
-            let outcome = self.attempt(connector, &mut form).await;
+            let outcome = self.attempt(network, &mut form).await;
             let pause = self.pause(&outcome, &mut failures);
             self.publish(outcome, pause);
             self.wanted.send_if_modified(|wanted| {
@@ -206,11 +206,11 @@ impl Login {
     }
 
     /// Asks the servers, beginning with the one that answered last, until one gives a token or refuses.
-    async fn attempt(&self, connector: &dyn Connector, form: &mut form::Form) -> Outcome {
+    async fn attempt(&self, network: &Network, form: &mut form::Form) -> Outcome {
         let mut unreachable = None;
         for _ in 0..self.servers.len() {
             let server = &self.servers[form.server % self.servers.len()];
-            let asked = timeout(self.request_timeout, form.post(connector, server)).await;
+            let asked = timeout(self.request_timeout, form.post(network, server)).await;
             match asked
                 .unwrap_or_else(|_| Outcome::Unreachable(format!("{server}: no answer in time")))
             {

@@ -2,6 +2,8 @@
 
 use std::{fmt, str::FromStr, time::Duration};
 
+use crate::tls::TlsOptions;
+
 /// Everything a [`Client`](crate::Client) must be told. Only the servers have no default.
 ///
 /// ```
@@ -20,6 +22,11 @@ pub struct ClientOptions {
     pub servers: Vec<ServerAddress>,
     /// The gRPC port, when it is not the HTTP port + 1000 (a port mapping, a balancer).
     pub grpc_port: Option<u16>,
+    /// Whether gRPC is spoken over TLS. Nacos has a switch of its own for that; when not said here, gRPC does what HTTP
+    /// does: over TLS at servers with `https://`.
+    pub grpc_tls: Option<bool>,
+    /// How TLS is spoken, where it is.
+    pub tls: TlsOptions,
     /// The namespace's id (not its display name); `""` and `public` are the default one.
     pub namespace: String,
     /// Who the client is; none where the servers ask for no login.
@@ -57,6 +64,8 @@ impl ClientOptions {
         Ok(Self {
             servers,
             grpc_port: None,
+            grpc_tls: None,
+            tls: TlsOptions::default(),
             namespace: String::new(),
             credentials: None,
             app_name: "pailou".into(),
@@ -71,14 +80,16 @@ impl ClientOptions {
 
 /// Where one Nacos server listens for HTTP.
 ///
-/// Parsed from `host`, `host:port`, `[v6]:port`, each with or without `http://` in front and `/nacos` behind. The port
-/// is 8848 unless said. `https://` is refused: TLS to Nacos is not supported.
+/// Parsed from `host`, `host:port`, `[v6]:port`, each with or without `http://` or `https://` in front and `/nacos`
+/// behind. The port is 8848 unless said, with `https://` too. Shown without the scheme.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ServerAddress {
     /// Name or address, without brackets.
     pub host: String,
     /// The HTTP port.
     pub port: u16,
+    /// Whether it is spoken to over TLS.
+    pub is_https: bool,
 }
 
 impl ServerAddress {
@@ -88,6 +99,10 @@ impl ServerAddress {
     /// The gRPC port that belongs to this address by Nacos's rule, HTTP + 1000; `None` when there is no such port.
     pub fn grpc_port(&self) -> Option<u16> {
         self.port.checked_add(1000)
+    }
+
+    pub(crate) fn is_same_place(&self, other: &ServerAddress) -> bool {
+        (&self.host, self.port) == (&other.host, other.port)
     }
 }
 
@@ -107,9 +122,6 @@ pub enum AddressError {
     /// There is no address at all.
     #[error("no Nacos server is named")]
     Empty,
-    /// The address wants TLS.
-    #[error("{0}: TLS to Nacos is not supported; use http:// or leave the scheme out")]
-    Tls(String),
     /// The address cannot be read.
     #[error("{0}: not a server address; expected host, host:port or [IPv6]:port")]
     Malformed(String),
@@ -120,13 +132,11 @@ impl FromStr for ServerAddress {
 
     fn from_str(text: &str) -> Result<Self, AddressError> {
         let malformed = || AddressError::Malformed(text.to_owned());
-        let rest = match text.split_once("://") {
-            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => rest,
-            Some((scheme, _)) if scheme.eq_ignore_ascii_case("https") => {
-                return Err(AddressError::Tls(text.to_owned()));
-            }
+        let (rest, is_https) = match text.split_once("://") {
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => (rest, false),
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("https") => (rest, true),
             Some(_) => return Err(malformed()),
-            None => text,
+            None => (text, false),
         };
         let rest = rest.trim_end_matches('/');
         let rest = rest.strip_suffix("/nacos").unwrap_or(rest);
@@ -164,6 +174,7 @@ impl FromStr for ServerAddress {
         Ok(Self {
             host: host.to_owned(),
             port,
+            is_https,
         })
     }
 }
@@ -205,12 +216,14 @@ mod tests {
 
     #[test]
     fn addresses_are_read_or_refused() {
-        let good = |host: &str, port| {
+        let address = |host: &str, port, is_https| {
             Ok(ServerAddress {
                 host: host.into(),
                 port,
+                is_https,
             })
         };
+        let good = |host: &str, port| address(host, port, false);
         let bad = |text: &str| Err(AddressError::Malformed(text.into()));
         for (text, expected) in [
             ("nacos", good("nacos", 8848)),
@@ -220,10 +233,8 @@ mod tests {
             ("[::1]:9000", good("::1", 9000)),
             ("[::1]", good("::1", 8848)),
             ("::1", good("::1", 8848)),
-            (
-                "https://nacos",
-                Err(AddressError::Tls("https://nacos".into())),
-            ),
+            ("https://nacos", address("nacos", 8848, true)),
+            ("HTTPS://[::1]:443/nacos", address("::1", 443, true)),
             ("ftp://nacos", bad("ftp://nacos")),
             ("nacos:0", bad("nacos:0")),
             ("nacos:", bad("nacos:")),

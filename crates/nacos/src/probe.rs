@@ -10,8 +10,9 @@ use crate::{
     error::Error,
     link,
     login::Login,
-    network::{Connector, Tcp},
+    network::{Network, Tcp},
     options::{ClientOptions, ServerAddress},
+    tls,
     wire::ServerCheckRequest,
 };
 
@@ -31,6 +32,12 @@ pub enum ProbeError {
     /// The port cannot be connected to: nothing listens there, or something drops the packets.
     #[error("no TCP connection: {0}")]
     Connect(String),
+    /// Something listens there, and TLS with it failed; the text says what helps.
+    #[error("{0}")]
+    Tls(String),
+    /// Something listens there and speaks TLS, which is not turned on for gRPC.
+    #[error("it speaks TLS, and TLS is off for gRPC")]
+    WantsTls,
     /// Something listens there and does not speak HTTP/2, or says nothing at all.
     #[error("no gRPC: {0}")]
     Speak(String),
@@ -45,18 +52,34 @@ pub enum ProbeError {
 /// # Errors
 /// How far it came, and why no further.
 pub async fn probe(options: &ClientOptions, server: &ServerAddress) -> Result<Probe, ProbeError> {
-    let port = options.grpc_port.or_else(|| server.grpc_port());
-    let port =
-        port.ok_or_else(|| ProbeError::Connect("no port is 1000 above the HTTP port".to_owned()))?;
-    let at = ServerAddress {
-        host: server.host.clone(),
-        port,
-    };
+    let network = Network::new(Arc::new(Tcp), options);
+    let at = network
+        .grpc_address(server)
+        .ok_or_else(|| ProbeError::Connect("no port is 1000 above the HTTP port".to_owned()))?;
+    match ask_twice(options, &network, &at).await {
+        Err(ProbeError::Speak(_)) if !at.is_https && wants_tls(options, &network, &at).await => {
+            Err(ProbeError::WantsTls)
+        }
+        result => result,
+    }
+}
+
+async fn ask_twice(
+    options: &ClientOptions,
+    network: &Network,
+    at: &ServerAddress,
+) -> Result<Probe, ProbeError> {
     let limit = options.request_timeout;
-    let stream = match timeout(limit, Tcp.connect(&at.host, at.port)).await {
+    let late = || format!("no answer within {limit:?}");
+    let stream = match timeout(limit, network.tcp(at)).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => return Err(ProbeError::Connect(error.to_string())),
-        Err(_) => return Err(ProbeError::Connect(format!("no answer within {limit:?}"))),
+        Err(_) => return Err(ProbeError::Connect(late())),
+    };
+    let stream = match timeout(limit, network.speak_grpc(stream, at)).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) => return Err(ProbeError::Tls(error.to_string())),
+        Err(_) => return Err(ProbeError::Tls(late())),
     };
     let origin = format!("http://{at}")
         .parse()
@@ -66,10 +89,10 @@ pub async fn probe(options: &ClientOptions, server: &ServerAddress) -> Result<Pr
         ..options.clone()
     };
     let login = Arc::new(Login::new(&options));
-    let core = Core::new(options, Arc::new(Tcp), login);
+    let core = Core::new(options, network.clone(), login);
     let opened = timeout(limit, link::open(stream, origin, &core, 0)).await;
     let opened = opened
-        .map_err(|_| ProbeError::Speak(format!("no answer within {limit:?}")))?
+        .map_err(|_| ProbeError::Speak(late()))?
         .map_err(|error| ProbeError::Speak(error.to_string()))?;
     let ask = async || {
         opened
@@ -83,6 +106,15 @@ pub async fn probe(options: &ClientOptions, server: &ServerAddress) -> Result<Pr
         is_one_connection: first == second,
         connection: first,
     })
+}
+
+async fn wants_tls(options: &ClientOptions, network: &Network, at: &ServerAddress) -> bool {
+    let knock = async {
+        let stream = network.tcp(at).await.ok()?;
+        Some(tls::is_spoken(stream).await)
+    };
+    let answer = timeout(options.request_timeout, knock).await;
+    matches!(answer, Ok(Some(true)))
 }
 
 /// What speaks gRPC and is no Nacos server answers with a status and not with an answer of its own.

@@ -201,6 +201,14 @@ pub(super) async fn grpc(
                 server.port
             ),
         ),
+        Err(ProbeError::Tls(error)) => (
+            format!("takes TCP connections, and no TLS came about: {error}"),
+            "Compare this with the certificates of the server.".to_owned(),
+        ),
+        Err(ProbeError::WantsTls) => (
+            "it speaks TLS, and TLS is off for gRPC".to_owned(),
+            "Let this port lead to a gRPC port without TLS.".to_owned(),
+        ),
         Err(ProbeError::Speak(error)) => (
             format!("takes TCP connections and does not answer as Nacos does: {error}"),
             format!(

@@ -4,13 +4,14 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{Request, StatusCode, header};
-use http_body_util::{BodyExt, Full, Limited};
-use hyper_util::rt::TokioIo;
+use http_body_util::Full;
 use serde::Deserialize;
 
 use super::Outcome;
 use crate::{
-    network::{Connector, Owned},
+    error::reason,
+    exchange::exchange,
+    network::Network,
     options::{Credentials, ServerAddress},
 };
 
@@ -58,15 +59,11 @@ impl Form {
     }
 
     /// Tries the paths at this server, beginning with the one that worked last.
-    pub(super) async fn post(
-        &mut self,
-        connector: &dyn Connector,
-        server: &ServerAddress,
-    ) -> Outcome {
+    pub(super) async fn post(&mut self, network: &Network, server: &ServerAddress) -> Outcome {
         for _ in 0..PATHS.len() {
-            let outcome = match self.post_to(connector, server, PATHS[self.path]).await {
+            let outcome = match self.post_to(network, server, PATHS[self.path]).await {
                 Ok((status, body)) => self.judge(server, status, &body),
-                Err(error) => Outcome::Unreachable(format!("{server}: {error}")),
+                Err(error) => Outcome::Unreachable(format!("{server}: {}", reason(&*error))),
             };
             if outcome != Outcome::Absent {
                 return outcome;
@@ -78,26 +75,17 @@ impl Form {
 
     async fn post_to(
         &self,
-        connector: &dyn Connector,
+        network: &Network,
         server: &ServerAddress,
         path: &str,
     ) -> Result<(StatusCode, Bytes), Box<dyn std::error::Error + Send + Sync>> {
-        let stream = connector.connect(&server.host, server.port).await?;
-        let (mut sender, connection) =
-            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-        let _connection = Owned(tokio::spawn(connection));
         let request = Request::post(path)
-            .header(header::HOST, server.to_string())
             .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
-            .header(header::CONNECTION, "close")
             .body(Full::new(self.body.clone()))?;
-        let response = sender.send_request(request).await?;
-        let status = response.status();
-        let body = Limited::new(response.into_body(), MAX_ANSWER_BYTES)
-            .collect()
+        let (head, body) = exchange(network, server, request, MAX_ANSWER_BYTES)
             .await?
-            .to_bytes();
-        Ok((status, body))
+            .into_parts();
+        Ok((head.status, body))
     }
 
     /// Only a token is a success, and only what no login can answer means that there is no login here: a wrong

@@ -91,7 +91,7 @@ impl Http {
     /// When the server does not answer, is starting, or has none of them.
     pub(crate) async fn find(core: &Core, server: &ServerAddress) -> Result<Arc<Self>, Error> {
         let mut pool = Some(Pool::new(
-            core.connector.clone(),
+            core.network.clone(),
             server.clone(),
             core.options.max_message_bytes,
         ));

@@ -1,7 +1,7 @@
 //! HTTP/1.1 connections to one server, kept for the next request.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Mutex, PoisonError},
     time::Duration,
 };
 
@@ -14,8 +14,8 @@ use tokio::{sync::Semaphore, time::Instant};
 
 use super::{Call, answer::Reply, encode};
 use crate::{
-    error::Error,
-    network::{Connector, Owned},
+    error::{Error, reason},
+    network::{Network, Owned},
     options::ServerAddress,
     wire,
 };
@@ -27,7 +27,7 @@ const IN_FLIGHT: usize = 16;
 const IDLE: Duration = Duration::from_secs(10);
 
 pub(super) struct Pool {
-    connector: Arc<dyn Connector>,
+    network: Network,
     server: ServerAddress,
     max_bytes: usize,
     idle: Mutex<Vec<Connection>>,
@@ -49,13 +49,9 @@ struct Failure {
 }
 
 impl Pool {
-    pub(super) fn new(
-        connector: Arc<dyn Connector>,
-        server: ServerAddress,
-        max_bytes: usize,
-    ) -> Self {
+    pub(super) fn new(network: Network, server: ServerAddress, max_bytes: usize) -> Self {
         Self {
-            connector,
+            network,
             server,
             max_bytes,
             idle: Mutex::default(),
@@ -125,14 +121,11 @@ impl Pool {
     async fn connect(&self) -> Result<Connection, Error> {
         let unreachable =
             |problem: String| Error::NotConnected(format!("{}: {problem}", self.server));
-        let stream = self
-            .connector
-            .connect(&self.server.host, self.server.port)
-            .await
-            .map_err(|error| unreachable(error.to_string()))?;
+        let stream = self.network.http(&self.server).await;
+        let stream = stream.map_err(|error| unreachable(error.to_string()))?;
         let (sender, driver) = http1::handshake(TokioIo::new(stream))
             .await
-            .map_err(|error| unreachable(error.to_string()))?;
+            .map_err(|error| unreachable(reason(&error)))?;
         let driver = Owned(tokio::spawn(async move {
             // Its error is the request's, too.
             let _ = driver.await;
@@ -160,13 +153,13 @@ impl Pool {
             .await
             .map_err(|mut error| Failure {
                 is_unsent: error.take_message().is_some(),
-                problem: error.error().to_string(),
+                problem: reason(error.error()),
             })?;
         let (head, body) = response.into_parts();
         let body = Limited::new(body, self.max_bytes)
             .collect()
             .await
-            .map_err(|error| lost(error.to_string()))?
+            .map_err(|error| lost(reason(&*error)))?
             .to_bytes();
         // It is ready for another one as soon as its driver has seen the end of this one.
         if connection.sender.ready().await.is_ok() {

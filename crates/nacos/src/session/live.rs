@@ -131,24 +131,16 @@ pub(super) async fn serve(
 
 async fn open(core: &Core, server: &ServerAddress, epoch: u64) -> Result<Opened, Error> {
     let limit = core.options.request_timeout;
-    let port = core.options.grpc_port.or_else(|| server.grpc_port());
-    let port = port.ok_or_else(|| {
+    let at = core.network.grpc_address(server).ok_or_else(|| {
         Error::NotConnected(format!("{server} has no gRPC port: its port + 1000"))
     })?;
-    let at = ServerAddress {
-        host: server.host.clone(),
-        port,
-    };
     let unreachable = |problem: String| Error::NotConnected(format!("{at}: {problem}"));
     let origin: http::Uri = format!("http://{at}")
         .parse()
         .map_err(|error: http::uri::InvalidUri| unreachable(error.to_string()))?;
     let opening = async {
-        let stream = core
-            .connector
-            .connect(&at.host, port)
-            .await
-            .map_err(|error| unreachable(error.to_string()))?;
+        let stream = core.network.grpc(&at).await;
+        let stream = stream.map_err(|error| unreachable(error.to_string()))?;
         link::open(stream, origin, core, epoch).await
     };
     timeout(limit, opening)

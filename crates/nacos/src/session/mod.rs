@@ -120,11 +120,20 @@ impl<'a> Session<'a> {
         let is_blocked = self.out_of_reach >= GRPC_ATTEMPTS.max(self.core.options.servers.len());
         if is_blocked
             && !is_over_http
+            && self.is_http_as_safe()
             && let Ok(http) = Http::find(self.core, self.server()).await
         {
             return self.serve_http(http).await;
         }
         End::NeverConnected(error)
+    }
+
+    /// Whether HTTP may take gRPC's place: what was to be encrypted is never sent in the clear, since whoever can cut
+    /// one way could then read the other.
+    fn is_http_as_safe(&self) -> bool {
+        let server = self.server();
+        let grpc = self.core.network.grpc_address(server);
+        server.is_https || grpc.is_none_or(|grpc| !grpc.is_https)
     }
 
     /// Serves over HTTP, and over gRPC from the moment that it is back.
@@ -160,7 +169,9 @@ impl<'a> Session<'a> {
 
 /// The configured server that a reset names. A server must not be able to send us to anyone else.
 fn position(servers: &[ServerAddress], hint: Option<&ServerAddress>) -> Option<usize> {
-    servers.iter().position(|server| Some(server) == hint)
+    servers
+        .iter()
+        .position(|server| hint.is_some_and(|hint| server.is_same_place(hint)))
 }
 
 async fn closing_unconnected(core: &Core) {

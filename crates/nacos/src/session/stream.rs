@@ -135,10 +135,11 @@ impl Reader<'_> {
 
     fn receive_reset(&self, reset: ConnectResetRequest) -> Option<End> {
         let port = reset.server_port.and_then(|port| port.0.parse().ok());
-        let hint = reset
-            .server_ip
-            .zip(port)
-            .map(|(host, port)| ServerAddress { host, port });
+        let hint = reset.server_ip.zip(port).map(|(host, port)| ServerAddress {
+            host,
+            port,
+            is_https: false,
+        });
         Some(End::Reset(hint))
     }
 

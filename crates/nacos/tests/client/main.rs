@@ -11,4 +11,5 @@ mod regression;
 mod script;
 mod story;
 mod tcp;
+mod tls;
 mod transports;
