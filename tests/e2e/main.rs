@@ -57,6 +57,8 @@ mod snapshot;
 mod startup;
 /// Odd spellings of targets.
 mod targets;
+/// TLS to the registry.
+mod tls_to_nacos;
 /// The registry over HTTP, where its gRPC port cannot be reached.
 mod transports;
 

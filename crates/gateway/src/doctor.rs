@@ -124,7 +124,7 @@ impl<'a> Visit<'a> {
         findings: &mut Findings,
     ) -> anyhow::Result<Option<Visit<'a>>> {
         let settings = &cluster.settings;
-        let mut http = Http::new(server.clone(), settings.nacos.request_timeout)?;
+        let mut http = Http::new(nacos::options(settings)?, server.clone());
         if !reach::name(server, settings, findings).await {
             return Ok(None);
         }

@@ -11,8 +11,8 @@ use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
-use pailou_config::{Environment, NacosSettings, Settings, load_settings};
-use pailou_nacos::{AddressError, Client, ClientOptions, Credentials};
+use pailou_config::{Environment, NacosSettings, ServerAddress, Settings, load_settings};
+use pailou_nacos::{AddressError, Client, ClientOptions, Credentials, TlsIdentity, TlsOptions};
 use pailou_upstream::ServiceId;
 use serde::Serialize;
 
@@ -32,9 +32,19 @@ pub(crate) fn options_of(
     nacos: &NacosSettings,
     settings: &Settings,
 ) -> Result<ClientOptions, AddressError> {
-    let servers: Vec<_> = nacos.servers.iter().map(ToString::to_string).collect();
+    let servers: Vec<_> = nacos.servers.iter().map(ServerAddress::written).collect();
     let mut options = ClientOptions::new(&servers.join(","))?;
     options.grpc_port = nacos.grpc_port;
+    options.grpc_tls = nacos.grpc_tls;
+    let identity = nacos.tls_cert_file.clone().zip(nacos.tls_key_file.clone());
+    options.tls = TlsOptions {
+        ca_file: nacos.tls_ca_file.clone(),
+        identity: identity.map(|(cert_file, key_file)| TlsIdentity {
+            cert_file,
+            key_file,
+        }),
+        server_name: nacos.tls_server_name.clone(),
+    };
     options.namespace.clone_from(&nacos.namespace);
     options.credentials = nacos
         .credentials()
@@ -173,8 +183,9 @@ impl Desk {
     async fn http(&self) -> anyhow::Result<Http> {
         let nacos = &self.nacos;
         let mut refusal = None;
-        for server in options_of(nacos, &self.settings)?.servers {
-            let mut http = Http::new(server.clone(), nacos.request_timeout)?;
+        let options = options_of(nacos, &self.settings)?;
+        for server in &options.servers {
+            let mut http = Http::new(options.clone(), server.clone());
             let Some((user, password)) = nacos.credentials() else {
                 match http.look("/").await {
                     Ok(_) => return Ok(http),

@@ -73,6 +73,7 @@ fn snapshot(settings: &mut Settings, reader: &mut Reader<'_>) {
 fn registry(section: &str, nacos: &mut NacosSettings, reader: &mut Reader<'_>) {
     credentials(section, nacos, reader);
     grpc_ports(section, nacos, reader);
+    tls(section, nacos, reader);
     if nacos.servers.is_empty() {
         let path = format!("{section}.servers");
         reader.fault(&path, "no server", Some("at least one"));
@@ -220,6 +221,45 @@ fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
         && a.port() != 0
         && a.is_ipv4() == b.is_ipv4()
         && (a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified())
+}
+
+/// What is set for TLS is used and can be read. What the files hold is looked at when a connection is made.
+fn tls(section: &str, nacos: &NacosSettings, reader: &mut Reader<'_>) {
+    let key = |key: &str| format!("{section}.{key}");
+    let (ca, cert, own) = ("tls_ca_file", "tls_cert_file", "tls_key_file");
+    let files = [
+        (ca, &nacos.tls_ca_file),
+        (cert, &nacos.tls_cert_file),
+        (own, &nacos.tls_key_file),
+    ];
+    let is_used =
+        nacos.grpc_tls == Some(true) || nacos.servers.iter().any(|server| server.is_https);
+    let mut set: Vec<&str> = Vec::new();
+    for (name, file) in files {
+        let Some(path) = file else { continue };
+        set.push(name);
+        // A folder can be opened.
+        if let Err(error) = std::fs::File::open(path).and_then(|mut file| file.read(&mut [0])) {
+            let problem = format!("{}: cannot be read: {error}", path.display());
+            reader.fault(&key(name), problem, None);
+        }
+    }
+    for (one, other) in [(cert, own), (own, cert)] {
+        if set.contains(&one) && !set.contains(&other) {
+            reader.fault(&key(one), "half of a certificate", Some(&key(other)));
+        }
+    }
+    if nacos.tls_server_name.is_some() {
+        set.push("tls_server_name");
+    }
+    for name in set.into_iter().filter(|_| !is_used) {
+        let expected = format!(
+            "https:// in {} or {}: true",
+            key("servers"),
+            key("grpc_tls")
+        );
+        reader.fault(&key(name), "nothing is spoken over TLS", Some(&expected));
+    }
 }
 
 fn grpc_ports(section: &str, nacos: &NacosSettings, reader: &mut Reader<'_>) {

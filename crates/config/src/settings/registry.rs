@@ -17,9 +17,9 @@ use super::{
 section! {
     /// The Nacos servers that services and routes come from.
     NacosSettings in "nacos" {
-        /// The servers of one cluster, `host` or `host:port` (8848), with or without `http://`; tried in turn. In the
-        /// environment a comma list.
-        servers: Vec<ServerAddress> = vec![ServerAddress { host: "127.0.0.1".to_owned(), port: NACOS_PORT }], List(SERVER), also "NACOS_SERVER_ADDR";
+        /// The servers of one cluster, `host` or `host:port` (8848), with or without `http://`; tried in turn. With `https://`
+        /// they are spoken to over TLS. In the environment a comma list.
+        servers: Vec<ServerAddress> = vec![ServerAddress { host: "127.0.0.1".to_owned(), port: NACOS_PORT, is_https: false }], List(SERVER), also "NACOS_SERVER_ADDR";
         /// The id of the namespace (the console shows it beside the name); empty or `public` for the public one.
         namespace: String = String::new(), NAMESPACE, also "NACOS_NAMESPACE";
         /// The group of route documents and services that name none.
@@ -32,6 +32,18 @@ section! {
         password_file: Option<PathBuf> = None, Maybe(FilePath);
         /// The port for gRPC where it is not the server's port + 1000, as behind a port mapping.
         grpc_port: Option<u16> = None, Maybe(whole(1..=65_535));
+        /// Whether gRPC is spoken over TLS, which Nacos turns on by itself (`nacos.remote.server.rpc.tls.enableTls`). Left out, it
+        /// is at servers with `https://`.
+        grpc_tls: Option<bool> = None, Maybe(Flag);
+        /// A PEM file with the certificates of the authorities that servers are believed for. Left out, it is the system's. This
+        /// and the next two are read for each new connection, so a renewed certificate needs no restart.
+        tls_ca_file: Option<PathBuf> = None, Maybe(FilePath);
+        /// The gateway's own certificate (PEM, with those that lead to its authority), for servers that ask for one.
+        tls_cert_file: Option<PathBuf> = None, Maybe(FilePath);
+        /// Its private key (PEM, not encrypted).
+        tls_key_file: Option<PathBuf> = None, Maybe(FilePath);
+        /// The name that the servers' certificates are for, where it is not the host in `servers`.
+        tls_server_name: Option<String> = None, Maybe(NAME);
         /// How long one request to Nacos may take.
         request_timeout: Duration = Duration::from_secs(3), Time(ms(100)..=secs(60));
         /// How often the connection is checked. A server drops a client that it has not heard of for 20s, so at most 10s.

@@ -133,7 +133,7 @@ listenrs: []
 workers: many
 admin: { address: localhost }
 nacos:
-  servers: [ https://nacos ]
+  servers: [ ftp://nacos ]
   health_check_interval: 30s
   paswword: x
 routes:
@@ -151,12 +151,13 @@ registration: { weight: .nan, port: 70000 }
          registration, discovery, snapshot, defaults, retry, ejection, limits, forwarded, shutdown, log; did you mean `listeners`?",
         "gateway.yaml:2:10: workers: `many`; expected a whole number from 0 to 1024",
         "gateway.yaml:3:19: admin.address: `localhost`; expected an IP address and a port, such as 0.0.0.0:8080",
-        "gateway.yaml:5:14: nacos.servers[0]: TLS to Nacos is not supported yet; expected a host with an optional port (8848), \
-         such as 10.0.0.7:8848",
+        "gateway.yaml:5:14: nacos.servers[0]: `ftp://nacos`; expected a host with an optional port (8848), such as \
+         10.0.0.7:8848, with https:// in front for TLS",
         "gateway.yaml:6:26: nacos.health_check_interval: `30s`; expected a duration with its unit (500ms, 5s, 2m, 1h) from 1s \
          to 10s",
         "gateway.yaml:7:3: nacos.paswword: unknown key; expected one of servers, namespace, group, username, password, \
-         password_file, grpc_port, request_timeout, health_check_interval, app_name; did you mean `password`?",
+         password_file, grpc_port, grpc_tls, tls_ca_file, tls_cert_file, tls_key_file, tls_server_name, request_timeout, \
+         health_check_interval, app_name; did you mean `password`?",
         "gateway.yaml:9:16: routes[0].data_id: encrypted configs cannot be read; expected a data id without the prefix `cipher-`",
         "gateway.yaml:10:25: routes[1].file: `file` beside `data_id`; expected one item for each",
         "gateway.yaml:11:5: routes[2]: no source; expected `data_id` or `file`",
@@ -229,6 +230,19 @@ fn settings_that_contradict_each_other_are_refused() {
         (
             "nacos: { password_file: no/such }",
             "gateway.yaml:1:25: nacos.password_file: /etc/pailou/no/such: cannot be read",
+        ),
+        (
+            "nacos: { servers: [https://a], tls_ca_file: no/such }",
+            "gateway.yaml:1:45: nacos.tls_ca_file: /etc/pailou/no/such: cannot be read",
+        ),
+        (
+            "nacos: { grpc_tls: true, tls_key_file: /dev/null }",
+            "gateway.yaml:1:40: nacos.tls_key_file: half of a certificate; expected nacos.tls_cert_file",
+        ),
+        (
+            "nacos: { tls_server_name: nacos.internal }",
+            "gateway.yaml:1:27: nacos.tls_server_name: nothing is spoken over TLS; expected https:// in nacos.servers or \
+             nacos.grpc_tls: true",
         ),
         (
             "ejection: { backoff: 1m }",

@@ -21,8 +21,19 @@ pub struct ServerAddress {
     pub host: String,
     /// The HTTP port; the gRPC port is 1000 above it unless `nacos.grpc_port` says otherwise.
     pub port: u16,
+    /// Whether the HTTP side is reached over TLS; so is the gRPC side unless `nacos.grpc_tls` says otherwise.
+    pub is_https: bool,
 }
 
+impl ServerAddress {
+    /// As it is written in settings: with `https://` where that matters.
+    pub fn written(&self) -> String {
+        let scheme = if self.is_https { "https://" } else { "" };
+        format!("{scheme}{self}")
+    }
+}
+
+/// Without the scheme.
 impl fmt::Display for ServerAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.host.contains(':') {
@@ -34,9 +45,9 @@ impl fmt::Display for ServerAddress {
 }
 
 pub(crate) const SERVER: Parsed<ServerAddress> = Parsed {
-    what: "a host with an optional port (8848), such as 10.0.0.7:8848",
+    what: "a host with an optional port (8848), such as 10.0.0.7:8848, with https:// in front for TLS",
     parse: server,
-    show: ServerAddress::to_string,
+    show: ServerAddress::written,
 };
 
 pub(crate) const ADDRESS: Parsed<SocketAddr> = Parsed {
@@ -210,20 +221,30 @@ fn server(text: &str) -> Result<ServerAddress, String> {
         // What stands before the @ may be a password: say nothing of it.
         return Err("credentials do not belong into the address: use nacos.username and nacos.password_file".to_owned());
     }
-    if text.starts_with("https://") {
-        return Err("TLS to Nacos is not supported yet".to_owned());
-    }
-    let bare = text.strip_prefix("http://").unwrap_or(text);
+    let (bare, is_https) = match text.strip_prefix("https://") {
+        Some(bare) => (bare, true),
+        None => (text.strip_prefix("http://").unwrap_or(text), false),
+    };
+    let checked = |host: String, port: u16| {
+        if port == 0 {
+            return Err(shown(text));
+        }
+        Ok(ServerAddress {
+            host,
+            port,
+            is_https,
+        })
+    };
     let bare = bare.strip_suffix('/').unwrap_or(bare);
     if let Ok(address) = bare.parse::<SocketAddr>() {
-        return checked_server(address.ip().to_string(), address.port(), text);
+        return checked(address.ip().to_string(), address.port());
     }
     let ip = bare
         .strip_prefix('[')
         .and_then(|rest| rest.strip_suffix(']'))
         .unwrap_or(bare);
     if let Ok(ip) = ip.parse::<IpAddr>() {
-        return checked_server(ip.to_string(), NACOS_PORT, text);
+        return checked(ip.to_string(), NACOS_PORT);
     }
     let (host, port) = bare.split_once(':').unwrap_or((bare, ""));
     let port = if port.is_empty() && !bare.contains(':') {
@@ -240,16 +261,8 @@ fn server(text: &str) -> Result<ServerAddress, String> {
                     .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
         });
     match port {
-        Some(port) if is_host => checked_server(host.to_owned(), port, text),
+        Some(port) if is_host => checked(host.to_owned(), port),
         _ => Err(shown(text)),
-    }
-}
-
-fn checked_server(host: String, port: u16, text: &str) -> Result<ServerAddress, String> {
-    if port == 0 {
-        Err(shown(text))
-    } else {
-        Ok(ServerAddress { host, port })
     }
 }
 
@@ -267,7 +280,9 @@ mod tests {
             ("[::1]:8848", Some("[::1]:8848")),
             ("::1", Some("[::1]:8848")),
             ("[fd00::7]", Some("[fd00::7]:8848")),
-            ("https://nacos", None),
+            ("https://nacos", Some("https://nacos:8848")),
+            ("https://[::1]:443/", Some("https://[::1]:443")),
+            ("ftp://nacos", None),
             ("nacos:8848/nacos", None),
             ("nacos:", None),
             ("nacos:0", None),
@@ -279,10 +294,7 @@ mod tests {
         ];
         for (text, expected) in cases {
             assert_eq!(
-                server(text)
-                    .ok()
-                    .map(|server| server.to_string())
-                    .as_deref(),
+                server(text).ok().map(|server| server.written()).as_deref(),
                 expected,
                 "{text}"
             );

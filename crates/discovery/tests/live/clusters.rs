@@ -15,6 +15,7 @@ fn east(settings: &mut Settings, address: SocketAddr) {
         servers: vec![ServerAddress {
             host: address.ip().to_string(),
             port: address.port(),
+            is_https: false,
         }],
         ..settings.nacos.clone()
     };

@@ -16,6 +16,9 @@ use crate::nacos::{
 /// The `Date` header has whole seconds, and a token is renewed long before its end; beyond this, logs mislead.
 const CLOCK: Duration = Duration::from_secs(30);
 
+/// What an error of TLS begins with; it goes on with what is wrong and with which file.
+const TLS: &str = "TLS: ";
+
 /// What answers at a server.
 #[derive(Default)]
 pub(super) struct Seen {
@@ -93,6 +96,13 @@ pub(super) async fn http(
     }
     let subject = format!("port {}", server.port);
     match last {
+        Some(Ok(answer)) if wants_tls(server, &answer) => {
+            let found = "it speaks TLS, and TLS is off for it";
+            let servers = findings.setting("servers", None);
+            let cure = format!("Write `https://` before the server in {servers}.");
+            findings.problem("http", &subject, found, cure);
+            Seen::default()
+        }
         Some(Ok(answer)) => {
             let version = version(&answer);
             let found = match &version {
@@ -109,10 +119,14 @@ pub(super) async fn http(
         }
         Some(Err(error)) => {
             let found = format!("no answer over HTTP: {error}");
-            let cure = format!(
-                "Start the server, correct {}, or open this port to the gateway.",
-                findings.setting("servers", None)
-            );
+            let cure = if found.contains(TLS) {
+                tls_cure(findings)
+            } else {
+                format!(
+                    "Start the server, correct {}, or open this port to the gateway.",
+                    findings.setting("servers", None)
+                )
+            };
             if settings.nacos.credentials().is_some() {
                 findings.problem("http", &subject, found, cure);
             } else {
@@ -125,6 +139,26 @@ pub(super) async fn http(
         }
         None => Seen::default(),
     }
+}
+
+/// What to look at when TLS does not come about; the reason is in what was found.
+fn tls_cure(findings: &Findings) -> String {
+    let setting = |key| findings.setting(key, None);
+    format!(
+        "Compare {} (`https://` or not), {} and {} with what the server has; `openssl s_client -connect HOST:PORT` shows \
+         its certificate.",
+        setting("servers"),
+        setting("grpc_tls"),
+        setting("tls_*")
+    )
+}
+
+/// Whether a plain question got the answer that nginx and Tomcat give on ports for TLS.
+fn wants_tls(server: &ServerAddress, answer: &Answer) -> bool {
+    let is_told = ["sent to HTTPS port", "requires TLS"]
+        .iter()
+        .any(|words| answer.text.contains(words));
+    !server.is_https && answer.status.as_u16() == 400 && is_told
 }
 
 fn version(answer: &Answer) -> Option<String> {
@@ -203,16 +237,16 @@ pub(super) async fn grpc(
         ),
         Err(ProbeError::Tls(error)) => (
             format!("takes TCP connections, and no TLS came about: {error}"),
-            "Compare this with the certificates of the server.".to_owned(),
+            tls_cure(findings),
         ),
         Err(ProbeError::WantsTls) => (
             "it speaks TLS, and TLS is off for gRPC".to_owned(),
-            "Let this port lead to a gRPC port without TLS.".to_owned(),
+            format!("Set {} to true.", findings.setting("grpc_tls", None)),
         ),
         Err(ProbeError::Speak(error)) => (
             format!("takes TCP connections and does not answer as Nacos does: {error}"),
             format!(
-                "Let this port ({rule}) lead to Nacos's gRPC port unchanged: no HTTP proxy, no TLS in between, or set \
+                "Let this port ({rule}) lead to Nacos's gRPC port unchanged: no HTTP proxy in between, or set \
                  {setting}."
             ),
         ),
@@ -227,7 +261,9 @@ pub(super) async fn grpc(
             return Ok(false);
         }
     };
-    if seen.http {
+    // What is to be encrypted is not asked over plain HTTP.
+    let is_http_as_safe = server.is_https || settings.nacos.grpc_tls != Some(true);
+    if seen.http && is_http_as_safe {
         let found = format!(
             "{found}; the gateway asks over HTTP instead, and sees changes some seconds later"
         );
@@ -235,12 +271,12 @@ pub(super) async fn grpc(
     } else {
         findings.problem("grpc", &subject, found, cure);
     }
-    Ok(seen.http)
+    Ok(seen.http && is_http_as_safe)
 }
 
 #[cfg(test)]
 mod tests {
-    use reqwest::StatusCode;
+    use http::StatusCode;
 
     use super::*;
 

@@ -6,10 +6,9 @@
 mod lists;
 mod login;
 
-use std::time::Duration;
-
-use pailou_nacos::ServerAddress;
-use reqwest::{Method, RequestBuilder, StatusCode, header};
+use bytes::Bytes;
+use http::{Method, Request, StatusCode, header};
+use pailou_nacos::{ClientOptions, Error, ServerAddress, http_request};
 use serde_json::Value;
 
 pub(crate) use lists::{ConfigAddress, Namespace};
@@ -23,9 +22,17 @@ const MAX_SHOWN_CHARS: usize = 160;
 
 /// One server's HTTP API.
 pub(crate) struct Http {
-    client: reqwest::Client,
+    options: ClientOptions,
     server: ServerAddress,
     token: Option<String>,
+}
+
+/// What is asked for.
+pub(crate) struct Question {
+    method: Method,
+    target: String,
+    /// The body of a form.
+    form: Option<String>,
 }
 
 /// An answer of any status.
@@ -51,23 +58,22 @@ pub(crate) enum HttpError {
 }
 
 impl Http {
-    /// No request takes longer than `limit`.
-    pub(crate) fn new(server: ServerAddress, limit: Duration) -> anyhow::Result<Http> {
-        let client = reqwest::Client::builder()
-            .timeout(limit)
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .build()?;
-        Ok(Http {
-            client,
+    /// Reaches the server as a client with these options does, TLS and time limit included.
+    pub(crate) fn new(options: ClientOptions, server: ServerAddress) -> Http {
+        let options = ClientOptions {
+            max_message_bytes: MAX_ANSWER_BYTES,
+            ..options
+        };
+        Http {
+            options,
             server,
             token: None,
-        })
+        }
     }
 
     /// Asks for something and takes whatever comes.
     pub(crate) async fn look(&self, path: &str) -> Result<Answer, HttpError> {
-        self.send(self.request(Method::GET, path)).await
+        self.send(Question::new(Method::GET, path)).await
     }
 
     /// Whether anybody may read a config, with or without a login; it need not exist.
@@ -75,7 +81,7 @@ impl Http {
         let (new, old) = config.queries();
         for (path, query) in [("/v3/client/cs/config", new), ("/v1/cs/configs", old)] {
             let answer = self
-                .send(self.request(Method::GET, path).query(&query))
+                .send(Question::new(Method::GET, path).query(&query))
                 .await?;
             let is_missing = answer.text.contains("config data not exist");
             match answer.status.as_u16() {
@@ -92,37 +98,32 @@ impl Http {
         Err(HttpError::Absent)
     }
 
-    fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        let request = self
-            .client
-            .request(method, format!("http://{}/nacos{path}", self.server));
-        match &self.token {
+    async fn send(&self, question: Question) -> Result<Answer, HttpError> {
+        let mut request = Request::builder()
+            .method(question.method)
+            .uri(question.target);
+        if let Some(token) = &self.token {
             // In a header, never in the address, which servers log.
-            Some(token) => request.header("accessToken", token),
-            None => request,
+            request = request.header("accessToken", token);
         }
-    }
-
-    async fn send(&self, request: RequestBuilder) -> Result<Answer, HttpError> {
-        let failed = |error: reqwest::Error| HttpError::Failed(chain(&error.without_url()));
-        let mut response = request.send().await.map_err(failed)?;
-        let date = response
-            .headers()
-            .get(header::DATE)
-            .and_then(|date| date.to_str().ok())
-            .map(str::to_owned);
-        let status = response.status();
-        let mut bytes = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(failed)? {
-            bytes.extend_from_slice(&chunk);
-            if bytes.len() > MAX_ANSWER_BYTES {
-                return Err(HttpError::Failed("the answer is too long".to_owned()));
-            }
+        if question.form.is_some() {
+            request = request.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
         }
+        let request = request
+            .body(Bytes::from(question.form.unwrap_or_default()))
+            .map_err(|error| HttpError::Failed(error.to_string()))?;
+        let answer = http_request(&self.options, &self.server, request).await;
+        let answer = answer.map_err(|error| {
+            HttpError::Failed(match error {
+                Error::NotConnected(problem) => problem,
+                other => other.to_string(),
+            })
+        })?;
+        let date = answer.headers().get(header::DATE);
         Ok(Answer {
-            status,
-            date,
-            text: String::from_utf8_lossy(&bytes).into_owned(),
+            status: answer.status(),
+            date: date.and_then(|date| date.to_str().ok()).map(str::to_owned),
+            text: String::from_utf8_lossy(answer.body()).into_owned(),
         })
     }
 
@@ -130,8 +131,8 @@ impl Http {
     async fn ask(&self, forms: &[(&str, &[(&str, &str)])]) -> Result<Value, HttpError> {
         let mut refusal = HttpError::Absent;
         for (path, query) in forms {
-            let request = self.request(Method::GET, path).query(query);
-            match self.send(request).await.and_then(|answer| answer.json()) {
+            let question = Question::new(Method::GET, path).query(query);
+            match self.send(question).await.and_then(|answer| answer.json()) {
                 Ok(json) => return Ok(json),
                 Err(HttpError::Absent) => {}
                 Err(error) if refusal == HttpError::Absent => refusal = error,
@@ -140,6 +141,35 @@ impl Http {
         }
         Err(refusal)
     }
+}
+
+impl Question {
+    /// The path is that behind `/nacos`.
+    pub(crate) fn new(method: Method, path: &str) -> Question {
+        Question {
+            method,
+            target: format!("/nacos{path}"),
+            form: None,
+        }
+    }
+
+    pub(crate) fn query(mut self, pairs: &[(&str, &str)]) -> Question {
+        if !pairs.is_empty() {
+            self.target = format!("{}?{}", self.target, encode(pairs));
+        }
+        self
+    }
+
+    pub(crate) fn form(mut self, pairs: &[(&str, &str)]) -> Question {
+        self.form = Some(encode(pairs));
+        self
+    }
+}
+
+fn encode(pairs: &[(&str, &str)]) -> String {
+    form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(pairs)
+        .finish()
 }
 
 impl Answer {
@@ -182,14 +212,6 @@ impl Answer {
             .take(MAX_SHOWN_CHARS)
             .collect()
     }
-}
-
-/// An error with its causes, which is where the reason stands.
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes
-        .last()
-        .map_or_else(|| error.to_string(), ToString::to_string)
 }
 
 #[cfg(test)]

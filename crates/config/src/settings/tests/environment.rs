@@ -125,8 +125,8 @@ fn a_fault_of_the_environment_names_its_variable() {
         ),
         (
             "NACOS_SERVER_ADDR",
-            "a,https://b",
-            "environment: NACOS_SERVER_ADDR[1]: TLS to Nacos is not supported yet",
+            "a,ftp://b",
+            "environment: NACOS_SERVER_ADDR[1]: `ftp://b`; expected a host with an optional port",
         ),
         (
             "NACOS_SERVER_ADDR",

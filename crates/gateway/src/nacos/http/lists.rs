@@ -1,11 +1,11 @@
 //! Lists: namespaces, services and configs of all groups, the history of a config.
 
+use http::Method;
 use pailou_nacos::Instance;
-use reqwest::Method;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Http, HttpError};
+use super::{Http, HttpError, Question};
 
 /// A namespace that was created.
 #[derive(Debug, PartialEq, Eq)]
@@ -193,7 +193,7 @@ impl Http {
         ];
         for path in ["/v3/client/ns/instance", "/v1/ns/instance"] {
             let answer = self
-                .send(self.request(Method::DELETE, path).query(&query))
+                .send(Question::new(Method::DELETE, path).query(&query))
                 .await?;
             if answer.is_absent() {
                 continue;

@@ -1,10 +1,10 @@
 //! The login, and why it failed.
 
+use http::Method;
 use pailou_config::Secret;
-use reqwest::Method;
 use serde::Deserialize;
 
-use super::{Answer, Http};
+use super::{Answer, Http, Question};
 
 /// What became of a login.
 #[derive(Debug, PartialEq, Eq)]
@@ -34,8 +34,8 @@ impl Http {
     pub(crate) async fn login(&mut self, user: &str, password: &Secret) -> Login {
         let form = [("username", user), ("password", password.expose())];
         for (version, path) in [(3, "/v3/auth/user/login"), (1, "/v1/auth/login")] {
-            let request = self.request(Method::POST, path).form(&form);
-            let answer = match self.send(request).await {
+            let question = Question::new(Method::POST, path).form(&form);
+            let answer = match self.send(question).await {
                 Ok(answer) => answer,
                 Err(error) => return Login::Failed(error.to_string()),
             };
@@ -70,7 +70,7 @@ fn refusal(version: u8, answer: &Answer, password: &Secret) -> Login {
 
 #[cfg(test)]
 mod tests {
-    use reqwest::StatusCode;
+    use http::StatusCode;
 
     use super::*;
 
