@@ -21,6 +21,9 @@
 //! - `X-Forwarded-For`, `-Proto`, `-Host` and `-Port` are written; from a peer
 //!   that is not trusted, every `X-Forwarded-*`, `Forwarded` and `X-Real-IP` is
 //!   dropped first. The Host header is passed on as it came.
+//! - Chunked bodies are held to RFC 9112 section 7.1 and written anew.
+//! - An endpoint may answer while it is sent to, at any size: what it has not
+//!   taken makes the client wait (`upload`), and nobody else.
 //! - The response's deadline runs from the last byte of the request, over all
 //!   tries; an upload that makes progress is not timed by it.
 //!
