@@ -8,6 +8,7 @@ mod login;
 mod naming;
 mod registration;
 mod regression;
+mod rules;
 mod script;
 mod story;
 mod tcp;
