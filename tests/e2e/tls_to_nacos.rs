@@ -170,7 +170,10 @@ async fn what_is_wrong_with_tls_is_said_with_its_file_and_its_cure() {
         (
             "no client certificate",
             asking.keys(&ca),
-            &["asks for a client certificate, and none is set"],
+            &[
+                "asks for a client certificate, and none is set",
+                "nacos.grpc_tls and nacos.tls_*",
+            ],
         ),
         (
             "plain to TLS",

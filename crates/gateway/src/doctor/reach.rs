@@ -243,6 +243,11 @@ pub(super) async fn grpc(
             "it speaks TLS, and TLS is off for gRPC".to_owned(),
             format!("Set {} to true.", findings.setting("grpc_tls", None)),
         ),
+        // In TLS 1.3 a server refuses a client's certificate after the handshake.
+        Err(ProbeError::Speak(error)) if error.contains(TLS) => (
+            format!("takes TCP connections, and ends them: {error}"),
+            tls_cure(findings),
+        ),
         Err(ProbeError::Speak(error)) => (
             format!("takes TCP connections and does not answer as Nacos does: {error}"),
             format!(

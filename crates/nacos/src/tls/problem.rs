@@ -104,7 +104,8 @@ impl Judge {
                 if presented.is_empty() {
                     "no name".to_owned()
                 } else {
-                    presented.join(", ")
+                    let names: Vec<_> = presented.iter().map(|name| bare(name)).collect();
+                    names.join(", ")
                 },
                 expected.to_str()
             ),
@@ -142,6 +143,14 @@ impl Judge {
 /// The error of TLS in an error of a stream.
 fn cause(error: &io::Error) -> Option<&Error> {
     error.get_ref()?.downcast_ref()
+}
+
+/// A name without its type: `nacos.internal` of `DnsName("nacos.internal")`.
+fn bare(name: &str) -> &str {
+    let inner = name
+        .split_once('(')
+        .and_then(|(_, rest)| rest.strip_suffix(')'));
+    inner.unwrap_or(name).trim_matches('"')
 }
 
 /// A duration in words, from seconds.

@@ -203,8 +203,8 @@ async fn a_certificate_that_is_not_to_be_believed_is_not_and_the_reason_is_said(
 
     options = world.options();
     options.tls.server_name = None;
-    refused(&options, "and not for 127.0.0.1: set the server name").await;
-    refused(&options, NAME).await;
+    let expected = "is for nacos.test and not for 127.0.0.1: set the server name";
+    refused(&options, expected).await;
 
     let expired = world.authority.expired_identity(NAME);
     let http = Front::start(world.registry.http_addr(), &expired, None).await;
