@@ -84,8 +84,13 @@ impl From<&str> for ConfigKey {
 
 /// The checks of Nacos's `DefaultParamChecker`; the error is its message.
 pub(crate) mod check {
+    use std::time::Duration;
+
     use super::{ConfigKey, ServiceKey};
-    use crate::Instance;
+    use crate::{
+        Instance,
+        instance::{BEAT_INTERVAL, preserved},
+    };
 
     /// How many bytes the keys and values of an instance's metadata may have together.
     const METADATA_BYTES: usize = 1024;
@@ -116,6 +121,19 @@ pub(crate) mod check {
             .sum();
         if bytes > METADATA_BYTES {
             return Err(too_long("metadata", METADATA_BYTES));
+        }
+        Ok(())
+    }
+
+    /// Real servers have this for what is registered over HTTP.
+    pub(crate) fn beats(instance: &Instance) -> Result<(), String> {
+        let set = |key, default| instance.setting(key, default);
+        let interval = set(preserved::BEAT_INTERVAL, BEAT_INTERVAL);
+        // These two are Nacos's own, whatever this registry's options are.
+        let timeout = set(preserved::BEAT_TIMEOUT, Duration::from_secs(15));
+        let removal = set(preserved::DELETE_TIMEOUT, Duration::from_secs(30));
+        if timeout < interval || removal < interval {
+            return Err("Instance 'heart beat interval' must less than 'heart beat timeout' and 'ip delete timeout'.".into());
         }
         Ok(())
     }
@@ -194,6 +212,20 @@ mod tests {
             let mut instance = Instance::new("10.0.0.1", 1);
             instance.metadata.insert("k".into(), "x".repeat(bytes));
             assert_eq!(check::instance(&instance).is_ok(), legal, "{bytes}");
+        }
+    }
+
+    #[test]
+    fn an_instance_may_not_be_gone_before_its_next_beat() {
+        for (setting, millis, legal) in [
+            ("preserved.heart.beat.timeout", "5000", true),
+            ("preserved.heart.beat.timeout", "4999", false),
+            ("preserved.ip.delete.timeout", "4999", false),
+            ("preserved.heart.beat.interval", "15001", false),
+        ] {
+            let mut instance = Instance::new("10.0.0.1", 1);
+            instance.metadata.insert(setting.into(), millis.into());
+            assert_eq!(check::beats(&instance).is_ok(), legal, "{setting} {millis}");
         }
     }
 

@@ -48,6 +48,7 @@ pub(super) fn put(core: &Core, params: &Params) -> Result<(), Caused> {
         ..Instance::new(ip, port)
     };
     check::instance(&instance).map_err(Caused::bad_request)?;
+    check::beats(&instance).map_err(Caused::bad_request)?;
     let owner = Owner::over_http(&instance);
     core.with(|state, now| state.register(owner, &key, vec![instance], now))?;
     Ok(())
