@@ -84,13 +84,13 @@ class NacosLink:
         """Where a service may be called; none while Nacos has never been reached."""
         if self._naming is None:
             return []
-        # Asked for each time: of a service that the SDK subscribes to it keeps the last instance
-        # for good, since it takes an empty list for a fault of the server.
+        # From what the server has pushed. When the last instance leaves, the SDK keeps it for good:
+        # it takes an empty list for a fault of the server.
         found = await self._naming.list_instances(
             ListInstanceParam(
                 service_name=service,
                 group_name=self._settings.group,
-                subscribe=False,
+                subscribe=True,
                 healthy_only=True,
             )
         )
