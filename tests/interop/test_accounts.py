@@ -97,6 +97,24 @@ def test_tokens_that_expire_a_user_that_comes_late_and_a_password_that_changes(
         assert (counts["forbidden"], counts["failed_logins"]) == (0, 0), counts
 
 
+@pytest.mark.only(real=True)
+def test_an_account_that_may_only_read_is_enough_to_serve(world: World) -> None:
+    users = world.upstream("users", "one").register()
+    world.publish(f"routes: {{ /api/**: {users.service} }}")
+    user = world.name("reader")
+    world.nacos.create_user(user, "a-password", action="r")
+    gateway = world.gateway(nacos={"username": user, "password": "a-password"})
+    gateway.wait_ready().wait_answer("/api/1")
+    world.publish(f"routes: {{ /api/**: {users.service}, /later/**: {users.service} }}")
+    gateway.wait_answer("/later/1")
+    # It is not in the console, and says so.
+    eventually(
+        "the refused registration in the log",
+        lambda: "the gateway could not register itself" in gateway.log(),
+    )
+    assert not world.nacos.instances(gateway.service)
+
+
 def test_a_wrong_password_is_named_and_not_tried_without_a_pause(world: World) -> None:
     world.publish("routes: {}")
     user, _ = world.nacos.credentials

@@ -41,11 +41,16 @@ class Sdk:
             "cluster_name": more.get("cluster", CLUSTER),
         }
         group = more.get("group", "DEFAULT_GROUP")
+        ephemeral = more.get("ephemeral", True)
         done = self._client.add_naming_instance(
-            service, "127.0.0.1", port, group_name=group, **details
+            service, "127.0.0.1", port, group_name=group, ephemeral=ephemeral, **details
         )
-        self._beating[service, port, group] = details
+        if ephemeral:
+            self._beating[service, port, group] = details
         return done
+
+    def stop_beats(self, service: str, port: int, group: str = "DEFAULT_GROUP") -> None:
+        del self._beating[service, port, group]
 
     def keep_alive(self, service: str, port: int) -> int:
         """A full beat without a registration; the server's code."""
@@ -53,10 +58,17 @@ class Sdk:
         self._beating[service, port, "DEFAULT_GROUP"] = {"cluster_name": CLUSTER}
         return answer["code"]
 
-    def deregister(self, service: str, port: int, group: str = "DEFAULT_GROUP") -> bool:
-        details = self._beating.pop((service, port, group))
+    def deregister(
+        self, service: str, port: int, group: str = "DEFAULT_GROUP", ephemeral: bool = True
+    ) -> bool:
+        details = self._beating.pop((service, port, group), {"cluster_name": CLUSTER})
         return self._client.remove_naming_instance(
-            service, "127.0.0.1", port, cluster_name=details["cluster_name"], group_name=group
+            service,
+            "127.0.0.1",
+            port,
+            cluster_name=details["cluster_name"],
+            ephemeral=ephemeral,
+            group_name=group,
         )
 
     def list(self, service: str, group: str = "DEFAULT_GROUP") -> list[dict]:
@@ -68,6 +80,9 @@ class Sdk:
 
         listener = SubscribeListener(fn=changed, listener_name=f"of {service}")
         self._client.subscribe(listener, POLL_SECONDS, service_name=service)
+
+    def unsubscribe(self, service: str) -> None:
+        self._client.unsubscribe(service)
 
     def get(self, data_id: str, group: str = "DEFAULT_GROUP") -> str | None:
         return self._client.get_config(data_id, group)

@@ -16,7 +16,7 @@ from v2.nacos import (
     RegisterInstanceParam,
     SubscribeServiceParam,
 )
-from v2.nacos.naming.model.naming_param import ListInstanceParam
+from v2.nacos.naming.model.naming_param import BatchRegisterInstanceParam, ListInstanceParam
 
 
 class Sdk:
@@ -35,6 +35,7 @@ class Sdk:
             builder = builder.username(options["user"]).password(options["password"])
         config = builder.build()
         sdk = cls()
+        sdk._subscriptions, sdk._watches = {}, {}
         sdk._naming = await NacosNamingService.create_naming_service(config)
         sdk._configs = await NacosConfigService.create_config_service(config)
         return sdk
@@ -49,13 +50,30 @@ class Sdk:
                 weight=more.get("weight", 1.0),
                 metadata=more.get("metadata") or {},
                 cluster_name=more.get("cluster", "DEFAULT"),
+                ephemeral=more.get("ephemeral", True),
             )
         )
 
-    async def deregister(self, service: str, port: int, group: str = "DEFAULT_GROUP") -> bool:
+    async def register_all(self, service: str, ports: list[int]) -> bool:
+        """Several instances of one service, which the server keeps for one connection."""
+        instances = [
+            RegisterInstanceParam(service_name=service, ip="127.0.0.1", port=port) for port in ports
+        ]
+        return await self._naming.batch_register_instances(
+            BatchRegisterInstanceParam(service_name=service, instances=instances)
+        )
+
+    async def deregister(
+        self, service: str, port: int, group: str = "DEFAULT_GROUP", ephemeral: bool = True
+    ) -> bool:
         return await self._naming.deregister_instance(
             DeregisterInstanceParam(
-                service_name=service, group_name=group, ip="127.0.0.1", port=port
+                service_name=service,
+                group_name=group,
+                ip="127.0.0.1",
+                port=port,
+                cluster_name="DEFAULT",
+                ephemeral=ephemeral,
             )
         )
 
@@ -72,9 +90,13 @@ class Sdk:
             ports = [instance.port for instance in instances]
             protocol.event("service", service, ["CHANGED", *ports])
 
-        await self._naming.subscribe(
-            SubscribeServiceParam(service_name=service, subscribe_callback=changed)
+        self._subscriptions[service] = SubscribeServiceParam(
+            service_name=service, subscribe_callback=changed
         )
+        await self._naming.subscribe(self._subscriptions[service])
+
+    async def unsubscribe(self, service: str) -> None:
+        await self._naming.unsubscribe(self._subscriptions.pop(service))
 
     async def get(self, data_id: str, group: str = "DEFAULT_GROUP") -> str | None:
         return await self._configs.get_config(ConfigParam(data_id=data_id, group=group))
@@ -91,7 +113,11 @@ class Sdk:
         async def changed(tenant: str, group: str, data_id: str, content: str) -> None:
             protocol.event("config", data_id, content)
 
+        self._watches[data_id] = changed
         await self._configs.add_listener(data_id, group, changed)
+
+    async def unwatch(self, data_id: str, group: str = "DEFAULT_GROUP") -> None:
+        await self._configs.remove_listener(data_id, group, self._watches.pop(data_id))
 
 
 async def main() -> None:

@@ -87,8 +87,8 @@ class Sdk:
     def register(self, service: str, port: int, **more: Any) -> None:
         assert self.call("register", service=service, port=port, **more)
 
-    def deregister(self, service: str, port: int) -> None:
-        assert self.call("deregister", service=service, port=port)
+    def deregister(self, service: str, port: int, **more: Any) -> None:
+        assert self.call("deregister", service=service, port=port, **more)
 
     def ports(self, service: str, **more: Any) -> set[int]:
         return {instance["port"] for instance in self.call("list", service=service, **more)}
@@ -110,6 +110,9 @@ class Sdk:
         return self.wait_event(data_id, lambda value: (value or None) == content)
 
     def close(self) -> None:
+        """Ends it without a word. Harmless when called again."""
+        if self._process.returncode is not None:
+            return
         # With the processes that SDK 0.1.14 forks for its watches.
         os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()

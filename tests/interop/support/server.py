@@ -175,16 +175,17 @@ class Server:
         answer = self._send("POST", "v1/console/namespaces", form)
         assert answer.status == 200, f"creating the namespace {namespace}: {answer}"
 
-    def create_user(self, user: str, password: str) -> None:
-        """A user with every right in the default namespace. The server loads it seconds later."""
+    def create_user(self, user: str, password: str, action: str = "rw") -> None:
+        """A user who may read and write (or one of them) in the default namespace. The server
+        loads it seconds later."""
         role = f"role-of-{user}"
         users, roles, permissions = self._account_paths()
         for path, form in (
             (users, {"username": user, "password": password}),
             (roles, {"username": user, "role": role}),
             # Versions before 3 know the default namespace by both names.
-            (permissions, {"role": role, "resource": "public:*:*", "action": "rw"}),
-            (permissions, {"role": role, "resource": ":*:*", "action": "rw"}),
+            (permissions, {"role": role, "resource": "public:*:*", "action": action}),
+            (permissions, {"role": role, "resource": ":*:*", "action": action}),
         ):
             answer = self._send("POST", path, form)
             assert answer.status == 200, f"{path} for {user}: {answer}"
