@@ -64,7 +64,7 @@ interop: ## Run the suite against real Nacos servers (needs a JDK 17 and Maven);
 	@tools/venv
 	cargo build $(CARGO_FLAGS) -p pailou-gateway -p rust-order-service
 	PAILOU_BIN=$(TARGET)/debug/pailou ORDER_SERVICE_BIN=$(TARGET)/debug/rust-order-service \
-	    $(PYTHON) -m pytest tests/interop $(INTEROP)
+	    $(PYTHON) -m pytest tests/interop --numprocesses=4 --maxschedchunk=1 $(INTEROP)
 
 .PHONY: bench
 bench: ## Run the benches

@@ -42,7 +42,10 @@ def server_of(line: Line, home: Path) -> Server:
 def nacos(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:
-    """One server at a time, for all cases that run on it; they keep apart by the names they use."""
+    """One server at a time, for all cases that run on it; they keep apart by the names they use.
+
+    Where several processes share the cases, each has a server of its own.
+    """
     line: Line = request.param
     server = server_of(line, tmp_path_factory.mktemp(f"nacos-{line}"))
     server.start()

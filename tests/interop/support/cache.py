@@ -1,10 +1,13 @@
 """What is downloaded once and kept between runs, outside the checkout."""
 
+import fcntl
 import hashlib
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from . import ROOT
@@ -22,6 +25,11 @@ def class_path(version: str) -> str:
     project = SUITE / "servers" / f"nacos-{version}"
     sources = sorted(path for path in project.rglob("*") if path.suffix in (".xml", ".java"))
     built = folder() / f"nacos-{version}-{_digest(*sources)}"
+    with _alone():
+        return _class_path(project, built)
+
+
+def _class_path(project: Path, built: Path) -> str:
     listing = built / "classpath"
     if listing.exists():
         jars = listing.read_text().strip()
@@ -50,12 +58,22 @@ def python_with(requirements: Path) -> Path:
     """The Python of an environment that has these requirements."""
     built = folder() / f"{requirements.stem}-{_digest(requirements)}"
     finished = built / "finished"
-    if not finished.exists():
-        _run(sys.executable, "-m", "venv", "--clear", built)
-        pip = (built / "bin" / "pip", "install", "--disable-pip-version-check", "--no-input")
-        _run(*pip, "--quiet", "--requirement", requirements)
-        finished.touch()
+    with _alone():
+        if not finished.exists():
+            _run(sys.executable, "-m", "venv", "--clear", built)
+            pip = (built / "bin" / "pip", "install", "--disable-pip-version-check", "--no-input")
+            _run(*pip, "--quiet", "--requirement", requirements)
+            finished.touch()
     return built / "bin" / "python"
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Keeps the other processes out that run cases at the same time."""
+    folder().mkdir(parents=True, exist_ok=True)
+    with (folder() / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _digest(*files: Path) -> str:
