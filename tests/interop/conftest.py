@@ -9,7 +9,7 @@ import pytest
 from support.cli import Cli
 from support.embedded import EmbeddedRegistry
 from support.gateway import Gateway
-from support.nacos import Nacos2, Nacos3, Nacos3WithoutV1
+from support.nacos import Nacos2, Nacos3, Nacos3WithoutV1, Nacos3WithTls
 from support.sdk import Sdk
 from support.server import Line, Server
 from support.service import Sample, Upstream, fastapi_sample, rust_sample
@@ -19,6 +19,7 @@ LINES = [
 ]
 # For the one transport that is left then; with logins, since these have another path there too.
 LINES.append(Line("3.1.0", auth=True, v1=False))
+LINES.append(Line("3.1.0", auth=False, tls=True))
 
 
 def binary(variable: str) -> Path:
@@ -32,7 +33,8 @@ def binary(variable: str) -> Path:
 def server_of(line: Line, home: Path) -> Server:
     match line.version:
         case "3.1.0":
-            return Nacos3(line, home) if line.v1 else Nacos3WithoutV1(line, home)
+            kind = Nacos3WithTls if line.tls else Nacos3 if line.v1 else Nacos3WithoutV1
+            return kind(line, home)
         case "2.3.1":
             return Nacos2(line, home)
     return EmbeddedRegistry(line, home, binary("PAILOU_BIN"))
@@ -59,15 +61,20 @@ def nacos(
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Leaves out what a mark says is not for a line: `only(auth=True)`, `only(real=True)`.
 
-    A line without HTTP v1 has the cases only that ask for it: most of them use it themselves.
+    A line without HTTP v1, or with TLS, has the cases only that ask for it: most use what it lacks.
     """
     kept, dropped = [], []
     for item in items:
         line: Line = item.callspec.params["nacos"]
         marks = [mark.kwargs for mark in item.iter_markers("only")]
         wanted = {name: value for mark in marks for name, value in mark.items()}
-        wanted.setdefault("v1", True)
-        facts = {"auth": line.auth, "real": line.version != "embedded", "v1": line.v1}
+        wanted = {"v1": True, "tls": False} | wanted
+        facts = {
+            "auth": line.auth,
+            "real": line.version != "embedded",
+            "v1": line.v1,
+            "tls": line.tls,
+        }
         fits = all(facts[name] == value for name, value in wanted.items())
         (kept if fits else dropped).append(item)
     if dropped:

@@ -8,6 +8,7 @@ from typing import Any
 
 from . import cache, is_free
 from . import http as web
+from .certificates import Certificates
 from .server import GROUP, TOKEN_SECONDS, Line, Server
 
 # What signs the tokens; the server wants it to be there even when logins are off.
@@ -133,6 +134,29 @@ class Nacos3(NacosServer):
         form = {"namespaceId": namespace, "namespaceName": namespace}
         answer = self._send("POST", "v3/admin/core/namespace", form)
         assert answer.status == 200, f"creating the namespace {namespace}: {answer}"
+
+
+PROPERTIES_TLS = """\
+nacos.remote.server.rpc.tls.enableTls=true
+nacos.remote.server.rpc.tls.compatibility=false
+nacos.remote.server.rpc.tls.mutualAuthEnable=true
+nacos.remote.server.rpc.tls.certChainFile=file:{server}
+nacos.remote.server.rpc.tls.certPrivateKey=file:{key}
+nacos.remote.server.rpc.tls.trustCollectionCertFile=file:{authority}
+"""
+
+
+class Nacos3WithTls(Nacos3):
+    """The same with TLS on the gRPC port, where clients have to show a certificate."""
+
+    def __init__(self, line: Line, home: Path) -> None:
+        self.certificates = Certificates(home / "certificates")
+        self.properties = PROPERTIES_3 + PROPERTIES_TLS.format(
+            server=self.certificates.server,
+            key=self.certificates.server_key,
+            authority=self.certificates.authority,
+        )
+        super().__init__(line, home)
 
 
 class Nacos3WithoutV1(Nacos3):

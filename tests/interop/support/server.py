@@ -19,14 +19,16 @@ TOKEN_SECONDS = 20
 
 @dataclass(frozen=True)
 class Line:
-    """Which server, whether it asks for a login, and whether its HTTP API of version 1 is there."""
+    """Which server, and whether it asks for logins and TLS and has its HTTP API of version 1."""
 
     version: str
     auth: bool
     v1: bool = True
+    tls: bool = False
 
     def __str__(self) -> str:
-        return f"{self.version}{'' if self.v1 else '-without-v1'}{'-auth' if self.auth else ''}"
+        parts = {"without-v1": not self.v1, "tls": self.tls, "auth": self.auth}
+        return "-".join([self.version, *(part for part, is_so in parts.items() if is_so)])
 
 
 class Server:
