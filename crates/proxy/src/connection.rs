@@ -273,6 +273,11 @@ impl Connection {
         self.total_due.store(self.since_opened(at), Relaxed);
     }
 
+    /// The end of the whole exchange, if it has one.
+    pub(crate) fn total_due(&self) -> Option<Instant> {
+        self.moment(self.total_due.load(Relaxed))
+    }
+
     /// From now on each piece of the response has `gap` to come.
     pub(crate) fn expect_pieces(&self, gap: Duration, now: Instant) {
         self.gap
@@ -291,8 +296,7 @@ impl Connection {
 
     /// The moment until which to wait, if there is one.
     pub(crate) fn due(&self) -> Option<Instant> {
-        let due = self.due.load(Relaxed);
-        (due != NEVER).then(|| self.opened + Duration::from_nanos(due))
+        self.moment(self.due.load(Relaxed))
     }
 
     pub(crate) fn awaited(&self) -> Wait {
@@ -325,6 +329,10 @@ impl Connection {
             Stage::Exchange | Stage::Tunnel => true,
             Stage::Closing => false,
         }
+    }
+
+    fn moment(&self, since_opened: u64) -> Option<Instant> {
+        (since_opened != NEVER).then(|| self.opened + Duration::from_nanos(since_opened))
     }
 
     fn since_opened(&self, at: Instant) -> u64 {

@@ -48,8 +48,8 @@ pub(crate) fn framing(head: &mut RequestHeader, raw: &[u8]) -> Result<Body, Caus
 fn names_content_length(raw: &[u8]) -> bool {
     const NAME: &[u8] = b"content-length";
     raw.split(|byte| *byte == b'\n')
-        .filter_map(|line| line.get(..NAME.len()))
-        .any(|start| start.eq_ignore_ascii_case(NAME))
+        .filter_map(|line| line.split(|byte| *byte == b':').next())
+        .any(|name| name.trim_ascii().eq_ignore_ascii_case(NAME))
 }
 
 /// The method, target and version of a raw head.

@@ -6,8 +6,8 @@
 //! gateway itself put there. So nominations are honoured here, before
 //! anything is planned, and what is left of `Connection` nominates nothing.
 
-use http::header::{CONNECTION, PROXY_AUTHENTICATE, TE, TRAILER, UPGRADE};
-use http::{HeaderMap, HeaderName, Method, Version};
+use http::header::{CONNECTION, CONTENT_LENGTH, PROXY_AUTHENTICATE, TE, TRAILER, UPGRADE};
+use http::{HeaderMap, HeaderName, Method, StatusCode, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
 
 /// More nominations than any honest client makes.
@@ -91,6 +91,10 @@ pub(crate) fn clean_response(head: &mut ResponseHeader) {
                 }
             }
         }
+    }
+    if head.status == StatusCode::NO_CONTENT {
+        // RFC 9110 section 8.6: it has no body that could have a length.
+        head.remove_header(&CONTENT_LENGTH);
     }
     for name in &OF_ONE_HOP {
         if head.headers.contains_key(name) {

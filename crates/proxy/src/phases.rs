@@ -1,5 +1,6 @@
 //! pingora's phases, each handed to the part that knows.
 
+use std::os::fd::RawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use pailou_telemetry::events::RequestDone;
 use pailou_upstream::Outcome;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
+use pingora::protocols::Digest;
 use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType, Result};
@@ -85,6 +87,27 @@ impl ProxyHttp for Phases {
         let again = tries::exchange_failed(&self.0, session, exchange, &error, client_reused);
         error.set_retry(again);
         error
+    }
+
+    async fn connected_to_upstream(
+        &self,
+        _session: &mut Session,
+        _reused: bool,
+        _peer: &HttpPeer,
+        _fd: RawFd,
+        _digest: Option<&Digest>,
+        exchange: &mut Exchange,
+    ) -> Result<()> {
+        if exchange.has_body
+            && let Some(connection) = &exchange.connection
+            && !connection.body_done()
+        {
+            // From here on the client is read: also one that sends nothing
+            // has to hear that it is slow.
+            let due = tokio::time::Instant::now() + self.0.limits.body_timeout;
+            connection.expect(Wait::Body, due);
+        }
+        Ok(())
     }
 
     async fn request_body_filter(

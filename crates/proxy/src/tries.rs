@@ -51,9 +51,8 @@ pub(crate) fn peer(server: &Server, exchange: &mut Exchange) -> Result<HttpPeer,
     exchange.tries += 1;
     exchange.body_bytes = 0;
     let mut peer = HttpPeer::new(address, false, String::new());
-    let left = exchange.response_due.map_or(Duration::MAX, |due| {
-        due.saturating_duration_since(Instant::now())
-    });
+    let (due, _) = connect_due(exchange, route.timeouts.response);
+    let left = due.saturating_duration_since(Instant::now());
     let connect = route.timeouts.connect.min(left);
     let options = &mut peer.options;
     options.connection_timeout = Some(connect);
@@ -70,20 +69,19 @@ pub(crate) fn peer(server: &Server, exchange: &mut Exchange) -> Result<HttpPeer,
         // Not among the connections that others may reuse.
         peer.group_key = 1;
     }
-    let options = &mut peer.options;
-    if exchange.has_body {
-        // Every other wait ends by the stream to the client, which pingora
-        // polls while nothing else happens. Not so while a body is on its
-        // way and the endpoint takes none of it. Longer than any of the real
-        // limits, which know whose fault it is.
-        let longest = route
-            .timeouts
-            .response
-            .max(route.timeouts.read)
-            .max(server.limits.body_timeout);
-        options.read_timeout = Some(longest + Duration::from_secs(1));
-    }
     Ok(peer)
+}
+
+/// Until when a connection may come about, and what it is too late for then. A
+/// request that still has a body to send has as long for its connection as
+/// for its answer.
+fn connect_due(exchange: &Exchange, response: Duration) -> (Instant, Cause) {
+    let due = exchange.response_due.unwrap_or(exchange.began + response);
+    let connection = exchange.connection.as_ref();
+    match connection.and_then(|connection| connection.total_due()) {
+        Some(total) if total < due => (total, Cause::TotalTimeout),
+        _ => (due, Cause::ResponseTimeout),
+    }
 }
 
 /// A connection did not come about: says why, and whether to go on with
@@ -100,11 +98,12 @@ pub(crate) fn connect_failed(exchange: &mut Exchange, error: &Error) -> bool {
             return false;
         }
     };
-    let out_of_time = is_past(exchange.response_due);
-    if out_of_time && cause == Cause::ConnectTimeout {
+    let response = exchange.route.as_ref().map(|route| route.timeouts.response);
+    let (due, too_late) = connect_due(exchange, response.unwrap_or_default());
+    if is_past(Some(due)) && cause == Cause::ConnectTimeout {
         // The request's own time was shorter than the connection's: no word
         // about the endpoint.
-        exchange.cause = Some(Cause::ResponseTimeout);
+        exchange.cause = Some(too_late);
         return false;
     }
     report(exchange, outcome);

@@ -34,6 +34,8 @@ struct State {
     /// Bytes that the task has taken and not written.
     writing: usize,
     finished: bool,
+    /// Whether the endpoint has heard the end.
+    done: bool,
     failure: Option<ErrorKind>,
     task: Option<Waker>,
     reader: Option<Waker>,
@@ -59,15 +61,16 @@ impl Upload {
         self.state().send(socket);
     }
 
-    /// The endpoint is to hear the end, after the last byte.
-    pub(crate) fn finish(&self) {
+    /// Lets the endpoint hear the end, after the last byte; ready when it has,
+    /// or when it is not going to.
+    pub(crate) fn poll_finish(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut state = self.state();
+        if state.done || state.failure.is_some() {
+            return Poll::Ready(());
+        }
         state.finished = true;
         wake(&mut state.task);
-    }
-
-    pub(crate) fn is_finished(&self) -> bool {
-        self.state().finished
+        wait(&mut state.reader, cx)
     }
 
     /// Nothing more is written.
@@ -116,6 +119,9 @@ impl Upload {
             }
         }
         let _ = socket.shutdown().await;
+        let mut state = self.state();
+        state.done = true;
+        wake(&mut state.reader);
     }
 
     /// Takes what is held in exchange for `piece`; false is the end.
@@ -232,7 +238,7 @@ mod tests {
                 break;
             }
         }
-        upload.finish();
+        poll_fn(|cx| upload.poll_finish(cx)).await;
         assert!(reader.await.expect("reader") == wanted);
     }
 

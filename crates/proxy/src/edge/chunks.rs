@@ -15,6 +15,8 @@ const TRAILER_BYTES: usize = 8192;
 pub(crate) enum Chunks {
     /// The body goes on.
     Open,
+    /// A chunk ended after this many of the bytes.
+    Chunk(usize),
     /// The body ended after this many of the bytes.
     Ended(usize),
     /// Not chunks.
@@ -49,7 +51,8 @@ enum Next {
 }
 
 impl ChunkScan {
-    /// Takes the next bytes. Data is skipped, not looked at.
+    /// Takes the next bytes, up to the end of a chunk. Data is skipped, not
+    /// looked at.
     pub(crate) fn scan(&mut self, bytes: &[u8]) -> Chunks {
         let mut at = 0;
         while let Some(&byte) = bytes.get(at) {
@@ -67,9 +70,13 @@ impl ChunkScan {
             if self.next == Next::LastLf && byte == b'\n' {
                 return Chunks::Ended(at);
             }
-            match self.after(byte) {
-                Some(next) => self.next = next,
-                None => return Chunks::Malformed,
+            let Some(next) = self.after(byte) else {
+                return Chunks::Malformed;
+            };
+            let ends_chunk = self.next == Next::DataLf;
+            self.next = next;
+            if ends_chunk {
+                return Chunks::Chunk(at);
             }
         }
         Chunks::Open
@@ -122,9 +129,11 @@ mod tests {
     fn scan(bytes: &[u8], size: usize) -> Chunks {
         let mut scan = ChunkScan::default();
         let mut before = 0;
-        for piece in bytes.chunks(size) {
+        while before < bytes.len() {
+            let piece = &bytes[before..bytes.len().min(before + size)];
             match scan.scan(piece) {
                 Chunks::Open => before += piece.len(),
+                Chunks::Chunk(at) => before += at,
                 Chunks::Ended(at) => return Chunks::Ended(before + at),
                 Chunks::Malformed => return Chunks::Malformed,
             }
@@ -174,5 +183,14 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn each_chunk_is_told() {
+        let mut scan = ChunkScan::default();
+        let bytes = b"3\r\nabc\r\n1\r\nd\r\n0\r\n\r\n";
+        assert_eq!(scan.scan(bytes), Chunks::Chunk(8));
+        assert_eq!(scan.scan(&bytes[8..]), Chunks::Chunk(6));
+        assert_eq!(scan.scan(&bytes[14..]), Chunks::Ended(5));
     }
 }

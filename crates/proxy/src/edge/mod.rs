@@ -20,6 +20,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::{Buf, BytesMut};
 use pingora::protocols::raw_connect::ProxyDigest;
 use pingora::protocols::{
     GetProxyDigest, GetSocketDigest, GetTimingDigest, IO, Peek, Shutdown, SocketDigest, Ssl,
@@ -65,9 +66,11 @@ pub(crate) struct Edge {
     /// Taken only when the stream is dropped.
     socket: Option<TcpStream>,
     out: Out,
-    /// What was read past the end of a head or a body of known length. pingora
-    /// is never given a byte that belongs to a later request.
-    ahead: Vec<u8>,
+    /// What was read past the end of a head, a chunk or a body. pingora is
+    /// never given a byte that belongs to a later request.
+    ahead: BytesMut,
+    /// Whether a piece of a body was handed out since this stream last waited.
+    gave: bool,
     timer: Pin<Box<Sleep>>,
     write_due: Option<Instant>,
     head: HeadScan,
@@ -88,7 +91,8 @@ impl Edge {
         Edge {
             socket: Some(socket),
             out: Out::default(),
-            ahead: Vec::new(),
+            ahead: BytesMut::new(),
+            gave: false,
             timer: Box::pin(tokio::time::sleep_until(first)),
             write_due: None,
             head: HeadScan::default(),
@@ -189,50 +193,79 @@ impl Edge {
     fn poll_body(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if self.connection.poll_room(cx).is_pending() {
             self.held_up = true;
+            self.gave = false;
             return self.poll_held_up(cx);
         }
         if mem::take(&mut self.held_up) && self.connection.awaited() == Wait::Body {
             let due = Instant::now() + self.rules.body_timeout();
             self.connection.expect(Wait::Body, due);
         }
-        let before = buf.filled().len();
-        match self.poll_fill(cx, buf) {
-            Poll::Ready(Ok(())) => Poll::Ready(self.take_body(buf, before)),
-            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-            Poll::Pending => self.poll_expiry(cx),
+        // pingora passes the pieces on through a queue of four. If the last one
+        // fills it, nobody looks at this stream until the endpoint answers, and
+        // no deadline and no leaving client is seen. So after each piece, of one
+        // chunk at most, the half that empties the queue has its turn; two
+        // pieces may come between its turns.
+        if mem::take(&mut self.gave) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
         }
+        let outcome = match self.ahead.is_empty() {
+            true => self.poll_body_from_socket(cx, buf),
+            false => Poll::Ready(self.take_body_ahead(buf)),
+        };
+        if outcome.is_pending() {
+            return self.poll_expiry(cx);
+        }
+        self.gave = true;
+        outcome
     }
 
-    /// Looks at what has just been read of a body, and holds back what is not
-    /// of it.
-    fn take_body(&mut self, buf: &mut ReadBuf<'_>, before: usize) -> io::Result<()> {
+    fn poll_body_from_socket(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        ready!(socket(&mut self.socket).poll_read(cx, buf))?;
         let read = &buf.filled()[before..];
-        let taken = if !self.connection.is_chunked() {
-            self.connection.take_body(read.len())
-        } else {
-            match self.chunks.scan(read) {
-                Chunks::Open => read.len(),
-                Chunks::Ended(at) => {
-                    self.connection.end_chunks();
-                    at
-                }
-                Chunks::Malformed => {
-                    self.connection.refuse_body();
-                    return Err(io::ErrorKind::InvalidData.into());
-                }
-            }
-        };
+        let taken = of_body(&self.connection, &mut self.chunks, read)?;
         self.hold_back(buf, before + taken);
+        Poll::Ready(Ok(()))
+    }
+
+    fn take_body_ahead(&mut self, buf: &mut ReadBuf<'_>) -> io::Result<()> {
+        let most = self.ahead.len().min(buf.remaining());
+        let taken = of_body(&self.connection, &mut self.chunks, &self.ahead[..most])?;
+        buf.put_slice(&self.ahead[..taken]);
+        self.ahead.advance(taken);
         Ok(())
     }
 
     /// Waits for the endpoint to take what the client has sent. That is not the
     /// client's time, and the endpoint's is watched where it is written to.
     fn poll_held_up(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.connection.awaited() {
-            Wait::Body => self.poll_sent(cx),
-            _ => self.poll_expiry(cx),
+        if self.connection.awaited() != Wait::Body {
+            return self.poll_expiry(cx);
         }
+        if let Poll::Ready(error) = self.poll_sent(cx) {
+            return Poll::Ready(error);
+        }
+        match self.connection.total_due() {
+            Some(due) => self.poll_expired(cx, due, Wait::Total),
+            None => Poll::Pending,
+        }
+    }
+
+    /// Ready with an error at `due`.
+    fn poll_expired<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        due: Instant,
+        wait: Wait,
+    ) -> Poll<io::Result<T>> {
+        ready!(self.poll_until(cx, due));
+        self.connection.expire(wait);
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 
     /// Reads what was held back, then the socket.
@@ -242,7 +275,7 @@ impl Edge {
         }
         let taken = self.ahead.len().min(buf.remaining());
         buf.put_slice(&self.ahead[..taken]);
-        self.ahead.drain(..taken);
+        self.ahead.advance(taken);
         Poll::Ready(Ok(()))
     }
 
@@ -250,7 +283,10 @@ impl Edge {
     fn hold_back(&mut self, buf: &mut ReadBuf<'_>, end: usize) {
         let back = &buf.filled()[end..];
         if !back.is_empty() {
-            self.ahead.splice(..0, back.iter().copied());
+            // It comes before what was held back already.
+            let later = mem::take(&mut self.ahead);
+            self.ahead.extend_from_slice(back);
+            self.ahead.extend_from_slice(&later);
             buf.set_filled(end);
         }
     }
@@ -340,14 +376,34 @@ impl Edge {
             let due = *self
                 .write_due
                 .get_or_insert_with(|| Instant::now() + self.rules.write_timeout());
-            ready!(self.poll_until(cx, due));
-            self.connection.expire(Wait::Write);
-            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            return match self.connection.total_due() {
+                Some(total) if total < due => self.poll_expired(cx, total, Wait::Total),
+                _ => self.poll_expired(cx, due, Wait::Write),
+            };
         }
         if self.write_due.take().is_some() {
             self.connection.renew_gap();
         }
         outcome
+    }
+}
+
+/// How many of the bytes are the next piece of the body.
+fn of_body(connection: &Shared, chunks: &mut ChunkScan, bytes: &[u8]) -> io::Result<usize> {
+    if !connection.is_chunked() {
+        return Ok(connection.take_body(bytes.len()));
+    }
+    match chunks.scan(bytes) {
+        Chunks::Open => Ok(bytes.len()),
+        Chunks::Chunk(at) => Ok(at),
+        Chunks::Ended(at) => {
+            connection.end_chunks();
+            Ok(at)
+        }
+        Chunks::Malformed => {
+            connection.refuse_body();
+            Err(io::ErrorKind::InvalidData.into())
+        }
     }
 }
 

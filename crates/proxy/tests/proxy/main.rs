@@ -11,4 +11,5 @@ mod gateway;
 mod limits;
 mod retries;
 mod streaming;
+mod uploads;
 mod upstream;

@@ -1,5 +1,6 @@
 //! What is tried again, and what never is.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
@@ -252,19 +253,24 @@ async fn a_broken_service_does_not_spend_what_others_have_saved() {
     assert_eq!(sixth_breaks.received().len(), 7);
 }
 
-#[tokio::test]
-async fn a_black_hole_costs_the_connect_timeout_once() {
-    // A full accept queue is a black hole: the kernel drops what comes.
+/// An address where connections neither come about nor are refused, while the listener lives: a full accept queue,
+/// at which the kernel drops what comes.
+pub(crate) async fn black_hole() -> (tokio::net::TcpListener, SocketAddr) {
     let hole = tokio::net::TcpSocket::new_v4().expect("socket");
     hole.bind("127.0.0.1:0".parse().expect("address"))
         .expect("bind");
     let hole = hole.listen(1).expect("listen");
     let address = hole.local_addr().expect("address");
-    let mut fillers = Vec::new();
     for _ in 0..4 {
-        fillers.push(tokio::spawn(tokio::net::TcpStream::connect(address)));
+        tokio::spawn(tokio::net::TcpStream::connect(address));
     }
     tokio::time::sleep(Duration::from_millis(100)).await;
+    (hole, address)
+}
+
+#[tokio::test]
+async fn a_black_hole_costs_the_connect_timeout_once() {
+    let (_hole, address) = black_hole().await;
     let upstream = Upstream::start(|_| ok("alive")).await;
     let routes = "routes: { any: { path: /**, service: users, connect_timeout: 300ms } }";
     let gateway = Gateway::start(routes, &[address, upstream.address]).await;
