@@ -202,7 +202,7 @@ async fn an_endpoint_that_reads_slowly_has_not_stopped_reading() {
 /// not wait for it.
 #[tokio::test]
 async fn what_an_endpoint_is_still_owed_counts_as_under_way() {
-    let (told, mut heard) = tokio::sync::mpsc::unbounded_channel();
+    let (told, mut heard) = tokio::sync::mpsc::channel(1);
     let upstream = Upstream::raw(move |mut stream| {
         let told = told.clone();
         async move {
@@ -212,7 +212,7 @@ async fn what_an_endpoint_is_still_owed_counts_as_under_way() {
             tokio::time::sleep(Duration::from_secs(1)).await;
             let mut rest = Vec::new();
             stream.read_to_end(&mut rest).await.expect("the body");
-            let _ = told.send(rest.len());
+            let _ = told.send(rest.len()).await;
         }
     })
     .await;
