@@ -89,6 +89,8 @@ fn settings(args: &DevArgs) -> anyhow::Result<Settings> {
             )
         })?
         .settings;
+    // Enough for a person, and less than any file limit allows: no warning for whom it does not concern.
+    settings.limits.connections = 1000;
     settings.log.level = LogLevel::Warn;
     settings.log.format = LogFormat::Text;
     Ok(settings)

@@ -67,8 +67,15 @@ impl Order {
 }
 
 fn definition(params: &Params) -> Result<Definition, Caused> {
+    let protect_threshold: f32 = params.parsed("protectThreshold")?.unwrap_or(0.0);
+    // A share; and what is not finite has no form in JSON.
+    if !(0.0..=1.0).contains(&protect_threshold) {
+        return Err(Caused::bad_request(format!(
+            "Param 'protectThreshold' is illegal, got '{protect_threshold}'."
+        )));
+    }
     Ok(Definition {
-        protect_threshold: params.parsed("protectThreshold")?.unwrap_or(0.0),
+        protect_threshold,
         metadata: metadata(params)?,
     })
 }
