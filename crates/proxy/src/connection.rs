@@ -217,6 +217,17 @@ impl Connection {
         }
     }
 
+    /// The whole answer has come. What the client still sends of its request is
+    /// of no use to an endpoint that does not take it, and is thrown away.
+    pub(crate) fn end_response(&self) {
+        if self.stage() == Stage::Exchange
+            && !self.body_done()
+            && let Some(upload) = &*self.upload.load()
+        {
+            upload.abandon();
+        }
+    }
+
     /// The protocol has been switched; no deadline applies any more but the
     /// one for a client that takes nothing.
     pub(crate) fn begin_tunnel(&self) {

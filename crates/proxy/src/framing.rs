@@ -1,8 +1,9 @@
 //! How long a request's body is, by rules that no two servers can read
 //! differently.
 
+use http::StatusCode;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
-use pingora::http::RequestHeader;
+use pingora::http::{RequestHeader, ResponseHeader};
 
 use crate::cause::Cause;
 use crate::connection::Body;
@@ -43,6 +44,18 @@ pub(crate) fn framing(head: &mut RequestHeader, raw: &[u8]) -> Result<Body, Caus
             .map_err(|_| Cause::MalformedHead)?;
     }
     Ok(Body::Length(length))
+}
+
+/// Whether a response ends with its head. One to HEAD may say otherwise, and
+/// is no answer to a request with a body.
+pub(crate) fn is_empty(head: &ResponseHeader) -> bool {
+    matches!(
+        head.status,
+        StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
+    ) || head
+        .headers
+        .get(CONTENT_LENGTH)
+        .is_some_and(|length| length == "0")
 }
 
 fn names_content_length(raw: &[u8]) -> bool {

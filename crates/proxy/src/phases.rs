@@ -25,7 +25,7 @@ use crate::heads::ResponseFields;
 use crate::plan::plan;
 use crate::request_id::RequestId;
 use crate::server::Server;
-use crate::{hops, tries};
+use crate::{framing, hops, tries};
 
 /// The proxy as pingora drives it.
 pub(crate) struct Phases(pub(crate) Arc<Server>);
@@ -185,8 +185,12 @@ impl ProxyHttp for Phases {
         end_of_stream: bool,
         exchange: &mut Exchange,
     ) -> Result<Option<std::time::Duration>> {
-        if !end_of_stream && let Some(connection) = &exchange.connection {
-            connection.renew_gap();
+        if let Some(connection) = &exchange.connection {
+            if end_of_stream {
+                connection.end_response();
+            } else {
+                connection.renew_gap();
+            }
         }
         Ok(None)
     }
@@ -271,6 +275,9 @@ impl Phases {
                 connection.begin_tunnel();
             } else {
                 connection.expect_pieces(route.timeouts.read, tokio::time::Instant::now());
+                if framing::is_empty(head) {
+                    connection.end_response();
+                }
                 hops::clean_response(head);
             }
         }
