@@ -7,7 +7,7 @@
 //! looks is 5 ms. Both are wall time, and so they depend on what else the machine does.
 //!
 //! ```text
-//! cargo bench -p pailou-gateway --bench publish_live [-- --rounds 5]
+//! cargo bench -p pailou-gateway --bench publish_live [-- --routes 10000 --rounds 5]
 //! ```
 
 mod process;
@@ -19,7 +19,6 @@ use std::time::{Duration, Instant};
 use process::Server;
 use world::{DATA, World, await_route, get, pause};
 
-const ROUTES: usize = 10_000;
 /// The second of the gateway's addresses.
 const ADMIN: usize = 1;
 
@@ -27,8 +26,9 @@ fn main() {
     if !world::is_bench() {
         return;
     }
-    let rounds = rounds();
-    let entries = routes::entries(ROUTES);
+    let routes = option("--routes", 10_000) as usize;
+    let rounds = option("--rounds", 5);
+    let entries = routes::entries(routes);
     let text = routes::document(&entries, |_| 0);
     let world = World::start();
     for number in 0..routes::SERVICES {
@@ -40,7 +40,7 @@ fn main() {
     pause(Duration::from_secs(3));
     println!("idle memory, 1 route: {:.1} MiB", resident_mib(&gateway));
     println!(
-        "{ROUTES} routes to {} services, {} KiB of YAML",
+        "{routes} routes to {} services, {} KiB of YAML",
         routes::SERVICES,
         text.len() / 1024
     );
@@ -64,7 +64,7 @@ fn main() {
     }
     for round in 1..=rounds {
         let revision = |number| {
-            if number == ROUTES / 2 {
+            if number == routes / 2 {
                 rounds + round
             } else {
                 rounds
@@ -74,7 +74,7 @@ fn main() {
     }
     pause(Duration::from_secs(3));
     println!(
-        "idle memory, {ROUTES} routes, after {} publishes: {:.1} MiB",
+        "idle memory, {routes} routes, after {} publishes: {:.1} MiB",
         2 * rounds + 1,
         resident_mib(&gateway)
     );
@@ -115,11 +115,12 @@ fn resident_mib(gateway: &Server) -> f64 {
     kib / 1024.0
 }
 
-fn rounds() -> u32 {
+/// The number after an option of the command line.
+fn option(name: &str, default: u32) -> u32 {
     let arguments: Vec<String> = std::env::args().collect();
     let value = arguments
         .iter()
-        .position(|argument| argument == "--rounds")
+        .position(|argument| argument == name)
         .and_then(|at| arguments.get(at + 1));
-    value.map_or(5, |value| value.parse().expect("--rounds takes a number"))
+    value.map_or(default, |value| value.parse().expect("a number"))
 }
