@@ -20,6 +20,7 @@ GOOD = {
     "java": "echo 'openjdk version \"17.0.15\" 2025-04-15' >&2",
     "javac": "exit 0",
     "mvn": "exit 0",
+    "openssl": "exit 0",
 }
 
 
@@ -68,6 +69,7 @@ def test_it_says_nothing_when_everything_is_there(tmp_path: Path, purpose: str) 
         ("interop", {"javac": None}, "missing a JDK, 17 or later: apt install openjdk-17"),
         ("interop", {"java": "echo 'version \"11.0.2\"' >&2"}, "missing a JDK, 17 or later"),
         ("interop", {"mvn": None}, "missing Maven: apt install maven"),
+        ("interop", {"openssl": None}, "missing openssl, for the certificates of a run"),
     ],
     ids=str,
 )

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use crate::cause::Cause;
 use crate::connection::Shared;
 use crate::connections::{Caps, Connections};
-use crate::edge::HeadRules;
+use crate::edge::ClientRules;
 use crate::forwarded::Forwarded;
 use crate::problem;
 use crate::request_id::RequestId;
@@ -108,7 +108,7 @@ impl std::fmt::Debug for Server {
     }
 }
 
-impl HeadRules for Server {
+impl ClientRules for Server {
     fn head_bytes(&self) -> usize {
         self.limits.header_bytes
     }

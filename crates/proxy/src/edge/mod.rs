@@ -7,32 +7,28 @@
 //! this stream to see whether the client has gone, and so the stream is where
 //! time can run out.
 
+mod body;
 mod chunks;
 mod head;
+mod stream;
 
 use std::future::poll_fn;
 use std::io;
 use std::mem;
-use std::os::fd::AsRawFd;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use bytes::{Buf, BytesMut};
-use pingora::protocols::raw_connect::ProxyDigest;
-use pingora::protocols::{
-    GetProxyDigest, GetSocketDigest, GetTimingDigest, IO, Peek, Shutdown, SocketDigest, Ssl,
-    Stream, TimingDigest, UniqueID, UniqueIDType,
-};
+use pingora::protocols::{IO, Stream};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 
 use crate::cause::Cause;
 use crate::connection::{Shared, Stage, Wait};
-use crate::edge::chunks::{ChunkScan, Chunks};
+use crate::edge::chunks::ChunkScan;
 use crate::edge::head::{Head, HeadScan};
 use crate::out::Out;
 
@@ -44,8 +40,8 @@ const LINGER: Duration = Duration::from_secs(3);
 /// is kept once the head is parsed.
 const MAX_FIELDS: usize = 256;
 
-/// The limits on a head, and who hears of a head that broke them.
-pub(crate) trait HeadRules: Send + Sync {
+/// The limits on a client, and who hears of a head that broke them.
+pub(crate) trait ClientRules: Send + Sync {
     /// Bytes of a whole head.
     fn head_bytes(&self) -> usize;
     /// Bytes of a request line.
@@ -80,11 +76,11 @@ pub(crate) struct Edge {
     /// Whether the client was not read since the endpoint is slower.
     held_up: bool,
     connection: Shared,
-    rules: Arc<dyn HeadRules>,
+    rules: Arc<dyn ClientRules>,
 }
 
 impl Edge {
-    pub(crate) fn new(socket: TcpStream, connection: Shared, rules: Arc<dyn HeadRules>) -> Edge {
+    pub(crate) fn new(socket: TcpStream, connection: Shared, rules: Arc<dyn ClientRules>) -> Edge {
         let first = connection
             .due()
             .unwrap_or_else(|| connection.opened() + rules.head_timeout());
@@ -188,72 +184,6 @@ impl Edge {
             }
         }
         Poll::Ready(Ok(()))
-    }
-
-    fn poll_body(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if self.connection.poll_room(cx).is_pending() {
-            self.held_up = true;
-            self.gave = false;
-            return self.poll_held_up(cx);
-        }
-        if mem::take(&mut self.held_up) && self.connection.awaited() == Wait::Body {
-            let due = Instant::now() + self.rules.body_timeout();
-            self.connection.expect(Wait::Body, due);
-        }
-        // pingora passes the pieces on through a queue of four. If the last one
-        // fills it, nobody looks at this stream until the endpoint answers, and
-        // no deadline and no leaving client is seen. So after each piece, of one
-        // chunk at most, the half that empties the queue has its turn; two
-        // pieces may come between its turns.
-        if mem::take(&mut self.gave) {
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
-        }
-        let outcome = match self.ahead.is_empty() {
-            true => self.poll_body_from_socket(cx, buf),
-            false => Poll::Ready(self.take_body_ahead(buf)),
-        };
-        if outcome.is_pending() {
-            return self.poll_expiry(cx);
-        }
-        self.gave = true;
-        outcome
-    }
-
-    fn poll_body_from_socket(
-        &mut self,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        ready!(socket(&mut self.socket).poll_read(cx, buf))?;
-        let read = &buf.filled()[before..];
-        let taken = of_body(&self.connection, &mut self.chunks, read)?;
-        self.hold_back(buf, before + taken);
-        Poll::Ready(Ok(()))
-    }
-
-    fn take_body_ahead(&mut self, buf: &mut ReadBuf<'_>) -> io::Result<()> {
-        let most = self.ahead.len().min(buf.remaining());
-        let taken = of_body(&self.connection, &mut self.chunks, &self.ahead[..most])?;
-        buf.put_slice(&self.ahead[..taken]);
-        self.ahead.advance(taken);
-        Ok(())
-    }
-
-    /// Waits for the endpoint to take what the client has sent. That is not the
-    /// client's time, and the endpoint's is watched where it is written to.
-    fn poll_held_up(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.connection.awaited() != Wait::Body {
-            return self.poll_expiry(cx);
-        }
-        if let Poll::Ready(error) = self.poll_sent(cx) {
-            return Poll::Ready(error);
-        }
-        match self.connection.total_due() {
-            Some(due) => self.poll_expired(cx, due, Wait::Total),
-            None => Poll::Pending,
-        }
     }
 
     /// Ready with an error at `due`.
@@ -388,25 +318,6 @@ impl Edge {
     }
 }
 
-/// How many of the bytes are the next piece of the body.
-fn of_body(connection: &Shared, chunks: &mut ChunkScan, bytes: &[u8]) -> io::Result<usize> {
-    if !connection.is_chunked() {
-        return Ok(connection.take_body(bytes.len()));
-    }
-    match chunks.scan(bytes) {
-        Chunks::Open => Ok(bytes.len()),
-        Chunks::Chunk(at) => Ok(at),
-        Chunks::Ended(at) => {
-            connection.end_chunks();
-            Ok(at)
-        }
-        Chunks::Malformed => {
-            connection.refuse_body();
-            Err(io::ErrorKind::InvalidData.into())
-        }
-    }
-}
-
 fn socket(socket: &mut Option<TcpStream>) -> Pin<&mut TcpStream> {
     Pin::new(socket.as_mut().expect("the socket is taken only on drop"))
 }
@@ -485,48 +396,4 @@ async fn drain(mut socket: TcpStream) -> io::Result<()> {
     let mut waste = [0; 4096];
     while socket.read(&mut waste).await? > 0 {}
     Ok(())
-}
-
-impl std::fmt::Debug for Edge {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Edge")
-            .field("connection", &self.connection)
-            .finish_non_exhaustive()
-    }
-}
-
-#[async_trait]
-impl Shutdown for Edge {
-    async fn shutdown(&mut self) {
-        let _ = AsyncWriteExt::shutdown(self).await;
-    }
-}
-
-impl UniqueID for Edge {
-    fn id(&self) -> UniqueIDType {
-        self.socket.as_ref().map_or(-1, AsRawFd::as_raw_fd)
-    }
-}
-
-impl Ssl for Edge {}
-
-impl Peek for Edge {}
-
-impl GetTimingDigest for Edge {
-    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
-        Vec::new()
-    }
-}
-
-impl GetProxyDigest for Edge {
-    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
-        None
-    }
-}
-
-impl GetSocketDigest for Edge {
-    /// None: the phases ask the connection for its addresses.
-    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
-        None
-    }
 }
