@@ -31,6 +31,30 @@ fn good_files_pass() {
     );
 }
 
+/// It was found when the first route was compiled, and told as a fault of the route document.
+#[test]
+fn a_default_that_no_route_can_have_is_a_fault_of_the_settings() {
+    let gateway = "routes: [{ data_id: a.yaml }]\ndefaults: { balance: least_requests }\n";
+    let (success, said) = check(&[("gateway.yaml", gateway)]);
+    assert!(!success, "{said}");
+    assert!(said.contains("gateway.yaml:2:"), "{said}");
+    assert!(said.contains("did you mean `least_request`?"), "{said}");
+    let folder = TempDir::new().expect("a folder");
+    std::fs::write(folder.path().join("gateway.yaml"), gateway).expect("a file");
+    let (status, _, err) = run(&["run", "--config", "gateway.yaml"], folder.path());
+    assert!(!status.success());
+    assert!(err.contains("gateway.yaml:2:"), "{err}");
+}
+
+#[test]
+fn a_file_that_is_named_twice_is_read_once() {
+    let (success, said) = check(&[
+        ("gateway.yaml", "routes: [{ file: ./routes.yaml }]\n"),
+        ("routes.yaml", "routes: { /api/users/**: user-service }\n"),
+    ]);
+    assert!(success, "{said}");
+}
+
 #[test]
 fn every_fault_of_every_file_is_told_with_line_column_field_and_cure() {
     let (success, said) = check(&[

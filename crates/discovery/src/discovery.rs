@@ -202,7 +202,7 @@ impl Discovery {
         }
         let registrar = Registrar {
             client: shared.client.clone(),
-            settings: shared.settings.registration.clone(),
+            settings: wiring::advertised(&shared.settings),
             servers: shared.settings.nacos.servers.clone(),
             service: wiring::own_service(&shared.settings),
             port,

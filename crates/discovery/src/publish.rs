@@ -267,7 +267,13 @@ impl Publisher {
                 } else {
                     "deleted"
                 };
-                events::DocumentMissing { document, reason }.record(&self.metrics);
+                let served = !verdict.md5.is_empty();
+                events::DocumentMissing {
+                    document,
+                    reason,
+                    served,
+                }
+                .record(&self.metrics);
             }
         }
     }

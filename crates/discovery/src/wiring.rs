@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 
-use pailou_config::{Loopback, RouteSource, Settings};
+use pailou_config::{Loopback, RegistrationSettings, RouteSource, Settings};
 use pailou_nacos::{ConfigName, ServiceName};
 use pailou_telemetry::Metrics;
 use pailou_upstream::{ServiceId, Services};
@@ -169,6 +169,17 @@ pub(crate) fn registration_view(settings: &Settings) -> RegistrationView {
         service: own_service(settings).to_string(),
         ..RegistrationView::default()
     }
+}
+
+/// The registration with the address of the first listener, if it listens on one address only.
+pub(crate) fn advertised(settings: &Settings) -> RegistrationSettings {
+    let mut registration = settings.registration.clone();
+    let listener = settings.listeners.first().map(|first| first.address.ip());
+    // Behind a port mapping the address is another one too.
+    if registration.ip.is_none() && registration.port == 0 {
+        registration.ip = listener.filter(|ip| !ip.is_unspecified());
+    }
+    registration
 }
 
 /// The port that others reach the gateway at; none without a listener.

@@ -1,8 +1,8 @@
 //! `pailou check`: every fault of settings and route documents in one run, without a server.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::Read as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use pailou_config::{
 use pailou_routing::{Route, Table};
 
 use crate::cli::CheckArgs;
-use crate::judge::{Judge, fault};
+use crate::judge::{self, Judge, fault};
 use crate::run::plural;
 use crate::say;
 
@@ -47,6 +47,8 @@ struct Check {
     read: Vec<String>,
     faults: Vec<Fault>,
     routes: Vec<Arc<Route>>,
+    /// A file that the settings name may also be on the command line.
+    seen: HashSet<PathBuf>,
 }
 
 impl Check {
@@ -59,10 +61,16 @@ impl Check {
             read: Vec::new(),
             faults: Vec::new(),
             routes: Vec::new(),
+            seen: HashSet::new(),
         }
     }
 
     fn file(&mut self, path: &Path) {
+        if let Ok(path) = path.canonicalize()
+            && !self.seen.insert(path)
+        {
+            return;
+        }
         match read(path) {
             Err(fault) => self.faults.push(*fault),
             Ok(text) if holds_settings(path, &text) => self.settings(path),
@@ -77,6 +85,10 @@ impl Check {
             Ok(loaded) => {
                 self.read.push(format!("{}: settings", path.display()));
                 self.faults.extend(loaded.warnings);
+                self.faults.extend(judge::defaults(
+                    &loaded.settings,
+                    &path.display().to_string(),
+                ));
                 self.settings = loaded.settings;
                 for source in self.settings.routes.clone() {
                     if let RouteSource::File(file) = source {

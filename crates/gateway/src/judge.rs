@@ -3,14 +3,22 @@
 use std::sync::Arc;
 
 use pailou_config::{
-    DocumentOutcome, Fault, Position, RouteSpec, Settings, Severity, parse_route_document,
+    DocumentOutcome, Fault, Position, Report, RouteSpec, Settings, Severity, parse_route_document,
 };
 use pailou_routing::{Compiler, Route};
 use pailou_telemetry::Metrics;
-use pailou_upstream::Services;
+use pailou_upstream::{Services, balance};
 
 const BLANK: &str = "has no content, which keeps the table that is served and raises an alarm; write `routes: {}` \
                      for no routes";
+
+/// Every fault of what routes take from the settings, whose file has this name.
+pub(crate) fn defaults(settings: &Settings, name: &str) -> Vec<Fault> {
+    let report = Report::new(name);
+    // Only its faults are asked for here.
+    let _ = balance::parse(&settings.defaults.balance, &report);
+    report.into_faults()
+}
 
 /// Reads and compiles documents under some settings.
 pub(crate) struct Judge {

@@ -6,7 +6,7 @@ use pailou_config::{Environment, Fault, LogFormat, LogSettings, Severity, load_s
 use pailou_telemetry::{Format, LogGuard, LogOptions, Metrics, init_logs};
 
 use crate::cli::RunArgs;
-use crate::{gateway, say};
+use crate::{gateway, judge, say};
 
 /// Runs the gateway, or prints its effective settings.
 pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
@@ -17,6 +17,15 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
             anyhow::bail!("{}", not_started(&faults));
         }
     };
+    let name = args.config.as_deref().map_or_else(
+        || "the environment".to_owned(),
+        |file| file.display().to_string(),
+    );
+    let faults = judge::defaults(&loaded.settings, &name);
+    if !faults.is_empty() {
+        print_faults(&faults);
+        anyhow::bail!("{}", not_started(&faults));
+    }
     if args.print_config {
         print_faults(&loaded.warnings);
         say::out(&loaded.render())?;

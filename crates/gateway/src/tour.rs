@@ -175,7 +175,7 @@ impl Tour<'_> {
         [
             (
                 "a service: every instance, and why it is in or out".to_owned(),
-                admin("/api/v1/services/user-service"),
+                format!("sleep 1; {}", admin("/api/v1/services/user-service")),
             ),
             (
                 "which route a request would take".to_owned(),

@@ -24,6 +24,8 @@ pub(crate) enum Cause {
     ClientGone,
     // Nobody to ask.
     NoRoute,
+    /// There is no route table yet, and the gateway ends before there is one.
+    NoTable,
     ServiceUnknown,
     ServiceEmpty,
     NoEligibleEndpoint,
@@ -117,6 +119,7 @@ impl Cause {
             ),
             Cause::ClientGone => (0, "client_gone", "the client closed the connection"),
             Cause::NoRoute => (404, "no_route", "no route takes this request"),
+            Cause::NoTable => (503, "no_table", "the gateway has no routes yet"),
             Cause::ServiceUnknown => (
                 503,
                 "service_unknown",

@@ -97,9 +97,15 @@ pub(crate) fn plan(
         target: &target,
         headers: &head.headers,
     };
-    let found = server.table.load().find(&request).cloned();
+    let table = server.table.load();
+    let found = table.find(&request).cloned().ok_or(match table.revision() {
+        // A client that waited while the gateway started, and stopped.
+        0 => Cause::NoTable,
+        _ => Cause::NoRoute,
+    });
+    drop(table);
     let id = exchange.id().value();
-    let route = exchange.route.insert(found.ok_or(Cause::NoRoute)?);
+    let route = exchange.route.insert(found?);
 
     // It fails only beyond 32,768 fields; there are at most 256.
     let _ = head.insert_header("X-Request-Id", id);

@@ -104,7 +104,8 @@ section! {
         service: String = "pailou-gateway".to_owned(), NAME, also "NACOS_SERVICE_NAME";
         /// The group; empty for `nacos.group`.
         group: String = String::new(), NAME_OR_EMPTY;
-        /// The address that others reach this gateway at. Left out, it is the local address of the way to Nacos.
+        /// The address that others reach this gateway at. Left out, it is the first
+        /// listener's, if that names one and no port is given, and else the local address of the way to Nacos.
         ip: Option<IpAddr> = None, Maybe(IP), also "NACOS_SERVICE_IP";
         /// The port that others reach it at; 0 for the port of the first listener.
         port: u16 = 0, whole(0..=65_535), also "NACOS_SERVICE_PORT";

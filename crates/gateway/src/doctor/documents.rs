@@ -127,7 +127,7 @@ async fn missing(visit: &Visit<'_>, places: &Places, place: &Place, findings: &m
             &name,
             "does not exist, and nothing like it was found elsewhere",
             format!(
-                "Publish it: pailou nacos config publish {} FILE --group {}",
+                "Publish it: pailou nacos config publish {} FILE --group {}, with the --config or environment of this call",
                 place.name, place.group
             ),
         );

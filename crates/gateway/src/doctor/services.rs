@@ -356,12 +356,25 @@ async fn empty(
             ),
         );
     }
-    let near = names(visit, place).await;
+    let mut near = names(visit, place).await;
+    let known = near.len();
+    near.retain(|name| *name != place.name);
+    if near.len() < known {
+        return findings.problem(
+            "service",
+            &name,
+            "it exists, and all its instances have left",
+            "Start the service; if it runs, look at its log for what it says of Nacos.",
+        );
+    }
     let near = nearest(&place.name, near.iter().map(String::as_str));
     let (found, cure) = match near {
         Some(near) => (
             format!("no instance; there is a service `{near}` in this group"),
-            format!("Correct the name in the route if `{near}` is meant."),
+            format!(
+                "Correct the name in the route if `{near}` is meant, or start `{}`.",
+                place.name
+            ),
         ),
         None => (
             "no instance, here or in any other group or namespace that was looked at".to_owned(),

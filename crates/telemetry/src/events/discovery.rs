@@ -123,12 +123,18 @@ pub struct DocumentMissing<'a> {
     pub document: &'a str,
     /// `deleted` or `blank`.
     pub reason: &'static str,
+    /// Whether a good version of it is served.
+    pub served: bool,
 }
 
 impl DocumentMissing<'_> {
     /// Logs it and marks the document as missing.
     pub fn record(&self, metrics: &Metrics) {
         metrics.set_document(self.document, DocumentState::Missing);
+        if !self.served {
+            info!(target: "pailou", document = self.document, "a route document is not there yet");
+            return;
+        }
         error!(
             target: "pailou",
             document = self.document,

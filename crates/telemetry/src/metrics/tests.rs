@@ -125,6 +125,7 @@ fn documents_are_counted_by_what_became_of_them() {
     DocumentMissing {
         document: "b.yaml",
         reason: "blank",
+        served: true,
     }
     .record(&metrics);
     let text = metrics.render();
