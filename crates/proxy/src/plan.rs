@@ -64,11 +64,6 @@ pub(crate) fn plan(
             Body::Chunked => true,
         };
 
-    if head.version == Version::HTTP_10 {
-        // Such a client knows no status below 200 (RFC 9110 section 15.2).
-        head.remove_header(&header::EXPECT);
-    }
-
     let host_value = head
         .headers
         .get(header::HOST)
@@ -120,8 +115,11 @@ pub(crate) fn plan(
             .map_err(|_| Cause::Internal)?;
     }
 
-    let is_old = head.version == Version::HTTP_10;
-    session.as_downstream_mut().set_ignore_info_resp(is_old);
+    if head.version == Version::HTTP_10 {
+        // Such a client knows no status below 200 (RFC 9110 section 15.2).
+        head.remove_header(&header::EXPECT);
+        session.as_downstream_mut().set_ignore_info_resp(true);
+    }
     let timeouts = route.timeouts;
     let budget = route.selection.service().retry_budget();
     budget.pay_in(server.retry.budget_percent);

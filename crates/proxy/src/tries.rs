@@ -51,7 +51,7 @@ pub(crate) fn peer(server: &Server, exchange: &mut Exchange) -> Result<HttpPeer,
     exchange.tries += 1;
     exchange.body_bytes = 0;
     let mut peer = HttpPeer::new(address, false, String::new());
-    let (due, _) = connect_due(exchange, route.timeouts.response);
+    let (due, _) = connect_due(exchange);
     let left = due.saturating_duration_since(Instant::now());
     let connect = route.timeouts.connect.min(left);
     let options = &mut peer.options;
@@ -75,7 +75,9 @@ pub(crate) fn peer(server: &Server, exchange: &mut Exchange) -> Result<HttpPeer,
 /// Until when a connection may come about, and what it is too late for then. A
 /// request that still has a body to send has as long for its connection as
 /// for its answer.
-fn connect_due(exchange: &Exchange, response: Duration) -> (Instant, Cause) {
+fn connect_due(exchange: &Exchange) -> (Instant, Cause) {
+    let route = exchange.route.as_ref();
+    let response = route.map_or(Duration::ZERO, |route| route.timeouts.response);
     let due = exchange.response_due.unwrap_or(exchange.began + response);
     let connection = exchange.connection.as_ref();
     match connection.and_then(|connection| connection.total_due()) {
@@ -98,8 +100,7 @@ pub(crate) fn connect_failed(exchange: &mut Exchange, error: &Error) -> bool {
             return false;
         }
     };
-    let response = exchange.route.as_ref().map(|route| route.timeouts.response);
-    let (due, too_late) = connect_due(exchange, response.unwrap_or_default());
+    let (due, too_late) = connect_due(exchange);
     if is_past(Some(due)) && cause == Cause::ConnectTimeout {
         // The request's own time was shorter than the connection's: no word
         // about the endpoint.

@@ -49,7 +49,10 @@ impl Upload {
     /// The one that ended the writing.
     pub(crate) fn put(&self, bytes: &[u8], socket: &TcpStream) -> io::Result<()> {
         let mut state = self.state();
-        state.held.extend_from_slice(bytes);
+        // After a failure nobody would take them.
+        if state.failure.is_none() {
+            state.held.extend_from_slice(bytes);
+        }
         if state.held.len() > FEW_BYTES {
             state.send(socket);
         }

@@ -194,8 +194,13 @@ impl Edge {
         wait: Wait,
     ) -> Poll<io::Result<T>> {
         ready!(self.poll_until(cx, due));
+        Poll::Ready(Err(self.expired(wait)))
+    }
+
+    /// What a read or a write that took too long ends with.
+    fn expired(&self, wait: Wait) -> io::Error {
         self.connection.expire(wait);
-        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+        io::ErrorKind::TimedOut.into()
     }
 
     /// Reads what was held back, then the socket.
@@ -239,8 +244,7 @@ impl Edge {
             return Poll::Ready(error);
         }
         let wait = ready!(self.poll_due(cx));
-        self.connection.expire(wait);
-        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+        Poll::Ready(Err(self.expired(wait)))
     }
 
     /// Sends what is there of the answer, and is ready only when that fails.
