@@ -4,6 +4,7 @@
 //! would have brought. So everything above is the same on every transport, but for what only a push or a poll can do.
 
 mod answer;
+mod asked;
 mod pool;
 mod v1;
 mod v3;

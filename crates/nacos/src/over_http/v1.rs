@@ -8,11 +8,12 @@ use serde::Deserialize;
 use super::{
     Beat, Call, Pairs, Translated,
     answer::{self, Reply},
+    asked::{self, AskedInstance},
 };
 use crate::{
     error::Error,
     model::{ConfigName, Instance, ServiceName},
-    wire::{self, Message, Payload, WireError, instance_type},
+    wire::{self, Message, Payload, WireError},
 };
 
 /// How long a server is asked to hold a question for changes; it takes half a second less, and 10 s at least.
@@ -50,42 +51,31 @@ pub(crate) struct Held {
 pub(super) fn translate(request: &Payload) -> Result<Translated, WireError> {
     Ok(match request.kind() {
         wire::ServiceQueryRequest::KIND => {
-            let asked: wire::ServiceQueryRequest = request.decode()?;
-            let name = ServiceName::new(&asked.group_name, &asked.service_name);
+            let (namespace, name) = asked::query(request)?;
             Translated::Call(
-                list(&asked.namespace, &name),
+                list(&namespace, &name),
                 read_hosts::<wire::QueryServiceResponse>,
             )
         }
-        wire::SubscribeServiceRequest::KIND => {
-            let asked: wire::SubscribeServiceRequest = request.decode()?;
-            if !asked.subscribe {
-                let done = answer::success::<wire::SubscribeServiceResponse>();
-                return Ok(Translated::Done(done));
-            }
-            let name = ServiceName::new(&asked.group_name, &asked.service_name);
-            Translated::Call(
-                list(&asked.namespace, &name),
+        wire::SubscribeServiceRequest::KIND => match asked::subscription(request)? {
+            Some((namespace, name)) => Translated::Call(
+                list(&namespace, &name),
                 read_hosts::<wire::SubscribeServiceResponse>,
-            )
-        }
+            ),
+            None => Translated::Done(answer::success::<wire::SubscribeServiceResponse>()),
+        },
         wire::InstanceRequest::KIND => {
-            let asked: wire::InstanceRequest = request.decode()?;
-            let name = ServiceName::new(&asked.group_name, &asked.service_name);
-            let method = if asked.r#type == instance_type::DEREGISTER {
-                Method::DELETE
-            } else {
-                Method::POST
-            };
-            let instance = Instance::from(asked.instance);
-            Translated::Call(
-                self::instance(method, &asked.namespace, &name, &instance),
-                |reply| {
-                    reply
-                        .success()
-                        .map(|_| answer::success::<wire::InstanceResponse>())
-                },
-            )
+            let AskedInstance {
+                method,
+                namespace,
+                name,
+                instance: host,
+            } = asked::instance(request)?;
+            Translated::Call(instance(method, &namespace, &name, &host), |reply| {
+                reply
+                    .success()
+                    .map(|_| answer::success::<wire::InstanceResponse>())
+            })
         }
         wire::ServiceListRequest::KIND => {
             let asked: wire::ServiceListRequest = request.decode()?;
@@ -103,18 +93,7 @@ pub(super) fn translate(request: &Payload) -> Result<Translated, WireError> {
             Translated::Call(Call::new(Method::GET, CONFIGS).with(pairs), read_config)
         }
         wire::ConfigPublishRequest::KIND => {
-            let asked: wire::ConfigPublishRequest = request.decode()?;
-            let mut pairs = config(asked.data_id, asked.group, asked.tenant);
-            pairs.push(("content", asked.content));
-            pairs.extend(
-                asked
-                    .addition_map
-                    .get("type")
-                    .map(|kind| ("type", kind.clone())),
-            );
-            let mut call = Call::new(Method::POST, CONFIGS).with(pairs);
-            call.headers
-                .extend(asked.cas_md5.map(|md5| ("casMd5", md5)));
+            let call = asked::publishing(request, CONFIGS, config)?;
             Translated::Call(call, |reply| {
                 read_flag(reply).map(|()| answer::success::<wire::ConfigPublishResponse>())
             })

@@ -9,12 +9,13 @@ use serde_json::Value;
 use super::{
     Beat, Call, Pairs, Translated,
     answer::{self, Reply},
+    asked::{self, AskedInstance},
     v1,
 };
 use crate::{
     error::Error,
     model::{Instance, ServiceName},
-    wire::{self, Message, Payload, WireError, instance_type},
+    wire::{self, Message, Payload, WireError},
 };
 
 const INSTANCE: &str = "/nacos/v3/client/ns/instance";
@@ -34,36 +35,25 @@ const NO_INSTANCE: i32 = 21_003;
 pub(super) fn translate(request: &Payload) -> Result<Translated, WireError> {
     Ok(match request.kind() {
         wire::ServiceQueryRequest::KIND => {
-            let asked: wire::ServiceQueryRequest = request.decode()?;
-            let name = ServiceName::new(&asked.group_name, &asked.service_name);
-            Translated::Call(
-                list(&asked.namespace, &name),
-                state::<wire::QueryServiceResponse>,
-            )
+            let (namespace, name) = asked::query(request)?;
+            Translated::Call(list(&namespace, &name), state::<wire::QueryServiceResponse>)
         }
-        wire::SubscribeServiceRequest::KIND => {
-            let asked: wire::SubscribeServiceRequest = request.decode()?;
-            if !asked.subscribe {
-                let done = answer::success::<wire::SubscribeServiceResponse>();
-                return Ok(Translated::Done(done));
-            }
-            let name = ServiceName::new(&asked.group_name, &asked.service_name);
-            Translated::Call(
-                list(&asked.namespace, &name),
+        wire::SubscribeServiceRequest::KIND => match asked::subscription(request)? {
+            Some((namespace, name)) => Translated::Call(
+                list(&namespace, &name),
                 state::<wire::SubscribeServiceResponse>,
-            )
-        }
+            ),
+            None => Translated::Done(answer::success::<wire::SubscribeServiceResponse>()),
+        },
         wire::InstanceRequest::KIND => {
-            let asked: wire::InstanceRequest = request.decode()?;
-            let name = ServiceName::new(&asked.group_name, &asked.service_name);
-            let method = if asked.r#type == instance_type::DEREGISTER {
-                Method::DELETE
-            } else {
-                Method::POST
-            };
-            let host = Instance::from(asked.instance);
+            let AskedInstance {
+                method,
+                namespace,
+                name,
+                instance: host,
+            } = asked::instance(request)?;
             Translated::Call(
-                instance(method, &asked.namespace, &name, &host, false),
+                instance(method, &namespace, &name, &host, false),
                 done::<wire::InstanceResponse>,
             )
         }
@@ -83,18 +73,7 @@ pub(super) fn translate(request: &Payload) -> Result<Translated, WireError> {
             Translated::Call(Call::new(Method::GET, CONFIG).with(pairs), read_config)
         }
         wire::ConfigPublishRequest::KIND => {
-            let asked: wire::ConfigPublishRequest = request.decode()?;
-            let mut pairs = config(asked.data_id, asked.group, asked.tenant);
-            pairs.push(("content", asked.content));
-            pairs.extend(
-                asked
-                    .addition_map
-                    .get("type")
-                    .map(|kind| ("type", kind.clone())),
-            );
-            let mut call = Call::new(Method::POST, ADMIN_CONFIG).with(pairs);
-            call.headers
-                .extend(asked.cas_md5.map(|md5| ("casMd5", md5)));
+            let call = asked::publishing(request, ADMIN_CONFIG, config)?;
             Translated::Call(call, done::<wire::ConfigPublishResponse>)
         }
         wire::ConfigRemoveRequest::KIND => {

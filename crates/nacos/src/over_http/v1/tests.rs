@@ -222,7 +222,7 @@ fn names_carry_their_group_and_a_light_beat_no_more_than_the_place() {
         namespace: "public".into(),
         service_name: "orders".into(),
         group_name: "G".into(),
-        r#type: instance_type::REGISTER.into(),
+        r#type: wire::instance_type::REGISTER.into(),
         instance: (&instance).into(),
         ..Default::default()
     };
