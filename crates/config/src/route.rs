@@ -105,6 +105,8 @@ pub struct RouteSpec {
     pub connect_timeout: Option<Duration>,
     /// Between two reads from the endpoint.
     pub read_timeout: Option<Duration>,
+    /// How long an upgraded connection may be silent both ways.
+    pub tunnel_idle_timeout: Option<Duration>,
     /// For the whole exchange.
     pub total_timeout: Option<Limit>,
     /// How many more endpoints are tried after the first.
@@ -130,6 +132,7 @@ impl PartialEq for RouteSpec {
             timeout,
             connect_timeout,
             read_timeout,
+            tunnel_idle_timeout,
             total_timeout,
             retries,
             metadata,
@@ -146,6 +149,7 @@ impl PartialEq for RouteSpec {
             && *timeout == other.timeout
             && *connect_timeout == other.connect_timeout
             && *read_timeout == other.read_timeout
+            && *tunnel_idle_timeout == other.tunnel_idle_timeout
             && *total_timeout == other.total_timeout
             && *retries == other.retries
             && *metadata == other.metadata

@@ -202,6 +202,9 @@ fn full_route(key: &Key, field: &Field<'_>) -> Option<RouteSpec> {
     let read_timeout = fields
         .optional("read_timeout")
         .and_then(|field| field.duration(MILLISECOND..=DAY));
+    let tunnel_idle_timeout = fields
+        .optional("tunnel_idle_timeout")
+        .and_then(|field| field.duration(MILLISECOND..=DAY));
     let total_timeout = fields
         .optional("total_timeout")
         .and_then(|field| field.limit(MILLISECOND..=DAY));
@@ -223,6 +226,7 @@ fn full_route(key: &Key, field: &Field<'_>) -> Option<RouteSpec> {
         timeout,
         connect_timeout,
         read_timeout,
+        tunnel_idle_timeout,
         total_timeout,
         retries: retries.and_then(|retries| u32::try_from(retries).ok()),
         metadata: metadata.unwrap_or_default(),
@@ -245,6 +249,7 @@ fn bare_route(key: &Key, field: &Field<'_>, service: ServiceSpec) -> RouteSpec {
         timeout: None,
         connect_timeout: None,
         read_timeout: None,
+        tunnel_idle_timeout: None,
         total_timeout: None,
         retries: None,
         metadata: Default::default(),

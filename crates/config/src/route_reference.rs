@@ -105,6 +105,11 @@ const KEYS: &[(&str, &str, &str)] = &[
         "Between two reads of a response; `defaults.read_timeout` unless given.",
     ),
     (
+        "tunnel_idle_timeout",
+        "duration, 1ms to 24h",
+        "How long an upgraded connection may be silent both ways; `defaults.tunnel_idle_timeout` unless given.",
+    ),
+    (
         "total_timeout",
         "`off`, or duration, 1ms to 24h",
         "For the whole exchange; `defaults.total_timeout` unless given.",

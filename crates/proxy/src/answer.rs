@@ -1,64 +1,59 @@
 //! Answers that the gateway writes itself.
 
 use bytes::Bytes;
-use http::{Method, header};
-use pingora::http::ResponseHeader;
-use pingora::proxy::Session;
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 
 use crate::cause::Cause;
+use crate::download::Download;
 use crate::exchange::Exchange;
 use crate::problem;
-use crate::server::Server;
+use crate::request_id::X_REQUEST_ID;
+use crate::respond::{is_last, persistence};
 
-/// Answers a request with a problem, unless an answer is under way or nobody
-/// is there to read one; notes status and cause.
-pub(crate) async fn answer(
-    server: &Server,
-    session: &mut Session,
-    exchange: &mut Exchange,
-    cause: Cause,
-) -> pingora::Result<()> {
+/// A problem as the response to a request. The exchange ends with it.
+pub(crate) fn answer(mut exchange: Box<Exchange>, cause: Cause) -> Response<Download> {
     exchange.cause = Some(cause);
-    let begun = session
-        .response_written()
-        .is_some_and(|head| !head.status.is_informational() || head.status == 101);
-    if begun {
-        // What is missing shows the client that the answer is broken.
-        return Ok(());
+    if cause == Cause::ClientGone {
+        // Nobody is there to read it.
+        exchange.status = 0;
+        return Response::new(Download::Nothing);
     }
     let answer = cause.answer();
     exchange.status = answer.status;
-    if cause == Cause::ClientGone {
-        return Ok(());
-    }
-    let route = exchange.route.clone();
-    let id = exchange.id().clone();
-    let body = problem::body(&answer, id.as_str(), route.as_ref().map(|route| &*route.id));
-    let mut head = ResponseHeader::build(answer.status, Some(5))?;
-    head.insert_header(header::CONTENT_TYPE, problem::CONTENT_TYPE)?;
-    head.insert_header(header::CONTENT_LENGTH, body.len())?;
-    head.insert_header("X-Request-Id", id.value())?;
+    let route = exchange.route.as_ref().map(|route| &*route.id);
+    let body = problem::body(&answer, exchange.request_id.as_str(), route);
+    let length = body.len();
+    let body = match exchange.method == Method::HEAD {
+        true => Download::Nothing,
+        false => Download::Own(Some(Bytes::from(body))),
+    };
+    exchange.bytes_out = http_body::Body::size_hint(&body).lower();
+    let mut response = Response::new(body);
+    *response.status_mut() =
+        StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let fields = response.headers_mut();
+    fields.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static(problem::CONTENT_TYPE),
+    );
+    fields.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    fields.insert(X_REQUEST_ID, exchange.request_id.value());
     if cause == Cause::MethodNotAllowed {
-        head.insert_header(
-            header::ALLOW,
-            "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS",
-        )?;
+        let allowed = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+        fields.insert(header::ALLOW, HeaderValue::from_static(allowed));
     }
-    let body_done = session.is_body_done();
-    if !body_done && let Some(connection) = &exchange.connection {
-        connection.linger();
+    close(&exchange, cause, fields);
+    response
+}
+
+/// Ends the connection with the answer where it cannot go on.
+fn close(exchange: &Exchange, cause: Cause, fields: &mut HeaderMap) {
+    let upload = exchange.upload.as_ref();
+    let is_sent = upload.is_none_or(|upload| upload.is_done());
+    let keeps = cause.keeps_connection() && is_sent && !is_last(exchange);
+    fields.insert(header::CONNECTION, persistence(keeps));
+    if !is_sent || !cause.keeps_connection() {
+        // The client may still be sending.
+        exchange.connection.linger();
     }
-    if !cause.keeps_connection() || !body_done || server.is_draining() {
-        session.set_keepalive(None);
-    }
-    let has_body = session.req_header().method != Method::HEAD;
-    session
-        .write_response_header(Box::new(head), !has_body)
-        .await?;
-    if has_body {
-        session
-            .write_response_body(Some(Bytes::from(body)), true)
-            .await?;
-    }
-    session.as_downstream_mut().finish_body().await
 }

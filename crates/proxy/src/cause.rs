@@ -16,6 +16,7 @@ pub(crate) enum Cause {
     MethodNotAllowed,
     HeadTimeout,
     BodyTimeout,
+    BodyTooSlow,
     BodyTooLarge,
     RequestLineTooLong,
     HeadTooLarge,
@@ -97,6 +98,11 @@ impl Cause {
                 "the request head did not arrive in time",
             ),
             Cause::BodyTimeout => (408, "body_timeout", "the request body stopped arriving"),
+            Cause::BodyTooSlow => (
+                408,
+                "body_too_slow",
+                "the request body arrived more slowly than it may",
+            ),
             Cause::BodyTooLarge => (
                 413,
                 "body_too_large",

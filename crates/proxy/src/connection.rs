@@ -1,18 +1,20 @@
-//! One client connection, as its stream, its task and the phases of its
-//! requests share it.
+//! One client connection, as its socket, its task and its requests share it.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Weak};
-use std::task::{Context, Poll};
+use std::sync::atomic::{
+    AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed,
+};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::Waker;
 use std::time::Duration;
 
-use arc_swap::ArcSwapOption;
+use futures_util::task::AtomicWaker;
 use tokio::time::Instant;
 
 use crate::connections::Connections;
+use crate::edge::Heading;
 use crate::forwarded::PeerName;
-use crate::upload::Upload;
+use crate::tunnel::Tunnel;
 
 /// What the connection is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,56 +22,23 @@ use crate::upload::Upload;
 pub(crate) enum Stage {
     /// Between requests, or reading a request's head.
     Head = 0,
+    /// A head was handed to the HTTP engine, and no request came of it yet.
+    Handed = 1,
     /// A request is under way.
-    Exchange = 1,
+    Exchange = 2,
     /// The protocol was switched; bytes pass both ways until either side ends.
-    Tunnel = 2,
+    Tunnel = 3,
     /// The answer is out and what the client still sends is thrown away.
-    Closing = 3,
-}
-
-/// What is being waited for, and so whose fault it is when it does not come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub(crate) enum Wait {
-    /// Nothing with a deadline.
-    Nothing = 0,
-    /// The first byte of a request.
-    FirstByte = 1,
-    /// The rest of a request's head.
-    Head = 2,
-    /// The next piece of the request's body.
-    Body = 3,
-    /// The head of the response, over all tries.
-    Response = 4,
-    /// The next piece of the response's body.
-    Gap = 5,
-    /// The end of the exchange.
-    Total = 6,
-    /// The client taking what it is sent.
-    Write = 7,
-    /// The endpoint taking the request's body.
-    Upload = 8,
-}
-
-/// How a request's body is framed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Body {
-    /// By its length; 0 is no body.
-    Length(u64),
-    /// In chunks.
-    Chunked,
+    Closing = 4,
 }
 
 const NEVER: u64 = u64::MAX;
-/// What is left of a body in chunks.
-const UNKNOWN: u64 = u64::MAX;
 
 /// The state of one client connection.
 ///
-/// Everything is written by the connection's own task; the registry of
-/// connections only looks. So relaxed atomics are enough, and no request
-/// takes a lock.
+/// Everything is written by the connection's own task; the register of
+/// connections only looks. So relaxed atomics are enough, and the locks are
+/// never waited for.
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) id: u64,
@@ -79,59 +48,72 @@ pub(crate) struct Connection {
     /// Whether a byte of the head that is being read has come.
     head_begun: AtomicBool,
     served: AtomicU32,
-    body_done: AtomicBool,
+    /// Requests and ends of uploads under way.
+    under_way: AtomicUsize,
+    must_close: AtomicBool,
     body_refused: AtomicBool,
-    /// Bytes of the body that the stream may still hand out.
-    body_left: AtomicU64,
-    /// Nanoseconds since `opened`.
-    due: AtomicU64,
-    awaited: AtomicU8,
-    total_due: AtomicU64,
-    gap: AtomicU64,
-    expired: AtomicU8,
+    has_interim: AtomicBool,
+    rests: AtomicBool,
+    /// Whether an exchange has ended since somebody asked.
+    ended: AtomicBool,
     lingers: AtomicBool,
-    /// Where the bytes of the request under way go, if they may be many.
-    upload: ArcSwapOption<Upload>,
+    /// When the request under way has to end, in nanoseconds since `opened`.
+    cut_at: AtomicU64,
+    /// Whether a client that took nothing was cut at that moment.
+    was_cut: AtomicBool,
+    /// The task, to be woken when something outside changes.
+    task: AtomicWaker,
+    slots: Mutex<Slots>,
     registry: Weak<Connections>,
 }
 
+/// What one part of the connection leaves for another.
+#[derive(Debug, Default)]
+struct Slots {
+    /// From the edge, for the request that comes next.
+    heading: Option<Heading>,
+    /// From the exchange, for the edge: interim answers, ready to be sent.
+    interim: Vec<u8>,
+    /// From the exchange, for the connection's task: what follows a 101.
+    tunnel: Option<Box<Tunnel>>,
+}
+
 impl Connection {
-    pub(crate) fn new(
-        id: u64,
-        peer: SocketAddr,
-        first_byte: Duration,
-        registry: Weak<Connections>,
-    ) -> Connection {
-        let connection = Connection {
+    pub(crate) fn new(id: u64, peer: SocketAddr, registry: Weak<Connections>) -> Connection {
+        Connection {
             id,
             peer: PeerName::new(peer.ip()),
             opened: Instant::now(),
             stage: AtomicU8::new(Stage::Head as u8),
             head_begun: AtomicBool::new(false),
             served: AtomicU32::new(0),
-            body_done: AtomicBool::new(true),
+            under_way: AtomicUsize::new(0),
+            must_close: AtomicBool::new(false),
             body_refused: AtomicBool::new(false),
-            body_left: AtomicU64::new(0),
-            due: AtomicU64::new(NEVER),
-            awaited: AtomicU8::new(Wait::Nothing as u8),
-            total_due: AtomicU64::new(NEVER),
-            gap: AtomicU64::new(NEVER),
-            expired: AtomicU8::new(Wait::Nothing as u8),
+            has_interim: AtomicBool::new(false),
+            rests: AtomicBool::new(false),
+            ended: AtomicBool::new(false),
             lingers: AtomicBool::new(false),
-            upload: ArcSwapOption::empty(),
+            cut_at: AtomicU64::new(NEVER),
+            was_cut: AtomicBool::new(false),
+            task: AtomicWaker::new(),
+            slots: Mutex::default(),
             registry,
-        };
-        connection.expect(Wait::FirstByte, connection.opened + first_byte);
-        connection
+        }
     }
 
     pub(crate) fn stage(&self) -> Stage {
         match self.stage.load(Relaxed) {
             0 => Stage::Head,
-            1 => Stage::Exchange,
-            2 => Stage::Tunnel,
+            1 => Stage::Handed,
+            2 => Stage::Exchange,
+            3 => Stage::Tunnel,
             _ => Stage::Closing,
         }
+    }
+
+    pub(crate) fn enter(&self, stage: Stage) {
+        self.stage.store(stage as u8, Relaxed);
     }
 
     pub(crate) fn opened(&self) -> Instant {
@@ -147,47 +129,60 @@ impl Connection {
         self.head_begun.store(true, Relaxed);
     }
 
-    /// The head is read; a request is under way, with this body. No deadline
-    /// is set yet.
-    pub(crate) fn begin_exchange(&self, body: Body) {
-        self.stage.store(Stage::Exchange as u8, Relaxed);
-        let left = match body {
-            Body::Length(bytes) => bytes,
-            Body::Chunked => UNKNOWN,
-        };
-        self.body_left.store(left, Relaxed);
-        self.body_done.store(left == 0, Relaxed);
-        self.total_due.store(NEVER, Relaxed);
-        self.gap.store(NEVER, Relaxed);
-        self.expect_nothing();
+    /// The edge passes a whole head on.
+    pub(crate) fn hand(&self, heading: Heading) {
+        self.slots().heading = Some(heading);
+        self.enter(Stage::Handed);
     }
 
-    /// Whether the whole request body has been read: the client has nothing
-    /// to say until the response is out.
-    pub(crate) fn body_done(&self) -> bool {
-        self.body_done.load(Relaxed)
+    /// A request came of the head that was handed on.
+    pub(crate) fn begin_exchange(&self) -> Option<Heading> {
+        self.enter(Stage::Exchange);
+        self.slots().heading.take()
     }
 
-    /// How many of the next `bytes` on the wire are the body's, unless it is in
-    /// chunks.
-    pub(crate) fn take_body(&self, bytes: usize) -> usize {
-        if self.stage() != Stage::Exchange {
-            return bytes;
+    /// The exchange is over; the connection may serve another.
+    pub(crate) fn end_exchange(&self) {
+        self.served.fetch_add(1, Relaxed);
+        self.cut_at.store(NEVER, Relaxed);
+        self.ended.store(true, Relaxed);
+        if self.stage() == Stage::Exchange {
+            self.head_begun.store(false, Relaxed);
+            self.enter(Stage::Head);
         }
-        let left = self.body_left.load(Relaxed);
-        let taken = usize::try_from(left).unwrap_or(usize::MAX).min(bytes);
-        self.body_left.store(left - taken as u64, Relaxed);
-        taken
     }
 
-    /// Whether a body in chunks is being read.
-    pub(crate) fn is_chunked(&self) -> bool {
-        self.stage() == Stage::Exchange && self.body_left.load(Relaxed) == UNKNOWN
+    /// Whether an exchange has ended since this was asked last.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended.load(Relaxed) && self.ended.swap(false, Relaxed)
     }
 
-    /// The last chunk has been read.
-    pub(crate) fn end_chunks(&self) {
-        self.body_left.store(0, Relaxed);
+    /// Sets the end of the request under way, for a client that takes nothing.
+    pub(crate) fn cut_at(&self, at: Option<Instant>) {
+        let at = at.map_or(NEVER, |at| {
+            u64::try_from(at.saturating_duration_since(self.opened).as_nanos()).unwrap_or(NEVER)
+        });
+        self.cut_at.store(at, Relaxed);
+    }
+
+    /// When the request under way has to end.
+    pub(crate) fn cut_due(&self) -> Option<Instant> {
+        let at = self.cut_at.load(Relaxed);
+        (at != NEVER).then(|| self.opened + Duration::from_nanos(at))
+    }
+
+    /// The request under way had to end, while its client took nothing.
+    pub(crate) fn cut(&self) {
+        self.was_cut.store(true, Relaxed);
+    }
+
+    pub(crate) fn was_cut(&self) -> bool {
+        self.was_cut.load(Relaxed)
+    }
+
+    /// How many requests were served.
+    pub(crate) fn served(&self) -> u32 {
+        self.served.load(Relaxed)
     }
 
     /// What came of the body is not what it has to be.
@@ -197,56 +192,6 @@ impl Connection {
 
     pub(crate) fn body_refused(&self) -> bool {
         self.body_refused.load(Relaxed)
-    }
-
-    pub(crate) fn end_body(&self) {
-        self.body_done.store(true, Relaxed);
-    }
-
-    /// A try began whose bytes may be many: the client is read as fast as the
-    /// endpoint takes them.
-    pub(crate) fn begin_upload(&self, upload: Arc<Upload>) {
-        self.upload.store(Some(upload));
-    }
-
-    /// Ready when the client may be read.
-    pub(crate) fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()> {
-        match &*self.upload.load() {
-            Some(upload) => upload.poll_room(cx),
-            None => Poll::Ready(()),
-        }
-    }
-
-    /// The whole answer has come. What the client still sends of its request is
-    /// of no use to an endpoint that does not take it, and is thrown away.
-    pub(crate) fn end_response(&self) {
-        if self.stage() == Stage::Exchange
-            && !self.body_done()
-            && let Some(upload) = &*self.upload.load()
-        {
-            upload.abandon();
-        }
-    }
-
-    /// The protocol has been switched; no deadline applies any more but the
-    /// one for a client that takes nothing.
-    pub(crate) fn begin_tunnel(&self) {
-        self.stage.store(Stage::Tunnel as u8, Relaxed);
-        self.total_due.store(NEVER, Relaxed);
-        self.expect_nothing();
-    }
-
-    /// The exchange is over and the connection is kept for the next request.
-    pub(crate) fn await_next(&self, until: Instant) {
-        self.served.fetch_add(1, Relaxed);
-        self.head_begun.store(false, Relaxed);
-        self.total_due.store(NEVER, Relaxed);
-        self.stage.store(Stage::Head as u8, Relaxed);
-        self.expect(Wait::FirstByte, until);
-    }
-
-    pub(crate) fn begin_closing(&self) {
-        self.stage.store(Stage::Closing as u8, Relaxed);
     }
 
     /// Whether the client should be given time to read the answer before the
@@ -260,68 +205,64 @@ impl Connection {
         self.lingers.store(true, Relaxed);
     }
 
-    /// Sets the deadline for `wait`; the exchange's own end comes first if it
-    /// is earlier.
-    pub(crate) fn expect(&self, wait: Wait, at: Instant) {
-        let at = self.since_opened(at);
-        let total = self.total_due.load(Relaxed);
-        let (at, wait) = if total < at {
-            (total, Wait::Total)
-        } else {
-            (at, wait)
-        };
-        self.due.store(at, Relaxed);
-        self.awaited.store(wait as u8, Relaxed);
+    /// Whether the client has been silent for so long that the HTTP engine is
+    /// better put away.
+    pub(crate) fn rests(&self) -> bool {
+        self.rests.load(Relaxed)
     }
 
-    pub(crate) fn expect_nothing(&self) {
-        self.due.store(self.total_due.load(Relaxed), Relaxed);
-        self.awaited.store(Wait::Total as u8, Relaxed);
+    pub(crate) fn rest(&self, rests: bool) {
+        self.rests.store(rests, Relaxed);
     }
 
-    /// Sets the end of the whole exchange.
-    pub(crate) fn end_exchange_by(&self, at: Instant) {
-        self.total_due.store(self.since_opened(at), Relaxed);
+    /// Sends an interim answer before whatever is sent next.
+    pub(crate) fn send_interim(&self, bytes: &[u8]) {
+        self.slots().interim.extend_from_slice(bytes);
+        self.has_interim.store(true, Relaxed);
+        self.task.wake();
     }
 
-    /// The end of the whole exchange, if it has one.
-    pub(crate) fn total_due(&self) -> Option<Instant> {
-        self.moment(self.total_due.load(Relaxed))
+    /// Whether there are interim answers to send.
+    pub(crate) fn has_interim(&self) -> bool {
+        self.has_interim.load(Relaxed)
     }
 
-    /// From now on each piece of the response has `gap` to come.
-    pub(crate) fn expect_pieces(&self, gap: Duration, now: Instant) {
-        self.gap
-            .store(u64::try_from(gap.as_nanos()).unwrap_or(NEVER), Relaxed);
-        self.expect(Wait::Gap, now + gap);
+    /// The interim answers to send.
+    pub(crate) fn take_interim(&self) -> Vec<u8> {
+        self.has_interim.store(false, Relaxed);
+        std::mem::take(&mut self.slots().interim)
     }
 
-    /// A piece of the response came, or the client took what it was sent:
-    /// the upstream's time starts again.
-    pub(crate) fn renew_gap(&self) {
-        let gap = self.gap.load(Relaxed);
-        if gap != NEVER && self.stage() == Stage::Exchange {
-            self.expect(Wait::Gap, Instant::now() + Duration::from_nanos(gap));
-        }
+    /// Leaves what the connection goes on with after its 101.
+    pub(crate) fn switch_to(&self, tunnel: Box<Tunnel>) {
+        self.slots().tunnel = Some(tunnel);
     }
 
-    /// The moment until which to wait, if there is one.
-    pub(crate) fn due(&self) -> Option<Instant> {
-        self.moment(self.due.load(Relaxed))
+    pub(crate) fn take_tunnel(&self) -> Option<Box<Tunnel>> {
+        self.slots().tunnel.take()
     }
 
-    pub(crate) fn awaited(&self) -> Wait {
-        wait_of(self.awaited.load(Relaxed))
+    /// Asks the connection to end as soon as it is between two requests. The
+    /// connection itself decides when that is, so that no request is lost
+    /// between the look and the close.
+    pub(crate) fn ask_to_close(&self) {
+        self.must_close.store(true, Relaxed);
+        self.task.wake();
     }
 
-    /// Notes that what was waited for did not come in time.
-    pub(crate) fn expire(&self, wait: Wait) {
-        self.expired.store(wait as u8, Relaxed);
+    pub(crate) fn must_close(&self) -> bool {
+        self.must_close.load(Relaxed)
     }
 
-    /// What did not come in time, if that is how the exchange ended.
-    pub(crate) fn expired(&self) -> Option<Wait> {
-        Some(wait_of(self.expired.load(Relaxed))).filter(|wait| *wait != Wait::Nothing)
+    /// The task to wake when something outside changes.
+    pub(crate) fn waits(&self, waker: &Waker) {
+        self.task.register(waker);
+    }
+
+    /// Something is owed that ends with the guard.
+    pub(crate) fn owe(self: &Arc<Self>) -> Owed {
+        self.under_way.fetch_add(1, Relaxed);
+        Owed(Arc::clone(self))
     }
 
     /// Whether closing now would cost nobody an answer: between requests. A
@@ -330,24 +271,22 @@ impl Connection {
         const FIRST_REQUEST: Duration = Duration::from_secs(1);
         self.stage() == Stage::Head
             && !self.head_begun()
-            && (self.served.load(Relaxed) > 0 || now.duration_since(self.opened) > FIRST_REQUEST)
+            && self.under_way.load(Relaxed) == 0
+            && (self.served() > 0 || now.duration_since(self.opened) > FIRST_REQUEST)
     }
 
-    /// Whether a client is owed something.
-    pub(crate) fn is_busy(&self) -> bool {
-        match self.stage() {
-            Stage::Head => self.head_begun(),
-            Stage::Exchange | Stage::Tunnel => true,
-            Stage::Closing => false,
+    /// What the client is owed: requests, tunnels, ends of uploads.
+    pub(crate) fn owed(&self) -> usize {
+        let under_way = self.under_way.load(Relaxed);
+        let reading = self.stage() == Stage::Head && self.head_begun();
+        if under_way == 0 && reading {
+            return 1;
         }
+        under_way
     }
 
-    fn moment(&self, since_opened: u64) -> Option<Instant> {
-        (since_opened != NEVER).then(|| self.opened + Duration::from_nanos(since_opened))
-    }
-
-    fn since_opened(&self, at: Instant) -> u64 {
-        u64::try_from(at.saturating_duration_since(self.opened).as_nanos()).unwrap_or(NEVER)
+    fn slots(&self) -> MutexGuard<'_, Slots> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -359,17 +298,13 @@ impl Drop for Connection {
     }
 }
 
-fn wait_of(value: u8) -> Wait {
-    match value {
-        1 => Wait::FirstByte,
-        2 => Wait::Head,
-        3 => Wait::Body,
-        4 => Wait::Response,
-        5 => Wait::Gap,
-        6 => Wait::Total,
-        7 => Wait::Write,
-        8 => Wait::Upload,
-        _ => Wait::Nothing,
+/// Something that a client is owed, for as long as it is held.
+#[derive(Debug)]
+pub(crate) struct Owed(Shared);
+
+impl Drop for Owed {
+    fn drop(&mut self) {
+        self.0.under_way.fetch_sub(1, Relaxed);
     }
 }
 

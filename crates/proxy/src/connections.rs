@@ -6,7 +6,6 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
@@ -29,8 +28,6 @@ pub(crate) struct Caps {
     pub(crate) total: usize,
     /// 0 means no cap.
     pub(crate) per_ip: usize,
-    /// How long a new connection may stay silent.
-    pub(crate) first_byte: Duration,
 }
 
 #[derive(Debug)]
@@ -79,12 +76,7 @@ impl Connections {
         }
         let id = open.next;
         open.next += 1;
-        let connection = Arc::new(Connection::new(
-            id,
-            peer,
-            self.caps.first_byte,
-            Arc::downgrade(self),
-        ));
+        let connection = Arc::new(Connection::new(id, peer, Arc::downgrade(self)));
         open.connections.insert(
             id,
             Entry {
@@ -125,15 +117,21 @@ impl Connections {
         self.open().connections.len()
     }
 
-    /// How many connections owe a client an answer, tunnels included.
-    pub(crate) fn busy(&self) -> usize {
-        self.count(|connection| connection.is_busy())
+    /// What clients are owed: requests under way, tunnels included.
+    pub(crate) fn owed(&self) -> usize {
+        self.held()
+            .iter()
+            .map(|(connection, _)| connection.owed())
+            .sum()
     }
 
     /// How many connections would lose something if they were closed now.
     pub(crate) fn unfinished(&self) -> usize {
         let now = Instant::now();
-        self.count(|connection| connection.is_busy() || !connection.is_idle(now))
+        self.held()
+            .iter()
+            .filter(|(connection, _)| connection.owed() > 0 || !connection.is_idle(now))
+            .count()
     }
 
     /// How many connections ended with a panic.
@@ -141,39 +139,30 @@ impl Connections {
         self.panics.load(Relaxed)
     }
 
-    /// Closes the connections that are between requests.
+    /// Asks the connections that are between requests to close.
     pub(crate) fn close_idle(&self) {
         let now = Instant::now();
-        self.end(|connection| connection.is_idle(now));
+        for (connection, _) in self.held() {
+            if connection.is_idle(now) {
+                connection.ask_to_close();
+            }
+        }
     }
 
-    /// Cuts every connection; says how many were owed an answer.
+    /// Cuts every connection; says how many requests were under way.
     pub(crate) fn close_all(&self) -> usize {
-        let cut = self.busy();
-        self.end(|_| true);
+        let cut = self.owed();
+        for (_, task) in self.held() {
+            if let Some(task) = task {
+                task.abort();
+            }
+        }
         cut
     }
 
     /// Waits until a connection closes.
     pub(crate) async fn changed(&self) {
         self.changed.notified().await;
-    }
-
-    fn count(&self, counts: impl Fn(&Connection) -> bool) -> usize {
-        let held: Vec<_> = self.held();
-        held.iter()
-            .filter(|(connection, _)| counts(connection))
-            .count()
-    }
-
-    fn end(&self, ends: impl Fn(&Connection) -> bool) {
-        for (connection, task) in self.held() {
-            if ends(&connection)
-                && let Some(task) = task
-            {
-                task.abort();
-            }
-        }
     }
 
     /// The open connections, out of the lock: dropping the last handle of one
@@ -193,14 +182,12 @@ impl Connections {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn caps(total: usize, per_ip: usize) -> Caps {
-        Caps {
-            total,
-            per_ip,
-            first_byte: Duration::from_secs(10),
-        }
+        Caps { total, per_ip }
     }
 
     fn from(ip: &str) -> SocketAddr {
@@ -238,14 +225,16 @@ mod tests {
         let connections = Connections::new(caps(10, 0));
         let here = from("127.0.0.1");
         let connection = connections.admit(here).expect("admitted");
-        assert_eq!((connections.busy(), connections.unfinished()), (0, 1));
+        assert_eq!((connections.owed(), connections.unfinished()), (0, 1));
         tokio::time::advance(Duration::from_millis(1100)).await;
         assert_eq!(connections.unfinished(), 0);
         connection.begin_head();
-        assert_eq!((connections.busy(), connections.unfinished()), (1, 1));
-        connection.begin_exchange(crate::connection::Body::Length(0));
-        assert_eq!(connections.busy(), 1);
-        connection.await_next(Instant::now());
+        assert_eq!((connections.owed(), connections.unfinished()), (1, 1));
+        connection.begin_exchange();
+        let owed = connection.owe();
+        assert_eq!(connections.owed(), 1);
+        drop(owed);
+        connection.end_exchange();
         assert_eq!(
             connections.unfinished(),
             0,

@@ -1,74 +1,256 @@
-//! The state of one request.
+//! One request, from its head to its last byte: the order of what happens.
 
 use std::net::{IpAddr, SocketAddr};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
+use http::{Method, Request, Response, Version};
+use hyper::body::Incoming;
 use pailou_routing::Route;
 use pailou_telemetry::RequestInFlight;
+use pailou_telemetry::events::RequestDone;
 use pailou_upstream::{Pick, Tried};
 use tokio::time::Instant;
 
+use crate::answer::answer;
 use crate::cause::Cause;
-use crate::connection::Shared;
-use crate::request_id::RequestId;
+use crate::connection::{Owed, Shared};
+use crate::deadline::Timer;
+use crate::download::Download;
+use crate::edge::Heading;
+use crate::plan::{self, Planned};
+use crate::request_id::{RequestId, X_REQUEST_ID};
+use crate::respond;
+use crate::server::Server;
+use crate::tries;
+use crate::upload::{Awaited, Upload};
 
-/// One request, from its head to its last byte.
+/// The state of one request. When it is dropped the request is over, and one
+/// event says what became of it.
 pub(crate) struct Exchange {
+    pub(crate) server: Arc<Server>,
+    pub(crate) connection: Shared,
     pub(crate) began: Instant,
-    pub(crate) in_flight: Option<RequestInFlight>,
-    pub(crate) connection: Option<Shared>,
-    pub(crate) request_id: Option<RequestId>,
+    pub(crate) method: Method,
+    pub(crate) version: Version,
+    pub(crate) request_id: RequestId,
     /// As it was matched.
     pub(crate) path: Bytes,
-    pub(crate) client: Option<IpAddr>,
+    pub(crate) client: IpAddr,
     pub(crate) route: Option<Arc<Route>>,
     pub(crate) websocket: bool,
-    pub(crate) has_body: bool,
-    /// Whether the endpoint may send for long while it is sent to.
-    pub(crate) duplex: bool,
+    /// Whether the client waits for an interim answer.
+    pub(crate) expects_continue: bool,
+    /// The request's body, unless it has none.
+    pub(crate) upload: Option<Arc<Upload>>,
     /// When the response's head is due, once the request is all sent.
     pub(crate) response_due: Option<Instant>,
+    pub(crate) total_due: Option<Instant>,
     /// The endpoint of the try under way, in flight until it is dropped.
     pub(crate) pick: Option<Pick>,
     pub(crate) tried: Tried,
     pub(crate) tries: u32,
     pub(crate) upstream: Option<SocketAddr>,
-    /// Body bytes of this try.
-    pub(crate) body_bytes: u64,
-    /// Whether the response's head has come.
-    pub(crate) responded: bool,
     pub(crate) status: u16,
     pub(crate) cause: Option<Cause>,
+    pub(crate) bytes_in: u64,
+    pub(crate) bytes_out: u64,
+    pub(crate) timer: Timer,
+    _in_flight: RequestInFlight,
+    _owed: Owed,
+}
+
+/// Serves a request. This is the order of it:
+///
+/// 1. `plan`: the head is checked, its target parsed, its route found; the
+///    route's steps change the head that every try sends.
+/// 2. `tries`: an endpoint is picked and asked; another one if that is safe.
+/// 3. `respond`: the steps change the response's head.
+/// 4. `download`: the response's body passes, or `tunnel`: bytes both ways.
+/// 5. The event, when the exchange is dropped.
+///
+/// A cause that ends it before its response becomes an `answer` of the
+/// gateway's own.
+pub(crate) async fn serve(
+    server: Arc<Server>,
+    connection: Shared,
+    heading: Option<Heading>,
+    request: Request<Incoming>,
+) -> Response<Download> {
+    let mut exchange = Box::new(Exchange::begin(server, connection, &request));
+    let response = match exchange.ask(heading, request).await {
+        Ok(received) => respond::respond(exchange, received).await,
+        Err(cause) => Err((exchange, cause)),
+    };
+    response.unwrap_or_else(|(exchange, cause)| answer(exchange, cause))
 }
 
 impl Exchange {
-    pub(crate) fn new() -> Exchange {
+    fn begin(server: Arc<Server>, connection: Shared, request: &Request<Incoming>) -> Exchange {
         Exchange {
+            _in_flight: server.metrics.request_started(),
+            _owed: connection.owe(),
             began: Instant::now(),
-            in_flight: None,
-            connection: None,
-            request_id: None,
+            method: request.method().clone(),
+            version: request.version(),
+            request_id: RequestId::of(request.headers().get(X_REQUEST_ID)),
             path: Bytes::new(),
-            client: None,
+            client: connection.peer.address,
             route: None,
             websocket: false,
-            has_body: false,
-            duplex: false,
+            expects_continue: false,
+            upload: None,
             response_due: None,
+            total_due: None,
             pick: None,
             tried: Tried::none(),
             tries: 0,
             upstream: None,
-            body_bytes: 0,
-            responded: false,
             status: 0,
             cause: None,
+            bytes_in: 0,
+            bytes_out: 0,
+            timer: Timer::default(),
+            server,
+            connection,
         }
     }
 
-    /// The id, made now if the request ended before it was read.
-    pub(crate) fn id(&mut self) -> &RequestId {
-        self.request_id.get_or_insert_with(RequestId::new)
+    /// From the request to the head of an endpoint's response.
+    async fn ask(
+        &mut self,
+        heading: Option<Heading>,
+        request: Request<Incoming>,
+    ) -> Result<tries::Received, Cause> {
+        let planned = self.plan(heading, request)?;
+        tries::send(self, planned).await
+    }
+
+    /// A fault in a step costs its request alone.
+    fn plan(
+        &mut self,
+        heading: Option<Heading>,
+        request: Request<Incoming>,
+    ) -> Result<Planned, Cause> {
+        let heading = heading.ok_or(Cause::Internal)?;
+        let planned = catch_unwind(AssertUnwindSafe(|| plan::plan(self, heading, request)));
+        planned.unwrap_or(Err(Cause::Panic))
+    }
+
+    /// Ready with the reason when the request has taken too long before its
+    /// response's head.
+    pub(crate) fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<Cause> {
+        if self.expects_continue {
+            self.connection.waits(cx.waker());
+        }
+        loop {
+            let (due, cause) = self.head_due(cx);
+            std::task::ready!(self.timer.poll_until(cx, due));
+            // It may have moved on while the timer ran.
+            if self.head_due(cx).0 <= due {
+                return Poll::Ready(cause);
+            }
+        }
+    }
+
+    /// Until when to wait for the response's head, and what it is too late for
+    /// then.
+    fn head_due(&mut self, cx: &Context<'_>) -> (Instant, Cause) {
+        let awaited = match &self.upload {
+            Some(upload) => upload.awaited(cx),
+            None => Awaited::Answer(self.began),
+        };
+        let far = self.began + Duration::from_secs(86_400);
+        let (due, cause) = match awaited {
+            Awaited::Nothing => (far, Cause::Internal),
+            Awaited::Upload(due, cause) => (due, cause),
+            // The endpoint's time runs from the last byte it was sent; a second
+            // try does not start it again.
+            Awaited::Answer(since) => {
+                let response = self.response_timeout();
+                let due = *self.response_due.get_or_insert(since + response);
+                (due, Cause::ResponseTimeout)
+            }
+        };
+        match self.total_due {
+            Some(total) if total < due => (total, Cause::TotalTimeout),
+            _ => (due, cause),
+        }
+    }
+
+    /// Until when a connection may come about, and what it is too late for
+    /// then. A request that still has a body to send has as long for its
+    /// connection as for its answer.
+    pub(crate) fn connect_due(&self) -> (Instant, Cause) {
+        let due = self
+            .response_due
+            .unwrap_or(self.began + self.response_timeout());
+        match self.total_due {
+            Some(total) if total < due => (total, Cause::TotalTimeout),
+            _ => (due, Cause::ResponseTimeout),
+        }
+    }
+
+    fn response_timeout(&self) -> Duration {
+        let route = self.route.as_ref();
+        route.map_or(Duration::ZERO, |route| route.timeouts.response)
+    }
+
+    /// How long a tunnel may be silent.
+    pub(crate) fn tunnel_idle_timeout(&self) -> Duration {
+        let route = self.route.as_ref();
+        route.map_or(Duration::MAX, |route| route.timeouts.tunnel_idle)
+    }
+
+    /// The tunnel that the request became has ended.
+    pub(crate) fn tunnelled(&mut self, up: u64, down: u64) {
+        self.bytes_in += up;
+        self.bytes_out += down;
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        self.pick = None;
+        if self.status == 0 && self.cause.is_none() {
+            // Its task ended under it: the client went away, or was cut.
+            self.cause = Some(match std::thread::panicking() {
+                true => Cause::Panic,
+                false => Cause::ClientGone,
+            });
+        }
+        if let Some(upload) = &self.upload {
+            self.bytes_in = upload.bytes();
+        }
+        let server = &self.server;
+        RequestDone {
+            route: self.route.as_ref().map(|route| &*route.metrics),
+            method: self.method.as_str(),
+            path: std::str::from_utf8(&self.path).unwrap_or_default(),
+            status: self.status,
+            cause: self.cause.map(|cause| cause.answer().cause),
+            request_id: self.request_id.as_str(),
+            client: Some(self.client),
+            upstream: self.upstream,
+            tries: self.tries,
+            duration: self.began.elapsed(),
+            bytes_in: self.bytes_in,
+            bytes_out: self.bytes_out,
+        }
+        .record(&server.metrics, &server.access_log);
+        self.connection.end_exchange();
+    }
+}
+
+impl std::fmt::Debug for Exchange {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Exchange")
+            .field("request_id", &self.request_id)
+            .field("upstream", &self.upstream)
+            .field("status", &self.status)
+            .finish_non_exhaustive()
     }
 }

@@ -1,14 +1,18 @@
 //! Header fields that concern one connection only, in both directions, and
 //! the names that no two servers read alike.
 //!
-//! pingora strips a client's connection-nominated fields from each try, after
-//! the head was planned: `Connection: x-request-id` would take away what the
-//! gateway itself put there. So nominations are honoured here, before
-//! anything is planned, and what is left of `Connection` nominates nothing.
+//! A client's nominations are honoured before anything is planned:
+//! `Connection: x-request-id` would otherwise take away what the gateway itself
+//! puts there.
 
-use http::header::{CONNECTION, CONTENT_LENGTH, PROXY_AUTHENTICATE, TE, TRAILER, UPGRADE};
-use http::{HeaderMap, HeaderName, Method, StatusCode, Version};
-use pingora::http::{RequestHeader, ResponseHeader};
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING,
+    UPGRADE,
+};
+use http::response::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
+
+use crate::edge::is_token_byte;
 
 /// More nominations than any honest client makes.
 const MAX_NOMINATIONS: usize = 10;
@@ -35,71 +39,74 @@ pub(crate) struct MalformedConnection;
 /// Fields whose name has an underscore are dropped, as nginx does: behind
 /// CGI, WSGI and their kin `X_Forwarded_For` and `X-Forwarded-For` are one.
 /// Of upgrades only WebSocket is passed on.
-pub(crate) fn clean_request(head: &mut RequestHeader) -> Result<bool, MalformedConnection> {
-    drop_underscored(head);
-    let has_connection = head.headers.contains_key(CONNECTION);
-    if !has_connection && !head.headers.contains_key(UPGRADE) {
-        return Ok(false);
-    }
-    let nominations = Nominations::of(&head.headers)?;
+///
+/// The fields that frame the body go too: the gateway frames it anew.
+pub(crate) fn clean_request(
+    headers: &mut HeaderMap,
+    method: &Method,
+    version: Version,
+) -> Result<bool, MalformedConnection> {
+    drop_underscored(headers);
+    let nominations = Nominations::of(headers)?;
     for name in &nominations.names {
         if PROTECTED.contains(&name.as_str()) {
             return Err(MalformedConnection);
         }
-        head.remove_header(name);
+        headers.remove(name);
     }
     let websocket = nominations.upgrade
-        && head.version == Version::HTTP_11
-        && head.method == Method::GET
-        && head
-            .headers
+        && version == Version::HTTP_11
+        && *method == Method::GET
+        && headers
             .get(UPGRADE)
             .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"));
+    remove_all(headers, &OF_ONE_HOP);
+    headers.remove(PROXY_AUTHORIZATION);
     if websocket {
-        // It fails only beyond 32,768 fields.
-        let _ = head.insert_header(CONNECTION, "upgrade");
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
     } else {
-        head.remove_header(&UPGRADE);
-        if !nominations.names.is_empty() || nominations.upgrade {
-            head.remove_header(&CONNECTION);
-        }
+        headers.remove(UPGRADE);
+        headers.remove(CONNECTION);
     }
     Ok(websocket)
 }
 
-/// Takes from a response what concerned the upstream's connection. pingora
-/// writes `Connection` itself, and needs `Transfer-Encoding`.
-pub(crate) fn clean_response(head: &mut ResponseHeader) {
-    // Names and not texts, which would be parsed for each answer.
-    static OF_ONE_HOP: [HeaderName; 6] = [
-        HeaderName::from_static("keep-alive"),
-        HeaderName::from_static("proxy-connection"),
-        PROXY_AUTHENTICATE,
-        TE,
-        TRAILER,
-        UPGRADE,
-    ];
-    if head.headers.contains_key(CONNECTION) {
-        // A malformed list nominates nothing; pingora replaces it anyway.
-        if let Ok(nominations) = Nominations::of(&head.headers) {
+/// Takes from a response what concerned the endpoint's connection, or framed
+/// its body there.
+pub(crate) fn clean_response(head: &mut Parts) {
+    let headers = &mut head.headers;
+    if headers.contains_key(CONNECTION) {
+        // A malformed list nominates nothing.
+        if let Ok(nominations) = Nominations::of(headers) {
             for name in &nominations.names {
-                if !matches!(
-                    name.as_str(),
-                    "content-length" | "transfer-encoding" | "set-cookie"
-                ) {
-                    head.remove_header(name);
+                if !matches!(name.as_str(), "content-length" | "set-cookie") {
+                    headers.remove(name);
                 }
             }
         }
+        headers.remove(CONNECTION);
     }
     if head.status == StatusCode::NO_CONTENT {
         // RFC 9110 section 8.6: it has no body that could have a length.
-        head.remove_header(&CONTENT_LENGTH);
+        headers.remove(CONTENT_LENGTH);
     }
-    for name in &OF_ONE_HOP {
-        if head.headers.contains_key(name) {
-            head.remove_header(name);
-        }
+    remove_all(headers, &OF_ONE_HOP);
+    headers.remove(PROXY_AUTHENTICATE);
+    headers.remove(UPGRADE);
+}
+
+/// Fields of one connection, whichever way they go. Names and not texts, which
+/// would be parsed for each message.
+static OF_ONE_HOP: [HeaderName; 4] = [
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    TE,
+    TRANSFER_ENCODING,
+];
+
+fn remove_all(headers: &mut HeaderMap, names: &[HeaderName]) {
+    for name in names {
+        headers.remove(name);
     }
 }
 
@@ -129,7 +136,9 @@ impl Nominations {
                 nominations.upgrade = true;
                 continue;
             }
-            if nominations.names.len() == MAX_NOMINATIONS || !token.iter().all(is_token_byte) {
+            if nominations.names.len() == MAX_NOMINATIONS
+                || !token.iter().copied().all(is_token_byte)
+            {
                 return Err(MalformedConnection);
             }
             let name = HeaderName::from_bytes(token).map_err(|_| MalformedConnection)?;
@@ -139,24 +148,16 @@ impl Nominations {
     }
 }
 
-/// RFC 9110 section 5.6.2; `HeaderName` lets more through.
-fn is_token_byte(byte: &u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte)
-}
-
-fn drop_underscored(head: &mut RequestHeader) {
-    if !head.headers.keys().any(has_underscore) {
+fn drop_underscored(headers: &mut HeaderMap) {
+    if !headers.keys().any(has_underscore) {
         return;
     }
-    let names: Vec<HeaderName> = head
-        .headers
+    let names: Vec<HeaderName> = headers
         .keys()
         .filter(|name| has_underscore(name))
         .cloned()
         .collect();
-    for name in &names {
-        head.remove_header(name);
-    }
+    remove_all(headers, &names);
 }
 
 fn has_underscore(name: &HeaderName) -> bool {
@@ -173,13 +174,17 @@ mod tests {
         &'static [&'static str],
     );
 
-    fn request(fields: &[(&str, &str)]) -> RequestHeader {
-        let mut head = RequestHeader::build("GET", b"/", None).expect("head");
+    fn headers(fields: &[(&str, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
         for (name, value) in fields {
-            head.append_header((*name).to_owned(), *value)
-                .expect("header");
+            let name = HeaderName::from_bytes(name.as_bytes()).expect("a name");
+            headers.append(name, HeaderValue::from_str(value).expect("a value"));
         }
-        head
+        headers
+    }
+
+    fn cleaned(headers: &mut HeaderMap) -> Result<bool, MalformedConnection> {
+        clean_request(headers, &Method::GET, Version::HTTP_11)
     }
 
     fn names(headers: &HeaderMap) -> Vec<&str> {
@@ -190,13 +195,13 @@ mod tests {
 
     #[test]
     fn nominated_fields_go_before_anything_is_planned() {
-        let mut head = request(&[
+        let mut head = headers(&[
             ("Connection", "close, X-Secret"),
             ("x-secret", "1"),
             ("x-kept", "1"),
         ]);
-        assert_eq!(clean_request(&mut head), Ok(false));
-        assert_eq!(names(&head.headers), ["x-kept"]);
+        assert_eq!(cleaned(&mut head), Ok(false));
+        assert_eq!(names(&head), ["x-kept"]);
     }
 
     #[test]
@@ -225,13 +230,13 @@ mod tests {
                 false,
                 &[],
             ),
-            (&[("Connection", "keep-alive")], false, &["connection"]),
+            (&[("Connection", "keep-alive")], false, &[]),
             (&[], false, &[]),
         ];
         for (fields, websocket, left) in cases {
-            let mut head = request(fields);
-            assert_eq!(clean_request(&mut head), Ok(*websocket), "{fields:?}");
-            assert_eq!(names(&head.headers), *left, "{fields:?}");
+            let mut head = headers(fields);
+            assert_eq!(cleaned(&mut head), Ok(*websocket), "{fields:?}");
+            assert_eq!(names(&head), *left, "{fields:?}");
         }
     }
 
@@ -246,43 +251,35 @@ mod tests {
             ":authority",
             "a,b,c,d,e,f,g,h,i,j,k",
         ] {
-            let mut head = request(&[("Connection", value)]);
-            assert_eq!(
-                clean_request(&mut head),
-                Err(MalformedConnection),
-                "{value}"
-            );
+            let mut head = headers(&[("Connection", value)]);
+            assert_eq!(cleaned(&mut head), Err(MalformedConnection), "{value}");
         }
     }
 
     #[test]
     fn underscored_names_are_dropped() {
-        let mut head = request(&[
+        let mut head = headers(&[
             ("X_Forwarded_For", "1.1.1.1"),
             ("user_id", "7"),
             ("user-id", "7"),
         ]);
-        assert_eq!(clean_request(&mut head), Ok(false));
-        assert_eq!(names(&head.headers), ["user-id"]);
+        assert_eq!(cleaned(&mut head), Ok(false));
+        assert_eq!(names(&head), ["user-id"]);
     }
 
     #[test]
     fn a_response_loses_what_was_of_one_hop() {
-        let mut head = ResponseHeader::build(200, None).expect("head");
-        for (name, value) in [
+        let (mut head, ()) = http::Response::new(()).into_parts();
+        head.headers = headers(&[
             ("Connection", "x-internal, content-length"),
             ("X-Internal", "1"),
             ("Keep-Alive", "timeout=5"),
+            ("Transfer-Encoding", "chunked"),
             ("Upgrade", "h2c"),
             ("Content-Length", "0"),
             ("X-Kept", "1"),
-        ] {
-            head.append_header(name, value).expect("header");
-        }
+        ]);
         clean_response(&mut head);
-        assert_eq!(
-            names(&head.headers),
-            ["connection", "content-length", "x-kept"]
-        );
+        assert_eq!(names(&head.headers), ["content-length", "x-kept"]);
     }
 }

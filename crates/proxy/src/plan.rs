@@ -3,144 +3,195 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use http::{Method, Version, header};
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderValue, Method, Request, Uri, Version, header};
+use hyper::body::Incoming;
 use pailou_filters::RequestHead;
-use pailou_routing::{Host, Request, Target};
-use pingora::http::RequestHeader;
-use pingora::proxy::Session;
+use pailou_routing::{Host, Target};
 
 use crate::cause::Cause;
-use crate::connection::{Body, Shared, Wait};
-use crate::edge::Edge;
+use crate::edge::{Framing, Heading};
 use crate::exchange::Exchange;
-use crate::heads::RequestFields;
-use crate::request_id::{RequestId, X_REQUEST_ID};
-use crate::server::Server;
-use crate::{duplex, framing, hops, tries};
+use crate::hops;
+use crate::request_id::X_REQUEST_ID;
+use crate::upload::{Outgoing, Upload};
 
-/// Checks the head, finds the route, plans the head of the tries and picks
-/// the first endpoint.
-///
-/// The planned head takes the place of the client's in the session: pingora
-/// copies it for each try, so that no edit happens twice.
+/// What every try sends.
+#[derive(Debug)]
+pub(crate) struct Planned {
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+}
+
+impl Planned {
+    /// The request of one try. It is the last one if no other can come after.
+    pub(crate) fn request(&self, body: Outgoing) -> Request<Outgoing> {
+        let mut request = Request::new(body);
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = self.uri.clone();
+        *request.headers_mut() = self.headers.clone();
+        request
+    }
+}
+
+/// Checks the head, finds the route, and plans the head of the tries.
 pub(crate) fn plan(
-    server: &Server,
-    session: &mut Session,
     exchange: &mut Exchange,
-) -> Result<(), Cause> {
-    exchange.in_flight = Some(server.metrics.request_started());
-    let connection = session
-        .stream()
-        .and_then(|stream| Edge::connection_of(&**stream))
-        .cloned()
-        .ok_or(Cause::Internal)?;
-    // From here on answers may be written.
-    connection.begin_exchange(Body::Length(0));
-    exchange.connection = Some(connection.clone());
-    exchange.client = Some(connection.peer.address);
+    heading: Heading,
+    request: Request<Incoming>,
+) -> Result<Planned, Cause> {
+    let (head, body) = request.into_parts();
+    let mut headers = head.headers;
+    check(exchange, &heading, &head.method)?;
+    exchange.websocket = hops::clean_request(&mut headers, &head.method, head.version)
+        .map_err(|_| Cause::MalformedConnection)?
+        && heading.framing == Framing::Length(0);
+    take_body(exchange, &heading, body, &mut headers);
 
-    let raw = session
-        .as_http1()
-        .ok_or(Cause::Internal)?
-        .get_headers_raw_bytes();
-    let head = session.req_header_mut();
-    exchange.request_id = Some(RequestId::of(head.headers.get(X_REQUEST_ID)));
-
-    let line = framing::request_line(&raw);
-    check_sizes(server, head, &raw, line)?;
-    let body = framing::framing(head, &raw)?;
-    connection.begin_exchange(body);
-    exchange.has_body = body != Body::Length(0);
-    if matches!(body, Body::Length(bytes) if bytes > server.limits.body_bytes) {
-        return Err(Cause::BodyTooLarge);
-    }
-    if matches!(head.method, Method::CONNECT | Method::TRACE) {
-        return Err(Cause::MethodNotAllowed);
-    }
-    exchange.websocket = hops::clean_request(head).map_err(|_| Cause::MalformedConnection)?;
-    exchange.duplex = exchange.websocket
-        || match body {
-            Body::Length(bytes) => bytes > duplex::FROM_BYTES,
-            Body::Chunked => true,
-        };
-
-    let host_value = head
-        .headers
-        .get(header::HOST)
-        .cloned()
-        .ok_or(Cause::MalformedHost)?;
-    let host = Host::parse(host_value.as_bytes()).map_err(|_| Cause::MalformedHost)?;
-    let sent = framing::target(line);
-    let target = Target::parse(sent).map_err(|error| Cause::MalformedTarget(detail(error)))?;
+    let host_value = host_of(&headers)?;
+    let host = Host::parse(host_value.as_bytes()).map_err(|_| refusal_of(&host_value))?;
+    let target =
+        Target::parse(&heading.target).map_err(|error| Cause::MalformedTarget(detail(error)))?;
     if target
         .authority()
         .is_some_and(|authority| !authority.is_same(&host, 80))
     {
-        return Err(Cause::MalformedHost);
+        return Err(Cause::MalformedHead);
     }
-    exchange.path = part_of(&raw, target.path().as_bytes());
-    exchange.client = Some(server.forwarded.apply(
-        head,
-        &connection.peer,
+    exchange.path = part_of(&heading.target, target.path().as_bytes());
+    let server = exchange.server.clone();
+    exchange.client = server.forwarded.apply(
+        &mut headers,
+        &exchange.connection.peer,
         &host,
         host_value.clone(),
-    ));
+    );
+    find_route(exchange, &host, &target, &headers)?;
 
-    let request = Request {
-        method: &head.method,
-        host: Some(host.name()),
-        target: &target,
-        headers: &head.headers,
-    };
-    let table = server.table.load();
-    let found = table.find(&request).cloned().ok_or(match table.revision() {
-        // A client that waited while the gateway started, and stopped.
-        0 => Cause::NoTable,
-        _ => Cause::NoRoute,
-    });
-    drop(table);
-    let id = exchange.id().value();
-    let route = exchange.route.insert(found?);
-
-    // It fails only beyond 32,768 fields; there are at most 256.
-    let _ = head.insert_header("X-Request-Id", id);
-    let mut fields = RequestFields(head);
-    let mut planned = RequestHead {
-        path: Cow::Borrowed(target.forwarded_path()),
-        headers: &mut fields,
-    };
-    route.chain.request(&mut planned);
-    if let Some(changed) = changed_target(sent, &planned.path, target.query()) {
-        head.set_raw_path(changed.as_bytes())
-            .map_err(|_| Cause::Internal)?;
-    }
-
-    if head.version == Version::HTTP_10 {
-        // Such a client knows no status below 200 (RFC 9110 section 15.2).
-        head.remove_header(&header::EXPECT);
-        session.as_downstream_mut().set_ignore_info_resp(true);
-    }
-    let timeouts = route.timeouts;
-    let budget = route.selection.service().retry_budget();
-    budget.pay_in(server.retry.budget_percent);
-    set_deadlines(&connection, exchange, &timeouts);
-    tries::pick(exchange)
+    headers.insert(X_REQUEST_ID, exchange.request_id.value());
+    let path = run_steps(exchange, &target, &mut headers);
+    let uri = uri(&heading.target, &path, target.query())?;
+    set_deadlines(exchange);
+    Ok(Planned {
+        method: head.method,
+        uri,
+        headers,
+    })
 }
 
-fn check_sizes(
-    server: &Server,
-    head: &RequestHeader,
-    raw: &[u8],
-    line: &[u8],
-) -> Result<(), Cause> {
-    let limits = &server.limits;
-    if line.len() > limits.request_line_bytes {
+/// What is refused whatever its route.
+fn check(exchange: &Exchange, heading: &Heading, method: &Method) -> Result<(), Cause> {
+    if let Some(fault) = heading.fault {
+        return Err(fault);
+    }
+    let limits = &exchange.server.limits;
+    if heading.line_bytes > limits.request_line_bytes {
         return Err(Cause::RequestLineTooLong);
     }
-    if raw.len() > limits.header_bytes || head.headers.len() > limits.header_count {
+    if heading.bytes > limits.header_bytes {
         return Err(Cause::HeadTooLarge);
     }
+    if matches!(heading.framing, Framing::Length(bytes) if bytes > limits.body_bytes) {
+        return Err(Cause::BodyTooLarge);
+    }
+    if matches!(*method, Method::CONNECT | Method::TRACE) {
+        return Err(Cause::MethodNotAllowed);
+    }
     Ok(())
+}
+
+/// Takes the body, and says in the head how it is framed.
+fn take_body(exchange: &mut Exchange, heading: &Heading, body: Incoming, headers: &mut HeaderMap) {
+    let length = match heading.framing {
+        Framing::Length(0) => return,
+        Framing::Length(bytes) => Some(bytes),
+        Framing::Chunked => {
+            let chunked = HeaderValue::from_static("chunked");
+            headers.insert(header::TRANSFER_ENCODING, chunked);
+            None
+        }
+    };
+    if heading.expects_continue {
+        exchange.expects_continue = true;
+        headers.insert(header::EXPECT, HeaderValue::from_static("100-continue"));
+    }
+    let rules = exchange.server.upload_rules;
+    exchange.upload = Some(Upload::new(
+        body,
+        length,
+        rules,
+        exchange.connection.clone(),
+    ));
+}
+
+/// The one Host of the request.
+fn host_of(headers: &HeaderMap) -> Result<HeaderValue, Cause> {
+    let mut hosts = headers.get_all(header::HOST).iter();
+    let host = hosts.next().ok_or(Cause::MalformedHost)?;
+    match hosts.next() {
+        None => Ok(host.clone()),
+        Some(_) => Err(Cause::MalformedHead),
+    }
+}
+
+/// A Host with user information is an attack rather than a slip.
+fn refusal_of(host: &HeaderValue) -> Cause {
+    match host.as_bytes().contains(&b'@') {
+        true => Cause::MalformedHead,
+        false => Cause::MalformedHost,
+    }
+}
+
+fn find_route(
+    exchange: &mut Exchange,
+    host: &Host<'_>,
+    target: &Target<'_>,
+    headers: &HeaderMap,
+) -> Result<(), Cause> {
+    let request = pailou_routing::Request {
+        method: &exchange.method,
+        host: Some(host.name()),
+        target,
+        headers,
+    };
+    let table = exchange.server.table.load();
+    let found = table
+        .find(&request)
+        .cloned()
+        .ok_or(match table.revision() {
+            // Before the first table.
+            0 => Cause::NoTable,
+            _ => Cause::NoRoute,
+        })?;
+    drop(table);
+    exchange.route = Some(found);
+    Ok(())
+}
+
+/// The request half of the route's steps; gives the path to forward.
+fn run_steps<'a>(
+    exchange: &Exchange,
+    target: &'a Target<'a>,
+    headers: &'a mut HeaderMap,
+) -> Cow<'a, str> {
+    let mut planned = RequestHead {
+        path: Cow::Borrowed(target.forwarded_path()),
+        headers,
+    };
+    if let Some(route) = &exchange.route {
+        route.chain.request(&mut planned);
+    }
+    planned.path
+}
+
+/// The target to forward. It shares the bytes that the client sent if nothing
+/// was changed.
+fn uri(sent: &Bytes, path: &str, query: Option<&str>) -> Result<Uri, Cause> {
+    let target = changed_target(sent, path, query).map_or_else(|| sent.clone(), Bytes::from);
+    let target = PathAndQuery::from_maybe_shared(target)
+        .map_err(|_| Cause::MalformedTarget("the target has a character that must be encoded"))?;
+    Ok(Uri::from(target))
 }
 
 /// The target to forward, unless it is the one that was sent.
@@ -166,21 +217,25 @@ fn changed_target(sent: &[u8], path: &str, query: Option<&str>) -> Option<String
     Some(target)
 }
 
-fn set_deadlines(
-    connection: &Shared,
-    exchange: &mut Exchange,
-    timeouts: &pailou_routing::Timeouts,
-) {
+fn set_deadlines(exchange: &mut Exchange) {
+    let Some(route) = &exchange.route else {
+        return;
+    };
+    let timeouts = route.timeouts;
+    let budget = route.selection.service().retry_budget();
+    budget.pay_in(exchange.server.retry.budget_percent);
     if let Some(total) = timeouts.total
         && !exchange.websocket
     {
-        connection.end_exchange_by(exchange.began + total);
-        connection.expect_nothing();
+        exchange.total_due = Some(exchange.began + total);
+        exchange.connection.cut_at(exchange.total_due);
     }
-    if !exchange.has_body {
-        let due = exchange.began + timeouts.response;
-        exchange.response_due = Some(due);
-        connection.expect(Wait::Response, due);
+    if exchange.upload.is_none() {
+        exchange.response_due = Some(exchange.began + timeouts.response);
+    }
+    if exchange.version == Version::HTTP_10 {
+        // Such a client knows no status below 200 (RFC 9110 section 15.2).
+        exchange.expects_continue = false;
     }
 }
 

@@ -8,11 +8,6 @@ use std::time::Duration;
 use pailou_routing::TableCell;
 use pailou_telemetry::events::TaskEnded;
 use pailou_telemetry::{AccessLog, Metrics};
-use pingora::apps::{HttpPersistentSettings, HttpServerApp, ReusedHttpStream};
-use pingora::protocols::http::ServerSession;
-use pingora::proxy::HttpProxy;
-use pingora::server::ShutdownWatch;
-use pingora::server::configuration::ServerConf;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -21,9 +16,9 @@ use tokio::time::Instant;
 use crate::cause::Cause;
 use crate::connection::Shared;
 use crate::connections::Full;
-use crate::edge::Edge;
+use crate::edge::Socket;
+use crate::http1;
 use crate::listen::{BindError, Bound, bind};
-use crate::phases::Phases;
 use crate::problem;
 use crate::request_id::RequestId;
 use crate::server::{ProxyOptions, Server};
@@ -55,7 +50,7 @@ impl Proxy {
         metrics: Metrics,
         access_log: AccessLog,
     ) -> Serving {
-        let app = Arc::new(http_proxy(&options, table, metrics, access_log));
+        let server = Server::new(options, table, metrics, access_log);
         let (phase, _) = watch::channel(Phase::Waiting);
         let local_addrs = bound.iter().map(Bound::local_addr).collect();
         let acceptors = bound
@@ -63,62 +58,21 @@ impl Proxy {
             .map(|bound| {
                 let acceptor = Acceptor {
                     listener: bound.socket,
-                    app: app.clone(),
+                    server: server.clone(),
                 };
                 tokio::spawn(acceptor.run(phase.subscribe()))
             })
             .collect();
+        let swept = server.clone();
+        let sweeper = tokio::spawn(async move { swept.pool.sweep().await });
         Serving {
             local_addrs,
-            server: app.server.clone(),
+            server,
             phase,
             acceptors,
+            sweeper,
         }
     }
-}
-
-fn http_proxy(
-    options: &ProxyOptions,
-    table: TableCell,
-    metrics: Metrics,
-    access_log: AccessLog,
-) -> App {
-    let workers = options.workers.max(1);
-    let conf = ServerConf {
-        threads: workers,
-        // Idle connections to endpoints, per worker. pingora's 128 is less
-        // than one busy client's keep-alive connections; and all of them are
-        // no more than there may be clients, as is counted on where these
-        // are limited.
-        upstream_keepalive_pool_size: (options.limits.connections / workers).clamp(1, 1024),
-        // Tries are counted per route; this only has to be more.
-        max_retries: 64,
-        ..ServerConf::default()
-    };
-    let server = Server::new(options.clone(), table, metrics, access_log);
-    let mut proxy = HttpProxy::new(Phases(server.clone()), Arc::new(conf));
-    proxy.handle_init_modules();
-    let mut http = pingora::apps::HttpServerOptions::default();
-    // So that CONNECT is refused like everything else that is.
-    http.allow_connect_method_proxying = true;
-    proxy.server_options = Some(http);
-    let (never, shutdown) = watch::channel(false);
-    App {
-        server,
-        proxy: Arc::new(proxy),
-        shutdown,
-        _never: never,
-    }
-}
-
-/// What a connection's task needs.
-struct App {
-    server: Arc<Server>,
-    proxy: Arc<HttpProxy<Phases>>,
-    shutdown: ShutdownWatch,
-    /// pingora's own shutdown is not used: it would drop requests whose head
-    /// is half read.
-    _never: watch::Sender<bool>,
 }
 
 /// Whether connections are taken.
@@ -136,6 +90,8 @@ pub struct Serving {
     server: Arc<Server>,
     phase: watch::Sender<Phase>,
     acceptors: Vec<JoinHandle<()>>,
+    /// Closes connections to endpoints that nobody needs.
+    sweeper: JoinHandle<()>,
 }
 
 impl Serving {
@@ -177,7 +133,7 @@ impl Serving {
 
     /// Requests under way, WebSockets and other tunnels included.
     pub fn in_flight(&self) -> usize {
-        self.server.connections.busy()
+        self.server.connections.owed()
     }
 
     /// Open client connections, idle ones included.
@@ -209,7 +165,7 @@ impl Serving {
             let left = if stopped {
                 connections.unfinished()
             } else {
-                connections.busy()
+                connections.owed()
             };
             if left == 0 && !(stopped && listening) {
                 return;
@@ -229,6 +185,7 @@ impl Serving {
 impl Drop for Serving {
     fn drop(&mut self) {
         self.acceptors.iter().for_each(JoinHandle::abort);
+        self.sweeper.abort();
         self.server.connections.close_all();
     }
 }
@@ -236,7 +193,7 @@ impl Drop for Serving {
 /// One listener's loop.
 struct Acceptor {
     listener: TcpListener,
-    app: Arc<App>,
+    server: Arc<Server>,
 }
 
 impl Acceptor {
@@ -279,13 +236,13 @@ impl Acceptor {
     }
 
     fn take(&self, socket: TcpStream, peer: SocketAddr) {
-        let server = &self.app.server;
+        let server = &self.server;
         // Only a hint: a connection without it is slower, not wrong.
         let _ = socket.set_nodelay(true);
         match server.connections.admit(peer) {
             Ok(connection) => {
                 let id = connection.id;
-                let task = tokio::spawn(self.app.clone().connection(socket, connection));
+                let task = tokio::spawn(serve(server.clone(), socket, connection));
                 server.connections.attach(id, task.abort_handle());
             }
             Err(full) => {
@@ -301,37 +258,11 @@ impl Acceptor {
     }
 }
 
-impl App {
-    /// Serves one connection until it ends.
-    async fn connection(self: Arc<Self>, socket: TcpStream, connection: Shared) {
-        let _open = self.server.metrics.connection_opened();
-        let _panic = ToldOfPanic(self.server.clone());
-        let limits = &self.server.limits;
-        let mut edge = Box::new(Edge::new(socket, connection.clone(), self.server.clone()));
-        let mut kept: Option<HttpPersistentSettings> = None;
-        // pingora's state of a request takes some 20 KiB: a connection that
-        // waits for its next request has none.
-        while edge.begun().await {
-            let mut session = ServerSession::new_http1(edge);
-            match kept.take() {
-                Some(kept) => kept.apply_to_session(&mut session),
-                None => session.set_keepalive_reuses_remaining(Some(limits.keepalive_requests - 1)),
-            }
-            // No limits here: the stream has them all.
-            session.set_keepalive(Some(0));
-            session.set_read_timeout(None);
-            let reused = self.proxy.process_new_http(session, &self.shutdown).await;
-            let Some((stream, settings)) = reused.map(ReusedHttpStream::consume) else {
-                return;
-            };
-            let Some(next) = Edge::of(stream) else {
-                return;
-            };
-            connection.await_next(Instant::now() + limits.keepalive_timeout);
-            edge = next;
-            kept = settings;
-        }
-    }
+/// Serves one connection until it ends.
+async fn serve(server: Arc<Server>, socket: TcpStream, connection: Shared) {
+    let _open = server.metrics.connection_opened();
+    let _panic = ToldOfPanic(server.clone());
+    http1::serve(server, Socket::Plain(socket), connection).await;
 }
 
 /// A panic costs its connection alone; this makes it seen.

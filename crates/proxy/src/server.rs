@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::time::Duration;
 
+use hyper::server::conn::http1;
 use pailou_config::{ForwardedSettings, LimitSettings, RetrySettings, Settings};
 use pailou_routing::TableCell;
 use pailou_telemetry::events::RequestDone;
@@ -13,10 +13,12 @@ use tokio::time::Instant;
 use crate::cause::Cause;
 use crate::connection::Shared;
 use crate::connections::{Caps, Connections};
-use crate::edge::ClientRules;
 use crate::forwarded::Forwarded;
+use crate::pool::Pool;
 use crate::problem;
 use crate::request_id::RequestId;
+use crate::transport::Transport;
+use crate::upload::UploadRules;
 
 /// The settings that the proxy works by.
 #[derive(Clone, Debug)]
@@ -48,7 +50,7 @@ impl From<&Settings> for ProxyOptions {
     }
 }
 
-/// Shared by the accept loop, the streams and the phases.
+/// Shared by the accept loop, the connections and the exchanges.
 pub(crate) struct Server {
     pub(crate) limits: LimitSettings,
     pub(crate) retry: RetrySettings,
@@ -57,6 +59,10 @@ pub(crate) struct Server {
     pub(crate) metrics: Metrics,
     pub(crate) access_log: AccessLog,
     pub(crate) connections: Arc<Connections>,
+    pub(crate) http1: http1::Builder,
+    pub(crate) transport: Transport,
+    pub(crate) pool: Pool,
+    pub(crate) upload_rules: UploadRules,
     draining: AtomicBool,
 }
 
@@ -71,14 +77,28 @@ impl Server {
             limits,
             forwarded,
             retry,
-            workers: _,
+            workers,
         } = options;
         let caps = Caps {
             total: limits.connections,
             per_ip: limits.connections_per_ip,
-            first_byte: limits.header_timeout,
         };
+        let upload_rules = UploadRules {
+            bytes: limits.body_bytes,
+            kept_bytes: retry.buffer_bytes,
+            client_timeout: limits.body_timeout,
+            endpoint_timeout: limits.upstream_write_timeout,
+            min_rate: limits.body_min_rate,
+            min_rate_after: limits.body_min_rate_after,
+        };
+        // All of the idle connections are no more than there may be clients,
+        // as is counted on where these are limited.
+        let most_idle = (limits.connections / workers.max(1)).clamp(1, 1024);
         Arc::new(Server {
+            http1: crate::http1::engine(&limits),
+            transport: Transport::new(),
+            pool: Pool::new(workers, most_idle, limits.upstream_idle_timeout),
+            upload_rules,
             forwarded: Forwarded::new(forwarded.trusted_proxies),
             connections: Connections::new(caps),
             limits,
@@ -108,28 +128,10 @@ impl std::fmt::Debug for Server {
     }
 }
 
-impl ClientRules for Server {
-    fn head_bytes(&self) -> usize {
-        self.limits.header_bytes
-    }
-
-    fn request_line_bytes(&self) -> usize {
-        self.limits.request_line_bytes
-    }
-
-    fn head_timeout(&self) -> Duration {
-        self.limits.header_timeout
-    }
-
-    fn body_timeout(&self) -> Duration {
-        self.limits.body_timeout
-    }
-
-    fn write_timeout(&self) -> Duration {
-        self.limits.write_timeout
-    }
-
-    fn refusal(&self, connection: &Shared, cause: Cause) -> Vec<u8> {
+impl Server {
+    /// The bytes that answer a request whose head was refused. Called once per
+    /// refusal, so it also keeps the count.
+    pub(crate) fn refusal(&self, connection: &Shared, cause: Cause) -> Vec<u8> {
         let answer = cause.answer();
         let id = RequestId::new();
         if cause == Cause::HeadTimeout {

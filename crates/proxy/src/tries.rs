@@ -12,23 +12,67 @@
 //! kind is paid for from the service's budget; one of the first kind adds no load to
 //! anybody, since nobody has seen the request.
 
-use std::sync::Arc;
-use std::time::Duration;
-
+use http::{Request, Response};
+use hyper::body::Incoming;
 use pailou_upstream::{NoEndpoint, Outcome};
-use pingora::proxy::Session;
-use pingora::upstreams::peer::HttpPeer;
-use pingora::{Error, ErrorSource, ErrorType};
 use tokio::time::Instant;
 
 use crate::cause::Cause;
-use crate::connection::Wait;
-use crate::duplex::DuplexConnect;
 use crate::exchange::Exchange;
-use crate::server::Server;
+use crate::interim;
+use crate::line::{Line, LineFailure};
+use crate::plan::Planned;
+use crate::transport::ConnectFailure;
+use crate::upload::Outgoing;
+
+/// The head of an endpoint's response, and the connection that it came on.
+pub(crate) struct Received {
+    pub(crate) response: Response<Incoming>,
+    pub(crate) line: Line,
+}
+
+/// How a try failed, and what it may be followed by.
+struct Failed {
+    cause: Cause,
+    /// What it says about the endpoint, if anything.
+    outcome: Option<Outcome>,
+    again: Again,
+}
+
+/// Whether another try is safe.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Again {
+    Never,
+    /// Nobody has seen the request.
+    Free,
+    /// An endpoint may have acted on it.
+    Paid,
+}
+
+/// Sends the request to an endpoint, and to another one if that fails in a way
+/// that is safe to repeat; gives the head of the response.
+pub(crate) async fn send(exchange: &mut Exchange, planned: Planned) -> Result<Received, Cause> {
+    pick(exchange)?;
+    loop {
+        let failed = match attempt(exchange, &planned).await {
+            Ok(received) => return Ok(received),
+            Err(failed) => failed,
+        };
+        if let Some(outcome) = failed.outcome
+            && let Some(pick) = exchange.pick.take()
+        {
+            pick.report(outcome);
+        }
+        // An idle connection that was closed says nothing about its endpoint.
+        let stale = failed.again != Again::Never && failed.outcome.is_none();
+        if !is_allowed(exchange, &failed) || !next(exchange, !stale, failed.again) {
+            return Err(failed.cause);
+        }
+    }
+}
 
 /// Picks an endpoint that has not been tried.
-pub(crate) fn pick(exchange: &mut Exchange) -> Result<(), Cause> {
+fn pick(exchange: &mut Exchange) -> Result<(), Cause> {
     let route = exchange.route.as_ref().ok_or(Cause::Internal)?;
     let pick = route
         .selection
@@ -44,193 +88,169 @@ pub(crate) fn pick(exchange: &mut Exchange) -> Result<(), Cause> {
     Ok(())
 }
 
-/// The peer of the try that begins, with every timeout set.
-pub(crate) fn peer(server: &Server, exchange: &mut Exchange) -> Result<HttpPeer, Cause> {
-    let route = exchange.route.as_ref().ok_or(Cause::Internal)?;
-    let address = exchange.upstream.ok_or(Cause::Internal)?;
+/// One try.
+async fn attempt(exchange: &mut Exchange, planned: &Planned) -> Result<Received, Failed> {
     exchange.tries += 1;
-    exchange.body_bytes = 0;
-    let mut peer = HttpPeer::new(address, false, String::new());
-    let (due, _) = connect_due(exchange);
-    let left = due.saturating_duration_since(Instant::now());
-    let connect = route.timeouts.connect.min(left);
-    let options = &mut peer.options;
-    options.connection_timeout = Some(connect);
-    options.total_connection_timeout = Some(connect);
-    options.write_timeout = Some(server.limits.upstream_write_timeout);
-    options.idle_timeout = Some(server.limits.upstream_idle_timeout);
-    if exchange.duplex
-        && let Some(client) = &exchange.connection
-    {
-        options.custom_l4 = Some(Arc::new(DuplexConnect {
-            client: client.clone(),
-            write_timeout: server.limits.upstream_write_timeout,
-        }));
-        // Not among the connections that others may reuse.
-        peer.group_key = 1;
+    let mut line = connect(exchange).await?;
+    let request = request(exchange, planned);
+    if exchange.upload.is_some() {
+        line.drive_elsewhere();
     }
-    Ok(peer)
+    let sent = line.send(request, |cx| exchange.poll_ended(cx)).await;
+    match sent {
+        Ok(Ok(response)) => Ok(Received { response, line }),
+        Ok(Err(failure)) => Err(send_failed(exchange, failure, line.reused)),
+        Err(cause) => Err(Failed::timed_out(cause)),
+    }
 }
 
-/// Until when a connection may come about, and what it is too late for then. A
-/// request that still has a body to send has as long for its connection as
-/// for its answer.
-fn connect_due(exchange: &Exchange) -> (Instant, Cause) {
+/// A connection to the endpoint that was picked.
+async fn connect(exchange: &mut Exchange) -> Result<Line, Failed> {
+    let address = exchange.upstream.ok_or(Failed::ours())?;
+    let server = exchange.server.clone();
+    if let Some(line) = server.pool.take(address).await {
+        return Ok(line);
+    }
+    let (due, too_late) = exchange.connect_due();
     let route = exchange.route.as_ref();
-    let response = route.map_or(Duration::ZERO, |route| route.timeouts.response);
-    let due = exchange.response_due.unwrap_or(exchange.began + response);
-    let connection = exchange.connection.as_ref();
-    match connection.and_then(|connection| connection.total_due()) {
-        Some(total) if total < due => (total, Cause::TotalTimeout),
-        _ => (due, Cause::ResponseTimeout),
-    }
-}
-
-/// A connection did not come about: says why, and whether to go on with
-/// another endpoint, which is then picked.
-pub(crate) fn connect_failed(exchange: &mut Exchange, error: &Error) -> bool {
-    let (cause, outcome) = match error.etype() {
-        ErrorType::ConnectTimedout => (Cause::ConnectTimeout, Outcome::ConnectTimeout),
-        ErrorType::ConnectRefused | ErrorType::ConnectNoRoute | ErrorType::ConnectError => {
-            (Cause::ConnectFailed, Outcome::Refused)
+    let timeout = route.map_or_else(Default::default, |route| route.timeouts.connect);
+    let left = due.saturating_duration_since(Instant::now());
+    let connected = server.transport.connect(address, timeout.min(left)).await;
+    let (cause, outcome) = match connected {
+        Ok(stream) => {
+            return Line::open(address, stream)
+                .await
+                .map_err(|_| Failed::ours());
         }
-        // No socket, no port, no descriptor: the endpoint has no part in it.
-        _ => {
-            exchange.cause = Some(Cause::Internal);
-            return false;
-        }
-    };
-    let (due, too_late) = connect_due(exchange);
-    if is_past(Some(due)) && cause == Cause::ConnectTimeout {
+        Err(ConnectFailure::Ours) => return Err(Failed::ours()),
         // The request's own time was shorter than the connection's: no word
         // about the endpoint.
-        exchange.cause = Some(too_late);
-        return false;
-    }
-    report(exchange, outcome);
-    exchange.cause = Some(cause);
-    next(exchange, true, || true)
+        Err(ConnectFailure::TimedOut) if due <= Instant::now() => {
+            return Err(Failed::timed_out(too_late));
+        }
+        Err(ConnectFailure::TimedOut) => (Cause::ConnectTimeout, Outcome::ConnectTimeout),
+        Err(ConnectFailure::Refused) => (Cause::ConnectFailed, Outcome::Refused),
+    };
+    Err(Failed {
+        cause,
+        outcome: Some(outcome),
+        again: Again::Free,
+    })
 }
 
-/// An exchange failed after its connection came about: says why, and whether
-/// to go on with another try, whose endpoint is then picked.
-pub(crate) fn exchange_failed(
-    server: &Server,
-    session: &Session,
-    exchange: &mut Exchange,
-    error: &Error,
-    reused: bool,
-) -> bool {
-    let cause = exchange.cause.unwrap_or_else(|| cause_of(exchange, error));
-    exchange.cause = Some(cause);
-    let outcome = match cause {
+fn request(exchange: &Exchange, planned: &Planned) -> Request<Outgoing> {
+    let body = match &exchange.upload {
+        Some(upload) => Outgoing::Upload(upload.sending()),
+        None => Outgoing::Nothing,
+    };
+    let mut request = planned.request(body);
+    if exchange.expects_continue {
+        interim::pass_on(&mut request, exchange.connection.clone());
+    }
+    request
+}
+
+/// The connection came about, and no answer came of it.
+fn send_failed(exchange: &Exchange, failure: LineFailure, reused: bool) -> Failed {
+    let upload = exchange.upload.as_ref();
+    if let Some(cause) = upload.and_then(|upload| upload.failure()) {
+        // The client's own fault.
+        return Failed {
+            cause,
+            outcome: None,
+            again: Again::Never,
+        };
+    }
+    match failure {
+        LineFailure::Unsent => Failed {
+            cause: Cause::UpstreamReset,
+            outcome: (!reused).then_some(Outcome::Reset),
+            again: Again::Free,
+        },
         // An idle connection may be closed at any time. If the endpoint is
         // dead, the next connection to it will say so.
-        Cause::UpstreamReset if reused && !exchange.responded => None,
-        Cause::UpstreamReset => Some(Outcome::Reset),
-        Cause::ResponseTimeout | Cause::UpstreamWriteTimeout => Some(Outcome::Timeout),
-        // A malformed answer among them: whoever sent it is alive, and one
-        // bad handler must not take the whole endpoint away.
-        _ => None,
-    };
-    let stale = cause == Cause::UpstreamReset && outcome.is_none();
-    if let Some(outcome) = outcome {
-        report(exchange, outcome);
-    }
-    if cause != Cause::UpstreamReset || exchange.responded {
-        return false;
-    }
-    // The head could not be written whole: nobody acted on it.
-    let unsent = *error.etype() == ErrorType::WriteError && !exchange.has_body;
-    if unsent {
-        return next(exchange, !stale, || true);
-    }
-    let Some(route) = exchange.route.clone() else {
-        return false;
-    };
-    let budget = route.selection.service().retry_budget();
-    let pay = || budget.take(server.retry.min_per_second);
-    is_repeatable(server, session, exchange) && next(exchange, !stale, pay)
-}
-
-/// Why an exchange failed, for errors that no phase has explained.
-pub(crate) fn cause_of(exchange: &Exchange, error: &Error) -> Cause {
-    let connection = exchange.connection.as_ref();
-    if connection.is_some_and(|connection| connection.body_refused()) {
-        return Cause::MalformedBody;
-    }
-    let expired = connection.and_then(|connection| connection.expired());
-    match expired {
-        Some(Wait::Response) => return Cause::ResponseTimeout,
-        Some(Wait::Gap) => return Cause::ReadTimeout,
-        Some(Wait::Total) => return Cause::TotalTimeout,
-        Some(Wait::Body) => return Cause::BodyTimeout,
-        Some(Wait::Write) => return Cause::ClientGone,
-        Some(Wait::Upload) => return Cause::UpstreamWriteTimeout,
-        Some(Wait::Nothing | Wait::FirstByte | Wait::Head) | None => {}
-    }
-    match error.esource() {
-        ErrorSource::Upstream => match error.etype() {
-            ErrorType::ReadTimedout => Cause::ResponseTimeout,
-            ErrorType::WriteTimedout => Cause::UpstreamWriteTimeout,
-            ErrorType::ReadError | ErrorType::WriteError | ErrorType::ConnectionClosed => {
-                Cause::UpstreamReset
-            }
-            _ => Cause::UpstreamMalformed,
+        LineFailure::Ended => Failed {
+            cause: Cause::UpstreamReset,
+            outcome: (!reused).then_some(Outcome::Reset),
+            again: Again::Paid,
         },
-        ErrorSource::Downstream => match error.etype() {
-            ErrorType::ReadError | ErrorType::WriteError | ErrorType::ConnectionClosed => {
-                Cause::ClientGone
-            }
-            _ => Cause::MalformedBody,
+        // Whoever sent it is alive, and one bad handler must not take the whole
+        // endpoint away.
+        LineFailure::Malformed => Failed {
+            cause: Cause::UpstreamMalformed,
+            outcome: None,
+            again: Again::Never,
         },
-        ErrorSource::Internal | ErrorSource::Unset => Cause::Internal,
+        LineFailure::Body => Failed::ours(),
     }
 }
 
-fn report(exchange: &mut Exchange, outcome: Outcome) {
-    if let Some(pick) = exchange.pick.take() {
-        pick.report(outcome);
+impl Failed {
+    /// Something that no endpoint can help.
+    fn ours() -> Failed {
+        Failed {
+            cause: Cause::Internal,
+            outcome: None,
+            again: Again::Never,
+        }
+    }
+
+    fn timed_out(cause: Cause) -> Failed {
+        let endpoint = matches!(cause, Cause::ResponseTimeout | Cause::UpstreamWriteTimeout);
+        Failed {
+            cause,
+            outcome: endpoint.then_some(Outcome::Timeout),
+            again: Again::Never,
+        }
     }
 }
 
 /// Whether sending the request again cannot do harm and is possible.
-fn is_repeatable(server: &Server, session: &Session, exchange: &Exchange) -> bool {
-    session.req_header().method.is_idempotent()
-        && !exchange.websocket
-        && !session.as_downstream().retry_buffer_truncated()
-        && exchange.body_bytes <= server.retry.buffer_bytes as u64
+fn is_allowed(exchange: &Exchange, failed: &Failed) -> bool {
+    let upload = exchange.upload.as_ref();
+    let is_at_hand = upload.is_none_or(|upload| upload.is_at_hand());
+    match failed.again {
+        Again::Never => false,
+        Again::Free => is_at_hand,
+        Again::Paid => is_at_hand && exchange.method.is_idempotent() && !exchange.websocket,
+    }
 }
 
 /// Moves on to another endpoint, if one more try is allowed, there is one and
 /// it can be paid for.
-fn next(exchange: &mut Exchange, elsewhere: bool, pay: impl FnOnce() -> bool) -> bool {
-    let allowed = exchange
-        .route
-        .as_ref()
-        .is_some_and(|route| exchange.tries <= route.retries);
-    if !allowed || is_past(exchange.response_due) {
+fn next(exchange: &mut Exchange, elsewhere: bool, again: Again) -> bool {
+    let Some(route) = exchange.route.clone() else {
         return false;
-    }
-    if elsewhere && let Some(address) = exchange.upstream {
-        exchange.tried.push(address);
+    };
+    let is_late = exchange
+        .response_due
+        .is_some_and(|due| due <= Instant::now());
+    if exchange.tries > route.retries || is_late {
+        return false;
     }
     let failed = exchange.upstream;
+    if elsewhere && let Some(address) = failed {
+        exchange.tried.push(address);
+    }
     // Dropped first: the failed try is not in flight any more.
     exchange.pick = None;
-    if pick(exchange).is_err() {
-        exchange.upstream = failed;
-        return false;
+    let budget = route.selection.service().retry_budget();
+    let min_per_second = exchange.server.retry.min_per_second;
+    let is_paid = || again == Again::Free || budget.take(min_per_second);
+    if pick_again(exchange, is_paid) {
+        return true;
     }
-    if !pay() {
-        exchange.pick = None;
-        exchange.upstream = failed;
-        return false;
-    }
-    exchange.cause = None;
-    true
+    exchange.upstream = failed;
+    false
 }
 
-fn is_past(due: Option<Instant>) -> bool {
-    due.is_some_and(|due| due <= Instant::now())
+fn pick_again(exchange: &mut Exchange, is_paid: impl FnOnce() -> bool) -> bool {
+    if pick(exchange).is_err() {
+        return false;
+    }
+    if !is_paid() {
+        exchange.pick = None;
+        return false;
+    }
+    true
 }

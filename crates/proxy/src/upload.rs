@@ -1,298 +1,360 @@
-//! What is on its way to an endpoint, between the three that move it.
+//! A request's body on its way from the client to the endpoint of a try.
 //!
-//! pingora puts bytes in and never waits; a task writes what the socket does
-//! not take at once; the client's stream is not read while there is much of
-//! it. So nobody who also has to read waits for an endpoint that is slow.
+//! It streams. As long as it is small, what has passed is kept, so that
+//! another try can send it again. Whoever is waited for is noted: a client
+//! that stops sending and an endpoint that stops taking are two faults.
 
-use std::io::{self, ErrorKind};
-use std::mem;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
-use tokio::net::tcp::OwnedWriteHalf;
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use thiserror::Error;
+use tokio::time::Instant;
 
-/// From here on the client is not read. The pieces that pingora has by then
-/// still come: five of at most 64 KiB.
-const ENOUGH_BYTES: usize = 256 << 10;
+use crate::cause::Cause;
+use crate::connection::Shared;
 
-/// Less waits for the flush, so that a head leaves with its body.
-const FEW_BYTES: usize = 4096;
+/// What a body may be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct UploadRules {
+    /// The most bytes of it.
+    pub(crate) bytes: u64,
+    /// The most bytes that are kept for another try.
+    pub(crate) kept_bytes: usize,
+    /// How long the client may send nothing.
+    pub(crate) client_timeout: Duration,
+    /// How long the endpoint may take nothing.
+    pub(crate) endpoint_timeout: Duration,
+    /// The rate in bytes a second below which a client is too slow; 0 for none.
+    pub(crate) min_rate: u64,
+    /// How long a client may be slower than that.
+    pub(crate) min_rate_after: Duration,
+}
 
-/// Bytes on their way to one endpoint.
-#[derive(Debug, Default)]
-pub(crate) struct Upload(Mutex<State>);
+/// The body of one request, through all its tries.
+#[derive(Debug)]
+pub(crate) struct Upload {
+    rules: UploadRules,
+    length: Option<u64>,
+    connection: Shared,
+    state: Mutex<State>,
+}
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
-    /// Neither written nor taken by the task.
-    held: Vec<u8>,
-    /// Whether the task is to take what is held.
-    due: bool,
-    /// Bytes that the task has taken and not written.
-    writing: usize,
-    finished: bool,
-    /// Whether the endpoint has heard the end.
-    done: bool,
-    failure: Option<ErrorKind>,
-    task: Option<Waker>,
-    reader: Option<Waker>,
-    client: Option<Waker>,
+    incoming: Incoming,
+    /// All that has passed, unless it is too much.
+    kept: Option<Vec<Bytes>>,
+    trailers: Option<HeaderMap>,
+    bytes: u64,
+    waits: Waits,
+    /// How long the client has been waited for before now.
+    client_time: Duration,
+    failure: Option<Cause>,
+    exchange: Option<Waker>,
+}
+
+/// Who is waited for.
+#[derive(Clone, Copy, Debug)]
+enum Waits {
+    /// Nobody: no try has begun to send.
+    Nobody,
+    Client(Instant),
+    Endpoint(Instant),
+    /// It is all sent, since then.
+    Done(Instant),
+}
+
+/// What a try waits for while its request is sent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Awaited {
+    /// Nothing with a deadline of its own.
+    Nothing,
+    /// The upload, which fails for this cause at this moment.
+    Upload(Instant, Cause),
+    /// The endpoint's answer, since this moment.
+    Answer(Instant),
 }
 
 impl Upload {
-    /// Takes bytes. They leave with the next flush, or when they are many.
-    ///
-    /// # Errors
-    /// The one that ended the writing.
-    pub(crate) fn put(&self, bytes: &[u8], socket: &TcpStream) -> io::Result<()> {
+    pub(crate) fn new(
+        incoming: Incoming,
+        length: Option<u64>,
+        rules: UploadRules,
+        connection: Shared,
+    ) -> Arc<Upload> {
+        Arc::new(Upload {
+            rules,
+            length,
+            connection,
+            state: Mutex::new(State {
+                incoming,
+                kept: Some(Vec::new()),
+                trailers: None,
+                bytes: 0,
+                waits: Waits::Nobody,
+                client_time: Duration::ZERO,
+                failure: None,
+                exchange: None,
+            }),
+        })
+    }
+
+    /// The body as one try sends it, from its first byte.
+    pub(crate) fn sending(self: &Arc<Self>) -> Sending {
+        Sending {
+            upload: Arc::clone(self),
+            next: 0,
+            sent: 0,
+        }
+    }
+
+    /// Whether another try can send it.
+    pub(crate) fn is_at_hand(&self) -> bool {
+        self.state().kept.is_some()
+    }
+
+    /// Bytes that have come from the client.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.state().bytes
+    }
+
+    /// Why it ended before its end.
+    pub(crate) fn failure(&self) -> Option<Cause> {
+        self.state().failure
+    }
+
+    /// Whether the client has sent all of it.
+    pub(crate) fn is_done(&self) -> bool {
+        matches!(self.state().waits, Waits::Done(_))
+    }
+
+    /// What is waited for now. The task is woken when that changes.
+    pub(crate) fn awaited(&self, cx: &Context<'_>) -> Awaited {
         let mut state = self.state();
-        // After a failure nobody would take them.
-        if state.failure.is_none() {
-            state.held.extend_from_slice(bytes);
+        match &mut state.exchange {
+            Some(waker) => waker.clone_from(cx.waker()),
+            None => state.exchange = Some(cx.waker().clone()),
         }
-        if state.held.len() > FEW_BYTES {
-            state.send(socket);
+        match state.waits {
+            Waits::Nobody => Awaited::Nothing,
+            Waits::Done(since) => Awaited::Answer(since),
+            Waits::Endpoint(since) => Awaited::Upload(
+                since + self.rules.endpoint_timeout,
+                Cause::UpstreamWriteTimeout,
+            ),
+            Waits::Client(since) => self.rules.client_due(since, &state),
         }
-        state.failure.map_or(Ok(()), |failure| Err(failure.into()))
     }
 
-    /// Sends what is held.
-    pub(crate) fn flush(&self, socket: &TcpStream) {
-        self.state().send(socket);
-    }
-
-    /// Lets the endpoint hear the end, after the last byte; ready when it has,
-    /// or when it is not going to.
-    pub(crate) fn poll_finish(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut state = self.state();
-        if state.done || state.failure.is_some() {
-            return Poll::Ready(());
-        }
-        state.finished = true;
-        wake(&mut state.task);
-        wait(&mut state.reader, cx)
-    }
-
-    /// Nothing more is written.
-    pub(crate) fn abandon(&self) {
-        self.state().fail(ErrorKind::NotConnected);
-    }
-
-    /// Ready when the client may be read.
-    pub(crate) fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut state = self.state();
-        if state.held.len() + state.writing < ENOUGH_BYTES {
-            return Poll::Ready(());
-        }
-        wait(&mut state.client, cx)
-    }
-
-    /// Ready when the endpoint took nothing for too long. Another error of
-    /// writing is for the writer alone: there may be an answer to read.
-    pub(crate) fn poll_stalled(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut state = self.state();
-        if state.failure == Some(ErrorKind::TimedOut) {
-            return Poll::Ready(());
-        }
-        wait(&mut state.reader, cx)
-    }
-
-    /// Writes what is put in, until the end. Each write may take `patience`.
-    pub(crate) async fn write(&self, mut socket: OwnedWriteHalf, patience: Duration) {
-        let mut piece = Vec::new();
-        while std::future::poll_fn(|cx| self.poll_take(cx, &mut piece)).await {
-            let mut rest = &piece[..];
-            while !rest.is_empty() {
-                let failure = match tokio::time::timeout(patience, socket.write(rest)).await {
-                    Ok(Ok(written @ 1..)) => {
-                        rest = &rest[written..];
-                        let mut state = self.state();
-                        state.writing = state.writing.saturating_sub(written);
-                        wake(&mut state.client);
-                        continue;
-                    }
-                    Ok(Ok(0)) => ErrorKind::WriteZero,
-                    Ok(Err(error)) => error.kind(),
-                    Err(_) => ErrorKind::TimedOut,
-                };
-                return self.state().fail(failure);
+    /// Throws away what the client still sends, until all of it has come.
+    pub(crate) async fn drain(&self) {
+        std::future::poll_fn(|cx| {
+            let mut state = self.state();
+            state.kept = None;
+            loop {
+                match Pin::new(&mut state.incoming).poll_frame(cx) {
+                    Poll::Ready(Some(Ok(_))) => {}
+                    Poll::Ready(_) => return Poll::Ready(()),
+                    Poll::Pending => return Poll::Pending,
+                }
             }
-        }
-        let _ = socket.shutdown().await;
-        let mut state = self.state();
-        state.done = true;
-        wake(&mut state.reader);
-    }
-
-    /// Takes what is held in exchange for `piece`; false is the end.
-    fn poll_take(&self, cx: &mut Context<'_>, piece: &mut Vec<u8>) -> Poll<bool> {
-        let mut state = self.state();
-        let due = mem::take(&mut state.due) || state.finished;
-        if due && !state.held.is_empty() {
-            piece.clear();
-            mem::swap(piece, &mut state.held);
-            state.writing = piece.len();
-            return Poll::Ready(true);
-        }
-        if state.finished || state.failure.is_some() {
-            return Poll::Ready(false);
-        }
-        wait(&mut state.task, cx).map(|()| true)
+        })
+        .await;
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl UploadRules {
+    /// Until when the client has to send something more.
+    fn client_due(&self, since: Instant, state: &State) -> Awaited {
+        let silence = since + self.client_timeout;
+        if self.min_rate == 0 {
+            return Awaited::Upload(silence, Cause::BodyTimeout);
+        }
+        let earned = Duration::from_secs_f64(state.bytes as f64 / self.min_rate as f64);
+        let left = (self.min_rate_after + earned).saturating_sub(state.client_time);
+        match since + left {
+            slow if slow < silence => Awaited::Upload(slow, Cause::BodyTooSlow),
+            _ => Awaited::Upload(silence, Cause::BodyTimeout),
+        }
     }
 }
 
 impl State {
-    /// Writes at once what the socket takes; the rest is for the task.
-    fn send(&mut self, socket: &TcpStream) {
-        if self.failure.is_some() || self.held.is_empty() || self.due {
-            return;
+    fn wait_for(&mut self, waits: Waits) {
+        if let Waits::Client(since) = self.waits
+            && !matches!(waits, Waits::Client(_))
+        {
+            self.client_time += since.elapsed();
         }
-        if self.writing == 0 {
-            match socket.try_write(&self.held) {
-                Ok(written) => drop(self.held.drain(..written)),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-                Err(error) => return self.fail(error.kind()),
-            }
-        }
-        if !self.held.is_empty() {
-            self.due = true;
-            wake(&mut self.task);
+        self.waits = waits;
+        if let Some(exchange) = &self.exchange {
+            exchange.wake_by_ref();
         }
     }
 
-    fn fail(&mut self, failure: ErrorKind) {
-        self.failure = Some(failure);
-        self.held = Vec::new();
-        self.writing = 0;
-        wake(&mut self.task);
-        wake(&mut self.reader);
-        wake(&mut self.client);
+    fn keep(&mut self, piece: &Bytes, most: usize) {
+        match &mut self.kept {
+            Some(kept) if self.bytes <= most as u64 => kept.push(piece.clone()),
+            kept => *kept = None,
+        }
+    }
+
+    fn fail(&mut self, cause: Cause) -> Unsent {
+        self.failure = Some(cause);
+        self.wait_for(Waits::Nobody);
+        Unsent
     }
 }
 
-fn wait(waiting: &mut Option<Waker>, cx: &Context<'_>) -> Poll<()> {
-    match waiting {
-        Some(waker) => waker.clone_from(cx.waker()),
-        None => *waiting = Some(cx.waker().clone()),
-    }
-    Poll::Pending
+/// The body could not be sent to its end; [`Upload::failure`] says why.
+#[derive(Clone, Copy, Debug, Error)]
+#[error("the request's body ended before its end")]
+pub(crate) struct Unsent;
+
+/// A request's body as the HTTP engine takes it.
+#[derive(Debug)]
+pub(crate) struct Sending {
+    upload: Arc<Upload>,
+    /// The piece that is sent next, of those that are kept.
+    next: usize,
+    sent: u64,
 }
 
-fn wake(waiting: &mut Option<Waker>) {
-    if let Some(waker) = waiting.take() {
-        waker.wake();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::future::poll_fn;
-    use std::sync::Arc;
-
-    use tokio::io::AsyncReadExt;
-    use tokio::net::TcpListener;
-    use tokio::net::tcp::OwnedReadHalf;
-
-    use super::*;
-
-    /// An upload, what its endpoint holds, and the socket that it is put into.
-    async fn upload(patience: Duration) -> (Arc<Upload>, TcpStream, OwnedReadHalf) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
-        let address = listener.local_addr().expect("address");
-        let near = TcpStream::connect(address).await.expect("connect");
-        let (far, _) = listener.accept().await.expect("accept");
-        let (reading, writing) = near.into_split();
-        let upload = Arc::new(Upload::default());
-        let to_write = upload.clone();
-        tokio::spawn(async move { to_write.write(writing, patience).await });
-        (upload, far, reading)
-    }
-
-    const PATIENCE: Duration = Duration::from_secs(20);
-
-    #[tokio::test]
-    async fn every_byte_arrives_in_order_however_it_is_put_in() {
-        let (upload, mut far, near) = upload(PATIENCE).await;
-        let wanted: Vec<u8> = (0..20_usize << 20)
-            .map(|index| (index * 31 % 251) as u8)
-            .collect();
-        let reader = tokio::spawn(async move {
-            let mut got = Vec::new();
-            far.read_to_end(&mut got).await.expect("read");
-            got
-        });
-        let mut rest = &wanted[..];
-        for size in (1..=65_536).step_by(997).cycle() {
-            poll_fn(|cx| upload.poll_room(cx)).await;
-            let (piece, left) = rest.split_at(size.min(rest.len()));
-            upload.put(piece, near.as_ref()).expect("put");
-            if size % 3 == 0 {
-                upload.flush(near.as_ref());
-            }
-            rest = left;
-            if rest.is_empty() {
-                break;
-            }
-        }
-        poll_fn(|cx| upload.poll_finish(cx)).await;
-        assert!(reader.await.expect("reader") == wanted);
-    }
-
-    #[tokio::test]
-    async fn an_endpoint_that_takes_nothing_is_waited_for_outside_and_not_for_ever() {
-        let (upload, far, near) = upload(Duration::from_millis(200)).await;
-        let mut put = 0;
-        let full = poll_fn(|cx| {
-            while upload.poll_room(cx).is_ready() {
-                match upload.put(&[b'a'; 65_536], near.as_ref()) {
-                    Ok(()) => put += 65_536,
-                    Err(error) => return Poll::Ready(error.kind()),
+impl Sending {
+    fn poll_incoming(
+        &mut self,
+        cx: &mut Context<'_>,
+        state: &mut State,
+    ) -> Poll<Option<Result<Frame<Bytes>, Unsent>>> {
+        let frame = match Pin::new(&mut state.incoming).poll_frame(cx) {
+            Poll::Pending => {
+                if !matches!(state.waits, Waits::Client(_)) {
+                    state.wait_for(Waits::Client(Instant::now()));
                 }
+                return Poll::Pending;
             }
-            Poll::Pending
-        });
-        assert_eq!(full.await, ErrorKind::TimedOut);
-        assert!(put > ENOUGH_BYTES, "the sockets took some: {put}");
-        poll_fn(|cx| upload.poll_stalled(cx)).await;
-        drop(far);
-    }
-
-    #[tokio::test]
-    async fn an_endpoint_that_has_gone_is_an_error_of_writing_only() {
-        let (upload, far, near) = upload(PATIENCE).await;
-        drop(far);
-        let refused = async {
-            while upload.put(&[b'a'; 65_536], near.as_ref()).is_ok() {
-                tokio::task::yield_now().await;
+            Poll::Ready(None) => {
+                state.wait_for(Waits::Done(Instant::now()));
+                return Poll::Ready(None);
+            }
+            Poll::Ready(Some(Err(_))) => {
+                let refused = self.upload.connection.body_refused();
+                return Poll::Ready(Some(Err(state.fail(match refused {
+                    true => Cause::MalformedBody,
+                    false => Cause::ClientGone,
+                }))));
+            }
+            Poll::Ready(Some(Ok(frame))) => frame,
+        };
+        let piece = match frame.into_data() {
+            Ok(piece) => piece,
+            Err(frame) => {
+                state.trailers = frame.trailers_ref().cloned();
+                self.next = usize::MAX;
+                state.wait_for(Waits::Done(Instant::now()));
+                return Poll::Ready(Some(Ok(frame)));
             }
         };
-        tokio::time::timeout(PATIENCE, refused)
-            .await
-            .expect("an error");
-        poll_fn(|cx| upload.poll_room(cx)).await;
-        let stalled = poll_fn(|cx| Poll::Ready(upload.poll_stalled(cx).is_ready()));
-        assert!(!stalled.await);
+        state.bytes += piece.len() as u64;
+        let rules = &self.upload.rules;
+        if state.bytes > rules.bytes {
+            return Poll::Ready(Some(Err(state.fail(Cause::BodyTooLarge))));
+        }
+        state.keep(&piece, rules.kept_bytes);
+        self.next += 1;
+        self.sent += piece.len() as u64;
+        let now = Instant::now();
+        state.wait_for(match self.upload.length {
+            Some(length) if state.bytes == length => Waits::Done(now),
+            _ => Waits::Endpoint(now),
+        });
+        Poll::Ready(Some(Ok(Frame::data(piece))))
+    }
+}
+
+impl Body for Sending {
+    type Data = Bytes;
+    type Error = Unsent;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Unsent>>> {
+        let sending = self.get_mut();
+        let upload = Arc::clone(&sending.upload);
+        let mut state = upload.state();
+        if state.failure.is_some() {
+            return Poll::Ready(Some(Err(Unsent)));
+        }
+        let again = state.kept.as_ref().and_then(|kept| kept.get(sending.next));
+        if let Some(piece) = again.cloned() {
+            sending.next += 1;
+            sending.sent += piece.len() as u64;
+            return Poll::Ready(Some(Ok(Frame::data(piece))));
+        }
+        if !matches!(state.waits, Waits::Done(_)) {
+            return sending.poll_incoming(cx, &mut state);
+        }
+        let trailers = state.trailers.as_ref();
+        let again = trailers.filter(|_| sending.next != usize::MAX).cloned();
+        sending.next = usize::MAX;
+        Poll::Ready(again.map(|trailers| Ok(Frame::trailers(trailers))))
     }
 
-    #[tokio::test]
-    async fn few_bytes_wait_for_the_flush() {
-        let (upload, mut far, near) = upload(PATIENCE).await;
-        upload.put(b"head", near.as_ref()).expect("put");
-        for _ in 0..10 {
-            tokio::task::yield_now().await;
+    fn is_end_stream(&self) -> bool {
+        self.upload.length == Some(self.sent)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self.upload.length {
+            Some(length) => SizeHint::with_exact(length - self.sent),
+            None => SizeHint::default(),
         }
-        let kind = far.try_read(&mut [0]).expect_err("nothing was sent").kind();
-        assert_eq!(kind, ErrorKind::WouldBlock);
-        upload.flush(near.as_ref());
-        let mut got = [0; 4];
-        far.read_exact(&mut got).await.expect("read");
-        assert_eq!(&got, b"head");
+    }
+}
+
+/// What a try sends after its head.
+#[derive(Debug)]
+pub(crate) enum Outgoing {
+    Nothing,
+    Upload(Sending),
+}
+
+impl Body for Outgoing {
+    type Data = Bytes;
+    type Error = Unsent;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Unsent>>> {
+        match self.get_mut() {
+            Outgoing::Nothing => Poll::Ready(None),
+            Outgoing::Upload(sending) => Pin::new(sending).poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Outgoing::Nothing => true,
+            Outgoing::Upload(sending) => sending.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Outgoing::Nothing => SizeHint::with_exact(0),
+            Outgoing::Upload(sending) => sending.size_hint(),
+        }
     }
 }

@@ -40,6 +40,8 @@ pub struct Timeouts {
     pub connect: Duration,
     /// Between two reads from the endpoint; not on upgraded connections.
     pub read: Duration,
+    /// Between two pieces on an upgraded connection, in either direction.
+    pub tunnel_idle: Duration,
     /// For the whole exchange; `None` is no limit.
     pub total: Option<Duration>,
 }
@@ -134,6 +136,9 @@ impl Route {
                 response: spec.timeout.unwrap_or(defaults.timeout),
                 connect: spec.connect_timeout.unwrap_or(defaults.connect_timeout),
                 read: spec.read_timeout.unwrap_or(defaults.read_timeout),
+                tunnel_idle: spec
+                    .tunnel_idle_timeout
+                    .unwrap_or(defaults.tunnel_idle_timeout),
                 total: spec
                     .total_timeout
                     .unwrap_or(defaults.total_timeout)

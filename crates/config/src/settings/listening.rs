@@ -102,9 +102,9 @@ section! {
         /// From the first byte of a request's head to its last; then 408. Over all reads, or a client could send a byte now
         /// and then for ever.
         header_timeout: Duration = Duration::from_secs(10), Time(ms(100)..=mins(5));
-        /// The most bytes of a request's head; beyond it 431. 1MiB is where the HTTP engine itself gives up.
+        /// The most bytes of a request's head; beyond it 431. A few cookies take 4KiB; 1MiB is more than any honest client sends.
         header_bytes: usize = 64 << 10, bytes(1 << 10..=1 << 20);
-        /// The most header fields of a request; beyond it 431. 256 is where the HTTP engine itself gives up.
+        /// The most header fields of a request; beyond it 431. 256 is more than any honest client sends.
         header_count: usize = 100, whole(1..=256);
         /// The most bytes of a request line; beyond it 414.
         request_line_bytes: usize = 8 << 10, bytes(256..=64 << 10);
@@ -112,6 +112,11 @@ section! {
         body_bytes: u64 = 10 << 20, bytes(1..=1 << 40);
         /// Between two reads of a request's body; then 408, and the endpoint is not blamed.
         body_timeout: Duration = Duration::from_secs(60), Time(ms(100)..=mins(60));
+        /// The least rate of a request's body, in bytes a second, while the client is waited for; then 408. 0 for none. A body
+        /// that drips holds a connection to its endpoint for as long as it likes.
+        body_min_rate: u64 = 1 << 10, bytes(0..=1 << 30);
+        /// For so long a client may be slower than that before it is cut; a first packet may take its time.
+        body_min_rate_after: Duration = Duration::from_secs(10), Time(ms(100)..=mins(60));
         /// How long a client's connection may stay open between two requests. A load balancer in front must let go of its
         /// idle connections sooner than this, or it meets closed ones.
         keepalive_timeout: Duration = Duration::from_secs(60), Time(Duration::from_secs(1)..=mins(60));

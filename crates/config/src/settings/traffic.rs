@@ -21,6 +21,8 @@ section! {
         connect_timeout: Duration = Duration::from_secs(1), Time(ms(1)..=secs(60));
         /// Between two reads of a response; not on upgraded connections. Raise it for streams that are silent for longer.
         read_timeout: Duration = Duration::from_secs(60), Time(ms(1)..=hours(24));
+        /// How long an upgraded connection, such as a WebSocket, may be silent both ways; then it is closed.
+        tunnel_idle_timeout: Duration = Duration::from_secs(600), Time(ms(1)..=hours(24));
         /// For a whole exchange with its body. Off, since a download may take its time.
         total_timeout: Limit = Limit::Off, TimeOrOff(ms(1)..=hours(24));
         /// How many more endpoints are tried after the first one failed in a way that is safe to try again.
@@ -38,9 +40,8 @@ section! {
         budget_percent: u32 = 20, whole(0..=100);
         /// So many retries a second are always allowed for each service, or a quiet one could never be retried.
         min_per_second: u32 = 10, whole(0..=100_000);
-        /// The most bytes of a request's body that are kept for another try. A longer body is sent once. 64KiB is what the HTTP
-        /// engine itself keeps.
-        buffer_bytes: usize = 64 << 10, bytes(0..=64 << 10);
+        /// The most bytes of a request's body that are kept for another try. A longer body is sent once.
+        buffer_bytes: usize = 64 << 10, bytes(0..=16 << 20);
     }
 }
 

@@ -1,10 +1,10 @@
-//! A request's head as it arrives: where it ends, and whether its first line
-//! is one.
+//! A request's head as it arrives: where it ends, and whether its lines are
+//! lines.
 //!
-//! pingora repairs a request line that its parser refuses: a raw space, tab
-//! or NUL in the target becomes `%20`, `%09`, `%00` before anyone sees it. A
-//! proxy that repairs and one that does not, in a row, disagree about where
-//! the target ends. So the line is looked at here, before the repair.
+//! The HTTP engine forgives what it can: a line that ends without a carriage
+//! return, white space in odd places. A proxy that forgives and one that does
+//! not, in a row, disagree about where a field or a target ends. So lines are
+//! looked at here, before the engine sees them.
 
 /// What the bytes of one read were.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,7 +13,9 @@ pub(crate) enum Head {
     Open,
     /// The head ended after this many of the bytes.
     Ended(usize),
-    /// The first line is not method, target and version with one space between.
+    /// The first line is not method, target and version with one space between,
+    /// or a line does not end with CR and LF (RFC 9112 section 2.2 lets a server
+    /// take a bare LF; a proxy in front of it may keep one inside a value).
     Malformed,
 }
 
@@ -22,7 +24,7 @@ pub(crate) enum Head {
 pub(crate) struct HeadScan {
     first_line: FirstLine,
     line_length: usize,
-    only_carriage_return: bool,
+    carriage_return: bool,
     ended: bool,
     fields: usize,
 }
@@ -39,30 +41,31 @@ impl HeadScan {
         let mut start = 0;
         for end in memchr::memchr_iter(b'\n', bytes) {
             let piece = &bytes[start..end];
-            let empty = match self.line_length {
-                0 => matches!(piece, b"" | b"\r"),
-                _ => self.only_carriage_return && piece.is_empty(),
+            let length = self.line_length + piece.len();
+            let carriage_return = match piece.last() {
+                Some(last) => *last == b'\r',
+                None => self.carriage_return,
             };
+            start = end + 1;
+            self.line_length = 0;
+            self.carriage_return = false;
             if !self.first_line.done {
-                if !self.first_line.take(&bytes[start..=end]) {
+                if !self.first_line.take(&bytes[end - piece.len()..=end]) {
                     return Head::Malformed;
                 }
-            } else if empty {
+            } else if !carriage_return {
+                return Head::Malformed;
+            } else if length == 1 {
                 self.ended = true;
                 return Head::Ended(end + 1);
             } else {
                 self.fields += 1;
             }
-            start = end + 1;
-            self.line_length = 0;
-            self.only_carriage_return = false;
         }
         let rest = &bytes[start..];
-        self.only_carriage_return = match (self.line_length, rest) {
-            (_, []) => self.only_carriage_return,
-            (0, b"\r") => true,
-            _ => false,
-        };
+        if let Some(last) = rest.last() {
+            self.carriage_return = *last == b'\r';
+        }
         self.line_length += rest.len();
         if !self.first_line.done && !self.first_line.take(rest) {
             return Head::Malformed;
@@ -107,7 +110,7 @@ impl FirstLine {
         match byte {
             b'\n' => {
                 self.done = true;
-                self.spaces == 2
+                self.spaces == 2 && self.carriage_return
             }
             b'\r' => {
                 self.carriage_return = true;
@@ -146,7 +149,9 @@ mod tests {
         let cases: &[(&[u8], Head)] = &[
             (b"GET / HTTP/1.1\r\nhost: a b\r\n\r\n", Head::Ended(29)),
             (b"GET / HTTP/1.1\r\nhost: a b\r\n\r\nGET /", Head::Ended(29)),
-            (b"GET / HTTP/1.1\nhost: a\n\nbody", Head::Ended(24)),
+            (b"GET / HTTP/1.1\nhost: a\r\n\r\n", Head::Malformed),
+            (b"GET / HTTP/1.1\r\nhost: a\n\r\n", Head::Malformed),
+            (b"GET / HTTP/1.1\r\nhost: a\r\n\n", Head::Malformed),
             (b"GET / HTTP/1.1\r\n\r\n", Head::Ended(18)),
             (b"\r\n\r\nGET / HTTP/1.1\r\n\r\n", Head::Ended(22)),
             (b"GET /\xe4\xb8\xad HTTP/1.1\r\n\r\n", Head::Ended(21)),
@@ -187,7 +192,7 @@ mod tests {
 
     #[test]
     fn fields_are_counted_without_the_first_line_and_the_last() {
-        let bytes = b"GET / HTTP/1.1\r\nhost: a\r\nb: c\nd: e\r\n\r\n";
+        let bytes = b"GET / HTTP/1.1\r\nhost: a\r\nb: c\r\nd: e\r\n\r\n";
         for size in [1, 2, 3, 7, bytes.len()] {
             let mut scan = HeadScan::default();
             for piece in bytes.chunks(size) {

@@ -1,206 +1,279 @@
-//! The client's socket as pingora reads and writes it.
+//! A client's connection as the HTTP engine reads and writes it.
 //!
-//! pingora 0.9.1 times each read of a head on its own, has no deadline for an
-//! exchange and none for a client that stops reading. So every deadline on
-//! the client's side, and those of the whole exchange, live here, behind one
-//! timer per connection: while a request is under way pingora always polls
-//! this stream to see whether the client has gone, and so the stream is where
-//! time can run out.
+//! The edge stands in front of the engine. The engine sees only whole heads
+//! whose framing has one meaning, only bodies that are what they say, and never
+//! a byte of a request before the one in front of it is done. What ends a
+//! connection between requests is here too: the deadline for a head, the
+//! silence that a client may keep, the client that reads nothing.
 
 mod body;
 mod chunks;
 mod head;
-mod stream;
+mod heading;
+mod socket;
+mod write;
 
 use std::future::poll_fn;
 use std::io;
-use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
-use pingora::protocols::{IO, Stream};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
-use tokio::net::TcpStream;
-use tokio::time::{Instant, Sleep};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
+use tokio::time::Instant;
+
+pub(crate) use chunks::is_token_byte;
+pub(crate) use heading::{Framing, Heading};
+pub(crate) use socket::Socket;
 
 use crate::cause::Cause;
-use crate::connection::{Shared, Stage, Wait};
-use crate::edge::chunks::ChunkScan;
-use crate::edge::head::{Head, HeadScan};
-use crate::out::Out;
+use crate::connection::{Shared, Stage};
+use crate::deadline::Timer;
+use crate::server::Server;
+use body::Body;
+use head::{Head, HeadScan};
+use write::Writes;
 
 /// How long a client may go on sending after an answer that ended its
 /// request early, and may so read that answer.
 const LINGER: Duration = Duration::from_secs(3);
 
-/// pingora parses no more fields than this, and would answer 400. A lower limit
-/// is kept once the head is parsed.
-const MAX_FIELDS: usize = 256;
+/// How long a connection is silent before its engine is put away, with the
+/// memory that it takes.
+const REST: Duration = Duration::from_secs(1);
 
-/// The limits on a client, and who hears of a head that broke them.
-pub(crate) trait ClientRules: Send + Sync {
-    /// Bytes of a whole head.
-    fn head_bytes(&self) -> usize;
-    /// Bytes of a request line.
-    fn request_line_bytes(&self) -> usize;
-    /// How long a head may take from its first byte.
-    fn head_timeout(&self) -> Duration;
-    /// How long a client may send nothing of its body.
-    fn body_timeout(&self) -> Duration;
-    /// How long a client may take nothing of what it is sent.
-    fn write_timeout(&self) -> Duration;
-    /// The bytes that answer a request whose head was refused. Called once
-    /// per refusal, so it also keeps the count.
-    fn refusal(&self, connection: &Shared, cause: Cause) -> Vec<u8>;
+/// Bytes that are read of a head that does not come at once, and of what a
+/// client sends before its turn.
+const PIECE: usize = 4096;
+
+/// A client's connection under the HTTP engine.
+pub(crate) struct Edge {
+    /// Taken only when the edge is dropped.
+    socket: Option<Socket>,
+    /// What was read past the end of a head or a body.
+    ahead: BytesMut,
+    /// A head that did not come in one piece, as far as it has come.
+    partial: Vec<u8>,
+    /// What is left to give of such a head.
+    whole: BytesMut,
+    scan: HeadScan,
+    reading: Reading,
+    writes: Writes,
+    timer: Timer,
+    /// When the silence before a head, or the head, has lasted too long.
+    head_due: Option<Instant>,
+    silent_since: Option<Instant>,
+    refused: bool,
+    connection: Shared,
+    server: Arc<Server>,
 }
 
-/// A client's connection under pingora.
-pub(crate) struct Edge {
-    /// Taken only when the stream is dropped.
-    socket: Option<TcpStream>,
-    out: Out,
-    /// What was read past the end of a head, a chunk or a body. pingora is
-    /// never given a byte that belongs to a later request.
-    ahead: BytesMut,
-    /// Whether a piece of a body was handed out since this stream last waited.
-    gave: bool,
-    timer: Pin<Box<Sleep>>,
-    write_due: Option<Instant>,
-    head: HeadScan,
-    head_bytes: usize,
-    chunks: ChunkScan,
-    refused: bool,
-    /// Whether the client was not read since the endpoint is slower.
-    held_up: bool,
-    connection: Shared,
-    rules: Arc<dyn ClientRules>,
+/// What comes next from the client.
+#[derive(Debug)]
+enum Reading {
+    /// A head, once the request under way is done.
+    Head,
+    /// The body of the request under way.
+    Body(Body),
+    /// Whatever it is: the protocol was switched.
+    Anything,
+}
+
+/// How a wait for the next request ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Begun {
+    /// There is something to read.
+    Yes,
+    /// The client was silent for too long, or the connection has to end.
+    Never,
 }
 
 impl Edge {
-    pub(crate) fn new(socket: TcpStream, connection: Shared, rules: Arc<dyn ClientRules>) -> Edge {
-        let first = connection
-            .due()
-            .unwrap_or_else(|| connection.opened() + rules.head_timeout());
+    pub(crate) fn new(socket: Socket, connection: Shared, server: Arc<Server>) -> Edge {
+        let first = connection.opened() + server.limits.header_timeout;
         Edge {
             socket: Some(socket),
-            out: Out::default(),
             ahead: BytesMut::new(),
-            gave: false,
-            timer: Box::pin(tokio::time::sleep_until(first)),
-            write_due: None,
-            head: HeadScan::default(),
-            head_bytes: 0,
-            chunks: ChunkScan::default(),
+            partial: Vec::new(),
+            whole: BytesMut::new(),
+            scan: HeadScan::default(),
+            reading: Reading::Head,
+            writes: Writes::new(server.limits.write_timeout),
+            timer: Timer::default(),
+            head_due: Some(first),
+            silent_since: None,
             refused: false,
-            held_up: false,
             connection,
-            rules,
+            server,
         }
     }
 
-    /// The connection under a stream that pingora holds.
-    pub(crate) fn connection_of(stream: &dyn IO) -> Option<&Shared> {
-        stream
-            .as_any()
-            .downcast_ref::<Edge>()
-            .map(|edge| &edge.connection)
-    }
-
-    /// The edge that pingora gives back.
-    pub(crate) fn of(stream: Stream) -> Option<Box<Edge>> {
-        stream.into_any().downcast().ok()
-    }
-
-    /// Waits between requests, taking nothing: says whether there is something
-    /// to read, or else the client was silent for too long and the connection
-    /// is to end. Cancel safe.
-    pub(crate) async fn begun(&mut self) -> bool {
+    /// Waits between requests, taking nothing. Cancel safe.
+    pub(crate) async fn begun(&mut self) -> Begun {
         poll_fn(|cx| self.poll_begun(cx)).await
     }
 
-    fn poll_begun(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+    fn poll_begun(&mut self, cx: &mut Context<'_>) -> Poll<Begun> {
         // That the client has gone, or that the socket is broken, shows when
         // it is read.
-        if !self.ahead.is_empty() || socket(&mut self.socket).poll_read_ready(cx).is_ready() {
-            return Poll::Ready(true);
+        if !self.ahead.is_empty() || socket(&mut self.socket).poll_readable(cx).is_ready() {
+            self.connection.rest(false);
+            return Poll::Ready(Begun::Yes);
         }
-        ready!(self.poll_due(cx));
-        Poll::Ready(false)
+        if self.poll_silence(cx).is_ready() {
+            return Poll::Ready(Begun::Never);
+        }
+        Poll::Pending
+    }
+
+    /// From here on bytes pass as they are. What was read ahead comes first.
+    pub(crate) fn switch(&mut self) {
+        self.reading = Reading::Anything;
     }
 
     fn poll_head(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if self.refused {
-            return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
-        }
-        if !self.connection.head_begun() {
-            self.head_bytes = 0;
-            self.head = HeadScan::default();
-            self.chunks = ChunkScan::default();
-        } else if self.head_bytes > self.rules.head_bytes() {
-            return self.refuse(Cause::HeadTooLarge);
-        }
-        let before = buf.filled().len();
-        match self.poll_fill(cx, buf) {
-            Poll::Ready(Ok(())) => self.take_head(buf, before),
-            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-            Poll::Pending => {
-                if self.connection.head_begun() && self.connection.awaited() != Wait::Head {
-                    let due = Instant::now() + self.rules.head_timeout();
-                    self.connection.expect(Wait::Head, due);
-                }
-                match ready!(self.poll_due(cx)) {
-                    // Silence between requests is no fault: the connection ends.
-                    Wait::FirstByte => Poll::Ready(Ok(())),
-                    _ => self.refuse(Cause::HeadTimeout),
-                }
+        loop {
+            if !self.whole.is_empty() {
+                let given = self.whole.len().min(buf.remaining());
+                buf.put_slice(&self.whole.split_to(given));
+                return Poll::Ready(Ok(()));
+            }
+            if self.refused {
+                return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
+            }
+            let read = match self.partial.is_empty() {
+                true => self.poll_first_piece(cx, buf),
+                false => self.poll_next_piece(cx),
+            };
+            match read {
+                Poll::Ready(Ok(Piece::Given)) => return Poll::Ready(Ok(())),
+                Poll::Ready(Ok(Piece::Kept)) => {}
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => return self.poll_head_due(cx),
             }
         }
     }
 
-    /// Looks at what has just been read of a head, and holds back what is not
-    /// of it.
-    fn take_head(&mut self, buf: &mut ReadBuf<'_>, before: usize) -> Poll<io::Result<()>> {
-        let read = &buf.filled()[before..];
-        if read.is_empty() {
-            return Poll::Ready(Ok(()));
-        }
-        self.connection.begin_head();
-        let scanned = self.head.scan(read);
-        if self.head.first_line_bytes() > self.rules.request_line_bytes() {
-            return self.refuse(Cause::RequestLineTooLong);
-        }
-        if self.head.fields() > MAX_FIELDS {
-            return self.refuse(Cause::HeadTooLarge);
-        }
-        match scanned {
-            Head::Malformed => return self.refuse(Cause::MalformedHead),
-            Head::Open => self.head_bytes += read.len(),
-            Head::Ended(at) => {
-                self.head_bytes += at;
-                self.hold_back(buf, before + at);
-            }
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    /// Ready with an error at `due`.
-    fn poll_expired<T>(
+    /// Reads what is there into the engine's own buffer: nearly always a whole
+    /// head.
+    fn poll_first_piece(
         &mut self,
         cx: &mut Context<'_>,
-        due: Instant,
-        wait: Wait,
-    ) -> Poll<io::Result<T>> {
-        ready!(self.poll_until(cx, due));
-        Poll::Ready(Err(self.expired(wait)))
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<Piece>> {
+        let before = buf.filled().len();
+        ready!(self.poll_fill(cx, buf))?;
+        let read = buf.filled().len() - before;
+        if read == 0 {
+            return Poll::Ready(Ok(Piece::Given));
+        }
+        if !self.connection.head_begun() {
+            self.connection.begin_head();
+            self.scan = HeadScan::default();
+            self.head_due = None;
+            self.silent_since = None;
+            self.connection.rest(false);
+        }
+        let Some(end) = self.scan(&buf.filled()[before..])? else {
+            self.partial.extend_from_slice(&buf.filled()[before..]);
+            buf.set_filled(before);
+            return Poll::Ready(Ok(Piece::Kept));
+        };
+        self.hold_back(&buf.filled()[before + end..]);
+        buf.set_filled(before + end);
+        let left = self.hand(&mut buf.filled_mut()[before..])?;
+        buf.set_filled(before + left);
+        Poll::Ready(Ok(Piece::Given))
     }
 
-    /// What a read or a write that took too long ends with.
-    fn expired(&self, wait: Wait) -> io::Error {
-        self.connection.expire(wait);
-        io::ErrorKind::TimedOut.into()
+    fn poll_next_piece(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Piece>> {
+        let mut piece = [0; PIECE];
+        let mut piece = ReadBuf::new(&mut piece);
+        ready!(self.poll_fill(cx, &mut piece))?;
+        let piece = piece.filled();
+        if piece.is_empty() {
+            // The client went away in the middle of a head.
+            return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+        }
+        let end = self.scan(piece)?;
+        self.partial
+            .extend_from_slice(&piece[..end.unwrap_or(piece.len())]);
+        if let Some(end) = end {
+            self.hold_back(&piece[end..]);
+            let mut head = std::mem::take(&mut self.partial);
+            let left = self.hand(&mut head)?;
+            self.whole.extend_from_slice(&head[..left]);
+        } else if self.partial.len() > self.server.limits.header_bytes {
+            return Poll::Ready(Err(self.refuse(Cause::HeadTooLarge)));
+        }
+        Poll::Ready(Ok(Piece::Kept))
+    }
+
+    /// Follows a head; says where it ends, if it does.
+    fn scan(&mut self, bytes: &[u8]) -> io::Result<Option<usize>> {
+        let scanned = self.scan.scan(bytes);
+        let limits = &self.server.limits;
+        if self.scan.first_line_bytes() > limits.request_line_bytes {
+            return Err(self.refuse(Cause::RequestLineTooLong));
+        }
+        if self.scan.fields() > limits.header_count {
+            return Err(self.refuse(Cause::HeadTooLarge));
+        }
+        match scanned {
+            Head::Malformed => Err(self.refuse(Cause::MalformedHead)),
+            Head::Open => Ok(None),
+            Head::Ended(end) => Ok(Some(end)),
+        }
+    }
+
+    /// Passes a whole head on; says how long it is now.
+    fn hand(&mut self, head: &mut [u8]) -> io::Result<usize> {
+        if head.len() > self.server.limits.header_bytes {
+            return Err(self.refuse(Cause::HeadTooLarge));
+        }
+        let (heading, left) = Heading::take(head);
+        self.reading = match (heading.fault, heading.framing) {
+            // Where the next request would begin nobody knows.
+            (Some(_), _) => Reading::Body(Body::new(Framing::Length(u64::MAX))),
+            (None, Framing::Length(0)) => Reading::Head,
+            (None, framing) => Reading::Body(Body::new(framing)),
+        };
+        self.connection.hand(heading);
+        Ok(left)
+    }
+
+    /// No more of a head has come: is it late?
+    fn poll_head_due(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.connection.head_begun() {
+            // Silence between requests is no fault: the connection ends.
+            return self.poll_silence(cx).map(Ok);
+        }
+        let timeout = self.server.limits.header_timeout;
+        let due = *self
+            .head_due
+            .get_or_insert_with(|| Instant::now() + timeout);
+        ready!(self.timer.poll_until(cx, due));
+        Poll::Ready(Err(self.refuse(Cause::HeadTimeout)))
+    }
+
+    /// Ready when the client has been silent for too long, or the connection
+    /// has to end.
+    fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.connection.waits(cx.waker());
+        if self.connection.must_close() {
+            return Poll::Ready(());
+        }
+        let since = *self.silent_since.get_or_insert_with(Instant::now);
+        let keepalive = self.server.limits.keepalive_timeout;
+        let due = *self.head_due.get_or_insert_with(|| since + keepalive);
+        let rest = since + REST;
+        if rest < due && !self.connection.rests() {
+            ready!(self.timer.poll_until(cx, rest));
+            self.connection.rest(true);
+        }
+        self.timer.poll_until(cx, due)
     }
 
     /// Reads what was held back, then the socket.
@@ -214,115 +287,53 @@ impl Edge {
         Poll::Ready(Ok(()))
     }
 
-    /// Keeps what is in `buf` from `end` on for later.
-    fn hold_back(&mut self, buf: &mut ReadBuf<'_>, end: usize) {
-        let back = &buf.filled()[end..];
-        if !back.is_empty() {
-            // It comes before what was held back already.
-            let later = mem::take(&mut self.ahead);
-            self.ahead.extend_from_slice(back);
+    /// Keeps bytes for later, in front of what was kept before.
+    fn hold_back(&mut self, bytes: &[u8]) {
+        if !bytes.is_empty() {
+            let later = std::mem::take(&mut self.ahead);
+            self.ahead.extend_from_slice(bytes);
             self.ahead.extend_from_slice(&later);
-            buf.set_filled(end);
         }
     }
 
-    /// Waits for the client to go away, without taking a byte: what a client
-    /// sends now is its next request.
+    /// Waits for the client to go away. What it sends meanwhile is its next
+    /// request, and kept.
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut byte = [0];
-        match socket(&mut self.socket).poll_peek(cx, &mut ReadBuf::new(&mut byte)) {
-            Poll::Ready(Ok(0)) => Poll::Ready(Ok(())),
-            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-            Poll::Ready(Ok(_)) | Poll::Pending => self.poll_expiry(cx),
-        }
-    }
-
-    /// Nothing came from the client, and so the exchange waits for its
-    /// endpoint.
-    fn poll_expiry(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if let Poll::Ready(error) = self.poll_sent(cx) {
-            return Poll::Ready(error);
-        }
-        let wait = ready!(self.poll_due(cx));
-        Poll::Ready(Err(self.expired(wait)))
-    }
-
-    /// Sends what is there of the answer, and is ready only when that fails.
-    ///
-    /// pingora flushes an answer of known length at its end only; the part
-    /// that is here must not wait for the part that is not.
-    fn poll_sent(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if !self.out.is_empty()
-            && let Poll::Ready(Err(error)) = self.out.poll_flush(socket(&mut self.socket), cx)
-        {
-            return Poll::Ready(Err(error));
-        }
-        Poll::Pending
-    }
-
-    /// Ready when what the connection waits for has not come in time.
-    fn poll_due(&mut self, cx: &mut Context<'_>) -> Poll<Wait> {
-        let Some(due) = self.connection.due() else {
+        if !self.ahead.is_empty() {
             return Poll::Pending;
-        };
-        ready!(self.poll_until(cx, due));
-        Poll::Ready(self.connection.awaited())
-    }
-
-    /// Ready at `due`. The timer is set again only when it fires early or is
-    /// set too late: deadlines that move on with every request cost nothing.
-    fn poll_until(&mut self, cx: &mut Context<'_>, due: Instant) -> Poll<()> {
-        if self.timer.deadline() > due {
-            self.timer.as_mut().reset(due);
         }
-        loop {
-            ready!(self.timer.as_mut().poll(cx));
-            if self.timer.deadline() >= due {
-                return Poll::Ready(());
+        let mut piece = [0; PIECE];
+        let mut piece = ReadBuf::new(&mut piece);
+        ready!(socket(&mut self.socket).poll_read(cx, &mut piece))?;
+        match piece.filled() {
+            [] => Poll::Ready(Ok(())),
+            early => {
+                self.hold_back(early);
+                Poll::Pending
             }
-            self.timer.as_mut().reset(due);
         }
     }
 
-    /// Answers a request that has no head to speak of, past pingora, and
-    /// fails the read.
-    fn refuse(&mut self, cause: Cause) -> Poll<io::Result<()>> {
-        self.answer_refusal(cause);
-        Poll::Ready(Err(io::ErrorKind::InvalidData.into()))
-    }
-
-    fn answer_refusal(&mut self, cause: Cause) {
+    /// Answers a request that has no head to speak of, past the engine; gives
+    /// the error to fail the read with.
+    fn refuse(&mut self, cause: Cause) -> io::Error {
         self.refused = true;
         self.connection.linger();
-        let answer = self.rules.refusal(&self.connection, cause);
+        let answer = self.server.refusal(&self.connection, cause);
         // One try: a client whose socket is full right after it connected
         // reads nothing anyway.
-        let _ = socket(&mut self.socket).get_mut().try_write(&answer);
-    }
-
-    /// After a write or a flush: times a client that takes nothing.
-    fn watch_writes<T>(
-        &mut self,
-        cx: &mut Context<'_>,
-        outcome: Poll<io::Result<T>>,
-    ) -> Poll<io::Result<T>> {
-        if outcome.is_pending() {
-            let due = *self
-                .write_due
-                .get_or_insert_with(|| Instant::now() + self.rules.write_timeout());
-            return match self.connection.total_due() {
-                Some(total) if total < due => self.poll_expired(cx, total, Wait::Total),
-                _ => self.poll_expired(cx, due, Wait::Write),
-            };
-        }
-        if self.write_due.take().is_some() {
-            self.connection.renew_gap();
-        }
-        outcome
+        self.writes.last_word(socket(&mut self.socket), &answer);
+        io::ErrorKind::InvalidData.into()
     }
 }
 
-fn socket(socket: &mut Option<TcpStream>) -> Pin<&mut TcpStream> {
+/// Where a piece of a head went.
+enum Piece {
+    Given,
+    Kept,
+}
+
+fn socket(socket: &mut Option<Socket>) -> Pin<&mut Socket> {
     Pin::new(socket.as_mut().expect("the socket is taken only on drop"))
 }
 
@@ -333,51 +344,25 @@ impl AsyncRead for Edge {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let edge = self.get_mut();
-        match edge.connection.stage() {
-            Stage::Head => edge.poll_head(cx, buf),
-            Stage::Exchange if edge.connection.body_done() => edge.poll_gone(cx),
-            _ => edge.poll_body(cx, buf),
+        if let Poll::Ready(Err(error)) = edge.poll_interim(cx) {
+            return Poll::Ready(Err(error));
         }
-    }
-}
-
-impl AsyncWrite for Edge {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let edge = self.get_mut();
-        if edge.refused {
-            return Poll::Ready(Ok(buf.len()));
+        match &edge.reading {
+            Reading::Anything => edge.poll_fill(cx, buf),
+            Reading::Body(_) => edge.poll_body(cx, buf),
+            Reading::Head => match edge.connection.stage() {
+                Stage::Head => edge.poll_head(cx, buf),
+                _ if !edge.whole.is_empty() => edge.poll_head(cx, buf),
+                _ => edge.poll_gone(cx),
+            },
         }
-        if edge.connection.stage() == Stage::Head {
-            // Before a request is under way pingora writes one thing only: its
-            // own bare answer to a head that it could not parse.
-            edge.answer_refusal(Cause::MalformedHead);
-            return Poll::Ready(Ok(buf.len()));
-        }
-        let written = edge.out.poll_write(socket(&mut edge.socket), cx, buf);
-        edge.watch_writes(cx, written)
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let edge = self.get_mut();
-        let flushed = edge.out.poll_flush(socket(&mut edge.socket), cx);
-        edge.watch_writes(cx, flushed)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let edge = self.get_mut();
-        let flushed = edge.out.poll_flush(socket(&mut edge.socket), cx);
-        ready!(edge.watch_writes(cx, flushed))?;
-        socket(&mut edge.socket).poll_shutdown(cx)
     }
 }
 
 impl Drop for Edge {
     fn drop(&mut self) {
-        if !self.connection.lingers() {
+        let half_read = matches!(self.reading, Reading::Body(_));
+        if !half_read && !self.connection.lingers() {
             return;
         }
         let (Some(socket), Ok(runtime)) =
@@ -387,7 +372,7 @@ impl Drop for Edge {
         };
         let connection = self.connection.clone();
         runtime.spawn(async move {
-            connection.begin_closing();
+            connection.enter(Stage::Closing);
             let _ = tokio::time::timeout(LINGER, drain(socket)).await;
         });
     }
@@ -395,9 +380,18 @@ impl Drop for Edge {
 
 /// Throws away what the client still sends, until it has read the answer and
 /// closes.
-async fn drain(mut socket: TcpStream) -> io::Result<()> {
+async fn drain(mut socket: Socket) -> io::Result<()> {
     socket.shutdown().await?;
-    let mut waste = [0; 4096];
+    let mut waste = [0; PIECE];
     while socket.read(&mut waste).await? > 0 {}
     Ok(())
+}
+
+impl std::fmt::Debug for Edge {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Edge")
+            .field("connection", &self.connection)
+            .field("reading", &self.reading)
+            .finish_non_exhaustive()
+    }
 }

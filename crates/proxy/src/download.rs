@@ -1,0 +1,264 @@
+//! A response's body on its way to the client.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use pailou_upstream::Outcome;
+use thiserror::Error;
+use tokio::time::Instant;
+
+use crate::cause::Cause;
+use crate::exchange::Exchange;
+use crate::line::{Line, LineFailure, failure_of};
+use crate::upload::{Awaited, Upload};
+
+/// What the client is sent after a head.
+#[derive(Debug)]
+pub(crate) enum Download {
+    Nothing,
+    /// The gateway's own words.
+    Own(Option<Bytes>),
+    /// An endpoint's.
+    Endpoint(Flow),
+}
+
+/// The body could not be sent to its end. What is missing shows the client
+/// that the answer is broken.
+#[derive(Clone, Copy, Debug, Error)]
+#[error("the response's body ended before its end")]
+pub(crate) struct Broken;
+
+/// The body of an endpoint's response. The exchange ends with it.
+#[derive(Debug)]
+pub(crate) struct Flow {
+    exchange: Box<Exchange>,
+    incoming: Incoming,
+    /// Taken when the body has ended.
+    line: Option<Line>,
+    /// Whether the connection may serve another request.
+    keeps: bool,
+    /// Since when the endpoint is waited for.
+    waits_since: Option<Instant>,
+}
+
+impl Flow {
+    pub(crate) fn start(
+        exchange: Box<Exchange>,
+        incoming: Incoming,
+        line: Line,
+        keeps: bool,
+    ) -> Download {
+        let mut flow = Flow {
+            exchange,
+            incoming,
+            line: Some(line),
+            keeps,
+            waits_since: None,
+        };
+        if flow.incoming.is_end_stream() {
+            flow.end();
+            return Download::Nothing;
+        }
+        Download::Endpoint(flow)
+    }
+
+    fn poll_incoming(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        match ready!(Pin::new(&mut self.incoming).poll_frame(cx)) {
+            Some(Ok(frame)) => {
+                self.waits_since = None;
+                let bytes = frame.data_ref().map_or(0, Bytes::len);
+                self.exchange.bytes_out += bytes as u64;
+                if self.incoming.is_end_stream() {
+                    self.end();
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Some(Err(error)) => {
+                let cause = match failure_of(&error) {
+                    LineFailure::Malformed => Cause::UpstreamMalformed,
+                    _ => Cause::UpstreamReset,
+                };
+                Poll::Ready(Some(Err(self.fail(cause))))
+            }
+            None => {
+                self.end();
+                Poll::Ready(None)
+            }
+        }
+    }
+
+    /// Ready when the endpoint has sent nothing for too long.
+    fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<Cause> {
+        let since = *self.waits_since.get_or_insert_with(Instant::now);
+        let route = self.exchange.route.as_ref();
+        let gap = since + route.map_or(Duration::ZERO, |route| route.timeouts.read);
+        let (due, cause) = match self.exchange.total_due {
+            Some(total) if total < gap => (total, Cause::TotalTimeout),
+            _ => (gap, Cause::ReadTimeout),
+        };
+        ready!(self.exchange.timer.poll_until(cx, due));
+        Poll::Ready(cause)
+    }
+
+    fn fail(&mut self, cause: Cause) -> Broken {
+        if cause == Cause::UpstreamReset
+            && let Some(pick) = self.exchange.pick.take()
+        {
+            pick.report(Outcome::Reset);
+        }
+        self.exchange.cause = Some(cause);
+        Broken
+    }
+
+    /// All of the response has come.
+    fn end(&mut self) {
+        let Some(line) = self.line.take() else {
+            return;
+        };
+        match self.exchange.upload.clone() {
+            Some(upload) if !upload.is_done() || !line.is_ready() => {
+                let end = UploadEnd {
+                    upload,
+                    line,
+                    keeps: self.keeps,
+                    patience: self.exchange.server.limits.upstream_write_timeout,
+                };
+                let (server, connection) = (&self.exchange.server, &self.exchange.connection);
+                let (server, owed) = (Arc::clone(server), connection.owe());
+                tokio::spawn(async move {
+                    if let Some(line) = end.run().await {
+                        server.pool.put(line);
+                    }
+                    drop(owed);
+                });
+            }
+            _ if self.keeps => self.exchange.server.pool.put(line),
+            _ => {}
+        }
+    }
+}
+
+impl Drop for Flow {
+    fn drop(&mut self) {
+        if self.line.is_some() && self.exchange.cause.is_none() {
+            // The client went away, or was cut since it took nothing.
+            self.exchange.cause = Some(match self.exchange.connection.was_cut() {
+                true => Cause::TotalTimeout,
+                false => Cause::ClientGone,
+            });
+        }
+    }
+}
+
+impl Body for Download {
+    type Data = Bytes;
+    type Error = Broken;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        let flow = match self.get_mut() {
+            Download::Nothing => return Poll::Ready(None),
+            Download::Own(bytes) => return Poll::Ready(bytes.take().map(|it| Ok(Frame::data(it)))),
+            Download::Endpoint(flow) => flow,
+        };
+        if let Poll::Ready(frame) = flow.poll_incoming(cx) {
+            return Poll::Ready(frame);
+        }
+        if let Some(line) = &mut flow.line {
+            // How it ends is told to the body.
+            let _ = line.poll_drive(cx);
+        }
+        if let Poll::Ready(frame) = flow.poll_incoming(cx) {
+            return Poll::Ready(frame);
+        }
+        let cause = ready!(flow.poll_late(cx));
+        Poll::Ready(Some(Err(flow.fail(cause))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Download::Nothing => true,
+            Download::Own(bytes) => bytes.is_none(),
+            Download::Endpoint(flow) => flow.line.is_none(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Download::Nothing => SizeHint::with_exact(0),
+            Download::Own(bytes) => {
+                SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64)
+            }
+            Download::Endpoint(flow) => flow.incoming.size_hint(),
+        }
+    }
+}
+
+/// An upload whose endpoint has answered already.
+///
+/// It goes on for as long as the endpoint takes it. When the endpoint takes
+/// nothing more, the rest is thrown away: many clients send all of a request
+/// before they read.
+struct UploadEnd {
+    upload: Arc<Upload>,
+    line: Line,
+    keeps: bool,
+    /// How long the endpoint may take for what it has been sent.
+    patience: Duration,
+}
+
+impl UploadEnd {
+    /// How long the endpoint may take nothing.
+    const STALL: Duration = Duration::from_secs(2);
+    /// How long the client may take to send what nobody wants.
+    const DRAIN: Duration = Duration::from_secs(10);
+
+    /// The connection, if it can serve another request.
+    async fn run(self) -> Option<Line> {
+        let UploadEnd {
+            upload,
+            mut line,
+            keeps,
+            patience,
+        } = self;
+        if !is_taken(&upload).await {
+            drop(line);
+            let _ = tokio::time::timeout(UploadEnd::DRAIN, upload.drain()).await;
+            return None;
+        }
+        let sent = tokio::time::timeout(patience, line.finished()).await;
+        (sent == Ok(true) && keeps).then_some(line)
+    }
+}
+
+/// Waits until the endpoint has been sent all; false if it stops taking.
+async fn is_taken(upload: &Upload) -> bool {
+    let done = std::future::poll_fn(|cx| match upload.awaited(cx) {
+        Awaited::Answer(_) => Poll::Ready(true),
+        Awaited::Nothing | Awaited::Upload(..) if upload.failure().is_some() => Poll::Ready(false),
+        Awaited::Nothing | Awaited::Upload(..) => Poll::Pending,
+    });
+    let stalled = async {
+        loop {
+            let before = upload.bytes();
+            tokio::time::sleep(UploadEnd::STALL).await;
+            if upload.bytes() == before {
+                return false;
+            }
+        }
+    };
+    tokio::select! {
+        done = done => done,
+        stalled = stalled => stalled,
+    }
+}

@@ -1,0 +1,107 @@
+//! HTTP/1 on a client's connection: hyper's server above the edge.
+
+use std::convert::Infallible;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+
+use bytes::Bytes;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+
+use crate::connection::Shared;
+use crate::edge::{Begun, Edge, Socket};
+use crate::exchange;
+use crate::server::Server;
+use crate::tunnel::Tunnel;
+
+/// Fields that the engine has room for without a setting.
+const ENGINE_FIELDS: usize = 100;
+
+/// The least of a message that the engine can hold.
+const BUFFER_BYTES: usize = 64 << 10;
+
+/// Serves one connection until it ends.
+pub(crate) async fn serve(server: Arc<Server>, socket: Socket, connection: Shared) {
+    let _left = Left(connection.clone());
+    let mut edge = Edge::new(socket, connection.clone(), server.clone());
+    // The engine takes some 10 KiB: a connection that waits for its next
+    // request for long has none.
+    while edge.begun().await == Begun::Yes {
+        match requests(&server, &connection, edge).await {
+            After::Rest(rested) => edge = rested,
+            After::Tunnel(tunnel, edge, read) => return tunnel.run(edge, read).await,
+            After::End => return,
+        }
+    }
+}
+
+/// What comes after a run of requests.
+enum After {
+    /// The client has been silent for a while.
+    Rest(Edge),
+    /// The protocol was switched.
+    Tunnel(Box<Tunnel>, Edge, Bytes),
+    End,
+}
+
+async fn requests(server: &Arc<Server>, connection: &Shared, edge: Edge) -> After {
+    let service = service_fn(|request| {
+        let heading = connection.begin_exchange();
+        let response = exchange::serve(server.clone(), connection.clone(), heading, request);
+        async { Ok::<_, Infallible>(response.await) }
+    });
+    let mut engine = server.http1.serve_connection(TokioIo::new(edge), service);
+    let rests = poll_fn(|cx| {
+        loop {
+            if Pin::new(&mut engine).poll(cx).is_ready() {
+                return Poll::Ready(false);
+            }
+            // The engine waited for the client to go away. From now on it waits
+            // for the next request, which may be here already.
+            if !connection.has_ended() {
+                break;
+            }
+        }
+        match connection.rests() {
+            true => Poll::Ready(true),
+            false => Poll::Pending,
+        }
+    })
+    .await;
+    let parts = engine.into_parts();
+    let edge = parts.io.into_inner();
+    if rests {
+        return After::Rest(edge);
+    }
+    match connection.take_tunnel() {
+        Some(tunnel) => After::Tunnel(tunnel, edge, parts.read_buf),
+        None => After::End,
+    }
+}
+
+/// The engine's settings. Not `pipeline_flush`: with it hyper 1.12 buffers a
+/// response without a bound while the client does not read.
+pub(crate) fn engine(limits: &pailou_config::LimitSettings) -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder
+        .half_close(false)
+        .header_read_timeout(None)
+        .max_buf_size(limits.header_bytes.max(BUFFER_BYTES) + 8192);
+    if limits.header_count > ENGINE_FIELDS {
+        builder.max_headers(limits.header_count);
+    }
+    builder
+}
+
+/// Lets go of what a connection still holds of its last exchange, which holds
+/// the connection.
+struct Left(Shared);
+
+impl Drop for Left {
+    fn drop(&mut self) {
+        drop(self.0.take_tunnel());
+    }
+}

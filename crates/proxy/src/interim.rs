@@ -1,0 +1,25 @@
+//! Answers before the answer: what an endpoint says to a client that waits
+//! with its body (RFC 9110 section 10.1.1).
+
+use http::Request;
+
+use crate::connection::Shared;
+use crate::upload::Outgoing;
+
+/// Passes on to the client what the endpoint says before its answer. It is the
+/// endpoint's to say whether it wants the body.
+pub(crate) fn pass_on(request: &mut Request<Outgoing>, connection: Shared) {
+    hyper::ext::on_informational(request, move |interim| {
+        let status = interim.status();
+        let reason = status.canonical_reason().unwrap_or_default();
+        let mut bytes = format!("HTTP/1.1 {} {reason}\r\n", status.as_u16()).into_bytes();
+        for (name, value) in interim.headers() {
+            bytes.extend_from_slice(name.as_str().as_bytes());
+            bytes.extend_from_slice(b": ");
+            bytes.extend_from_slice(value.as_bytes());
+            bytes.extend_from_slice(b"\r\n");
+        }
+        bytes.extend_from_slice(b"\r\n");
+        connection.send_interim(&bytes);
+    });
+}

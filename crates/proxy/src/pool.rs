@@ -1,0 +1,118 @@
+//! Idle connections to endpoints.
+//!
+//! Each worker thread has a shard of its own, so that the lock of a shard is
+//! hardly ever waited for. A worker without a connection to an endpoint looks
+//! at the others before a new one is made.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::line::Line;
+
+/// How often connections that nobody needs are looked for.
+const SWEEP: Duration = Duration::from_secs(1);
+
+/// The idle connections.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    shards: Box<[Mutex<Shard>]>,
+    /// The most that a shard keeps.
+    most: usize,
+    idle_timeout: Duration,
+}
+
+#[derive(Debug, Default)]
+struct Shard {
+    /// By endpoint; the one that was used last is at the end.
+    idle: HashMap<SocketAddr, Vec<Line>>,
+    count: usize,
+}
+
+impl Pool {
+    /// A pool for so many workers, of at most so many connections each.
+    pub(crate) fn new(workers: usize, most: usize, idle_timeout: Duration) -> Pool {
+        Pool {
+            shards: (0..workers.max(1)).map(|_| Mutex::default()).collect(),
+            most,
+            idle_timeout,
+        }
+    }
+
+    /// An idle connection to the endpoint that the endpoint has not closed.
+    pub(crate) async fn take(&self, address: SocketAddr) -> Option<Line> {
+        let own = self.own();
+        for distance in 0..self.shards.len() {
+            let shard = &self.shards[(own + distance) % self.shards.len()];
+            while let Some(mut line) = self.pop(shard, address, distance == 0) {
+                let usable = std::future::poll_fn(|cx| Poll::Ready(line.poll_usable(cx))).await;
+                if usable {
+                    line.reused = true;
+                    return Some(line);
+                }
+            }
+        }
+        None
+    }
+
+    /// Keeps a connection for the next request.
+    pub(crate) fn put(&self, mut line: Line) {
+        line.idle_since = Instant::now();
+        let mut shard = lock(&self.shards[self.own()]);
+        if shard.count < self.most {
+            shard.count += 1;
+            shard.idle.entry(line.address()).or_default().push(line);
+        }
+    }
+
+    /// Closes what has been idle for too long, once a second. Never ends.
+    pub(crate) async fn sweep(&self) {
+        loop {
+            tokio::time::sleep(SWEEP).await;
+            for shard in &self.shards {
+                // Closed out of the lock.
+                drop(self.expired(&mut lock(shard)));
+            }
+        }
+    }
+
+    fn expired(&self, shard: &mut Shard) -> Vec<Line> {
+        let mut expired = Vec::new();
+        shard.idle.retain(|_, lines| {
+            let fresh = lines.partition_point(|line| line.idle_since.elapsed() > self.idle_timeout);
+            expired.extend(lines.drain(..fresh));
+            !lines.is_empty()
+        });
+        shard.count -= expired.len();
+        expired
+    }
+
+    fn pop(&self, shard: &Mutex<Shard>, address: SocketAddr, own: bool) -> Option<Line> {
+        let mut shard = match own {
+            true => lock(shard),
+            // Somebody else's is not waited for.
+            false => shard.try_lock().ok()?,
+        };
+        let line = shard.idle.get_mut(&address)?.pop()?;
+        shard.count -= 1;
+        (line.idle_since.elapsed() <= self.idle_timeout).then_some(line)
+    }
+
+    /// The shard of this worker.
+    fn own(&self) -> usize {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        thread_local! {
+            static OWN: usize = NEXT.fetch_add(1, Relaxed);
+        }
+        OWN.with(|own| own % self.shards.len())
+    }
+}
+
+fn lock(shard: &Mutex<Shard>) -> std::sync::MutexGuard<'_, Shard> {
+    shard.lock().unwrap_or_else(PoisonError::into_inner)
+}
