@@ -1,15 +1,18 @@
-//! Doing it: the accept loop and the proxy phases on pingora.
+//! Doing it: listeners and the exchange, with hyper for HTTP and pingora for
+//! transport.
 //!
 //! One job: to carry each request to an endpoint and its answer back. In go
 //! connections, the route table's cell and the settings; out come answers and
-//! one event per request. The only crate that names pingora. It must not know
-//! where routes and endpoints come from.
+//! one event per request. The only crate that names hyper's server and client,
+//! and pingora. It must not know where routes and endpoints come from.
 //!
-//! The way of a request: the `Edge` stream reads the head under its own
-//! limits and deadlines; `plan` checks it, finds the route and plans the head
-//! that every try sends; `tries` picks endpoints and says what may be tried
-//! again; `answer` writes what the gateway says itself, by the one mapping in
-//! `cause`; `phases` is the thin layer between them and pingora.
+//! The way of a request: the `edge` lets only sound heads and bodies through
+//! to hyper's server (`http1`); `exchange` is the order of all that follows:
+//! `plan` finds the route and plans the head that every try sends; `tries`
+//! picks endpoints and says what may be tried again; `line` is a connection to
+//! an endpoint with hyper's client on it, kept in the `pool`; `respond` and
+//! `download` pass the answer on; `answer` writes what the gateway says itself,
+//! by the one mapping in `cause`.
 //!
 //! What a client may rely on:
 //!
@@ -21,14 +24,21 @@
 //! - `X-Forwarded-For`, `-Proto`, `-Host` and `-Port` are written; from a peer
 //!   that is not trusted, every `X-Forwarded-*`, `Forwarded` and `X-Real-IP` is
 //!   dropped first. The Host header is passed on as it came.
-//! - Chunked bodies are held to RFC 9112 section 7.1 and written anew.
-//! - An endpoint may answer while it is sent to, at any size: what it has not
-//!   taken makes the client wait (`upload`), and nobody else.
+//! - Lines of a head end with CR and LF. Chunked bodies are held to RFC 9112
+//!   section 7.1 and written anew. Trailers that a `Trailer` field announces
+//!   pass both ways.
+//! - An endpoint may answer while it is sent to, at any size. After an answer
+//!   that came early the upload goes on for as long as the endpoint takes it.
 //! - The response's deadline runs from the last byte of the request, over all
-//!   tries; an upload that makes progress is not timed by it.
+//!   tries; an upload that makes progress is not timed by it. An upload below
+//!   `limits.body_min_rate` ends with 408.
+//! - Interim answers (100, 103) pass to a client that sent
+//!   `Expect: 100-continue` with a body, and are dropped for others.
+//! - The version on the wire is the gateway's own, whatever the endpoint speaks.
 //!
-//! pingora's own server is not used: connections are accepted here, so that
-//! the port is known, caps and deadlines have a home, and a drain is ours.
+//! pingora's own server and proxy are not used: connections are accepted here,
+//! so that the port is known, caps and deadlines have a home, and a drain is
+//! ours.
 
 mod answer;
 mod cause;

@@ -354,3 +354,23 @@ async fn the_first_part_of_an_answer_does_not_wait_for_the_rest() {
     );
     assert_eq!(client.exactly(3).await, b"def");
 }
+
+/// A tunnel whose two ends had forgotten each other stayed for ever.
+#[tokio::test]
+async fn a_tunnel_that_is_silent_for_too_long_ends() {
+    let upstream = Upstream::raw(|mut stream| async move {
+        let _ = read_head(&mut stream).await;
+        let answer = b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
+        stream.write_all(answer).await.expect("an answer");
+        std::future::pending::<()>().await;
+    })
+    .await;
+    let routes = "routes: { any: { path: /**, service: users, tunnel_idle_timeout: 200ms } }";
+    let gateway = Gateway::start(routes, &[upstream.address]).await;
+    let mut client = gateway.connect().await;
+    client
+        .send("GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n")
+        .await;
+    assert_eq!(client.head().await.0, 101);
+    assert!(client.is_closed().await);
+}

@@ -331,3 +331,32 @@ async fn an_answer_without_content_has_no_length() {
     assert_eq!(status, 204);
     assert!(!head.contains("content-length"), "{head}");
 }
+
+/// A body that drips held a client's connection and an endpoint's for as long as it liked: each byte came in time.
+#[tokio::test]
+async fn a_body_that_drips_is_408() {
+    let upstream = silent().await;
+    let settings = [
+        ("PAILOU_LIMITS_BODY_MIN_RATE", "1KiB"),
+        ("PAILOU_LIMITS_BODY_MIN_RATE_AFTER", "300ms"),
+    ];
+    let gateway = Gateway::with(&settings, ANY, &[upstream.address]).await;
+    let mut client = gateway.connect().await;
+    client
+        .send("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 100000\r\n\r\n")
+        .await;
+    let drip = Duration::from_millis(50);
+    let dripping = async {
+        while tokio::time::timeout(drip, client.stream.readable())
+            .await
+            .is_err()
+        {
+            client.send("a").await;
+        }
+    };
+    let ended = tokio::time::timeout(Duration::from_secs(10), dripping).await;
+    ended.expect("an end");
+    let answer = client.answer().await;
+    let got = (answer.status, answer.cause());
+    assert_eq!(got, (408, "body_too_slow".to_owned()));
+}

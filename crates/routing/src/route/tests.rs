@@ -64,6 +64,7 @@ fn what_a_route_does_not_say_is_the_default() {
         response: defaults.timeout,
         connect: defaults.connect_timeout,
         read: defaults.read_timeout,
+        tunnel_idle: defaults.tunnel_idle_timeout,
         total: None,
     };
     assert_eq!(
@@ -84,6 +85,7 @@ fn what_a_route_does_not_say_is_the_default() {
     timeout: 1s
     connect_timeout: 20ms
     read_timeout: 3s
+    tunnel_idle_timeout: 7s
     total_timeout: 4s
     retries: 0
     strip_prefix: 1
@@ -96,6 +98,7 @@ fn what_a_route_does_not_say_is_the_default() {
         response: Duration::from_secs(1),
         connect: Duration::from_millis(20),
         read: Duration::from_secs(3),
+        tunnel_idle: Duration::from_secs(7),
         total: Some(Duration::from_secs(4)),
     };
     assert_eq!(
