@@ -144,7 +144,9 @@ async fn an_upload_that_is_cut_short_is_never_completed_for_its_client() {
             .find(|text| text.contains(&target))
             .expect("the connection");
         let after = cut.split_once(&target).expect("the request").1;
-        assert!(!after.contains("0\r\n\r\n"), "ended by the gateway: {cut}");
+        // The last field's value may end in a 0.
+        let body = after.split_once("\r\n\r\n").expect("a whole head").1;
+        assert!(!body.contains("0\r\n\r\n"), "ended by the gateway: {cut}");
         assert!(
             !after.contains("/api/users/next"),
             "another request on it: {cut}"

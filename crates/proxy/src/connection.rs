@@ -52,6 +52,8 @@ pub(crate) struct Connection {
     under_way: AtomicUsize,
     must_close: AtomicBool,
     body_refused: AtomicBool,
+    /// Whether the request under way has come to its last byte.
+    is_whole: AtomicBool,
     has_interim: AtomicBool,
     rests: AtomicBool,
     /// Whether an exchange has ended since somebody asked.
@@ -90,6 +92,7 @@ impl Connection {
             under_way: AtomicUsize::new(0),
             must_close: AtomicBool::new(false),
             body_refused: AtomicBool::new(false),
+            is_whole: AtomicBool::new(true),
             has_interim: AtomicBool::new(false),
             rests: AtomicBool::new(false),
             ended: AtomicBool::new(false),
@@ -188,6 +191,17 @@ impl Connection {
     /// What came of the body is not what it has to be.
     pub(crate) fn refuse_body(&self) {
         self.body_refused.store(true, Relaxed);
+    }
+
+    /// Says whether the request under way has come to its last byte.
+    pub(crate) fn whole(&self, is_whole: bool) {
+        self.is_whole.store(is_whole, Relaxed);
+    }
+
+    /// Whether the request under way has come to its last byte. The engine's
+    /// word is not enough: a body whose connection goes ends for it in peace.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.is_whole.load(Relaxed)
     }
 
     pub(crate) fn body_refused(&self) -> bool {

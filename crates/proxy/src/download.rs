@@ -44,6 +44,7 @@ pub(crate) struct Flow {
     keeps: bool,
     /// Since when the endpoint is waited for.
     waits_since: Option<Instant>,
+    broken: Option<Broken>,
 }
 
 impl Flow {
@@ -59,6 +60,7 @@ impl Flow {
             line: Some(line),
             keeps,
             waits_since: None,
+            broken: None,
         };
         if flow.incoming.is_end_stream() {
             flow.end();
@@ -106,6 +108,40 @@ impl Flow {
         };
         ready!(self.exchange.timer.poll_until(cx, due));
         Poll::Ready(cause)
+    }
+
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        if let Some(broken) = self.broken {
+            return Poll::Ready(Some(Err(broken)));
+        }
+        if let Poll::Ready(frame) = self.poll_incoming(cx) {
+            return self.pass(cx, frame);
+        }
+        if let Some(line) = &mut self.line {
+            // How it ends is told to the body.
+            let _ = line.poll_drive(cx);
+        }
+        if let Poll::Ready(frame) = self.poll_incoming(cx) {
+            return self.pass(cx, frame);
+        }
+        let cause = ready!(self.poll_late(cx));
+        let broken = self.fail(cause);
+        self.pass(cx, Some(Err(broken)))
+    }
+
+    /// Passes a frame on. The engine throws away what it has not written yet
+    /// when a body breaks; it may write it first.
+    fn pass(
+        &mut self,
+        cx: &Context<'_>,
+        frame: Option<Result<Frame<Bytes>, Broken>>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        if let Some(Err(broken)) = frame {
+            self.broken = Some(broken);
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Poll::Ready(frame)
     }
 
     fn fail(&mut self, cause: Cause) -> Broken {
@@ -166,23 +202,11 @@ impl Body for Download {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        let flow = match self.get_mut() {
-            Download::Nothing => return Poll::Ready(None),
-            Download::Own(bytes) => return Poll::Ready(bytes.take().map(|it| Ok(Frame::data(it)))),
-            Download::Endpoint(flow) => flow,
-        };
-        if let Poll::Ready(frame) = flow.poll_incoming(cx) {
-            return Poll::Ready(frame);
+        match self.get_mut() {
+            Download::Nothing => Poll::Ready(None),
+            Download::Own(bytes) => Poll::Ready(bytes.take().map(|it| Ok(Frame::data(it)))),
+            Download::Endpoint(flow) => flow.poll_frame(cx),
         }
-        if let Some(line) = &mut flow.line {
-            // How it ends is told to the body.
-            let _ = line.poll_drive(cx);
-        }
-        if let Poll::Ready(frame) = flow.poll_incoming(cx) {
-            return Poll::Ready(frame);
-        }
-        let cause = ready!(flow.poll_late(cx));
-        Poll::Ready(Some(Err(flow.fail(cause))))
     }
 
     fn is_end_stream(&self) -> bool {

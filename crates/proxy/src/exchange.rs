@@ -21,6 +21,7 @@ use crate::connection::{Owed, Shared};
 use crate::deadline::Timer;
 use crate::download::Download;
 use crate::edge::Heading;
+use crate::hops;
 use crate::plan::{self, Planned};
 use crate::request_id::{RequestId, X_REQUEST_ID};
 use crate::respond;
@@ -36,6 +37,8 @@ pub(crate) struct Exchange {
     pub(crate) began: Instant,
     pub(crate) method: Method,
     pub(crate) version: Version,
+    /// Whether the client wants its connection to end after this request.
+    pub(crate) closes: bool,
     pub(crate) request_id: RequestId,
     /// As it was matched.
     pub(crate) path: Bytes,
@@ -96,6 +99,7 @@ impl Exchange {
             began: Instant::now(),
             method: request.method().clone(),
             version: request.version(),
+            closes: hops::closes(request.headers(), request.version()),
             request_id: RequestId::of(request.headers().get(X_REQUEST_ID)),
             path: Bytes::new(),
             client: connection.peer.address,

@@ -71,6 +71,15 @@ pub(crate) fn clean_request(
     Ok(websocket)
 }
 
+/// Whether a message says that its connection ends with it (RFC 9112 section 9.3).
+pub(crate) fn closes(headers: &HeaderMap, version: Version) -> bool {
+    let says = |option: &[u8]| tokens(headers).any(|token| token.eq_ignore_ascii_case(option));
+    match version {
+        Version::HTTP_10 => says(b"close") || !says(b"keep-alive"),
+        _ => says(b"close"),
+    }
+}
+
 /// Takes from a response what concerned the endpoint's connection, or framed
 /// its body there.
 pub(crate) fn clean_response(head: &mut Parts) {
@@ -122,13 +131,7 @@ impl Nominations {
             names: Vec::new(),
             upgrade: false,
         };
-        let tokens = headers
-            .get_all(CONNECTION)
-            .iter()
-            .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
-            .map(<[u8]>::trim_ascii)
-            .filter(|token| !token.is_empty());
-        for token in tokens {
+        for token in tokens(headers) {
             if token.eq_ignore_ascii_case(b"close") || token.eq_ignore_ascii_case(b"keep-alive") {
                 continue;
             }
@@ -146,6 +149,16 @@ impl Nominations {
         }
         Ok(nominations)
     }
+}
+
+/// What `Connection` lists, in however many lines.
+fn tokens(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
+    headers
+        .get_all(CONNECTION)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .map(<[u8]>::trim_ascii)
+        .filter(|token| !token.is_empty())
 }
 
 fn drop_underscored(headers: &mut HeaderMap) {
@@ -202,6 +215,31 @@ mod tests {
         ]);
         assert_eq!(cleaned(&mut head), Ok(false));
         assert_eq!(names(&head), ["x-kept"]);
+    }
+
+    #[test]
+    fn a_client_asks_for_the_end_in_any_line() {
+        type Case = (&'static [(&'static str, &'static str)], bool, bool);
+        let cases: &[Case] = &[
+            (&[], false, true),
+            (&[("Connection", "close")], true, true),
+            (
+                &[("Connection", "x"), ("Connection", "a, Close")],
+                true,
+                true,
+            ),
+            (&[("Connection", "Keep-Alive")], false, false),
+            (
+                &[("Connection", "keep-alive"), ("Connection", "close")],
+                true,
+                true,
+            ),
+        ];
+        for (fields, in_1_1, in_1_0) in cases {
+            let head = headers(fields);
+            assert_eq!(closes(&head, Version::HTTP_11), *in_1_1, "{fields:?}");
+            assert_eq!(closes(&head, Version::HTTP_10), *in_1_0, "{fields:?}");
+        }
     }
 
     #[test]

@@ -13,6 +13,7 @@ use pingora::protocols::Stream;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
+use crate::hops;
 use crate::upload::Outgoing;
 
 /// Bytes that the engine holds of a message on its way. Enough for a
@@ -184,7 +185,7 @@ impl Driving {
 /// Whether a connection may serve another request after this answer.
 pub(crate) fn keeps<B>(answer: &Response<B>) -> bool {
     // To an endpoint of HTTP/1.0 the engine would speak HTTP/1.0 from now on.
-    answer.version() == Version::HTTP_11
+    answer.version() == Version::HTTP_11 && !hops::closes(answer.headers(), Version::HTTP_11)
 }
 
 /// Why the engine gave up.

@@ -85,7 +85,9 @@ pub(crate) fn persistence(keeps: bool) -> HeaderValue {
 /// Whether the connection is to end with this response.
 pub(crate) fn is_last(exchange: &Exchange) -> bool {
     let server = &exchange.server;
-    server.is_draining() || exchange.connection.served() + 1 >= server.limits.keepalive_requests
+    exchange.closes
+        || server.is_draining()
+        || exchange.connection.served() + 1 >= server.limits.keepalive_requests
 }
 
 /// The endpoint switched protocols: once the client has its 101, bytes pass

@@ -243,11 +243,11 @@ impl Sending {
                 }
                 return Poll::Pending;
             }
-            Poll::Ready(None) => {
+            Poll::Ready(None) if self.upload.connection.is_whole() => {
                 state.wait_for(Waits::Done(Instant::now()));
                 return Poll::Ready(None);
             }
-            Poll::Ready(Some(Err(_))) => {
+            Poll::Ready(None | Some(Err(_))) => {
                 let refused = self.upload.connection.body_refused();
                 return Poll::Ready(Some(Err(state.fail(match refused {
                     true => Cause::MalformedBody,

@@ -13,7 +13,8 @@
 //!   [`TargetError`].
 //! - Matrix parameters (`;v=1`) are forwarded and cut for matching.
 //! - Everything else stays as it is; `%25` stays a literal percent sign, and
-//!   is not decoded a second time. The query is kept byte for byte.
+//!   is not decoded a second time. The query is kept byte for byte, but for
+//!   `"`, `<` and `>`, which no URI has raw: they are encoded.
 //!
 //! Parsing is idempotent: the forwarded form parses to itself.
 
@@ -43,7 +44,7 @@ pub struct Target<'a> {
     forwarded: Cow<'a, str>,
     /// Without matrix parameters; `None` when there are none.
     matched: Option<String>,
-    query: Option<&'a str>,
+    query: Option<Cow<'a, str>>,
 }
 
 impl<'a> Target<'a> {
@@ -68,9 +69,7 @@ impl<'a> Target<'a> {
         } else {
             raw_path
         };
-        if let Some(query) = query {
-            check_query(query)?;
-        }
+        let query = query.map(normal_query).transpose()?;
         let forwarded = path::normalise(raw_path)?;
         let matched = path::without_parameters(&forwarded);
         Ok(Target {
@@ -92,9 +91,9 @@ impl<'a> Target<'a> {
         &self.forwarded
     }
 
-    /// The query without its `?`, byte for byte; an empty one is `Some("")`.
-    pub fn query(&self) -> Option<&'a str> {
-        self.query
+    /// The query without its `?`; an empty one is `Some("")`.
+    pub fn query(&self) -> Option<&str> {
+        self.query.as_deref()
     }
 
     /// The authority of an absolute-form target. It must agree with the Host
@@ -194,17 +193,26 @@ fn split_authority(raw: &str) -> Result<(Option<Host<'_>>, &str), TargetError> {
     Ok((Some(host), rest))
 }
 
-/// The query goes on byte for byte, so it is only checked for what would break
-/// the request line or be cut at the next server.
-fn check_query(query: &str) -> Result<(), TargetError> {
+/// The query as it is matched and forwarded. It is refused for what would break
+/// the request line or be cut at the next server; it changes only for the
+/// three characters that HTTP libraries do not take in one.
+fn normal_query(query: &str) -> Result<Cow<'_, str>, TargetError> {
+    let mut is_normal = true;
     for byte in query.bytes() {
         match byte {
             0..=b' ' | 0x7F => return Err(TargetError::Control),
             b'#' => return Err(TargetError::Fragment),
+            b'"' | b'<' | b'>' => is_normal = false,
             _ => {}
         }
     }
-    Ok(())
+    Ok(match is_normal {
+        true => Cow::Borrowed(query),
+        false => {
+            let encoded = query.replace('"', "%22");
+            Cow::Owned(encoded.replace('<', "%3C").replace('>', "%3E"))
+        }
+    })
 }
 
 #[cfg(test)]

@@ -68,6 +68,7 @@ impl Edge {
         self.hold_back(&buf.filled()[before + taken..]);
         buf.set_filled(before + taken);
         if ended {
+            self.connection.whole(true);
             self.reading = Reading::Head;
         }
         Poll::Ready(Ok(()))

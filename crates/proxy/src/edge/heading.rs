@@ -213,7 +213,7 @@ struct Cut {
 /// Makes the cuts, the last one in the head first, so that the places of the
 /// others stay true. Returns the length that is left.
 fn cut(head: &mut [u8], mut cuts: Vec<Cut>) -> usize {
-    cuts.sort_by(|one, other| other.from.cmp(&one.from));
+    cuts.sort_by_key(|cut| std::cmp::Reverse(cut.from));
     let mut length = head.len();
     for Cut { from, to, with } in cuts {
         let end = from + with.len().min(to - from);

@@ -240,6 +240,7 @@ impl Edge {
             (None, Framing::Length(0)) => Reading::Head,
             (None, framing) => Reading::Body(Body::new(framing)),
         };
+        self.connection.whole(matches!(self.reading, Reading::Head));
         self.connection.hand(heading);
         Ok(left)
     }

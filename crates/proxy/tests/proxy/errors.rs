@@ -276,3 +276,22 @@ async fn an_answer_before_the_upload_ends_is_read_whole() {
     let answer = client.answer().await;
     assert_eq!((answer.status, answer.text()), (403, "no"));
 }
+
+/// The head, the first bytes and the end of the connection came at once. The
+/// engine threw away what it had not written: the client saw no answer at all.
+#[tokio::test]
+async fn what_came_before_an_answer_broke_reaches_the_client() {
+    let upstream = Upstream::start(|_| {
+        let half = b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf".to_vec();
+        vec![Step::Send(half), Step::Close]
+    })
+    .await;
+    let gateway = Gateway::start(ANY, &[upstream.address]).await;
+    for _ in 0..20 {
+        let mut client = gateway.connect().await;
+        client.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+        let (status, _) = client.head().await;
+        assert_eq!(status, 200);
+        assert_eq!(client.rest().await, b"half");
+    }
+}

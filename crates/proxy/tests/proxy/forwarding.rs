@@ -267,3 +267,48 @@ async fn an_absolute_target_is_forwarded_as_a_path() {
     assert_eq!(client.answer().await.status, 200);
     assert_eq!(upstream.received()[0].line(), "get /a?b http/1.1");
 }
+
+/// `Connection` in several lines is one list. Of 300 POSTs to an endpoint that
+/// said `x` in the first line and `close` in the second, 150 were 502: its
+/// connection had gone back to the pool.
+#[tokio::test]
+async fn close_in_any_line_ends_the_endpoints_connection() {
+    let upstream = Upstream::start(|_| {
+        let fields = "connection: x\r\nconnection: a, Close\r\nconnection: keep-alive\r\n";
+        vec![Step::Send(response("200 OK", fields, "ok")), Step::Close]
+    })
+    .await;
+    let gateway = Gateway::start(ANY, &[upstream.address]).await;
+    let mut client = gateway.connect().await;
+    for _ in 0..20 {
+        assert_eq!(client.post("/", b"some bytes").await.status, 200);
+    }
+    let received = upstream.received();
+    let connections: Vec<usize> = received.iter().map(|request| request.connection).collect();
+    assert_eq!(connections, (0..20).collect::<Vec<usize>>());
+}
+
+#[tokio::test]
+async fn close_in_any_line_ends_the_clients_connection() {
+    let upstream = Upstream::start(|_| ok("ok")).await;
+    let gateway = Gateway::start(ANY, &[upstream.address]).await;
+    for fields in [
+        "connection: close\r\n",
+        "connection: x\r\nconnection: a, Close\r\n",
+        "connection: close\r\nconnection: keep-alive\r\n",
+    ] {
+        let mut client = gateway.connect().await;
+        client
+            .send(&format!("GET / HTTP/1.1\r\nhost: a\r\n{fields}\r\n"))
+            .await;
+        let (status, head) = client.head().await;
+        assert_eq!(status, 200, "{fields:?}");
+        assert_eq!(
+            head.matches("connection: ").collect::<Vec<_>>(),
+            ["connection: "],
+            "{head}"
+        );
+        assert!(head.contains("connection: close\r\n"), "{head}");
+        assert_eq!(client.rest().await, b"ok", "{fields:?}");
+    }
+}
