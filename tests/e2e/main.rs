@@ -55,6 +55,7 @@ mod shutdown;
 mod snapshot;
 /// Starting: settings, environment, ports.
 mod startup;
+mod steps;
 /// Odd spellings of targets.
 mod targets;
 /// TLS to the registry.

@@ -36,7 +36,7 @@ const KEYS: &[(&str, &str, &str)] = &[
     (
         "service",
         "name, or mapping",
-        "The service whose endpoints answer. Required.",
+        "The service whose endpoints answer. Required, unless one of `filters` answers by itself, such as `redirect`.",
     ),
     (
         "service.name",

@@ -41,6 +41,7 @@
 //! ours.
 
 mod answer;
+mod ask;
 mod cause;
 mod connection;
 mod connections;
@@ -59,8 +60,10 @@ mod pool;
 mod problem;
 mod request_id;
 mod respond;
+mod rewrite;
 mod serve;
 mod server;
+mod steps;
 mod transport;
 mod tries;
 mod tunnel;

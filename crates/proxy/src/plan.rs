@@ -11,9 +11,10 @@ use pailou_routing::{Host, Target};
 
 use crate::cause::Cause;
 use crate::edge::{Framing, Heading};
-use crate::exchange::Exchange;
+use crate::exchange::{Ended, Exchange};
 use crate::hops;
 use crate::request_id::X_REQUEST_ID;
+use crate::steps;
 use crate::upload::{Outgoing, Upload};
 
 /// What every try sends.
@@ -35,12 +36,13 @@ impl Planned {
     }
 }
 
-/// Checks the head, finds the route, and plans the head of the tries.
-pub(crate) fn plan(
+/// Checks the head, finds the route, runs its steps, and plans the head of the
+/// tries.
+pub(crate) async fn plan(
     exchange: &mut Exchange,
     heading: Heading,
     request: Request<Incoming>,
-) -> Result<Planned, Cause> {
+) -> Result<Planned, Ended> {
     let (head, body) = request.into_parts();
     let mut headers = head.headers;
     check(exchange, &heading, &head.method)?;
@@ -57,7 +59,7 @@ pub(crate) fn plan(
         .authority()
         .is_some_and(|authority| !authority.is_same(&host, 80))
     {
-        return Err(Cause::MalformedHead);
+        return Err(Cause::MalformedHead.into());
     }
     exchange.path = part_of(&heading.target, target.path().as_bytes());
     let server = exchange.server.clone();
@@ -70,9 +72,15 @@ pub(crate) fn plan(
     find_route(exchange, &host, &target, &headers)?;
 
     headers.insert(X_REQUEST_ID, exchange.request_id.value());
-    let path = run_steps(exchange, &target, &mut headers);
-    let uri = uri(&heading.target, &path, target.query())?;
     set_deadlines(exchange);
+    let mut planned = RequestHead {
+        method: &head.method,
+        path: Cow::Borrowed(target.forwarded_path()),
+        query: target.query().map(Cow::Borrowed),
+        headers: &mut headers,
+    };
+    steps::run(exchange, &mut planned).await?;
+    let uri = uri(&heading.target, &planned.path, planned.query.as_deref())?;
     Ok(Planned {
         method: head.method,
         uri,
@@ -169,22 +177,6 @@ fn find_route(
     Ok(())
 }
 
-/// The request half of the route's steps; gives the path to forward.
-fn run_steps<'a>(
-    exchange: &Exchange,
-    target: &'a Target<'a>,
-    headers: &'a mut HeaderMap,
-) -> Cow<'a, str> {
-    let mut planned = RequestHead {
-        path: Cow::Borrowed(target.forwarded_path()),
-        headers,
-    };
-    if let Some(route) = &exchange.route {
-        route.chain.request(&mut planned);
-    }
-    planned.path
-}
-
 /// The target to forward. It shares the bytes that the client sent if nothing
 /// was changed.
 fn uri(sent: &Bytes, path: &str, query: Option<&str>) -> Result<Uri, Cause> {
@@ -222,8 +214,10 @@ fn set_deadlines(exchange: &mut Exchange) {
         return;
     };
     let timeouts = route.timeouts;
-    let budget = route.selection.service().retry_budget();
-    budget.pay_in(exchange.server.retry.budget_percent);
+    if let Some(selection) = route.target.selection() {
+        let budget = selection.service().retry_budget();
+        budget.pay_in(exchange.server.retry.budget_percent);
+    }
     if let Some(total) = timeouts.total
         && !exchange.websocket
     {

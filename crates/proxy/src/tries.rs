@@ -74,15 +74,13 @@ pub(crate) async fn send(exchange: &mut Exchange, planned: Planned) -> Result<Re
 /// Picks an endpoint that has not been tried.
 fn pick(exchange: &mut Exchange) -> Result<(), Cause> {
     let route = exchange.route.as_ref().ok_or(Cause::Internal)?;
-    let pick = route
-        .selection
-        .pick(&exchange.tried)
-        .map_err(|none| match none {
-            NoEndpoint::Unknown => Cause::ServiceUnknown,
-            NoEndpoint::Empty => Cause::ServiceEmpty,
-            NoEndpoint::NoneEligible => Cause::NoEligibleEndpoint,
-            NoEndpoint::AllTried => Cause::EndpointsTried,
-        })?;
+    let selection = route.target.selection().ok_or(Cause::Internal)?;
+    let pick = selection.pick(&exchange.tried).map_err(|none| match none {
+        NoEndpoint::Unknown => Cause::ServiceUnknown,
+        NoEndpoint::Empty => Cause::ServiceEmpty,
+        NoEndpoint::NoneEligible => Cause::NoEligibleEndpoint,
+        NoEndpoint::AllTried => Cause::EndpointsTried,
+    })?;
     exchange.upstream = Some(pick.address());
     exchange.pick = Some(pick);
     Ok(())
@@ -234,7 +232,10 @@ fn next(exchange: &mut Exchange, elsewhere: bool, again: Again) -> bool {
     }
     // Dropped first: the failed try is not in flight any more.
     exchange.pick = None;
-    let budget = route.selection.service().retry_budget();
+    let Some(selection) = route.target.selection() else {
+        return false;
+    };
+    let budget = selection.service().retry_budget();
     let min_per_second = exchange.server.retry.min_per_second;
     let is_paid = || again == Again::Free || budget.take(min_per_second);
     if pick_again(exchange, is_paid) {

@@ -103,7 +103,15 @@ impl Gateway {
     pub(crate) fn routes(&self) -> Vec<String> {
         let table = self.table.load();
         let name = |route: &Arc<pailou_routing::Route>| {
-            format!("{}={}", route.id, route.spec.service.name)
+            format!(
+                "{}={}",
+                route.id,
+                route
+                    .spec
+                    .service
+                    .as_ref()
+                    .map_or("", |service| &service.name)
+            )
         };
         let mut routes: Vec<_> = table.routes().iter().map(name).collect();
         routes.sort();
@@ -113,9 +121,12 @@ impl Gateway {
     /// Whether a request that takes this route finds an endpoint.
     pub(crate) fn answers(&self, route: &str) -> bool {
         let table = self.table.load();
-        table
-            .route(route)
-            .is_some_and(|route| route.selection.pick(&Tried::none()).is_ok())
+        table.route(route).is_some_and(|route| {
+            route
+                .target
+                .selection()
+                .is_some_and(|all| all.pick(&Tried::none()).is_ok())
+        })
     }
 
     pub(crate) async fn until_routes(&self, routes: &[&str]) {

@@ -75,7 +75,9 @@ pub(super) fn answer(table: &Table, question: &Question) -> Result<Explanation, 
     Ok(Explanation {
         path: target.path().to_owned(),
         route: found.map(|route| route.id.to_string()),
-        service: found.map(|route| route.selection.service().id().to_string()),
+        service: found
+            .and_then(|route| route.target.selection())
+            .map(|selection| selection.service().id().to_string()),
         passed_over,
     })
 }

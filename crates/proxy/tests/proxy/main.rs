@@ -10,6 +10,7 @@ mod forwarding;
 mod gateway;
 mod limits;
 mod retries;
+mod steps;
 mod streaming;
 mod uploads;
 mod upstream;
