@@ -11,7 +11,7 @@ use crate::download::Download;
 use crate::exchange::Exchange;
 use crate::problem;
 use crate::request_id::X_REQUEST_ID;
-use crate::respond::{is_last, persistence};
+use crate::respond::{is_last, say_persistence};
 
 /// What a step answered in the endpoint's place, as the steps before it change
 /// it.
@@ -87,7 +87,7 @@ fn write(exchange: &mut Exchange, said: Answer, keeps: bool) -> Response<Downloa
     let upload = exchange.upload.as_ref();
     let is_sent = upload.is_none_or(|upload| upload.is_done());
     let keeps = keeps && is_sent && !is_last(exchange);
-    fields.insert(header::CONNECTION, persistence(keeps));
+    say_persistence(exchange, &mut fields, keeps);
     if !keeps && (!is_sent || exchange.cause.is_some()) {
         // The client may still be sending.
         exchange.connection.linger();

@@ -67,6 +67,8 @@ pub(crate) struct Connection {
     task: AtomicWaker,
     slots: Mutex<Slots>,
     registry: Weak<Connections>,
+    /// Of a stream: the connection that it is a part of.
+    parent: Option<Shared>,
 }
 
 /// What one part of the connection leaves for another.
@@ -82,9 +84,26 @@ struct Slots {
 
 impl Connection {
     pub(crate) fn new(id: u64, peer: SocketAddr, registry: Weak<Connections>) -> Connection {
+        Connection::with(id, PeerName::new(peer.ip()), registry, None)
+    }
+
+    /// A stream of this connection. It has a state of its own; what the client
+    /// is owed, and what was served, the connection counts.
+    pub(crate) fn stream(self: &Arc<Self>) -> Shared {
+        let parent = Some(Arc::clone(self));
+        let stream = Connection::with(self.id, self.peer.clone(), Weak::new(), parent);
+        Arc::new(stream)
+    }
+
+    fn with(
+        id: u64,
+        peer: PeerName,
+        registry: Weak<Connections>,
+        parent: Option<Shared>,
+    ) -> Connection {
         Connection {
             id,
-            peer: PeerName::new(peer.ip()),
+            peer,
             opened: Instant::now(),
             stage: AtomicU8::new(Stage::Head as u8),
             head_begun: AtomicBool::new(false),
@@ -102,7 +121,13 @@ impl Connection {
             task: AtomicWaker::new(),
             slots: Mutex::default(),
             registry,
+            parent,
         }
+    }
+
+    /// The connection itself, also for a stream.
+    fn whole_connection(&self) -> &Connection {
+        self.parent.as_deref().unwrap_or(self)
     }
 
     pub(crate) fn stage(&self) -> Stage {
@@ -146,7 +171,7 @@ impl Connection {
 
     /// The exchange is over; the connection may serve another.
     pub(crate) fn end_exchange(&self) {
-        self.served.fetch_add(1, Relaxed);
+        self.whole_connection().served.fetch_add(1, Relaxed);
         self.cut_at.store(NEVER, Relaxed);
         self.ended.store(true, Relaxed);
         if self.stage() == Stage::Exchange {
@@ -185,7 +210,7 @@ impl Connection {
 
     /// How many requests were served.
     pub(crate) fn served(&self) -> u32 {
-        self.served.load(Relaxed)
+        self.whole_connection().served.load(Relaxed)
     }
 
     /// What came of the body is not what it has to be.
@@ -264,6 +289,11 @@ impl Connection {
         self.task.wake();
     }
 
+    /// Wakes the task, to look at what has changed outside.
+    pub(crate) fn wake(&self) {
+        self.task.wake();
+    }
+
     pub(crate) fn must_close(&self) -> bool {
         self.must_close.load(Relaxed)
     }
@@ -275,8 +305,9 @@ impl Connection {
 
     /// Something is owed that ends with the guard.
     pub(crate) fn owe(self: &Arc<Self>) -> Owed {
-        self.under_way.fetch_add(1, Relaxed);
-        Owed(Arc::clone(self))
+        let connection = self.parent.as_ref().unwrap_or(self);
+        connection.under_way.fetch_add(1, Relaxed);
+        Owed(Arc::clone(connection))
     }
 
     /// Whether closing now would cost nobody an answer: between requests. A
@@ -287,6 +318,11 @@ impl Connection {
             && !self.head_begun()
             && self.under_way.load(Relaxed) == 0
             && (self.served() > 0 || now.duration_since(self.opened) > FIRST_REQUEST)
+    }
+
+    /// Requests under way.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.under_way.load(Relaxed) > 0
     }
 
     /// What the client is owed: requests, tunnels, ends of uploads.
@@ -318,7 +354,10 @@ pub(crate) struct Owed(Shared);
 
 impl Drop for Owed {
     fn drop(&mut self) {
-        self.0.under_way.fetch_sub(1, Relaxed);
+        if self.0.under_way.fetch_sub(1, Relaxed) == 1 {
+            // Idle from now on.
+            self.0.task.wake();
+        }
     }
 }
 

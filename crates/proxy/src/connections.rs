@@ -139,6 +139,13 @@ impl Connections {
         self.panics.load(Relaxed)
     }
 
+    /// Has every connection look at whether the gateway drains.
+    pub(crate) fn wake_all(&self) {
+        for (connection, _) in self.held() {
+            connection.wake();
+        }
+    }
+
     /// Asks the connections that are between requests to close.
     pub(crate) fn close_idle(&self) {
         let now = Instant::now();

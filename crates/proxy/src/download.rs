@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use crate::cause::Cause;
 use crate::exchange::Exchange;
 use crate::line::{Line, LineFailure, failure_of};
+use crate::streams;
 use crate::upload::{Awaited, Upload};
 
 /// What the client is sent after a head.
@@ -234,11 +235,13 @@ impl Body for Download {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        match self.get_mut() {
+        let frame = match self.get_mut() {
             Download::Nothing => Poll::Ready(None),
             Download::Own(bytes) => Poll::Ready(bytes.take().map(|it| Ok(Frame::data(it)))),
             Download::Endpoint(flow) => flow.poll_frame(cx),
-        }
+        };
+        streams::gave(matches!(frame, Poll::Ready(Some(Ok(_)))));
+        frame
     }
 
     fn is_end_stream(&self) -> bool {

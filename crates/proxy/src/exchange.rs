@@ -28,6 +28,7 @@ use crate::plan;
 use crate::request_id::{RequestId, X_REQUEST_ID};
 use crate::respond;
 use crate::server::Server;
+use crate::streams;
 use crate::tries;
 use crate::upload::{Awaited, Upload};
 
@@ -90,6 +91,7 @@ pub(crate) async fn serve(
     heading: Option<Heading>,
     request: Request<Incoming>,
 ) -> Response<Download> {
+    streams::serves(&connection);
     let mut exchange = Box::new(Exchange::begin(server, connection, &request));
     let received = match exchange.ask(heading, request).await {
         Ok(received) => received,

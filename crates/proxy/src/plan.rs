@@ -45,7 +45,7 @@ pub(crate) async fn plan(
 ) -> Result<Planned, Ended> {
     let (head, body) = request.into_parts();
     let mut headers = head.headers;
-    check(exchange, &heading, &head.method)?;
+    check(exchange, &heading, &head.method, headers.len())?;
     exchange.websocket = hops::clean_request(&mut headers, &head.method, head.version)
         .map_err(|_| Cause::MalformedConnection)?
         && heading.framing == Framing::Length(0);
@@ -89,7 +89,12 @@ pub(crate) async fn plan(
 }
 
 /// What is refused whatever its route.
-fn check(exchange: &Exchange, heading: &Heading, method: &Method) -> Result<(), Cause> {
+fn check(
+    exchange: &Exchange,
+    heading: &Heading,
+    method: &Method,
+    fields: usize,
+) -> Result<(), Cause> {
     if let Some(fault) = heading.fault {
         return Err(fault);
     }
@@ -98,6 +103,10 @@ fn check(exchange: &Exchange, heading: &Heading, method: &Method) -> Result<(), 
         return Err(Cause::RequestLineTooLong);
     }
     if heading.bytes > limits.header_bytes {
+        return Err(Cause::HeadTooLarge);
+    }
+    // Of HTTP/1.1 the edge has counted them.
+    if exchange.version == Version::HTTP_2 && fields > limits.header_count {
         return Err(Cause::HeadTooLarge);
     }
     if matches!(heading.framing, Framing::Length(bytes) if bytes > limits.body_bytes) {
@@ -128,6 +137,7 @@ fn take_body(exchange: &mut Exchange, heading: &Heading, body: Incoming, headers
     exchange.upload = Some(Upload::new(
         body,
         length,
+        exchange.version,
         rules,
         exchange.connection.clone(),
     ));

@@ -1,7 +1,7 @@
 //! From an endpoint's response to the one that the client gets.
 
 use http::response::Parts;
-use http::{HeaderValue, Response, StatusCode, Version, header};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, Version, header};
 use pailou_upstream::Outcome;
 
 use crate::answer;
@@ -53,12 +53,16 @@ fn finish(exchange: &mut Exchange, head: &mut Parts) {
     // without a length.
     let ends = exchange.version != Version::HTTP_10 || fields.contains_key(header::CONTENT_LENGTH);
     let keeps = ends && !is_last(exchange);
-    fields.insert(header::CONNECTION, persistence(keeps));
+    say_persistence(exchange, fields, keeps);
 }
 
-/// What a response says of its connection.
-pub(crate) fn persistence(keeps: bool) -> HeaderValue {
-    HeaderValue::from_static(if keeps { "keep-alive" } else { "close" })
+/// Says what becomes of the connection. In HTTP/2 no message does.
+pub(crate) fn say_persistence(exchange: &Exchange, fields: &mut HeaderMap, keeps: bool) {
+    if exchange.version == Version::HTTP_2 {
+        return;
+    }
+    let said = HeaderValue::from_static(if keeps { "keep-alive" } else { "close" });
+    fields.insert(header::CONNECTION, said);
 }
 
 /// Whether the connection is to end with this response.

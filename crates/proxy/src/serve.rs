@@ -16,12 +16,12 @@ use tokio::time::Instant;
 use crate::cause::Cause;
 use crate::connection::Shared;
 use crate::connections::Full;
-use crate::edge::Socket;
-use crate::http1;
+use crate::edge::{Edge, Socket};
 use crate::listen::{BindError, Bound, bind};
 use crate::problem;
 use crate::request_id::RequestId;
 use crate::server::{ProxyOptions, Server};
+use crate::{http1, http2};
 
 /// The proxy's two steps: take the ports, then serve.
 ///
@@ -262,7 +262,12 @@ impl Acceptor {
 async fn serve(server: Arc<Server>, socket: TcpStream, connection: Shared) {
     let _open = server.metrics.connection_opened();
     let _panic = ToldOfPanic(server.clone());
-    http1::serve(server, Socket::Plain(socket), connection).await;
+    let socket = Socket::Plain(socket);
+    let mut edge = Edge::new(socket, connection.clone(), server.clone());
+    match edge.begins_with_preface().await {
+        true => http2::serve(server, edge, connection).await,
+        false => http1::serve(server, edge, connection).await,
+    }
 }
 
 /// A panic costs its connection alone; this makes it seen.

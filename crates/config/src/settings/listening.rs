@@ -122,6 +122,8 @@ section! {
         keepalive_timeout: Duration = Duration::from_secs(60), Time(Duration::from_secs(1)..=mins(60));
         /// The most requests on one connection; then it is closed, so that long-lived clients spread over new gateways.
         keepalive_requests: u32 = 10_000, whole(1..=1_000_000_000);
+        /// The most streams at once on one HTTP/2 connection; the client waits with the next.
+        http2_streams: u32 = 128, whole(1..=10_000);
         /// How long one write to a client may stall. A client that reads nothing holds an endpoint's response otherwise.
         write_timeout: Duration = Duration::from_secs(30), Time(ms(100)..=mins(60));
         /// The most client connections at once; the next is closed at once. Each may need another one to an endpoint, so

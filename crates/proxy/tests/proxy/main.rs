@@ -8,6 +8,7 @@ mod edge;
 mod errors;
 mod forwarding;
 mod gateway;
+mod http2;
 mod limits;
 mod retries;
 mod steps;
