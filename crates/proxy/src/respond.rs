@@ -34,7 +34,10 @@ pub(crate) async fn respond(
         return Err((exchange, Cause::UpstreamMalformed));
     }
     if let Some(pick) = &exchange.pick {
-        pick.report(Outcome::Answered);
+        pick.report(Outcome::Answered {
+            status: head.status.as_u16(),
+            latency: exchange.try_began.elapsed(),
+        });
     }
     let edited = catch_unwind(AssertUnwindSafe(|| edit(&exchange, &mut head, switches)));
     if edited.is_err() {

@@ -10,7 +10,7 @@ use pailou_nacos::{Client, ClientOptions};
 use pailou_nacos_lite::{Instance, Options, Registry};
 use pailou_routing::TableCell;
 use pailou_telemetry::Metrics;
-use pailou_upstream::{EjectionSettings, EndpointView, ServiceId, Services, Tried};
+use pailou_upstream::{EjectionSettings, EndpointView, Hint, ServiceId, Services};
 
 pub(crate) struct Gateway {
     pub(crate) discovery: Discovery,
@@ -115,7 +115,7 @@ impl Gateway {
         let table = self.table.load();
         table
             .route(route)
-            .is_some_and(|route| route.selection.pick(&Tried::none()).is_ok())
+            .is_some_and(|route| route.selection.pick(&Hint::first()).is_ok())
     }
 
     pub(crate) async fn until_routes(&self, routes: &[&str]) {
