@@ -10,7 +10,8 @@ use http::{Request, Response};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use pailou_filters::{Ask, AskError, Waiting};
-use pailou_upstream::{Outcome, Pick, Selection, Tried};
+use pailou_upstream::{Hint, Outcome, Pick, Selection, Tried};
+use tokio::time::Instant;
 
 use crate::line::{Line, LineFailure, keeps};
 use crate::server::Server;
@@ -49,7 +50,7 @@ impl Asking<'_> {
         let mut tried = Tried::none();
         let mut failed = AskError::NoEndpoint;
         for _ in 0..MOST_TRIES {
-            let Ok(pick) = selection.pick(&tried) else {
+            let Ok(pick) = selection.pick(&Hint::after(&tried)) else {
                 return Err(failed);
             };
             let Some(line) = self.line(&pick).await else {
@@ -57,7 +58,7 @@ impl Asking<'_> {
                 failed = AskError::Refused;
                 continue;
             };
-            let reused = line.reused;
+            let (reused, asked) = (line.reused, Instant::now());
             match self.send(line, &request, max_bytes).await {
                 // An idle connection may be closed at any time.
                 Err(AskError::Broken) if reused => failed = AskError::Broken,
@@ -65,9 +66,13 @@ impl Asking<'_> {
                     pick.report(Outcome::Reset);
                     return Err(AskError::Broken);
                 }
-                answered => {
-                    pick.report(Outcome::Answered);
-                    return answered;
+                Err(error) => return Err(error),
+                Ok(answer) => {
+                    pick.report(Outcome::Answered {
+                        status: answer.status().as_u16(),
+                        latency: asked.elapsed(),
+                    });
+                    return Ok(answer);
                 }
             }
         }

@@ -61,6 +61,9 @@ pub(crate) struct Exchange {
     pub(crate) pick: Option<Pick>,
     pub(crate) tried: Tried,
     pub(crate) tries: u32,
+    /// How many of the tries were refused connections.
+    pub(crate) refusals: u32,
+    pub(crate) try_began: Instant,
     pub(crate) upstream: Option<SocketAddr>,
     pub(crate) status: u16,
     pub(crate) cause: Option<Cause>,
@@ -136,6 +139,8 @@ impl Exchange {
             pick: None,
             tried: Tried::none(),
             tries: 0,
+            refusals: 0,
+            try_began: Instant::now(),
             upstream: None,
             status: 0,
             cause: None,

@@ -226,7 +226,7 @@ fn set_deadlines(exchange: &mut Exchange) {
     let timeouts = route.timeouts;
     if let Some(selection) = route.target.selection() {
         let budget = selection.service().retry_budget();
-        budget.pay_in(exchange.server.retry.budget_percent);
+        budget.pay_in(exchange.server.retry.budget_percent, exchange.began);
     }
     if let Some(total) = timeouts.total
         && !exchange.websocket

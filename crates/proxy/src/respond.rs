@@ -25,9 +25,7 @@ pub(crate) async fn respond(exchange: Box<Exchange>, received: Received) -> Resp
     if head.status == StatusCode::SWITCHING_PROTOCOLS {
         return switch(exchange, head, line).await;
     }
-    if let Some(pick) = &exchange.pick {
-        pick.report(Outcome::Answered);
-    }
+    report(&exchange, &head);
     hops::clean_response(&mut head);
     let mut flow = Flow::start(exchange, body, line, keeps);
     let body = match rewrite::run(&mut flow, &mut head).await {
@@ -42,6 +40,15 @@ pub(crate) async fn respond(exchange: Box<Exchange>, received: Received) -> Resp
         None => flow.into_download(),
     };
     Response::from_parts(head, body)
+}
+
+fn report(exchange: &Exchange, head: &Parts) {
+    if let Some(pick) = &exchange.pick {
+        pick.report(Outcome::Answered {
+            status: head.status.as_u16(),
+            latency: exchange.try_began.elapsed(),
+        });
+    }
 }
 
 /// The last of the head: what is the gateway's to say.
@@ -81,9 +88,7 @@ async fn switch(mut exchange: Box<Exchange>, mut head: Parts, line: Line) -> Res
         // that this client knows.
         return answer::problem(&mut exchange, Cause::UpstreamMalformed);
     }
-    if let Some(pick) = &exchange.pick {
-        pick.report(Outcome::Answered);
-    }
+    report(&exchange, &head);
     if let Err(cause) = rewrite::head(&exchange, &mut head) {
         return answer::problem(&mut exchange, cause);
     }

@@ -18,6 +18,6 @@ pub use snapshot::{
     DocumentRestored, EndpointsRestored, SnapshotIgnored, SnapshotWriteFailed, SnapshotWritten,
 };
 pub use upstream::{
-    DriftFound, EndpointEjected, EndpointRefused, EndpointReturned, HoldBegan, HoldEnded,
-    PanicBegan, PanicEnded, ServiceFirstStateLate,
+    DriftFound, EjectedEndpointGone, EndpointEjected, EndpointRefused, EndpointReturned,
+    EndpointStillFailing, HoldBegan, HoldEnded, PanicBegan, PanicEnded, ServiceFirstStateLate,
 };

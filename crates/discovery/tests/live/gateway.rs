@@ -10,7 +10,7 @@ use pailou_nacos::{Client, ClientOptions};
 use pailou_nacos_lite::{Instance, Options, Registry};
 use pailou_routing::TableCell;
 use pailou_telemetry::Metrics;
-use pailou_upstream::{EjectionSettings, EndpointView, ServiceId, Services, Tried};
+use pailou_upstream::{EjectionSettings, EndpointView, Hint, ServiceId, Services};
 
 pub(crate) struct Gateway {
     pub(crate) discovery: Discovery,
@@ -125,7 +125,7 @@ impl Gateway {
             route
                 .target
                 .selection()
-                .is_some_and(|all| all.pick(&Tried::none()).is_ok())
+                .is_some_and(|all| all.pick(&Hint::first()).is_ok())
         })
     }
 

@@ -53,6 +53,7 @@ impl Gateway {
         let cell = TableCell::default();
         let table = table(routes, &settings, &services, &metrics, filters);
         let gateway_services = services.clone();
+        tokio::spawn(services.clone().supervise());
         service(&services, "users").update(EndpointSet::of(
             endpoints.iter().map(|address| EndpointSpec::new(*address)),
         ));
