@@ -10,6 +10,7 @@
 
 mod contents;
 mod file;
+mod lock;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -25,6 +26,8 @@ use pailou_upstream::{EndpointSpec, ServiceId};
 use tokio::sync::Notify;
 
 use self::file::Found;
+pub use self::file::look_at_snapshot;
+use self::lock::Lock;
 pub(crate) use self::writer::Writer;
 use crate::view::{RestoredView, SnapshotView};
 
@@ -84,6 +87,8 @@ pub(crate) struct Snapshot {
     view: Mutex<SnapshotView>,
     /// Digest of the contents that the file has.
     digest: Mutex<Option<String>>,
+    /// Held by the one gateway that writes the file.
+    lock: Mutex<Lock>,
 }
 
 impl Snapshot {
@@ -99,8 +104,10 @@ impl Snapshot {
             registries: registries(settings),
             changed: Notify::new(),
             digest: Mutex::default(),
+            lock: Mutex::default(),
             path,
         };
+        snapshot.take(metrics);
         let saved = match file::read(&snapshot.path) {
             Ok(Some(found)) => snapshot.found(found),
             Ok(None) => Saved::default(),
@@ -117,6 +124,24 @@ impl Snapshot {
             }
         };
         Some((snapshot, saved))
+    }
+
+    /// Makes the file this gateway's, or says that it is another one's: it is read all the same, and written once the other
+    /// one is gone.
+    fn take(&self, metrics: &Metrics) {
+        match self.lock().take(&self.path) {
+            Ok(()) => file::tidy(&self.path),
+            Err(error) => {
+                let error = error.to_string();
+                events::SnapshotWriteFailed {
+                    path: &self.path.to_string_lossy(),
+                    error: &error,
+                    log: true,
+                }
+                .record(metrics);
+                self.view().error = Some(error);
+            }
+        }
     }
 
     /// The state as shown to people.
@@ -141,6 +166,10 @@ impl Snapshot {
 
     fn view(&self) -> MutexGuard<'_, SnapshotView> {
         self.view.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Lock> {
+        self.lock.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn digest(&self) -> MutexGuard<'_, Option<String>> {

@@ -11,6 +11,7 @@ mod health;
 mod judge;
 mod listeners;
 mod nacos;
+mod own_files;
 mod registry;
 mod run;
 mod samples;

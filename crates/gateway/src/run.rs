@@ -6,7 +6,7 @@ use pailou_config::{Environment, Fault, LogFormat, LogSettings, Severity, load_s
 use pailou_telemetry::{Format, LogGuard, LogOptions, Metrics, init_logs};
 
 use crate::cli::RunArgs;
-use crate::{gateway, judge, say};
+use crate::{gateway, judge, own_files, say};
 
 /// Runs the gateway, or prints its effective settings.
 pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
@@ -30,6 +30,11 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
         print_faults(&loaded.warnings);
         say::out(&loaded.render())?;
         return Ok(ExitCode::SUCCESS);
+    }
+    let faults = own_files::faults(&loaded, args.config.as_deref());
+    if !faults.is_empty() {
+        print_faults(&faults);
+        anyhow::bail!("{}", not_started(&faults));
     }
     let metrics = Metrics::new();
     let logs = start_logs(&loaded.settings.log, &metrics)?;

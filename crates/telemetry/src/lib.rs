@@ -15,6 +15,7 @@ pub mod events;
 mod lines;
 mod log;
 mod metrics;
+pub mod own_file;
 
 pub use access_log::AccessLog;
 pub use log::{Format, LogError, LogGuard, LogOptions, init_logs};

@@ -12,9 +12,10 @@ section! {
     /// The snapshot: the routes and endpoints that were last good, on disk, so that the gateway starts while Nacos is down.
     /// It is used only where Nacos does not answer, and only for the servers and data ids that it was taken from.
     SnapshotSettings in "snapshot" {
-        /// The file, or `off`. Its folder must exist and be writable; a gateway that cannot write it serves all the same and
-        /// warns. It holds route documents and instances as they are in Nacos, and nothing of these settings: no account, no
-        /// password. Two gateways must not share one.
+        /// The file, or `off`. Its folder must exist and be writable, and nothing but a snapshot may be there: the gateway does
+        /// not start otherwise. One that cannot write it later serves all the same and warns. It holds route documents and
+        /// instances as they are in Nacos, and nothing of these settings: no account, no password. Each gateway needs its own;
+        /// a second one that shares it reads it, warns, and does not write it.
         path: Option<PathBuf> = Some(PathBuf::from("pailou-snapshot")), PathOrOff;
     }
 }

@@ -87,7 +87,13 @@ impl Writer {
         drop(feeds);
         let contents = Contents::new(&self.snapshot.registries, documents, &services);
         let present = self.snapshot.digest().clone();
-        file::write(&self.snapshot.path, &contents, present.as_deref())
+        let mut lock = self.snapshot.lock();
+        file::write(
+            &self.snapshot.path,
+            &contents,
+            present.as_deref(),
+            &mut lock,
+        )
     }
 
     fn written(&self, outcome: Outcome, trouble: &mut Trouble) {
