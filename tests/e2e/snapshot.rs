@@ -1,7 +1,7 @@
 //! The snapshot: the gateway starts while Nacos is down, and an unusable snapshot costs nothing.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
@@ -102,6 +102,42 @@ async fn a_gateway_started_while_nacos_is_down_serves_from_the_snapshot() {
         "{text}"
     );
     drop((upstream, registered));
+}
+
+/// From the start of the process to the first answer. It was a second, which was waited for Nacos.
+#[tokio::test(flavor = "multi_thread")]
+async fn with_a_hung_nacos_the_first_answer_comes_at_once() {
+    let folder = folder();
+    let path = folder.path().join("snapshot");
+    let (mut world, upstream, _registered, gateway) = World::small_with(&setting(&path)).await;
+    until_kept(&path, &upstream.address().to_string()).await;
+    drop(gateway);
+    world.kill_registry().await;
+    let _http = std::net::TcpListener::bind(world.http()).expect("the port");
+    let _grpc = std::net::TcpListener::bind(world.grpc()).expect("the port");
+    let data = format!("127.0.0.1:{}", free_port());
+    let settings = world.settings(&setting(&path));
+    std::fs::write(folder.path().join("gateway.yaml"), settings).expect("a written file");
+    let mut fastest = Duration::MAX;
+    // The fastest of some, since the machine may be busy.
+    for _ in 0..5 {
+        let started = Instant::now();
+        let mut command = command(&["run", "--config", "gateway.yaml"]);
+        command
+            .current_dir(folder.path())
+            .env("PAILOU_LISTENERS", &data);
+        let _gateway = Process::spawn("the gateway", &mut command);
+        // Until the port is there; from then on the connection waits for the gateway to be ready.
+        let answer = loop {
+            match reqwest::get(format!("http://{data}/api/users/1")).await {
+                Ok(answer) => break answer,
+                Err(_) => tokio::time::sleep(Duration::from_millis(2)).await,
+            }
+        };
+        fastest = fastest.min(started.elapsed());
+        assert_eq!(answer.status(), 200);
+    }
+    assert!(fastest <= Duration::from_millis(150), "{fastest:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,7 +6,8 @@
 //! heard wins. It is used only for what it was taken from: each registry's entries carry its servers, each
 //! document its namespace, group and data id.
 //!
-//! It is written when what is live has changed, at most once a second, by a task of its own.
+//! It is written when what is live has changed, at most once a second, by a task of its own. What it says of a registry stays
+//! until something was learned from that registry.
 
 mod contents;
 mod file;
@@ -25,15 +26,19 @@ use pailou_telemetry::{Metrics, events};
 use pailou_upstream::{EndpointSpec, ServiceId};
 use tokio::sync::Notify;
 
+pub(crate) use self::contents::Heard;
 use self::file::Found;
 pub use self::file::look_at_snapshot;
 use self::lock::Lock;
 pub(crate) use self::writer::Writer;
 use crate::view::{RestoredView, SnapshotView};
 
-/// How long the live state is waited for before the snapshot is used: a Nacos server that is there answers
-/// in much less, and the gateway is to be ready within 2 s.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(1);
+/// How long the live state is waited for before the snapshot is served, marked as stale: a Nacos server that is near answers
+/// in less, and a gateway whose Nacos hangs is to answer its first request within 150 ms.
+pub(crate) const SILENCE: Duration = Duration::from_millis(60);
+/// How long after that a first answer of Nacos is still one that came at once: it is believed, unless it is empty, and
+/// takes the snapshot's place. A later one is the first word over a connection that was lost, so that the hold covers it.
+pub(crate) const AT_ONCE: Duration = Duration::from_secs(1);
 
 /// The servers of each registry, by its id.
 type Registries = BTreeMap<String, Vec<String>>;

@@ -291,6 +291,86 @@ fn entries_of_other_servers_are_not_used() {
     }
 }
 
+/// One start with a wrong address, and what the run before had learned was gone.
+#[test]
+fn what_nothing_was_learned_of_since_stays_as_it_was() {
+    let endpoints = |port: u16| SavedService {
+        endpoints: [EndpointSpec::new(([10, 0, 0, 1], port).into())].into(),
+        health_is_known: true,
+    };
+    let id = |registry: &str, name: &str| {
+        let id = ServiceId::new("dev", "G", name);
+        ServiceId {
+            source: registry.into(),
+            ..id
+        }
+    };
+    let old = |folder: &TempDir| {
+        let path = folder.path().join("snapshot");
+        let services = [
+            (id("default", "users"), endpoints(1)),
+            (id("default", "orders"), endpoints(1)),
+            (id("gone", "users"), endpoints(1)),
+        ];
+        let registries: Registries = [of("default", &["n:1"]), of("gone", &["g:1"])]
+            .into_iter()
+            .flatten()
+            .collect();
+        let (a, b) = (config("default", "a.yaml"), config("default", "b.yaml"));
+        let contents = Contents::new(&registries, [(&a, "A"), (&b, "B")], &services);
+        file::write(&path, &contents, None, &mut Lock::default()).expect("written");
+        file::read(&path)
+            .expect("usable")
+            .expect("a snapshot")
+            .contents
+    };
+    let heard = |answered: bool, told: bool| {
+        let mut heard = Heard::default();
+        if answered {
+            heard.note(&"default".into(), told);
+        }
+        heard
+    };
+    // What this run knows: one of the documents and one of the services.
+    let (new_a, new_services) = (
+        config("default", "a.yaml"),
+        [(id("default", "users"), endpoints(2))],
+    );
+    for (servers, answered, told, documents, services) in [
+        // The same servers: what is new wins, the rest stays until they answer.
+        ("n:1", false, false, "new A, B", "orders at 1, users at 2"),
+        ("n:1", true, false, "new A", "users at 2"),
+        ("n:1", true, true, "new A", "users at 2"),
+        // Others: all stays until they have told of something.
+        ("wrong:1", false, false, "A, B", "orders at 1, users at 1"),
+        ("wrong:1", true, false, "A, B", "orders at 1, users at 1"),
+        ("wrong:1", true, true, "new A", "users at 2"),
+    ] {
+        let case = format!("{servers} answered {answered} told {told}");
+        let folder = folder();
+        let registries = of("default", &[servers]);
+        let new = Contents::new(&registries, [(&new_a, "new A")], &new_services);
+        let kept = new.keep_unheard(old(&folder), &heard(answered, told));
+        // Whoever starts with the servers that it was taken from finds it.
+        let same = documents.contains("new") || answered && told;
+        let taken_from = of("default", &[if same { servers } else { "n:1" }]);
+        let path = folder.path().join("kept");
+        file::write(&path, &kept, None, &mut Lock::default()).expect("written");
+        let found = file::read(&path).expect("usable").expect("a snapshot");
+        let saved = found.contents.into_saved(&taken_from, None);
+        let texts: Vec<_> = saved.documents.values().map(|text| &**text).collect();
+        assert_eq!(texts.join(", "), documents, "{case}");
+        let ports = saved.services.iter().map(|(id, saved)| {
+            assert_eq!(
+                &*id.source, "default",
+                "{case}: the settings have no other registry"
+            );
+            format!("{} at {}", id.name, saved.endpoints[0].address.port())
+        });
+        assert_eq!(ports.collect::<Vec<_>>().join(", "), services, "{case}");
+    }
+}
+
 #[test]
 fn the_order_of_the_servers_means_nothing() {
     let of = |servers: &str| {
