@@ -13,7 +13,7 @@ use pailou_upstream::Services;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::time::Instant;
 
-use crate::admin::{self, Facts, Monitoring, Phase};
+use crate::admin::{self, Facts, Guard, Monitoring, Phase};
 use crate::{descriptors, listeners, nacos, signals};
 
 /// Threads for the Nacos session, discovery, the admin interface and the probes.
@@ -111,11 +111,7 @@ impl Gateway {
         tokio::spawn(services.clone().supervise());
         let table = TableCell::default();
         let client = Client::connect(nacos::options(&settings)?);
-        let monitoring = Monitoring::new(
-            client.clone(),
-            settings.nacos.group.clone(),
-            settings.admin.token.clone(),
-        );
+        let monitoring = Monitoring::new(client.clone(), &settings);
         let discovery = Discovery::start(
             &settings,
             &addresses,
@@ -149,7 +145,11 @@ impl Gateway {
         listeners::serve(
             "admin",
             admin_listener,
-            admin::admin_router(facts.clone(), monitoring),
+            admin::admin_router(
+                facts.clone(),
+                monitoring,
+                Guard::new(settings.admin.address, &settings.admin.hosts),
+            ),
         );
         listeners::serve(
             "probes",
