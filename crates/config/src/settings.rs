@@ -1,5 +1,6 @@
 //! `gateway.yaml`: the static half of the configuration. A change of it needs a restart.
 
+mod changes;
 mod check;
 mod environment;
 mod files;
@@ -274,6 +275,11 @@ fn read<'a>(fields: Option<Fields<'a>>, reader: &mut Reader<'a>) -> Settings {
 }
 
 impl LoadedSettings {
+    /// What faults call the text that the settings come from: the file, or what stands for none.
+    pub fn document(&self) -> &str {
+        &self.document
+    }
+
     /// A fault of the setting at `path`, found by somebody who knows more than this crate. It names the place where the
     /// setting was made: in the file, in the environment, or nowhere for a default.
     pub fn fault(&self, path: &str, problem: String, expected: &str) -> Fault {

@@ -85,11 +85,8 @@ impl Check {
             Ok(loaded) => {
                 self.read.push(format!("{}: settings", path.display()));
                 self.faults.extend(own_files::faults(&loaded, Some(path)));
+                self.faults.extend(judge::defaults(&loaded));
                 self.faults.extend(loaded.warnings);
-                self.faults.extend(judge::defaults(
-                    &loaded.settings,
-                    &path.display().to_string(),
-                ));
                 self.settings = loaded.settings;
                 for source in self.settings.routes.clone() {
                     if let RouteSource::File(file) = source {

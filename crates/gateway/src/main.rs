@@ -13,6 +13,7 @@ mod listeners;
 mod nacos;
 mod own_files;
 mod registry;
+mod reload;
 mod run;
 mod samples;
 mod say;

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use pailou_config::{Fault, LoadedSettings};
 use pailou_discovery::look_at_snapshot;
-use pailou_telemetry::own_file::folder_of;
+use pailou_telemetry::look_at_log;
+use pailou_telemetry::own_file::{NotOurs, folder_of};
 
 const CURE: &str =
     "a path that nothing else uses, in a folder that the gateway may write to, or `off`";
@@ -22,14 +23,20 @@ pub(crate) fn faults(loaded: &LoadedSettings, file: Option<&Path>) -> Vec<Fault>
         let other = taken.iter().find(|(_, other)| *other == place);
         let problem = match other {
             Some((other, _)) => Some(format!("{} is also {other}", path.display())),
-            None => look_at_snapshot(path)
-                .err()
-                .map(|refusal| refusal.to_string()),
+            None => look(setting, path).err().map(|refusal| refusal.to_string()),
         };
         faults.extend(problem.map(|problem| loaded.fault(setting, problem, CURE)));
         taken.push((setting.to_owned(), place));
     }
     faults
+}
+
+fn look(setting: &str, path: &Path) -> Result<(), NotOurs> {
+    if setting.starts_with("log.") {
+        look_at_log(path)
+    } else {
+        look_at_snapshot(path)
+    }
 }
 
 /// The same for every way to write a path, also of a file that is not there yet.

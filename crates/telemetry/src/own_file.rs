@@ -6,6 +6,7 @@
 use std::ffi::OsStr;
 use std::fs::{self, File, FileType, Metadata};
 use std::io::{self, Read};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, AtFlags, CWD, accessat};
@@ -105,6 +106,15 @@ pub fn look_at_folder(path: &Path) -> Result<(), NotOurs> {
     accessat(CWD, folder, wanted, AtFlags::EACCESS).map_err(|error| refused(error.into()))
 }
 
+/// Whether `path` is a name of this very file.
+pub fn is_at(file: &File, path: &Path) -> bool {
+    let identity = |metadata: &Metadata| (metadata.dev(), metadata.ino());
+    match (file.metadata(), fs::symlink_metadata(path)) {
+        (Ok(held), Ok(named)) => identity(&held) == identity(&named),
+        _ => false,
+    }
+}
+
 /// The folder that `path` is in.
 pub fn folder_of(path: &Path) -> &Path {
     match path.parent() {
@@ -115,7 +125,6 @@ pub fn folder_of(path: &Path) -> &Path {
 
 /// What it is, unless a regular file.
 fn kind(file_type: FileType) -> Option<&'static str> {
-    use std::os::unix::fs::FileTypeExt as _;
     if file_type.is_file() {
         None
     } else if file_type.is_symlink() {

@@ -26,7 +26,11 @@ impl Settings {
 
     /// The files that the gateway writes, each with the setting that names it.
     pub fn files_written(&self) -> Vec<(&'static str, &Path)> {
-        let files = [("snapshot.path", self.snapshot.path.as_deref())];
+        let files = [
+            ("snapshot.path", self.snapshot.path.as_deref()),
+            ("log.file", self.log.file.as_deref()),
+            ("log.access_file", self.log.access_file.as_deref()),
+        ];
         let written = files.into_iter();
         written
             .filter_map(|(setting, file)| Some((setting, file?)))

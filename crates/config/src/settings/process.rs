@@ -85,13 +85,18 @@ const FORMATS: &[(&str, LogFormat)] = &[
 ];
 
 section! {
-    /// Logs: the gateway's own events go to standard error, the access log to standard output. Secrets are in neither, at any
-    /// level.
+    /// Logs: the gateway's own events go to standard error, the access log to standard output, or each to a file. Secrets are
+    /// in neither, at any level.
     LogSettings in "log" {
-        /// How much is logged.
+        /// How much is logged. SIGHUP takes a change of it.
         level: LogLevel = LogLevel::Info, Choice(LEVELS), also "LOG_LEVEL";
         /// What the lines look like; `auto`: text on a terminal, JSON elsewhere.
         format: LogFormat = LogFormat::Auto, Choice(FORMATS);
+        /// The file that the gateway's own events are added to, or `off` for standard error. A file that was rotated is opened
+        /// anew within a second, and at once on SIGUSR1. SIGHUP takes a change of it. Nothing but a log may be there.
+        file: Option<PathBuf> = None, PathOrOff;
+        /// The same for the access log, or `off` for standard output.
+        access_file: Option<PathBuf> = None, PathOrOff;
         /// Whether each request gets a line. It never holds up a request: lines that cannot be written in time are counted.
         access: bool = true, Flag;
     }

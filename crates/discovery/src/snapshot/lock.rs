@@ -3,9 +3,10 @@
 //! The lock is that of `flock(2)`: it ends with the process, whatever ends it, and disturbs nobody who only reads. Where a
 //! file system has no locks, nobody is kept out.
 
-use std::fs::{self, File, TryLockError};
-use std::os::unix::fs::MetadataExt;
+use std::fs::{File, TryLockError};
 use std::path::Path;
+
+use pailou_telemetry::own_file::is_at;
 
 use super::file::SnapshotError;
 
@@ -39,11 +40,4 @@ impl Lock {
             Ok(()) | Err(TryLockError::Error(_)) => Ok(Lock(Some(file))),
         }
     }
-}
-
-/// Whether `path` is a name of this very file.
-fn is_at(file: &File, path: &Path) -> bool {
-    let identity = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
-    let (held, named) = (file.metadata(), fs::symlink_metadata(path));
-    held.ok().map(identity) == named.ok().map(identity)
 }
