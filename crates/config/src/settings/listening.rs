@@ -10,12 +10,12 @@ use ipnet::IpNet;
 
 use super::{
     kind::{
-        FilePath, ItemKey, Kind, List, Maybe, SecretText, Time, bytes, mapping_node, whole,
+        FilePath, Flag, ItemKey, Kind, List, Maybe, SecretText, Time, bytes, mapping_node, whole,
         yaml_text,
     },
     schema::section,
     secret::Secret,
-    values::{ADDRESS, AddressOrOff, NETWORK},
+    values::{ADDRESS, AddressOrOff, NAME, NETWORK},
 };
 use crate::{field::Field, node::Node};
 
@@ -84,6 +84,14 @@ section! {
         token: Option<Secret> = None, Maybe(SecretText);
         /// A file with the token, as a mounted secret; one line break at its end is cut. Relative to this file's folder.
         token_file: Option<PathBuf> = None, Maybe(FilePath);
+        /// Names beside those of loopback that `Host` may have, such as that of a proxy in front. On loopback a request with
+        /// any other host gets 421: a site could otherwise let its own name resolve to 127.0.0.1 and read everything through
+        /// a browser on this machine. Elsewhere any host is answered while this is empty. A page of another site is refused
+        /// in any case.
+        hosts: Vec<String> = Vec::new(), List(NAME);
+        /// Whether `/monitoring/nacos/service/{name}/instances` asks Nacos for any service, or only tells of those that a
+        /// route names and of the gateway itself.
+        any_service: bool = false, Flag;
     }
 }
 

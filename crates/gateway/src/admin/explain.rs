@@ -9,6 +9,7 @@ const MAX_PASSED_OVER: usize = 50;
 
 /// A request that was not sent: `?path=/api/users/1&method=GET&host=shop.example.com&header=x-canary:true`.
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Question {
     /// Path and query, as a client would send them.
     path: String,
