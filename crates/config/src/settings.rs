@@ -3,6 +3,8 @@
 mod check;
 mod environment;
 mod kind;
+mod listener;
+mod listener_tls;
 mod listening;
 mod process;
 mod reference;
@@ -23,7 +25,7 @@ use std::{
 
 use self::{
     kind::{List, whole},
-    listening::Listener,
+    listener::Listener,
     schema::{Entry, KeyText, Outcome, Reader},
     sources::{Source, SourceItem},
 };
@@ -35,7 +37,9 @@ use crate::{
 
 pub use self::{
     environment::Environment,
-    listening::{AdminSettings, ForwardedSettings, LimitSettings, ListenerSettings, ProbeSettings},
+    listener::{ListenerSettings, ProxyProtocol},
+    listener_tls::{CertificateFiles, ClientAuth, Place, TlsSettings, TlsVersion},
+    listening::{AdminSettings, ForwardedSettings, LimitSettings, ProbeSettings},
     process::{LogFormat, LogLevel, LogSettings, ShutdownSettings, SnapshotSettings},
     reference::{KeyDoc, SectionDoc, settings_reference},
     registry::{DiscoverySettings, Loopback, NacosSettings, RegistrationSettings},

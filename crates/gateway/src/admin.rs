@@ -16,7 +16,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use pailou_discovery::Discovery;
-use pailou_proxy::Serving;
+use pailou_proxy::{Certificates, Serving};
 use pailou_routing::TableCell;
 use pailou_telemetry::Metrics;
 use pailou_upstream::Services;
@@ -51,6 +51,7 @@ impl Phase {
 pub(crate) struct Facts {
     discovery: Discovery,
     services: Arc<Services>,
+    certificates: Certificates,
     table: TableCell,
     metrics: Metrics,
     serving: Arc<Serving>,
@@ -62,6 +63,7 @@ impl Facts {
     pub(crate) fn new(
         discovery: Discovery,
         services: Arc<Services>,
+        certificates: Certificates,
         table: TableCell,
         metrics: Metrics,
         serving: Arc<Serving>,
@@ -70,6 +72,7 @@ impl Facts {
         Facts {
             discovery,
             services,
+            certificates,
             table,
             metrics,
             serving,

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use pailou_config::{Environment, Fault, LogFormat, LogSettings, Severity, load_settings};
+use pailou_proxy::Certificates;
 use pailou_telemetry::{Format, LogGuard, LogOptions, Metrics, init_logs};
 
 use crate::cli::RunArgs;
@@ -32,11 +33,16 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let metrics = Metrics::new();
+    let certificates = Certificates::load(&loaded.settings.listeners, &name, &metrics);
+    let (certificates, doubts) = certificates.map_err(|faults| {
+        print_faults(&faults);
+        anyhow::anyhow!("{}", not_started(&faults))
+    })?;
     let logs = start_logs(&loaded.settings.log, &metrics)?;
-    for warning in &loaded.warnings {
+    for warning in loaded.warnings.iter().chain(&doubts) {
         tracing::warn!(fault = %warning, "a setting is doubtful");
     }
-    gateway::run(loaded.settings, metrics, logs.access_log())?;
+    gateway::run(loaded.settings, certificates, metrics, logs.access_log())?;
     Ok(ExitCode::SUCCESS)
 }
 

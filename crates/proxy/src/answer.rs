@@ -42,6 +42,9 @@ pub(crate) fn answer(mut exchange: Box<Exchange>, cause: Cause) -> Response<Down
         let allowed = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
         fields.insert(header::ALLOW, HeaderValue::from_static(allowed));
     }
+    if let Some(location) = exchange.location.take() {
+        fields.insert(header::LOCATION, location);
+    }
     close(&exchange, cause, fields);
     response
 }

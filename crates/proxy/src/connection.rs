@@ -1,6 +1,5 @@
 //! One client connection, as its socket, its task and its requests share it.
 
-use std::net::SocketAddr;
 use std::sync::atomic::{
     AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed,
 };
@@ -13,7 +12,9 @@ use tokio::time::Instant;
 
 use crate::connections::Connections;
 use crate::edge::Heading;
-use crate::forwarded::PeerName;
+use crate::forwarded::{PeerName, Scheme};
+use crate::listener::Listener;
+use crate::opening::Secured;
 use crate::tunnel::Tunnel;
 
 /// What the connection is doing.
@@ -34,6 +35,10 @@ pub(crate) enum Stage {
 
 const NEVER: u64 = u64::MAX;
 
+/// What a drain leaves a new connection for its opening, and then for its first
+/// request.
+pub(crate) const FIRST_REQUEST: Duration = Duration::from_secs(1);
+
 /// The state of one client connection.
 ///
 /// Everything is written by the connection's own task; the register of
@@ -42,7 +47,11 @@ const NEVER: u64 = u64::MAX;
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) id: u64,
+    /// The client, or the proxy that it comes by.
     pub(crate) peer: PeerName,
+    pub(crate) listener: Arc<Listener>,
+    /// What the connection was opened on, if it is TLS.
+    pub(crate) secured: Option<Secured>,
     opened: Instant,
     stage: AtomicU8,
     /// Whether a byte of the head that is being read has come.
@@ -81,10 +90,18 @@ struct Slots {
 }
 
 impl Connection {
-    pub(crate) fn new(id: u64, peer: SocketAddr, registry: Weak<Connections>) -> Connection {
+    pub(crate) fn new(
+        id: u64,
+        peer: PeerName,
+        listener: Arc<Listener>,
+        secured: Option<Secured>,
+        registry: Weak<Connections>,
+    ) -> Connection {
         Connection {
             id,
-            peer: PeerName::new(peer.ip()),
+            peer,
+            listener,
+            secured,
             opened: Instant::now(),
             stage: AtomicU8::new(Stage::Head as u8),
             head_begun: AtomicBool::new(false),
@@ -102,6 +119,14 @@ impl Connection {
             task: AtomicWaker::new(),
             slots: Mutex::default(),
             registry,
+        }
+    }
+
+    /// The scheme of the requests on it.
+    pub(crate) fn scheme(&self) -> Scheme {
+        match self.secured {
+            None => Scheme::Http,
+            Some(_) => Scheme::Https,
         }
     }
 
@@ -282,7 +307,6 @@ impl Connection {
     /// Whether closing now would cost nobody an answer: between requests. A
     /// new connection has a moment to send its first one.
     pub(crate) fn is_idle(&self, now: Instant) -> bool {
-        const FIRST_REQUEST: Duration = Duration::from_secs(1);
         self.stage() == Stage::Head
             && !self.head_begun()
             && self.under_way.load(Relaxed) == 0
@@ -307,7 +331,7 @@ impl Connection {
 impl Drop for Connection {
     fn drop(&mut self) {
         if let Some(registry) = self.registry.upgrade() {
-            registry.release(self.id, self.peer.address, std::thread::panicking());
+            registry.release(self.id, Some(self.peer.address), std::thread::panicking());
         }
     }
 }

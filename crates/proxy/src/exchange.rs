@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Method, Request, Response, Version};
+use http::{HeaderValue, Method, Request, Response, Version};
 use hyper::body::Incoming;
 use pailou_routing::Route;
 use pailou_telemetry::RequestInFlight;
@@ -59,6 +59,8 @@ pub(crate) struct Exchange {
     pub(crate) upstream: Option<SocketAddr>,
     pub(crate) status: u16,
     pub(crate) cause: Option<Cause>,
+    /// Where the client is sent.
+    pub(crate) location: Option<HeaderValue>,
     pub(crate) bytes_in: u64,
     pub(crate) bytes_out: u64,
     pub(crate) timer: Timer,
@@ -115,6 +117,7 @@ impl Exchange {
             upstream: None,
             status: 0,
             cause: None,
+            location: None,
             bytes_in: 0,
             bytes_out: 0,
             timer: Timer::default(),
