@@ -37,6 +37,8 @@ mod monitoring;
 mod nacos_cli;
 /// HTTP/1.1 itself: bodies, limits, upgrades, forwarded headers.
 mod protocol;
+/// PROXY headers of balancers on layer 4.
+mod proxy_protocol;
 /// `pailou registry`.
 mod registry;
 /// The registry gone, restarted and healed.
@@ -60,6 +62,12 @@ mod startup;
 mod steps;
 /// Odd spellings of targets.
 mod targets;
+/// TLS on clients' connections.
+mod tls;
+/// Client certificates, and sessions that are resumed.
+mod tls_clients;
+/// Certificate files that change.
+mod tls_reload;
 /// TLS to the registry.
 mod tls_to_nacos;
 /// The registry over HTTP, where its gRPC port cannot be reached.

@@ -51,11 +51,12 @@ pub use crate::{
     route_reference::{RouteKeyDoc, route_reference},
     service::ServiceSpec,
     settings::{
-        AdminSettings, DiscoverySettings, EjectionSettings, Environment, ForwardedSettings, KeyDoc,
-        LimitSettings, ListenerSettings, LoadedSettings, LogFormat, LogLevel, LogSettings,
-        Loopback, NacosSettings, ProbeSettings, RegistrationSettings, RetrySettings, RouteDefaults,
-        RouteSource, Secret, SectionDoc, ServerAddress, Settings, ShutdownSettings,
-        SnapshotSettings, load_settings, settings_reference,
+        AdminSettings, CertificateFiles, ClientAuth, DiscoverySettings, EjectionSettings,
+        Environment, ForwardedSettings, KeyDoc, LimitSettings, ListenerSettings, LoadedSettings,
+        LogFormat, LogLevel, LogSettings, Loopback, NacosSettings, Place, ProbeSettings,
+        ProxyProtocol, RegistrationSettings, RetrySettings, RouteDefaults, RouteSource, Secret,
+        SectionDoc, ServerAddress, Settings, ShutdownSettings, SnapshotSettings, TlsSettings,
+        TlsVersion, load_settings, settings_reference,
     },
     units::{format_duration, format_size},
 };

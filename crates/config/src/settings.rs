@@ -5,6 +5,8 @@ mod check;
 mod environment;
 mod files;
 mod kind;
+mod listener;
+mod listener_tls;
 mod listening;
 mod process;
 mod reference;
@@ -25,7 +27,7 @@ use std::{
 
 use self::{
     kind::{List, whole},
-    listening::Listener,
+    listener::Listener,
     schema::{Entry, KeyText, Origin, Outcome, Reader},
     sources::{Source, SourceItem},
 };
@@ -37,7 +39,9 @@ use crate::{
 
 pub use self::{
     environment::Environment,
-    listening::{AdminSettings, ForwardedSettings, LimitSettings, ListenerSettings, ProbeSettings},
+    listener::{ListenerSettings, ProxyProtocol},
+    listener_tls::{CertificateFiles, ClientAuth, Place, TlsSettings, TlsVersion},
+    listening::{AdminSettings, ForwardedSettings, LimitSettings, ProbeSettings},
     process::{LogFormat, LogLevel, LogSettings, ShutdownSettings, SnapshotSettings},
     reference::{KeyDoc, SectionDoc, settings_reference},
     registry::{DiscoverySettings, Loopback, NacosSettings, RegistrationSettings},

@@ -18,7 +18,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use pailou_discovery::Discovery;
-use pailou_proxy::Serving;
+use pailou_proxy::{Certificates, Serving};
 use pailou_routing::TableCell;
 use pailou_telemetry::Metrics;
 use pailou_upstream::Services;
@@ -54,6 +54,7 @@ impl Phase {
 pub(crate) struct Facts {
     discovery: Discovery,
     services: Arc<Services>,
+    certificates: Certificates,
     table: TableCell,
     metrics: Metrics,
     serving: Arc<Serving>,
@@ -65,6 +66,7 @@ impl Facts {
     pub(crate) fn new(
         discovery: Discovery,
         services: Arc<Services>,
+        certificates: Certificates,
         table: TableCell,
         metrics: Metrics,
         serving: Arc<Serving>,
@@ -73,6 +75,7 @@ impl Facts {
         Facts {
             discovery,
             services,
+            certificates,
             table,
             metrics,
             serving,

@@ -10,7 +10,9 @@ use pailou_config::{
     Environment, Fault, MAX_DOCUMENT_BYTES, Node, Report, RouteSource, Settings, Severity, Value,
     load_settings, settings_reference,
 };
+use pailou_proxy::Certificates;
 use pailou_routing::{Route, Table};
+use pailou_telemetry::Metrics;
 
 use crate::cli::CheckArgs;
 use crate::judge::{self, Judge, fault};
@@ -88,6 +90,7 @@ impl Check {
                 self.faults.extend(judge::defaults(&loaded));
                 self.faults.extend(loaded.warnings);
                 self.settings = loaded.settings;
+                self.certificates(path);
                 for source in self.settings.routes.clone() {
                     if let RouteSource::File(file) = source {
                         self.file(&file);
@@ -95,6 +98,17 @@ impl Check {
                 }
             }
         }
+    }
+
+    /// The files that the listeners name.
+    fn certificates(&mut self, path: &Path) {
+        let name = path.display().to_string();
+        let listeners = &self.settings.listeners;
+        let faults = match Certificates::load(listeners, &name, &Metrics::new()) {
+            Ok((_, doubts)) => doubts,
+            Err(faults) => faults,
+        };
+        self.faults.extend(faults);
     }
 
     fn document(&mut self, path: &Path, text: &str) {

@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use pailou_config::{Environment, LogFormat, LogLevel, Settings, load_settings};
 use pailou_nacos::{Client, Publish};
 use pailou_nacos_lite::{Options, Registry};
+use pailou_proxy::Certificates;
 use pailou_telemetry::{AccessLog, Metrics};
 
 use crate::cli::DevArgs;
@@ -43,7 +44,9 @@ pub(crate) fn run(args: &DevArgs) -> anyhow::Result<ExitCode> {
         .context("the embedded registry (--registry-port)")?;
         let options = nacos::options(&settings)?;
         // Before anything connects to the registry: when a port is taken, that alone is said.
-        let gateway = Gateway::start(settings, metrics, AccessLog::off(), runtimes.data.handle())
+        let certificates = Certificates::none(&metrics);
+        let data = runtimes.data.handle();
+        let gateway = Gateway::start(settings, certificates, metrics, AccessLog::off(), data)
             .await
             .context("the gateway (--port, --admin-port, --probes-port)")?;
         let samples = if args.no_samples {

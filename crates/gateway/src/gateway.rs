@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use pailou_config::Settings;
 use pailou_discovery::Discovery;
 use pailou_nacos::Client;
-use pailou_proxy::{Bound, Proxy, ProxyOptions, Serving};
+use pailou_proxy::{Bound, Certificates, Listener, Proxy, ProxyOptions, Serving};
 use pailou_routing::TableCell;
 use pailou_telemetry::{AccessLog, Metrics, events};
 use pailou_upstream::Services;
@@ -27,6 +27,7 @@ const CONTROL_THREADS: usize = 2;
 /// Something that it needs to start cannot be had: a port, a thread.
 pub(crate) fn run(
     settings: &Settings,
+    certificates: Certificates,
     metrics: Metrics,
     access_log: AccessLog,
     reloader: Reloader,
@@ -35,8 +36,8 @@ pub(crate) fn run(
     let result = runtimes.control.block_on(async {
         let stop = signals::stop();
         tokio::spawn(reloader.run(Orders::new()));
-        let settings = settings.clone();
-        let gateway = Gateway::start(settings, metrics, access_log, runtimes.data.handle()).await?;
+        let (settings, data) = (settings.clone(), runtimes.data.handle());
+        let gateway = Gateway::start(settings, certificates, metrics, access_log, data).await?;
         gateway.run(stop).await
     });
     runtimes.end();
@@ -94,11 +95,12 @@ impl Gateway {
     /// Takes every port, starts to follow Nacos, and opens admin and probes. Requests are not accepted yet.
     pub(crate) async fn start(
         mut settings: Settings,
+        certificates: Certificates,
         metrics: Metrics,
         access_log: AccessLog,
         data: &Handle,
     ) -> anyhow::Result<Gateway> {
-        let bound = bind_data(&settings, data).await?;
+        let bound = bind_data(&settings, &certificates, data).await?;
         let admin_listener = listeners::bind("admin", settings.admin.address).await?;
         let probes_listener = listeners::bind("probes", settings.probes.address).await?;
         let mut addresses: Vec<_> = bound.iter().map(Bound::local_addr).collect();
@@ -139,10 +141,12 @@ impl Gateway {
             .await
             .context("the proxy could not be started")?;
         let serving = Arc::new(serving);
+        tokio::spawn(certificates.clone().watch());
 
         let facts = Arc::new(Facts::new(
             discovery,
             services,
+            certificates,
             table,
             metrics.clone(),
             serving.clone(),
@@ -238,7 +242,11 @@ impl Gateway {
 }
 
 /// Sockets belong to the runtime that they are bound on, so the data listeners are bound on the workers'.
-async fn bind_data(settings: &Settings, data: &Handle) -> anyhow::Result<Vec<Bound>> {
+async fn bind_data(
+    settings: &Settings,
+    certificates: &Certificates,
+    data: &Handle,
+) -> anyhow::Result<Vec<Bound>> {
     let addresses: Vec<_> = settings
         .listeners
         .iter()
@@ -247,6 +255,10 @@ async fn bind_data(settings: &Settings, data: &Handle) -> anyhow::Result<Vec<Bou
     let bound = data
         .spawn(async move { Proxy::bind(&addresses) })
         .await
-        .context("the workers ended")?;
-    Ok(bound?)
+        .context("the workers ended")??;
+    let listeners = Listener::all(&settings.listeners, certificates);
+    let bound = bound.into_iter().zip(listeners);
+    Ok(bound
+        .map(|(bound, listener)| bound.with(listener))
+        .collect())
 }

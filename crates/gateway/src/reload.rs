@@ -1,4 +1,5 @@
-//! What a running gateway takes anew: on SIGHUP the settings that can change while it runs, on SIGUSR1 its log files.
+//! What a running gateway takes anew: on SIGHUP the certificates and the settings that can change while it runs, on
+//! SIGUSR1 its log files.
 //!
 //! Routes need no signal: their documents are followed.
 
@@ -6,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use pailou_config::{Environment, LoadedSettings, LogSettings, load_settings};
+use pailou_proxy::Certificates;
 use pailou_telemetry::{LogControl, LogFiles};
 
 use crate::signals::{Order, Orders};
@@ -23,6 +25,7 @@ pub(crate) struct Reloader {
     /// Those that were taken last, of which the ones in [`LIVE`] are in force.
     pub(crate) taken: Arc<LoadedSettings>,
     pub(crate) logs: LogControl,
+    pub(crate) certificates: Certificates,
 }
 
 impl Reloader {
@@ -67,6 +70,8 @@ impl Reloader {
 
     /// Takes what is live. Whoever makes another setting live adds its line here and its name to [`LIVE`].
     fn take(&self, loaded: &LoadedSettings) -> Result<(), String> {
+        // They are few and small; what is wrong with one is told by itself.
+        self.certificates.reload();
         let log = &loaded.settings.log;
         let files = self.logs.write_to(log_files(log));
         files.map_err(|error| error.to_string())?;

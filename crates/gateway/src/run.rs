@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use pailou_config::{Environment, Fault, LogFormat, LogSettings, Severity, load_settings};
+use pailou_proxy::Certificates;
 use pailou_telemetry::{Format, LogGuard, LogOptions, Metrics, init_logs};
 
 use crate::cli::RunArgs;
@@ -27,8 +28,14 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     }
     refuse(&own_files::faults(&loaded, args.config.as_deref()))?;
     let metrics = Metrics::new();
+    let listeners = &loaded.settings.listeners;
+    let certificates = Certificates::load(listeners, loaded.document(), &metrics);
+    let (certificates, doubts) = certificates.map_err(|faults| {
+        print_faults(&faults);
+        anyhow::anyhow!("{}", not_started(&faults))
+    })?;
     let logs = start_logs(&loaded.settings.log, &metrics)?;
-    for warning in &loaded.warnings {
+    for warning in loaded.warnings.iter().chain(&doubts) {
         tracing::warn!(fault = %warning, "a setting is doubtful");
     }
     let loaded = Arc::new(loaded);
@@ -37,8 +44,16 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
         started: Arc::clone(&loaded),
         taken: Arc::clone(&loaded),
         logs: logs.control(),
+        certificates: certificates.clone(),
     };
-    gateway::run(&loaded.settings, metrics, logs.access_log(), reloader)?;
+    let access_log = logs.access_log();
+    gateway::run(
+        &loaded.settings,
+        certificates,
+        metrics,
+        access_log,
+        reloader,
+    )?;
     Ok(ExitCode::SUCCESS)
 }
 

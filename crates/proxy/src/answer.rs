@@ -63,6 +63,9 @@ pub(crate) fn problem(exchange: &mut Exchange, cause: Cause) -> Response<Downloa
         let allowed = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
         headers.insert(header::ALLOW, HeaderValue::from_static(allowed));
     }
+    if let Some(location) = exchange.location.take() {
+        headers.insert(header::LOCATION, location);
+    }
     let said = Answer {
         status,
         headers,

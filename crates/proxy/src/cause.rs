@@ -21,6 +21,10 @@ pub(crate) enum Cause {
     RequestLineTooLong,
     HeadTooLarge,
     MalformedBody,
+    /// The host is not one that the connection's certificate is for.
+    Misdirected,
+    /// The listener sends everybody to https.
+    HttpsElsewhere,
     /// The client went away, or stopped reading.
     ClientGone,
     // Nobody to ask.
@@ -128,6 +132,12 @@ impl Cause {
                 "malformed_body",
                 "the request body is malformed or ends too soon",
             ),
+            Cause::Misdirected => (
+                421,
+                "misdirected",
+                "the certificate of this connection is not for this host",
+            ),
+            Cause::HttpsElsewhere => (308, "https_elsewhere", "this is served over https"),
             Cause::ClientGone => (0, "client_gone", "the client closed the connection"),
             Cause::NoRoute => (404, "no_route", "no route takes this request"),
             Cause::NoTable => (503, "no_table", "the gateway has no routes yet"),
@@ -214,6 +224,8 @@ impl Cause {
         matches!(
             self,
             Cause::NoRoute
+                | Cause::Misdirected
+                | Cause::HttpsElsewhere
                 | Cause::ServiceUnknown
                 | Cause::ServiceEmpty
                 | Cause::NoEligibleEndpoint

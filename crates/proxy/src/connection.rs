@@ -1,6 +1,5 @@
 //! One client connection, as its socket, its task and its requests share it.
 
-use std::net::SocketAddr;
 use std::sync::atomic::{
     AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed,
 };
@@ -13,7 +12,9 @@ use tokio::time::Instant;
 
 use crate::connections::Connections;
 use crate::edge::Heading;
-use crate::forwarded::PeerName;
+use crate::forwarded::{PeerName, Scheme};
+use crate::listener::Listener;
+use crate::opening::Secured;
 use crate::tunnel::Tunnel;
 
 /// What the connection is doing.
@@ -34,6 +35,10 @@ pub(crate) enum Stage {
 
 const NEVER: u64 = u64::MAX;
 
+/// What a drain leaves a new connection for its opening, and then for its first
+/// request.
+pub(crate) const FIRST_REQUEST: Duration = Duration::from_secs(1);
+
 /// The state of one client connection.
 ///
 /// Everything is written by the connection's own task; the register of
@@ -42,7 +47,11 @@ const NEVER: u64 = u64::MAX;
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) id: u64,
+    /// The client, or the proxy that it comes by.
     pub(crate) peer: PeerName,
+    pub(crate) listener: Arc<Listener>,
+    /// What the connection was opened on, if it is TLS.
+    pub(crate) secured: Option<Arc<Secured>>,
     opened: Instant,
     stage: AtomicU8,
     /// Whether a byte of the head that is being read has come.
@@ -83,27 +92,39 @@ struct Slots {
 }
 
 impl Connection {
-    pub(crate) fn new(id: u64, peer: SocketAddr, registry: Weak<Connections>) -> Connection {
-        Connection::with(id, PeerName::new(peer.ip()), registry, None)
+    pub(crate) fn new(
+        id: u64,
+        peer: PeerName,
+        listener: Arc<Listener>,
+        secured: Option<Arc<Secured>>,
+        registry: Weak<Connections>,
+    ) -> Connection {
+        Connection::with(id, peer, listener, secured, registry, None)
     }
 
     /// A stream of this connection. It has a state of its own; what the client
     /// is owed, and what was served, the connection counts.
     pub(crate) fn stream(self: &Arc<Self>) -> Shared {
+        let (listener, secured) = (self.listener.clone(), self.secured.clone());
         let parent = Some(Arc::clone(self));
-        let stream = Connection::with(self.id, self.peer.clone(), Weak::new(), parent);
+        let peer = self.peer.clone();
+        let stream = Connection::with(self.id, peer, listener, secured, Weak::new(), parent);
         Arc::new(stream)
     }
 
     fn with(
         id: u64,
         peer: PeerName,
+        listener: Arc<Listener>,
+        secured: Option<Arc<Secured>>,
         registry: Weak<Connections>,
         parent: Option<Shared>,
     ) -> Connection {
         Connection {
             id,
             peer,
+            listener,
+            secured,
             opened: Instant::now(),
             stage: AtomicU8::new(Stage::Head as u8),
             head_begun: AtomicBool::new(false),
@@ -128,6 +149,14 @@ impl Connection {
     /// The connection itself, also for a stream.
     fn whole_connection(&self) -> &Connection {
         self.parent.as_deref().unwrap_or(self)
+    }
+
+    /// The scheme of the requests on it.
+    pub(crate) fn scheme(&self) -> Scheme {
+        match self.secured {
+            None => Scheme::Http,
+            Some(_) => Scheme::Https,
+        }
     }
 
     pub(crate) fn stage(&self) -> Stage {
@@ -313,7 +342,6 @@ impl Connection {
     /// Whether closing now would cost nobody an answer: between requests. A
     /// new connection has a moment to send its first one.
     pub(crate) fn is_idle(&self, now: Instant) -> bool {
-        const FIRST_REQUEST: Duration = Duration::from_secs(1);
         self.stage() == Stage::Head
             && !self.head_begun()
             && self.under_way.load(Relaxed) == 0
@@ -343,7 +371,7 @@ impl Connection {
 impl Drop for Connection {
     fn drop(&mut self) {
         if let Some(registry) = self.registry.upgrade() {
-            registry.release(self.id, self.peer.address, std::thread::panicking());
+            registry.release(self.id, Some(self.peer.address), std::thread::panicking());
         }
     }
 }

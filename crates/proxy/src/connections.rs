@@ -3,7 +3,7 @@
 //! Touched when a connection opens and when it closes, never by a request.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
@@ -11,7 +11,10 @@ use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-use crate::connection::Connection;
+use crate::connection::{Connection, FIRST_REQUEST, Shared};
+use crate::forwarded::PeerName;
+use crate::listener::Listener;
+use crate::opening::Secured;
 
 /// Why a connection was turned away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,8 +50,75 @@ struct Open {
 
 #[derive(Debug)]
 struct Entry {
-    connection: Weak<Connection>,
+    stage: Stage,
     task: Option<AbortHandle>,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// What comes before the first request is under way, since then.
+    Opening(Instant),
+    /// The connection may not go on.
+    Doomed,
+    /// Requests may come.
+    Open(Weak<Connection>),
+}
+
+/// A place among the connections, for one that opens. It is given back when
+/// this is dropped.
+#[derive(Debug)]
+pub(crate) struct Place {
+    pub(crate) id: u64,
+    /// The address that it is counted for.
+    client: Option<IpAddr>,
+    /// `None` once the place is the connection's.
+    register: Option<Arc<Connections>>,
+}
+
+impl Place {
+    /// Counts the connection for its client, which is known now.
+    pub(crate) fn claim(&mut self, client: IpAddr) -> Result<(), Full> {
+        if let Some(register) = &self.register {
+            register.claim(client)?;
+            self.client = Some(client);
+        }
+        Ok(())
+    }
+
+    /// Makes a connection of it, whose requests may come. `None` if it is to end.
+    ///
+    /// # Panics
+    /// If it was not claimed.
+    pub(crate) fn open(
+        mut self,
+        listener: Arc<Listener>,
+        secured: Option<Secured>,
+    ) -> Option<Shared> {
+        let client = self.client.expect("a place is claimed first");
+        let register = self.register.as_ref()?;
+        let mut open = register.open();
+        let entry = open.connections.get_mut(&self.id)?;
+        if matches!(entry.stage, Stage::Doomed) {
+            return None;
+        }
+        let client = PeerName::new(client);
+        let register = Arc::downgrade(register);
+        let connection =
+            Connection::new(self.id, client, listener, secured.map(Arc::new), register);
+        let connection = Arc::new(connection);
+        entry.stage = Stage::Open(Arc::downgrade(&connection));
+        drop(open);
+        self.register = None;
+        Some(connection)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Some(register) = &self.register {
+            register.release(self.id, self.client, std::thread::panicking());
+        }
+    }
 }
 
 impl Connections {
@@ -61,30 +131,37 @@ impl Connections {
         })
     }
 
-    /// Takes a new connection in, unless a cap is reached.
-    pub(crate) fn admit(self: &Arc<Self>, peer: SocketAddr) -> Result<Arc<Connection>, Full> {
+    /// Takes a new connection in, unless there are too many.
+    pub(crate) fn admit(self: &Arc<Self>) -> Result<Place, Full> {
         let mut open = self.open();
         if open.connections.len() >= self.caps.total {
             return Err(Full::Total);
         }
+        let id = open.next;
+        open.next += 1;
+        let entry = Entry {
+            stage: Stage::Opening(Instant::now()),
+            task: None,
+        };
+        open.connections.insert(id, entry);
+        Ok(Place {
+            id,
+            client: None,
+            register: Some(self.clone()),
+        })
+    }
+
+    /// Counts a connection for a client, unless that one has too many.
+    fn claim(&self, client: IpAddr) -> Result<(), Full> {
         if self.caps.per_ip > 0 {
-            let of_client = open.per_ip.entry(peer.ip().to_canonical()).or_default();
+            let mut open = self.open();
+            let of_client = open.per_ip.entry(client.to_canonical()).or_default();
             if *of_client >= self.caps.per_ip {
                 return Err(Full::Client);
             }
             *of_client += 1;
         }
-        let id = open.next;
-        open.next += 1;
-        let connection = Arc::new(Connection::new(id, peer, Arc::downgrade(self)));
-        open.connections.insert(
-            id,
-            Entry {
-                connection: Arc::downgrade(&connection),
-                task: None,
-            },
-        );
-        Ok(connection)
+        Ok(())
     }
 
     /// Notes the task that serves a connection, so that it can be ended.
@@ -95,10 +172,11 @@ impl Connections {
     }
 
     /// A connection is gone.
-    pub(crate) fn release(&self, id: u64, client: IpAddr, panicked: bool) {
+    pub(crate) fn release(&self, id: u64, client: Option<IpAddr>, panicked: bool) {
         let mut open = self.open();
         open.connections.remove(&id);
         if self.caps.per_ip > 0
+            && let Some(client) = client.map(|client| client.to_canonical())
             && let Some(of_client) = open.per_ip.get_mut(&client)
         {
             *of_client -= 1;
@@ -119,19 +197,17 @@ impl Connections {
 
     /// What clients are owed: requests under way, tunnels included.
     pub(crate) fn owed(&self) -> usize {
-        self.held()
-            .iter()
-            .map(|(connection, _)| connection.owed())
-            .sum()
+        self.held().iter().map(|connection| connection.owed()).sum()
     }
 
     /// How many connections would lose something if they were closed now.
     pub(crate) fn unfinished(&self) -> usize {
         let now = Instant::now();
-        self.held()
+        let held = self.held();
+        let held = held
             .iter()
-            .filter(|(connection, _)| connection.owed() > 0 || !connection.is_idle(now))
-            .count()
+            .filter(|connection| connection.owed() > 0 || !connection.is_idle(now));
+        held.count() + self.opening(now)
     }
 
     /// How many connections ended with a panic.
@@ -141,30 +217,56 @@ impl Connections {
 
     /// Has every connection look at whether the gateway drains.
     pub(crate) fn wake_all(&self) {
-        for (connection, _) in self.held() {
+        for connection in self.held() {
             connection.wake();
         }
     }
 
-    /// Asks the connections that are between requests to close.
+    /// Asks the connections that are between requests to close, and closes
+    /// those that have been opening for long.
     pub(crate) fn close_idle(&self) {
         let now = Instant::now();
-        for (connection, _) in self.held() {
+        for connection in self.held() {
             if connection.is_idle(now) {
                 connection.ask_to_close();
             }
+        }
+        for task in self.doom_opening(now) {
+            task.abort();
         }
     }
 
     /// Cuts every connection; says how many requests were under way.
     pub(crate) fn close_all(&self) -> usize {
         let cut = self.owed();
-        for (_, task) in self.held() {
-            if let Some(task) = task {
-                task.abort();
-            }
+        let tasks: Vec<_> = (self.open().connections.values())
+            .filter_map(|entry| entry.task.clone())
+            .collect();
+        for task in tasks {
+            task.abort();
         }
         cut
+    }
+
+    /// How many connections have just begun to open.
+    fn opening(&self, now: Instant) -> usize {
+        let open = self.open();
+        let entries = open.connections.values();
+        entries.filter(|entry| entry.is_opening(now, true)).count()
+    }
+
+    /// Keeps the connections that have been opening for long from serving any
+    /// request; gives their tasks.
+    fn doom_opening(&self, now: Instant) -> Vec<AbortHandle> {
+        let mut open = self.open();
+        let entries = open.connections.values_mut();
+        entries
+            .filter(|entry| entry.is_opening(now, false))
+            .filter_map(|entry| {
+                entry.stage = Stage::Doomed;
+                entry.task.clone()
+            })
+            .collect()
     }
 
     /// Waits until a connection closes.
@@ -174,16 +276,29 @@ impl Connections {
 
     /// The open connections, out of the lock: dropping the last handle of one
     /// takes the lock again.
-    fn held(&self) -> Vec<(Arc<Connection>, Option<AbortHandle>)> {
-        self.open()
-            .connections
-            .values()
-            .filter_map(|entry| Some((entry.connection.upgrade()?, entry.task.clone())))
+    fn held(&self) -> Vec<Shared> {
+        let open = self.open();
+        let entries = open.connections.values();
+        entries
+            .filter_map(|entry| match &entry.stage {
+                Stage::Open(connection) => connection.upgrade(),
+                Stage::Opening(_) | Stage::Doomed => None,
+            })
             .collect()
     }
 
     fn open(&self) -> std::sync::MutexGuard<'_, Open> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Entry {
+    /// Whether it is opening, and has just begun to or has not.
+    fn is_opening(&self, now: Instant, is_new: bool) -> bool {
+        match self.stage {
+            Stage::Opening(since) => (now.duration_since(since) <= FIRST_REQUEST) == is_new,
+            Stage::Doomed | Stage::Open(_) => false,
+        }
     }
 }
 
@@ -197,30 +312,38 @@ mod tests {
         Caps { total, per_ip }
     }
 
-    fn from(ip: &str) -> SocketAddr {
-        format!("{ip}:1").parse().expect("address")
+    fn from(ip: &str) -> IpAddr {
+        ip.parse().expect("address")
+    }
+
+    /// A connection that is open at once.
+    fn admit(connections: &Arc<Connections>, client: IpAddr) -> Result<Shared, Full> {
+        let mut place = connections.admit()?;
+        place.claim(client)?;
+        let opened = place.open(Arc::default(), None);
+        Ok(opened.expect("nothing is closed"))
     }
 
     #[tokio::test]
     async fn the_total_cap_counts_what_is_open_now() {
         let connections = Connections::new(caps(2, 0));
         let here = from("127.0.0.1");
-        let first = connections.admit(here).expect("first");
-        let _second = connections.admit(here).expect("second");
-        assert_eq!(connections.admit(here).err(), Some(Full::Total));
+        let first = admit(&connections, here).expect("first");
+        let _second = admit(&connections, here).expect("second");
+        assert_eq!(admit(&connections, here).err(), Some(Full::Total));
         drop(first);
-        assert!(connections.admit(here).is_ok());
+        assert!(admit(&connections, here).is_ok());
     }
 
     #[tokio::test]
     async fn one_client_cannot_take_the_place_of_another() {
         let connections = Connections::new(caps(10, 1));
         let here = from("127.0.0.1");
-        let first = connections.admit(here).expect("first");
-        assert_eq!(connections.admit(here).err(), Some(Full::Client));
-        assert!(connections.admit(from("127.0.0.2")).is_ok());
+        let first = admit(&connections, here).expect("first");
+        assert_eq!(admit(&connections, here).err(), Some(Full::Client));
+        assert!(admit(&connections, from("127.0.0.2")).is_ok());
         drop(first);
-        assert!(connections.admit(here).is_ok());
+        assert!(admit(&connections, here).is_ok());
         assert!(
             connections.open().per_ip.is_empty(),
             "the map does not grow with clients"
@@ -231,7 +354,7 @@ mod tests {
     async fn a_new_connection_has_a_moment_for_its_first_request() {
         let connections = Connections::new(caps(10, 0));
         let here = from("127.0.0.1");
-        let connection = connections.admit(here).expect("admitted");
+        let connection = admit(&connections, here).expect("admitted");
         assert_eq!((connections.owed(), connections.unfinished()), (0, 1));
         tokio::time::advance(Duration::from_millis(1100)).await;
         assert_eq!(connections.unfinished(), 0);
@@ -247,5 +370,26 @@ mod tests {
             0,
             "between requests it may be closed"
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_drain_waits_a_moment_for_a_handshake_and_then_ends_it() {
+        let connections = Connections::new(caps(10, 1));
+        let mut place = connections.admit().expect("admitted");
+        place.claim(from("127.0.0.1")).expect("the first");
+        let task = tokio::spawn(std::future::pending::<()>());
+        connections.attach(place.id, task.abort_handle());
+        connections.close_idle();
+        assert_eq!(connections.unfinished(), 1);
+        tokio::time::advance(Duration::from_millis(1100)).await;
+        assert_eq!(connections.unfinished(), 0);
+        connections.close_idle();
+        assert!(task.await.expect_err("aborted").is_cancelled());
+        assert!(
+            place.open(Arc::default(), None).is_none(),
+            "no request is served and then cut"
+        );
+        assert_eq!(connections.len(), 0);
+        assert!(connections.open().per_ip.is_empty());
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use http::{Method, Request, Response, Version};
+use http::{HeaderValue, Method, Request, Response, Version};
 use hyper::body::Incoming;
 use pailou_filters::Answer;
 use pailou_routing::Route;
@@ -67,6 +67,8 @@ pub(crate) struct Exchange {
     pub(crate) upstream: Option<SocketAddr>,
     pub(crate) status: u16,
     pub(crate) cause: Option<Cause>,
+    /// Where the client is sent.
+    pub(crate) location: Option<HeaderValue>,
     pub(crate) bytes_in: u64,
     pub(crate) bytes_out: u64,
     pub(crate) timer: Timer,
@@ -144,6 +146,7 @@ impl Exchange {
             upstream: None,
             status: 0,
             cause: None,
+            location: None,
             bytes_in: 0,
             bytes_out: 0,
             timer: Timer::default(),

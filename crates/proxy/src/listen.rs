@@ -7,6 +7,8 @@ use std::net::SocketAddr;
 use thiserror::Error;
 use tokio::net::{TcpListener, TcpSocket};
 
+use crate::listener::Listener;
+
 /// Connections that the kernel queues while they wait to be accepted. Clients
 /// wait here between the bind and the moment the gateway is ready.
 const BACKLOG: u32 = 4096;
@@ -45,10 +47,16 @@ impl BindError {
 #[derive(Debug)]
 pub struct Bound {
     pub(crate) socket: TcpListener,
+    pub(crate) listener: Listener,
     address: SocketAddr,
 }
 
 impl Bound {
+    /// Says what is particular to the listener; it speaks plain HTTP otherwise.
+    pub fn with(self, listener: Listener) -> Bound {
+        Bound { listener, ..self }
+    }
+
     /// The address listened on; when port 0 was asked for, with the port that
     /// was found.
     pub fn local_addr(&self) -> SocketAddr {
@@ -69,7 +77,11 @@ impl Bound {
         socket.bind(address)?;
         let socket = socket.listen(BACKLOG)?;
         let address = socket.local_addr()?;
-        Ok(Bound { socket, address })
+        Ok(Bound {
+            socket,
+            listener: Listener::default(),
+            address,
+        })
     }
 }
 

@@ -1,6 +1,7 @@
 //! From a request's head to its route and the head that every try sends.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 
 use bytes::Bytes;
 use http::uri::PathAndQuery;
@@ -10,11 +11,14 @@ use pailou_filters::RequestHead;
 use pailou_routing::{Host, Target};
 
 use crate::cause::Cause;
+use crate::connection::Connection;
 use crate::edge::{Framing, Heading};
 use crate::exchange::{Ended, Exchange};
+use crate::forwarded::Scheme;
 use crate::hops;
 use crate::request_id::X_REQUEST_ID;
 use crate::steps;
+use crate::tls;
 use crate::upload::{Outgoing, Upload};
 
 /// What every try sends.
@@ -55,20 +59,25 @@ pub(crate) async fn plan(
     let host = Host::parse(host_value.as_bytes()).map_err(|_| refusal_of(&host_value))?;
     let target =
         Target::parse(&heading.target).map_err(|error| Cause::MalformedTarget(detail(error)))?;
+    let port = exchange.connection.scheme().port();
     if target
         .authority()
-        .is_some_and(|authority| !authority.is_same(&host, 80))
+        .is_some_and(|authority| !authority.is_same(&host, port))
     {
         return Err(Cause::MalformedHead.into());
     }
+    check_certificate(exchange, &host)?;
     exchange.path = part_of(&heading.target, target.path().as_bytes());
-    let server = exchange.server.clone();
-    exchange.client = server.forwarded.apply(
-        &mut headers,
-        &exchange.connection.peer,
-        &host,
-        host_value.clone(),
-    );
+    let forwarded = &exchange.server.forwarded;
+    let told = forwarded.apply(&mut headers, &exchange.connection, &host, &host_value);
+    exchange.client = told.client;
+    if told.scheme == Scheme::Http
+        && let Some(port) = exchange.connection.listener.redirect_to_https
+    {
+        exchange.location = Some(https(&host, port, &target)?);
+        return Err(Cause::HttpsElsewhere.into());
+    }
+    tell_certificate(&exchange.connection, &mut headers);
     find_route(exchange, &host, &target, &headers)?;
 
     headers.insert(X_REQUEST_ID, exchange.request_id.value());
@@ -151,6 +160,40 @@ fn host_of(headers: &HeaderMap) -> Result<HeaderValue, Cause> {
         None => Ok(host.clone()),
         Some(_) => Err(Cause::MalformedHead),
     }
+}
+
+/// On TLS the client may ask only for hosts that it has seen a certificate for.
+fn check_certificate(exchange: &Exchange, host: &Host<'_>) -> Result<(), Cause> {
+    let secured = exchange.connection.secured.as_ref();
+    match secured.and_then(|secured| secured.hosts.as_ref()) {
+        Some(hosts) if !hosts.cover(host.name()) => Err(Cause::Misdirected),
+        _ => Ok(()),
+    }
+}
+
+/// Tells the endpoint what the client's certificate says, and nothing that the
+/// client says itself.
+fn tell_certificate(connection: &Connection, headers: &mut HeaderMap) {
+    tls::drop_client_claims(headers);
+    let secured = connection.secured.as_ref();
+    if let Some(client) = secured.and_then(|secured| secured.client.as_ref()) {
+        client.apply(headers);
+    }
+}
+
+/// The URL of a request on https at this port.
+fn https(host: &Host<'_>, port: u16, target: &Target<'_>) -> Result<HeaderValue, Cause> {
+    let mut url = format!("https://{}", host.name());
+    if port != Scheme::Https.port() {
+        let _ = write!(url, ":{port}");
+    }
+    url.push_str(target.forwarded_path());
+    if let Some(query) = target.query() {
+        url.push('?');
+        url.push_str(query);
+    }
+    HeaderValue::try_from(url)
+        .map_err(|_| Cause::MalformedTarget("the target has a character that must be encoded"))
 }
 
 /// A Host with user information is an attack rather than a slip.

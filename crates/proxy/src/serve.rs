@@ -1,7 +1,7 @@
 //! The accept loop, and what a drain does.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,9 +15,11 @@ use tokio::time::Instant;
 
 use crate::cause::Cause;
 use crate::connection::Shared;
-use crate::connections::Full;
+use crate::connections::Place;
 use crate::edge::{Edge, Socket};
 use crate::listen::{BindError, Bound, bind};
+use crate::listener::Listener;
+use crate::opening::{self, Unopened};
 use crate::problem;
 use crate::request_id::RequestId;
 use crate::server::{ProxyOptions, Server};
@@ -57,7 +59,8 @@ impl Proxy {
             .into_iter()
             .map(|bound| {
                 let acceptor = Acceptor {
-                    listener: bound.socket,
+                    socket: bound.socket,
+                    listener: Arc::new(bound.listener),
                     server: server.clone(),
                 };
                 tokio::spawn(acceptor.run(phase.subscribe()))
@@ -192,7 +195,8 @@ impl Drop for Serving {
 
 /// One listener's loop.
 struct Acceptor {
-    listener: TcpListener,
+    socket: TcpListener,
+    listener: Arc<Listener>,
     server: Arc<Server>,
 }
 
@@ -209,7 +213,7 @@ impl Acceptor {
                 }
                 Phase::Accepting => tokio::select! {
                     changed = phase.changed() => if changed.is_err() { return },
-                    accepted = self.listener.accept() => match accepted {
+                    accepted = self.socket.accept() => match accepted {
                         Ok((socket, peer)) => self.take(socket, peer),
                         Err(error) => trouble.wait(&error).await,
                     },
@@ -225,7 +229,7 @@ impl Acceptor {
     /// What has connected already has been promised an answer; closing the
     /// listener would reset it.
     async fn take_queued(&self) {
-        let queued = std::future::poll_fn(|cx| match self.listener.poll_accept(cx) {
+        let queued = std::future::poll_fn(|cx| match self.socket.poll_accept(cx) {
             std::task::Poll::Ready(accepted) => std::task::Poll::Ready(accepted.ok()),
             std::task::Poll::Pending => std::task::Poll::Ready(None),
         });
@@ -239,34 +243,109 @@ impl Acceptor {
         let server = &self.server;
         // Only a hint: a connection without it is slower, not wrong.
         let _ = socket.set_nodelay(true);
-        match server.connections.admit(peer) {
-            Ok(connection) => {
-                let id = connection.id;
-                let task = tokio::spawn(serve(server.clone(), socket, connection));
+        match server.connections.admit() {
+            Ok(place) => {
+                let id = place.id;
+                let arrival = Arrival {
+                    server: server.clone(),
+                    listener: self.listener.clone(),
+                    peer: peer.ip(),
+                };
+                let task = tokio::spawn(arrival.serve(socket, place));
                 server.connections.attach(id, task.abort_handle());
             }
             Err(full) => {
-                server.metrics.connection_refused(match full {
-                    Full::Total => "limit",
-                    Full::Client => "limit_per_ip",
-                });
-                let id = RequestId::new();
-                let answer = problem::bare(&Cause::TooManyConnections.answer(), id.as_str());
-                let _ = socket.try_write(&answer);
+                let unopened = Unopened::Full(full);
+                server.metrics.connection_refused(unopened.reason());
+                turn_away(&self.listener, &socket);
             }
         }
     }
 }
 
-/// Serves one connection until it ends.
-async fn serve(server: Arc<Server>, socket: TcpStream, connection: Shared) {
-    let _open = server.metrics.connection_opened();
-    let _panic = ToldOfPanic(server.clone());
-    let socket = Socket::Plain(socket);
+/// Serves requests in the version of HTTP that the client speaks.
+async fn speak(server: Arc<Server>, socket: Socket, connection: Shared) {
     let mut edge = Edge::new(socket, connection.clone(), server.clone());
     match edge.begins_with_preface().await {
         true => http2::serve(server, edge, connection).await,
         false => http1::serve(server, edge, connection).await,
+    }
+}
+
+/// Says why, where that needs no handshake.
+fn turn_away(listener: &Listener, socket: &TcpStream) {
+    if listener.tls.is_none() {
+        let id = RequestId::new();
+        let answer = problem::bare(&Cause::TooManyConnections.answer(), id.as_str());
+        let _ = socket.try_write(&answer);
+    }
+}
+
+/// A connection that was just accepted.
+struct Arrival {
+    server: Arc<Server>,
+    listener: Arc<Listener>,
+    /// Who connected; a balancer, if a PROXY header follows.
+    peer: IpAddr,
+}
+
+impl Arrival {
+    /// Serves the connection until it ends.
+    async fn serve(self, socket: TcpStream, place: Place) {
+        let _open = self.server.metrics.connection_opened();
+        let _panic = ToldOfPanic(self.server.clone());
+        let opened = match self.listener.has_opening() {
+            false => self.claim(place, self.peer, &socket).map(|place| {
+                let connection = place.open(self.listener.clone(), None);
+                connection.map(|connection| (Socket::Plain(socket), connection))
+            }),
+            true => {
+                let limit = self.server.limits.handshake_timeout;
+                let opened = tokio::time::timeout(limit, self.open(socket, place)).await;
+                opened.unwrap_or(Err(Unopened::Timeout))
+            }
+        };
+        match opened {
+            Ok(Some((socket, connection))) => speak(self.server, socket, connection).await,
+            Ok(None) => {}
+            Err(unopened) => self.server.metrics.connection_refused(unopened.reason()),
+        }
+    }
+
+    /// Counts the connection for its client.
+    fn claim(
+        &self,
+        mut place: Place,
+        client: IpAddr,
+        socket: &TcpStream,
+    ) -> Result<Place, Unopened> {
+        match place.claim(client) {
+            Ok(()) => Ok(place),
+            Err(full) => {
+                turn_away(&self.listener, socket);
+                Err(Unopened::Full(full))
+            }
+        }
+    }
+
+    /// What comes before the first request. `None` if the connection is to end.
+    async fn open(
+        &self,
+        mut socket: TcpStream,
+        place: Place,
+    ) -> Result<Option<(Socket, Shared)>, Unopened> {
+        let client = opening::client(&self.listener, &mut socket, self.peer).await?;
+        let place = self.claim(place, client, &socket)?;
+        let (socket, secured) = match &self.listener.tls {
+            None => (Socket::Plain(socket), None),
+            Some(watched) => {
+                let metrics = &self.server.metrics;
+                let (socket, secured) = opening::secure(watched, socket, metrics).await?;
+                (socket, Some(secured))
+            }
+        };
+        let connection = place.open(self.listener.clone(), secured);
+        Ok(connection.map(|connection| (socket, connection)))
     }
 }
 

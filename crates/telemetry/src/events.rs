@@ -6,6 +6,7 @@
 mod discovery;
 mod request;
 mod snapshot;
+mod tls;
 mod upstream;
 
 pub use discovery::{
@@ -16,6 +17,10 @@ pub use discovery::{
 pub use request::RequestDone;
 pub use snapshot::{
     DocumentRestored, EndpointsRestored, SnapshotIgnored, SnapshotWriteFailed, SnapshotWritten,
+};
+pub use tls::{
+    AuthoritiesReloaded, CertificateDoubtful, CertificateExpires, CertificateRefused,
+    CertificateReloaded,
 };
 pub use upstream::{
     DriftFound, EjectedEndpointGone, EndpointEjected, EndpointRefused, EndpointReturned,

@@ -6,6 +6,7 @@ mod histogram;
 mod process;
 mod route;
 mod service;
+mod tls;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,6 +19,7 @@ use causes::Causes;
 use export::Export;
 pub use route::RouteMetrics;
 pub use service::{EndpointCounts, ServiceMetrics};
+use tls::{CertificateState, Certificates, Handshakes};
 
 /// A document or session beyond this many is not counted by name any more: every label set and every table has a bound.
 const MAX_NAMES: usize = 1024;
@@ -49,6 +51,7 @@ pub(crate) struct State {
     documents: Mutex<BTreeMap<Box<str>, DocumentState>>,
     /// By registry and namespace.
     sessions: Mutex<BTreeSet<(Box<str>, Box<str>)>>,
+    certificates: Mutex<Certificates>,
 }
 
 /// What became of the newest version of a route document.
@@ -87,6 +90,9 @@ pub(crate) struct Totals {
     pub(crate) connections: AtomicU64,
     pub(crate) connections_open: AtomicU64,
     pub(crate) connections_refused: Causes,
+    pub(crate) tls_handshakes: Handshakes,
+    pub(crate) certificate_reloads: AtomicU64,
+    pub(crate) certificate_refusals: AtomicU64,
     pub(crate) access_log_dropped: Arc<AtomicU64>,
     pub(crate) log_dropped: Arc<AtomicU64>,
 }
@@ -105,6 +111,7 @@ impl Metrics {
             unrouted: Arc::new(RouteMetrics::new("", "")),
             documents: Mutex::default(),
             sessions: Mutex::default(),
+            certificates: Mutex::default(),
         });
         let mut registry = Registry::default();
         registry.register_collector(Box::new(Export::new(Arc::clone(&state))));
@@ -161,9 +168,25 @@ impl Metrics {
     }
 
     /// Counts a client's connection that was turned away or cut, by a reason out of a fixed list (`limit`, `limit_per_ip`,
-    /// `header_timeout`).
+    /// `header_timeout`, `handshake_timeout`, `tls_handshake`, `client_certificate`, `proxy_header`,
+    /// `proxy_header_stranger`).
     pub fn connection_refused(&self, reason: &'static str) {
         self.state.totals.connections_refused.count(reason);
+    }
+
+    /// Counts a TLS handshake with a client, of TLS 1.3 or 1.2.
+    pub fn tls_handshake(&self, is_v1_3: bool, is_resumed: bool) {
+        let handshakes = &self.state.totals.tls_handshakes;
+        handshakes.count(is_v1_3, is_resumed);
+    }
+
+    /// Notes when the certificate in this file ends, in seconds since 1970, and whether the file has changed into something
+    /// that cannot be used.
+    pub fn set_certificate(&self, file: &str, ends: i64, is_refused: bool) {
+        let mut certificates = lock(&self.state.certificates);
+        if certificates.contains_key(file) || certificates.len() < MAX_NAMES {
+            certificates.insert(file.into(), CertificateState { ends, is_refused });
+        }
     }
 
     /// Counts a request as in flight until the guard is dropped.
@@ -232,6 +255,10 @@ impl State {
     fn documents_that_are(&self, wanted: DocumentState) -> u64 {
         let documents = lock(&self.documents);
         documents.values().filter(|state| **state == wanted).count() as u64
+    }
+
+    fn certificates(&self) -> Certificates {
+        lock(&self.certificates).clone()
     }
 
     fn sessions_connected(&self) -> u64 {

@@ -120,6 +120,16 @@ impl Gateway {
         self.data
     }
 
+    /// The addresses of all data listeners, in the order of the settings.
+    pub(crate) async fn data_listeners(&self) -> Vec<SocketAddr> {
+        let status = self.admin_json("/api/v1/status").await;
+        let listeners = status["listeners"].as_array().expect("listeners").iter();
+        let address = |listener: &Value| listener.as_str()?.parse().ok();
+        listeners
+            .map(|listener| address(listener).expect("an address"))
+            .collect()
+    }
+
     /// A URL on the data listener.
     pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.data)

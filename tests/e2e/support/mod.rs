@@ -1,5 +1,6 @@
 //! What the cases stand on: the real binary as a child process, upstreams that say who they are, a load generator.
 
+pub(crate) mod authority;
 pub(crate) mod gateway;
 pub(crate) mod load;
 pub(crate) mod ports;
@@ -8,6 +9,7 @@ pub(crate) mod raw;
 pub(crate) mod recorder;
 pub(crate) mod samples;
 pub(crate) mod shell;
+pub(crate) mod tls_client;
 pub(crate) mod upstream;
 pub(crate) mod world;
 

@@ -123,6 +123,32 @@ impl World {
         )
     }
 
+    /// The same with other listeners.
+    pub(crate) fn settings_with_listeners(&self, listeners: &[&str], more: &str) -> String {
+        let plain = "listeners: [{ address: '127.0.0.1:0' }]";
+        let settings = self.settings(more);
+        assert!(settings.contains(plain), "{settings}");
+        let listener = |keys: &&str| format!("{{ address: '127.0.0.1:0', {keys} }}");
+        let listeners: Vec<_> = listeners.iter().map(listener).collect();
+        settings.replace(plain, &format!("listeners: [{}]", listeners.join(", ")))
+    }
+
+    /// A world, one service with one upstream, one route `/api/users/**` to it, and a ready gateway with these listeners.
+    pub(crate) async fn small_with_listeners(
+        listeners: &[&str],
+        more: &str,
+    ) -> (World, Upstream, Registered, Gateway) {
+        let world = World::new().await;
+        let upstream = Upstream::start("one");
+        let registered = world.register("user-service", upstream.address()).await;
+        world
+            .publish("routes: { /api/users/**: user-service }")
+            .await;
+        let settings = world.settings_with_listeners(listeners, more);
+        let gateway = Gateway::start(&settings).await.ready().await;
+        (world, upstream, registered, gateway)
+    }
+
     /// A gateway on this registry.
     pub(crate) async fn gateway(&self) -> Gateway {
         self.gateway_with("").await

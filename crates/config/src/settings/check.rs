@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    Settings,
+    ProxyProtocol, Settings,
     registry::NacosSettings,
     schema::{Origin, Reader},
     secret::Secret,
@@ -45,6 +45,7 @@ pub(super) fn complete(mut settings: Settings, reader: &mut Reader<'_>) -> Setti
     }
     token(&mut settings, reader);
     addresses(&settings, reader);
+    proxy_protocol(&mut settings, reader);
     sources(&settings, reader);
     metadata(&settings, reader);
     if settings.ejection.max_backoff < settings.ejection.backoff {
@@ -213,6 +214,26 @@ fn addresses(settings: &Settings, reader: &mut Reader<'_>) {
             );
         }
         taken.push((path, address));
+    }
+}
+
+/// Fills in whose PROXY headers are believed: somebody's, or the listener would take no connection.
+fn proxy_protocol(settings: &mut Settings, reader: &mut Reader<'_>) {
+    let trusted = &settings.forwarded.trusted_proxies;
+    for listener in &mut settings.listeners {
+        if listener.proxy_protocol == ProxyProtocol::Off {
+            continue;
+        }
+        if listener.proxy_protocol_from.is_empty() {
+            listener.proxy_protocol_from.clone_from(trusted);
+        }
+        if listener.proxy_protocol_from.is_empty() {
+            reader.fault(
+                "listeners",
+                format!("nobody may send a PROXY header to {}", listener.address),
+                Some("`proxy_protocol_from`, or forwarded.trusted_proxies"),
+            );
+        }
     }
 }
 

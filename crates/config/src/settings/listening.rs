@@ -2,77 +2,18 @@
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
-    path::{Path, PathBuf},
+    path::PathBuf,
     time::Duration,
 };
 
 use ipnet::IpNet;
 
 use super::{
-    kind::{
-        FilePath, Flag, ItemKey, Kind, List, Maybe, SecretText, Time, bytes, mapping_node, whole,
-        yaml_text,
-    },
+    kind::{FilePath, Flag, List, Maybe, SecretText, Time, bytes, whole},
     schema::section,
     secret::Secret,
-    values::{ADDRESS, AddressOrOff, NAME, NETWORK},
+    values::{AddressOrOff, NAME, NETWORK},
 };
-use crate::{field::Field, node::Node};
-
-/// A socket that takes requests.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ListenerSettings {
-    /// The address; port 0 takes a free port.
-    pub address: SocketAddr,
-}
-
-/// An item of `listeners`.
-pub(super) struct Listener;
-
-impl Listener {
-    /// Port 8080 of every interface: the usual port of a service that needs no root.
-    pub(super) fn default() -> ListenerSettings {
-        ListenerSettings {
-            address: local(Ipv4Addr::UNSPECIFIED, 8080),
-        }
-    }
-}
-
-impl Kind for Listener {
-    type Value = ListenerSettings;
-
-    fn describe(&self) -> String {
-        "mapping".to_owned()
-    }
-
-    fn read(&self, field: &Field<'_>, base: &Path) -> Option<ListenerSettings> {
-        let mut fields = field.mapping()?;
-        let address = fields
-            .required("address")
-            .and_then(|field| ADDRESS.read(&field, base));
-        fields.finish();
-        Some(ListenerSettings { address: address? })
-    }
-
-    fn write(&self, value: &ListenerSettings) -> Option<String> {
-        Some(format!(
-            "{{ address: {} }}",
-            yaml_text(&value.address.to_string())
-        ))
-    }
-
-    fn node(&self, text: &str) -> Node {
-        mapping_node([("address".to_owned(), ADDRESS.node(text))])
-    }
-
-    fn item_keys(&self) -> Vec<ItemKey> {
-        vec![ItemKey {
-            name: "address",
-            kind: ADDRESS.what,
-            doc: "The address; port 0 takes a free port.",
-        }]
-    }
-}
 
 section! {
     /// The admin interface: status, routes, services. It shows what the gateway knows, so it stays on loopback by default.
@@ -107,6 +48,9 @@ section! {
     /// Bounds on what one client can take, and on idle connections both ways. They are on from the start: without them a few
     /// slow or large requests hold a gateway's memory and connections for good.
     LimitSettings in "limits" {
+        /// From the start of a connection to the end of what comes before its first request, where there is something: the
+        /// PROXY header and the TLS handshake. Then the connection is closed.
+        handshake_timeout: Duration = Duration::from_secs(10), Time(ms(100)..=mins(1));
         /// From the first byte of a request's head to its last; then 408. Over all reads, or a client could send a byte now
         /// and then for ever.
         header_timeout: Duration = Duration::from_secs(10), Time(ms(100)..=mins(5));

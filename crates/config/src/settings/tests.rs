@@ -288,6 +288,113 @@ fn port_zero_and_two_families_do_not_clash() {
 }
 
 #[test]
+fn a_listener_speaks_tls_takes_proxy_headers_or_redirects() {
+    let text = "\
+listeners:
+  - address: 0.0.0.0:443
+    tls:
+      certificates:
+        - { cert: a.crt, key: /keys/a.key }
+        - { cert: b.crt, key: b.key }
+      min_version: 1.3
+      client_auth: optional
+      client_ca: ca.crt
+    proxy_protocol: required
+  - address: 0.0.0.0:444
+    tls: { certificates: { cert: a.crt, key: a.key }, check_host: true }
+    proxy_protocol: optional
+    proxy_protocol_from: 192.0.2.7
+  - { address: 0.0.0.0:80, redirect_to_https: 443 }
+forwarded: { trusted_proxies: 10.0.0.0/8 }
+";
+    let settings = valid(file(text));
+    let [first, second, third] = &settings.listeners[..] else {
+        panic!("{:?}", settings.listeners)
+    };
+    let tls = first.tls.as_ref().expect("TLS");
+    assert_eq!(tls.certificates.len(), 2);
+    assert_eq!(tls.certificates[0].key, Path::new("/keys/a.key"));
+    assert_eq!(tls.certificates[1].at.0.line, 6);
+    assert_eq!(tls.min_version, TlsVersion::V1_3);
+    assert_eq!(tls.client_auth, ClientAuth::Optional);
+    assert_eq!(tls.client_ca.len(), 1);
+    assert!(tls.check_host, "there are two certificates");
+    assert_eq!(first.proxy_protocol, ProxyProtocol::Required);
+    assert_eq!(first.proxy_protocol_from[0].to_string(), "10.0.0.0/8");
+    let tls = second.tls.as_ref().expect("TLS");
+    assert_eq!(
+        (tls.min_version, tls.client_auth, tls.check_host),
+        (TlsVersion::V1_2, ClientAuth::Off, true)
+    );
+    assert_eq!(second.proxy_protocol_from[0].to_string(), "192.0.2.7/32");
+    assert_eq!(third.redirect_to_https, Some(443));
+    assert_eq!(
+        (&third.tls, third.proxy_protocol),
+        (&None, ProxyProtocol::Off)
+    );
+}
+
+#[test]
+fn a_listener_that_contradicts_itself_is_refused() {
+    let cases = [
+        ("tls: {}", "listeners[0].tls: `certificates` is missing"),
+        (
+            "tls: { certificates: [] }",
+            "listeners[0].tls.certificates: no certificate; expected at least one",
+        ),
+        (
+            "tls: { certificates: { cert: a } }",
+            "listeners[0].tls.certificates: `key` is missing",
+        ),
+        (
+            "tls: { certificates: { cert: a, key: b }, min_version: 1.1 }",
+            "listeners[0].tls.min_version: `1.1`; expected one of 1.2, 1.3",
+        ),
+        (
+            "tls: { certificates: { cert: a, key: b }, client_auth: required }",
+            "client_auth without the authorities to believe; expected `client_ca` with their PEM files",
+        ),
+        (
+            "tls: { certificates: { cert: a, key: b }, client_auth: optional, client_ca: [] }",
+            "listeners[0].tls.client_ca: no authority",
+        ),
+        (
+            "tls: { certificates: { cert: a, key: b }, client_ca: c }",
+            "clients are not asked for a certificate",
+        ),
+        (
+            "tls: { certificates: { cert: a, key: b } }, redirect_to_https: 443",
+            "listeners[0].redirect_to_https: a redirect to https where https is spoken",
+        ),
+        (
+            "redirect_to_https: 0",
+            "listeners[0].redirect_to_https: `0`",
+        ),
+        (
+            "proxy_protocol: required",
+            "nobody may send a PROXY header to 127.0.0.1:0; expected `proxy_protocol_from`",
+        ),
+        (
+            "proxy_protocol_from: 10.0.0.0/8",
+            "listeners[0].proxy_protocol_from: nobody sends a PROXY header here",
+        ),
+        (
+            "proxy_protocol: v2",
+            "expected one of off, optional, required",
+        ),
+    ];
+    for (keys, expected) in cases {
+        let found = faults(file(&format!(
+            "listeners: [{{ address: '127.0.0.1:0', {keys} }}]"
+        )));
+        assert!(
+            found.iter().any(|fault| fault.contains(expected)),
+            "{keys}: {found:?}"
+        );
+    }
+}
+
+#[test]
 fn a_password_comes_from_its_file() {
     let folder = tempfile::tempdir().expect("a folder");
     let cases = [
@@ -395,6 +502,9 @@ fn printed_settings_read_back_and_say_where_they_came_from() {
     let text = "\
 listeners:
   - address: '[::1]:80'
+    tls: { certificates: [{ cert: a b.crt, key: a.key }], min_version: 1.3, client_auth: required, client_ca: ca.crt }
+    proxy_protocol: optional
+    proxy_protocol_from: 10.0.0.0/8
 nacos: { username: u, password: hunter2, namespace: dev }
 routes: [ { data_id: a.yaml, group: T }, { file: r s.yaml } ]
 registration: { metadata: { 'a b': '', zone: 1.10 } }
@@ -412,12 +522,14 @@ limits: { body_bytes: 1000 }
     let rendered = loaded.render();
     assert!(!rendered.contains("hunter2"), "{rendered}");
     for line in [
-        "listeners: [{ address: \"[::1]:80\" }]  # gateway.yaml:2\n",
+        "listeners: [{ address: \"[::1]:80\", tls: { certificates: [{ cert: \"/etc/pailou/a b.crt\", key: /etc/pailou/a.key }], \
+         min_version: \"1.3\", client_auth: required, client_ca: [/etc/pailou/ca.crt], check_host: false }, \
+         proxy_protocol: optional, proxy_protocol_from: [10.0.0.0/8] }]  # gateway.yaml:2\n",
         "workers: 0  # default\n",
         "  group: G  # environment NACOS_GROUP\n",
-        "  password: \"***\"  # gateway.yaml:3\n",
+        "  password: \"***\"  # gateway.yaml:6\n",
         "  # grpc_port:  # default\n",
-        "  body_bytes: 1000B  # gateway.yaml:8\n",
+        "  body_bytes: 1000B  # gateway.yaml:11\n",
         "  format: json  # environment PAILOU_LOG_FORMAT\n",
     ] {
         assert!(rendered.contains(line), "{line}{rendered}");

@@ -7,6 +7,7 @@ use pailou_config::{PartSpec, format_duration};
 use pailou_discovery::{
     DocumentView, FeedView, RegistrationView, SessionView, SnapshotView, TableView,
 };
+use pailou_proxy::CertificateView;
 use pailou_routing::Route;
 use pailou_upstream::{ServiceId, ServiceView};
 use serde::Serialize;
@@ -24,6 +25,7 @@ pub(super) struct Status {
     phase: &'static str,
     uptime_seconds: u64,
     listeners: Vec<SocketAddr>,
+    certificates: Vec<CertificateView>,
     connections: usize,
     in_flight: usize,
     table: TableView,
@@ -44,6 +46,7 @@ pub(super) fn status(facts: &Facts) -> Status {
         phase: facts.phase().name(),
         uptime_seconds: facts.started.elapsed().as_secs(),
         listeners: facts.serving.local_addrs().to_vec(),
+        certificates: facts.certificates.view(),
         connections: facts.serving.connections(),
         in_flight: facts.serving.in_flight(),
         table: view.table,

@@ -1,16 +1,18 @@
 //! The socket of a client, whatever is spoken on it.
 
-use std::io::{self, IoSlice};
+use std::io::{self, IoSlice, Write};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
 
 /// A client's socket.
 #[derive(Debug)]
 pub(crate) enum Socket {
     Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
 }
 
 impl Socket {
@@ -18,14 +20,45 @@ impl Socket {
     pub(super) fn poll_readable(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         match self.get_mut() {
             Socket::Plain(socket) => socket.poll_read_ready(cx).map(drop),
+            Socket::Tls(stream) => {
+                let (socket, session) = stream.get_mut();
+                // What came is deciphered already, and may not have been read.
+                let is_here = session.process_new_packets().map_or(true, |state| {
+                    state.plaintext_bytes_to_read() > 0 || state.peer_has_closed()
+                });
+                match is_here {
+                    true => Poll::Ready(()),
+                    false => socket.poll_read_ready(cx).map(drop),
+                }
+            }
         }
     }
 
-    /// Writes what fits now.
-    pub(super) fn try_write(&self, bytes: &[u8]) {
-        match self {
+    /// Writes what fits now. On TLS the rest goes out with what is written next,
+    /// or with the end.
+    pub(super) fn try_write(self: Pin<&mut Self>, bytes: &[u8]) {
+        match self.get_mut() {
             Socket::Plain(socket) => drop(socket.try_write(bytes)),
+            Socket::Tls(stream) => {
+                let (socket, session) = stream.get_mut();
+                let mut out = TryWrite(socket);
+                let _ = session.writer().write_all(bytes);
+                while session.wants_write() && session.write_tls(&mut out).is_ok() {}
+            }
         }
+    }
+}
+
+/// Writes what fits without waiting.
+struct TryWrite<'a>(&'a TcpStream);
+
+impl Write for TryWrite<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.try_write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -37,6 +70,7 @@ impl AsyncRead for Socket {
     ) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Socket::Plain(socket) => Pin::new(socket).poll_read(cx, buf),
+            Socket::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
         }
     }
 }
@@ -49,6 +83,7 @@ impl AsyncWrite for Socket {
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Socket::Plain(socket) => Pin::new(socket).poll_write(cx, bytes),
+            Socket::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
         }
     }
 
@@ -59,24 +94,28 @@ impl AsyncWrite for Socket {
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Socket::Plain(socket) => Pin::new(socket).poll_write_vectored(cx, pieces),
+            Socket::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, pieces),
         }
     }
 
     fn is_write_vectored(&self) -> bool {
         match self {
             Socket::Plain(socket) => socket.is_write_vectored(),
+            Socket::Tls(stream) => stream.is_write_vectored(),
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Socket::Plain(socket) => Pin::new(socket).poll_flush(cx),
+            Socket::Tls(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Socket::Plain(socket) => Pin::new(socket).poll_shutdown(cx),
+            Socket::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
 }

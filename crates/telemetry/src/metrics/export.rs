@@ -3,6 +3,7 @@
 mod process;
 mod routes;
 mod services;
+mod tls;
 mod totals;
 
 use std::fmt::{self, Error};
@@ -38,6 +39,7 @@ impl Collector for Export {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), Error> {
         let out = &mut encoder;
         totals::export(out, &self.state)?;
+        tls::export(out, &self.state)?;
         routes::export(out, &self.state.live_routes())?;
         services::export(out, &self.state.live_services())?;
         process::export(out, &Process::read())

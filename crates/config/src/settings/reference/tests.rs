@@ -100,8 +100,11 @@ fn the_example_shows_every_setting_with_its_default() {
     {
         let is_shown = match (key.path.split_once("[]."), &key.default) {
             (Some((_, item)), _) => {
-                example.contains(&format!("- {item}: "))
-                    || example.contains(&format!("    # {item}: "))
+                let last = item.rsplit('.').next().unwrap_or(item);
+                example.lines().any(|line| {
+                    line.trim_start_matches([' ', '#', '-'])
+                        .starts_with(&format!("{last}:"))
+                })
             }
             (None, Some(_)) => is_active(&key.path),
             (None, None) => bare_comments.contains(&key.path),

@@ -11,7 +11,7 @@ use crate::metrics::{DocumentState, State};
 
 pub(super) fn export(out: &mut DescriptorEncoder<'_>, state: &State) -> fmt::Result {
     let totals = &state.totals;
-    let counters: [(&str, &str, &AtomicU64); 14] = [
+    let counters: [(&str, &str, &AtomicU64); 16] = [
         (
             "gateway_table_publishes",
             "Route tables published",
@@ -71,6 +71,16 @@ pub(super) fn export(out: &mut DescriptorEncoder<'_>, state: &State) -> fmt::Res
             "gateway_snapshots_ignored",
             "Snapshots found at start that could not be used",
             &totals.snapshots_ignored,
+        ),
+        (
+            "gateway_certificate_reloads",
+            "Files of certificates that changed and are in use",
+            &totals.certificate_reloads,
+        ),
+        (
+            "gateway_certificate_refusals",
+            "Files of certificates that changed and cannot be used",
+            &totals.certificate_refusals,
         ),
         (
             "gateway_access_log_dropped",

@@ -1,0 +1,156 @@
+//! What comes before the first request on a client's connection: the PROXY
+//! header, then the TLS handshake.
+//!
+//! It runs in the connection's own task, within `limits.handshake_timeout`:
+//! a client that is slow here keeps nobody waiting.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use pailou_config::ProxyProtocol;
+use pailou_telemetry::Metrics;
+use tokio::io::AsyncReadExt as _;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::{HandshakeKind, ProtocolVersion, ServerConnection};
+
+use crate::connections::Full;
+use crate::edge::Socket;
+use crate::listener::Listener;
+use crate::proxy_header::{self, Found};
+use crate::tls::{Certified, ClientCertificate, Watched};
+
+/// Why a connection was closed before its first request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unopened {
+    /// It took too long.
+    Timeout,
+    /// It comes from where no PROXY header is believed, and needs one.
+    Stranger,
+    /// The PROXY header is missing or malformed.
+    ProxyHeader,
+    /// The TLS handshake failed.
+    Handshake,
+    /// The client's certificate has expired, or says too much.
+    ClientCertificate,
+    /// There are too many connections.
+    Full(Full),
+}
+
+impl Unopened {
+    /// The word in metrics.
+    pub(crate) fn reason(self) -> &'static str {
+        match self {
+            Unopened::Timeout => "handshake_timeout",
+            Unopened::Stranger => "proxy_header_stranger",
+            Unopened::ProxyHeader => "proxy_header",
+            Unopened::Handshake => "tls_handshake",
+            Unopened::ClientCertificate => "client_certificate",
+            Unopened::Full(Full::Total) => "limit",
+            Unopened::Full(Full::Client) => "limit_per_ip",
+        }
+    }
+}
+
+/// What a TLS connection was opened on.
+#[derive(Debug)]
+pub(crate) struct Secured {
+    /// The hosts that requests may be for; any host if there is none.
+    pub(crate) hosts: Option<Hosts>,
+    /// The certificate that the client showed.
+    pub(crate) client: Option<ClientCertificate>,
+}
+
+/// The names of the certificate that a connection was opened for.
+#[derive(Debug)]
+pub(crate) struct Hosts(Arc<Certified>);
+
+impl Hosts {
+    /// Whether a request for this host may come over the connection.
+    pub(crate) fn cover(&self, host: &str) -> bool {
+        self.0.names.cover(host)
+    }
+}
+
+/// Who the client is: the peer, or whom a balancer speaks for. Takes the PROXY
+/// header from the socket and nothing else.
+pub(crate) async fn client(
+    listener: &Listener,
+    socket: &mut TcpStream,
+    peer: IpAddr,
+) -> Result<IpAddr, Unopened> {
+    let is_required = match listener.proxy_protocol {
+        ProxyProtocol::Off => return Ok(peer),
+        ProxyProtocol::Optional => false,
+        ProxyProtocol::Required => true,
+    };
+    if !listener.believes(peer) {
+        return match is_required {
+            true => Err(Unopened::Stranger),
+            false => Ok(peer),
+        };
+    }
+    let mut bytes = [0; proxy_header::MAX_BYTES];
+    loop {
+        let seen = socket.peek(&mut bytes).await;
+        let seen = seen.map_err(|_| Unopened::ProxyHeader)?;
+        match proxy_header::find(&bytes[..seen]) {
+            Found::Header {
+                bytes: length,
+                client,
+            } => {
+                let header = &mut bytes[..length];
+                let taken = socket.read_exact(header).await;
+                taken.map_err(|_| Unopened::ProxyHeader)?;
+                return Ok(client.unwrap_or(peer));
+            }
+            Found::Nothing if !is_required => return Ok(peer),
+            Found::Nothing | Found::Malformed => return Err(Unopened::ProxyHeader),
+            // The client has gone.
+            Found::Open if seen == 0 => return Err(Unopened::ProxyHeader),
+            // The socket stays readable while nothing is taken from it, and a
+            // header that comes in pieces is rare.
+            Found::Open => tokio::time::sleep(LOOK_AGAIN).await,
+        }
+    }
+}
+
+/// How long the rest of a PROXY header is left to come.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
+
+/// The TLS handshake.
+pub(crate) async fn secure(
+    watched: &Watched,
+    socket: TcpStream,
+    metrics: &Metrics,
+) -> Result<(Socket, Secured), Unopened> {
+    let terms = watched.terms();
+    let acceptor = TlsAcceptor::from(terms.config.clone());
+    let stream = acceptor.accept(socket).await.map_err(|error| {
+        tracing::debug!(%error, "a TLS handshake failed");
+        Unopened::Handshake
+    })?;
+    let session = stream.get_ref().1;
+    metrics.tls_handshake(
+        session.protocol_version() == Some(ProtocolVersion::TLSv1_3),
+        session.handshake_kind() == Some(HandshakeKind::Resumed),
+    );
+    let certified = terms.choice.find(session.server_name());
+    let secured = Secured {
+        hosts: watched.checks_host().then(|| Hosts(certified.clone())),
+        client: client_certificate(session)?,
+    };
+    Ok((Socket::Tls(Box::new(stream)), secured))
+}
+
+/// What the client's certificate says, if it showed one.
+fn client_certificate(session: &ServerConnection) -> Result<Option<ClientCertificate>, Unopened> {
+    let Some(leaf) = session.peer_certificates().and_then(|chain| chain.first()) else {
+        return Ok(None);
+    };
+    match ClientCertificate::of(leaf) {
+        Some(client) if !client.has_expired(SystemTime::now()) => Ok(Some(client)),
+        _ => Err(Unopened::ClientCertificate),
+    }
+}

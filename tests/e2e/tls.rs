@@ -1,0 +1,296 @@
+//! TLS on clients' connections: what is served over it, which certificate is shown, and what comes before.
+
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::support::authority::Authority;
+use crate::support::gateway::Gateway;
+use crate::support::raw::exchange;
+use crate::support::tls_client::{TlsClient, answer, ask};
+use crate::support::until;
+use crate::support::world::World;
+
+/// A listener with these certificates of an authority.
+fn listener(authority: &Authority, files: &[&str], more: &str) -> String {
+    let pairs: Vec<_> = files.iter().map(|file| authority.pair(file)).collect();
+    format!("tls: {{ certificates: [{}], {more} }}", pairs.join(", "))
+}
+
+/// A gateway with one certificate, for `shop.example`.
+async fn shop(more: &str) -> (Authority, TlsClient, impl Sized, Gateway) {
+    let authority = Authority::new();
+    authority.issue("shop", &["shop.example"]);
+    let tls = listener(&authority, &["shop"], "");
+    let (world, upstream, registered, gateway) = World::small_with_listeners(&[&tls], more).await;
+    let client = TlsClient::new(&authority.file());
+    (authority, client, (world, upstream, registered), gateway)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_over_tls_are_served_as_others_are() {
+    let (_authority, client, _world, gateway) = shop("").await;
+    let mut stream = client
+        .connect(gateway.data(), "shop.example")
+        .await
+        .expect("a connection");
+    assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"http/1.1"[..]));
+
+    let head =
+        "GET /api/users/headers HTTP/1.1\r\nhost: shop.example\r\nx-forwarded-proto: http\r\n\r\n";
+    let told = ask(&mut stream, head.as_bytes()).await.expect("an answer");
+    assert_eq!(told.status, 200, "{told:?}");
+    for (name, value) in [
+        ("x-forwarded-proto", "https"),
+        ("x-forwarded-port", "443"),
+        ("x-forwarded-host", "shop.example"),
+        ("x-forwarded-for", "127.0.0.1"),
+    ] {
+        assert_eq!(told.got(name).as_deref(), Some(value), "{name}");
+    }
+    // The same connection, a port in the host, an absolute target, and bodies beyond any buffer.
+    let head = "GET /api/users/headers HTTP/1.1\r\nhost: shop.example:8443\r\n\r\n";
+    let told = ask(&mut stream, head.as_bytes()).await.expect("an answer");
+    assert_eq!(told.got("x-forwarded-port").as_deref(), Some("8443"));
+    let head = "GET https://shop.example:443/api/users/7 HTTP/1.1\r\nhost: shop.example\r\n\r\n";
+    let told = ask(&mut stream, head.as_bytes()).await.expect("an answer");
+    assert_eq!(told.status, 200, "{told:?}");
+    let sent = vec![b'x'; 1 << 20];
+    let head = format!(
+        "POST /api/users/read HTTP/1.1\r\nhost: shop.example\r\ncontent-length: {}\r\n\r\n",
+        sent.len()
+    );
+    let told = ask(&mut stream, &[head.as_bytes(), &sent].concat())
+        .await
+        .expect("an answer");
+    assert_eq!(told.body, sent.len().to_string());
+    let head = "GET /api/users/big/3000000 HTTP/1.1\r\nhost: shop.example\r\n\r\n";
+    let told = ask(&mut stream, head.as_bytes()).await.expect("an answer");
+    assert_eq!(told.body.len(), 3_000_000);
+
+    gateway
+        .logged(&["\"path\":\"/api/users/7\"", "\"status\":200"])
+        .await;
+    let metrics = gateway.metrics().await;
+    let handshakes = r#"gateway_tls_handshakes_total{version="1.3",resumed="false"} 1"#;
+    assert!(metrics.contains(handshakes), "{metrics}");
+    assert!(metrics.contains(r#"gateway_tls_handshakes_total{version="1.2",resumed="true"} 0"#));
+}
+
+/// A head in pieces, two heads in one record, and a pause that puts the engine away.
+#[tokio::test(flavor = "multi_thread")]
+async fn records_and_requests_need_not_begin_together() {
+    let (_authority, client, _world, gateway) = shop("").await;
+    let mut stream = client
+        .connect(gateway.data(), "shop.example")
+        .await
+        .expect("a connection");
+    for piece in [
+        "GET /api/us",
+        "ers/1 HTTP/1.1\r\nho",
+        "st: shop.example\r\n\r\n",
+    ] {
+        stream.write_all(piece.as_bytes()).await.expect("written");
+        stream.flush().await.expect("flushed");
+    }
+    assert_eq!(answer(&mut stream).await.expect("an answer").status, 200);
+    let head = "GET /api/users/2 HTTP/1.1\r\nhost: shop.example\r\n\r\n";
+    let two = format!("{head}{head}");
+    assert_eq!(
+        ask(&mut stream, two.as_bytes()).await.expect("one").status,
+        200
+    );
+    assert_eq!(answer(&mut stream).await.expect("the other").status, 200);
+    // Longer than a connection keeps its engine between requests.
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    assert_eq!(
+        ask(&mut stream, head.as_bytes())
+            .await
+            .expect("an answer")
+            .status,
+        200
+    );
+    // What the gateway itself says of a head that it refuses comes over TLS too.
+    let refused = ask(&mut stream, b"GET / HTTP/1.1\r\nbad header\r\n\r\n").await;
+    let refused = refused.expect("an answer");
+    assert_eq!(refused.status, 400, "{refused:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_gets_the_certificate_for_the_host_that_it_names() {
+    let authority = Authority::new();
+    authority.issue("one", &["one.example"]);
+    authority.issue("any", &["*.pay.example", "pay.example"]);
+    let tls = listener(&authority, &["one", "any"], "");
+    let lax = listener(&authority, &["one", "any"], "check_host: false");
+    let (_world, _upstream, _registered, gateway) =
+        World::small_with_listeners(&[&tls, &lax], "").await;
+    let addresses = gateway.data_listeners().await;
+    let client = TlsClient::new(&authority.file());
+    // The client itself refuses a certificate for another host.
+    for host in ["one.example", "a.pay.example", "pay.example"] {
+        let told = client.get(addresses[0], host, "/api/users/1").await;
+        assert_eq!(told.expect("an answer").status, 200, "{host}");
+    }
+    let error = client
+        .get(addresses[0], "elsewhere.test", "/api/users/1")
+        .await;
+    let error = error
+        .expect_err("the first certificate is shown")
+        .to_string();
+    assert!(error.contains("one.example"), "{error}");
+
+    // A request for a host of another certificate belongs on another connection.
+    let request = |host: &str| format!("GET /api/users/1 HTTP/1.1\r\nhost: {host}\r\n\r\n");
+    for (address, host, status) in [
+        (addresses[0], "one.example", 200),
+        (addresses[0], "ONE.example:443", 200),
+        (addresses[0], "a.pay.example", 421),
+        (addresses[0], "elsewhere.test", 421),
+        (addresses[1], "a.pay.example", 200),
+    ] {
+        let mut stream = client.connect(address, "one.example").await.expect("TLS");
+        let told = ask(&mut stream, request(host).as_bytes()).await;
+        let told = told.expect("an answer");
+        assert_eq!(told.status, status, "{host}: {told:?}");
+        assert_eq!(told.header("connection"), Some("keep-alive"), "{host}");
+    }
+    let metrics = gateway.metrics().await;
+    assert!(metrics.contains(r#"cause="misdirected""#), "{metrics}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_handshake_keeps_nobody_waiting_and_is_ended() {
+    let more = "limits: { handshake_timeout: 3s, connections_per_ip: 40 }";
+    let (_authority, client, _world, gateway) = shop(more).await;
+    let mut silent = Vec::new();
+    for _ in 0..30 {
+        let mut socket = TcpStream::connect(gateway.data()).await.expect("accepted");
+        socket.write_all(&[0x16, 3, 1]).await.expect("written");
+        silent.push(socket);
+    }
+    let told = client
+        .get(gateway.data(), "shop.example", "/api/users/1")
+        .await;
+    assert_eq!(told.expect("an answer").status, 200);
+    // Handshakes count against the caps.
+    for _ in 0..20 {
+        silent.push(TcpStream::connect(gateway.data()).await.expect("accepted"));
+    }
+    until("the cap of one address", async || {
+        let metrics = gateway.metrics().await;
+        metrics.contains(r#"reason="limit_per_ip""#).then_some(())?;
+        Some(())
+    })
+    .await;
+    for mut socket in silent {
+        let mut rest = Vec::new();
+        let ended = tokio::time::timeout(Duration::from_secs(10), socket.read_to_end(&mut rest));
+        let _ = ended.await.expect("it is ended");
+    }
+    until("the count", async || {
+        let metrics = gateway.metrics().await;
+        let line = metrics
+            .lines()
+            .find(|line| line.contains(r#"reason="handshake_timeout""#))?
+            .to_owned();
+        (line.rsplit(' ').next()?.parse::<u64>().ok()? >= 30).then_some(())
+    })
+    .await;
+    // And so is what speaks something else.
+    let request = b"GET / HTTP/1.1\r\nhost: shop.example\r\n\r\n";
+    let told = exchange(gateway.data(), request, Duration::from_secs(5)).await;
+    assert!(!told.contains("HTTP/1.1 200"), "{told}");
+    until("the failed handshake", async || {
+        let metrics = gateway.metrics().await;
+        metrics
+            .contains(r#"reason="tls_handshake"} 1"#)
+            .then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shutdown_finishes_what_is_under_way_and_waits_for_no_handshake() {
+    let more = "shutdown: { drain_delay: 0s, deadline: 20s }\nlimits: { handshake_timeout: 1m }";
+    let (_authority, client, _world, mut gateway) = shop(more).await;
+    let _silent = TcpStream::connect(gateway.data()).await.expect("accepted");
+    let mut stream = client
+        .connect(gateway.data(), "shop.example")
+        .await
+        .expect("a connection");
+    let head = "GET /api/users/slow/1500 HTTP/1.1\r\nhost: shop.example\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.expect("written");
+    stream.flush().await.expect("flushed");
+    gateway
+        .admin_until("the request", "/api/v1/status", |status| {
+            status["in_flight"] == 1
+        })
+        .await;
+    let began = std::time::Instant::now();
+    gateway.signal("-TERM");
+    let told = answer(&mut stream).await.expect("an answer");
+    assert_eq!(
+        (told.status, told.header("connection")),
+        (200, Some("close"))
+    );
+    assert!(gateway.exited().await.success());
+    assert!(
+        began.elapsed() < Duration::from_secs(10),
+        "{:?}",
+        began.elapsed()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listener_that_redirects_sends_everything_to_https() {
+    let trusted = "forwarded: { trusted_proxies: 127.0.0.1 }";
+    let listeners = ["redirect_to_https: 443", "redirect_to_https: 8443"];
+    let (_world, upstream, _registered, gateway) =
+        World::small_with_listeners(&listeners, trusted).await;
+    let addresses = gateway.data_listeners().await;
+    for (address, host, target, location) in [
+        (
+            0,
+            "shop.example",
+            "/api/users/1?a=b&c=/",
+            "https://shop.example/api/users/1?a=b&c=/",
+        ),
+        (0, "Shop.example:8080", "/", "https://shop.example/"),
+        (0, "[::1]:80", "/a%20b", "https://[::1]/a%20b"),
+        (
+            1,
+            "shop.example:80",
+            "/no/route",
+            "https://shop.example:8443/no/route",
+        ),
+        (
+            1,
+            "a.example",
+            "http://a.example/x?y",
+            "https://a.example:8443/x?y",
+        ),
+    ] {
+        let mut socket = TcpStream::connect(addresses[address])
+            .await
+            .expect("accepted");
+        let request =
+            format!("POST {target} HTTP/1.1\r\nhost: {host}\r\ncontent-length: 2\r\n\r\nhi");
+        let told = ask(&mut socket, request.as_bytes())
+            .await
+            .expect("an answer");
+        assert_eq!(told.status, 308, "{told:?}");
+        assert_eq!(told.header("location"), Some(location), "{told:?}");
+    }
+    assert_eq!(upstream.served(), 0);
+    // Behind a proxy that speaks https with the client it would go round for ever.
+    let mut socket = TcpStream::connect(addresses[0]).await.expect("accepted");
+    let request =
+        "GET /api/users/1 HTTP/1.1\r\nhost: a.example\r\nx-forwarded-proto: https\r\n\r\n";
+    let told = ask(&mut socket, request.as_bytes())
+        .await
+        .expect("an answer");
+    assert_eq!(told.status, 200, "{told:?}");
+    gateway.logged(&["\"status\":308", "https_elsewhere"]).await;
+}
