@@ -61,6 +61,8 @@ mod targets;
 mod tls_to_nacos;
 /// The registry over HTTP, where its gRPC port cannot be reached.
 mod transports;
+/// TLS to endpoints.
+mod upstream_tls;
 
 #[test]
 fn every_file_is_a_module() {

@@ -44,7 +44,7 @@ pub use crate::{
     field::{Field, Fields},
     nearest::nearest,
     node::{Key, Node, Scalar, Value},
-    route::{Form, Limit, PartSpec, RouteSpec, ServiceSpec},
+    route::{Form, Limit, PartSpec, Protocol, RouteSpec, ServiceSpec, TlsName},
     route_document::{DocumentOutcome, MAX_DOCUMENT_BYTES, ParsedDocument, parse_route_document},
     route_reference::{RouteKeyDoc, route_reference},
     settings::{
@@ -52,7 +52,7 @@ pub use crate::{
         LimitSettings, ListenerSettings, LoadedSettings, LogFormat, LogLevel, LogSettings,
         Loopback, NacosSettings, ProbeSettings, RegistrationSettings, RetrySettings, RouteDefaults,
         RouteSource, Secret, SectionDoc, ServerAddress, Settings, ShutdownSettings,
-        SnapshotSettings, load_settings, settings_reference,
+        SnapshotSettings, UpstreamTlsSettings, load_settings, settings_reference,
     },
     units::{format_duration, format_size},
 };

@@ -175,9 +175,39 @@ pub struct ServiceSpec {
     pub cluster: Option<String>,
     /// Only instances whose metadata has all of these.
     pub metadata: BTreeMap<String, String>,
+    /// What its endpoints speak, whatever they say of themselves.
+    pub protocol: Option<Protocol>,
+    /// The way of TLS to them, by its id in `gateway.yaml`; the usual one if none is named.
+    pub tls: Option<TlsName>,
     /// Where it stands.
     pub at: Position,
 }
+
+/// What an endpoint speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.1.
+    Http,
+    /// HTTP/1.1 over TLS.
+    Https,
+}
+
+/// The name of a way of TLS to endpoints. Equality ignores where it stands.
+#[derive(Clone, Debug)]
+pub struct TlsName {
+    /// The id.
+    pub id: String,
+    /// Where it stands.
+    pub at: Position,
+}
+
+impl PartialEq for TlsName {
+    fn eq(&self, other: &TlsName) -> bool {
+        self.id == other.id
+    }
+}
+
+impl Eq for TlsName {}
 
 impl PartialEq for ServiceSpec {
     fn eq(&self, other: &ServiceSpec) -> bool {
@@ -188,6 +218,8 @@ impl PartialEq for ServiceSpec {
             namespace,
             cluster,
             metadata,
+            protocol,
+            tls,
             at: _,
         } = self;
         *name == other.name
@@ -196,6 +228,8 @@ impl PartialEq for ServiceSpec {
             && *namespace == other.namespace
             && *cluster == other.cluster
             && *metadata == other.metadata
+            && *protocol == other.protocol
+            && *tls == other.tls
     }
 }
 

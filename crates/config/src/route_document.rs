@@ -6,7 +6,7 @@ use crate::{
     fault::{Fault, Report},
     field::{Field, Fields},
     node::{Key, Node, Value},
-    route::{Form, PartSpec, RouteSpec, ServiceSpec},
+    route::{Form, PartSpec, Protocol, RouteSpec, ServiceSpec, TlsName},
 };
 
 /// The longest route document that is looked at.
@@ -319,6 +319,8 @@ fn service(field: &Field<'_>) -> Option<ServiceSpec> {
             namespace: None,
             cluster: None,
             metadata: Default::default(),
+            protocol: None,
+            tls: None,
             at,
         });
     }
@@ -342,6 +344,12 @@ fn service(field: &Field<'_>) -> Option<ServiceSpec> {
         .optional("metadata")
         .and_then(|field| field.string_map())
         .unwrap_or_default();
+    let protocol = fields
+        .optional("protocol")
+        .and_then(|field| protocol(&field));
+    let tls = fields
+        .optional("tls")
+        .and_then(|field| tls_name(&field, protocol));
     fields.finish();
     Some(ServiceSpec {
         name: name?,
@@ -350,8 +358,35 @@ fn service(field: &Field<'_>) -> Option<ServiceSpec> {
         namespace,
         cluster,
         metadata,
+        protocol,
+        tls,
         at,
     })
+}
+
+fn protocol(field: &Field<'_>) -> Option<Protocol> {
+    match field.string()?.as_str() {
+        "http" => Some(Protocol::Http),
+        "https" => Some(Protocol::Https),
+        _ => {
+            field.fault_expected(field.quoted(), "http or https");
+            None
+        }
+    }
+}
+
+/// A way of TLS. Whether `gateway.yaml` has it is found out when the route is compiled.
+fn tls_name(field: &Field<'_>, protocol: Option<Protocol>) -> Option<TlsName> {
+    let id = nacos_name(
+        field,
+        "the id of one of `other_upstream_tls` in gateway.yaml",
+    )?;
+    if protocol == Some(Protocol::Http) {
+        field.fault_expected("a way of TLS beside `protocol: http`", "one of them");
+        return None;
+    }
+    let at = field.at();
+    Some(TlsName { id, at })
 }
 
 fn service_name(field: &Field<'_>) -> Option<String> {

@@ -70,6 +70,17 @@ const KEYS: &[(&str, &str, &str)] = &[
         "Only endpoints whose metadata has all of these.",
     ),
     (
+        "service.protocol",
+        "`http` or `https`",
+        "What its endpoints speak, whatever they say of themselves. Unless given, an endpoint whose metadata has `secure: \"true\"` or \
+         `protocol: https` is spoken to over TLS, any other without.",
+    ),
+    (
+        "service.tls",
+        "id of a way of TLS",
+        "How TLS is spoken to them: one of `other_upstream_tls` in `gateway.yaml`; `upstream_tls` unless given.",
+    ),
+    (
         "balance",
         "policy name, or mapping of one name to its arguments",
         "How an endpoint is chosen; `defaults.balance` unless given.",

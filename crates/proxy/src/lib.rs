@@ -65,7 +65,10 @@ mod transport;
 mod tries;
 mod tunnel;
 mod upload;
+mod upstream_tls;
+mod wire;
 
 pub use listen::{BindError, Bound};
 pub use serve::{Proxy, Serving};
 pub use server::ProxyOptions;
+pub use upstream_tls::{UpstreamTls, UpstreamTlsFault};

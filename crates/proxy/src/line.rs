@@ -1,6 +1,5 @@
 //! One connection to an endpoint, with the HTTP engine on it.
 
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -9,18 +8,19 @@ use http::{Request, Response, Version};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, Connection, SendRequest};
 use hyper_util::rt::TokioIo;
-use pingora::protocols::Stream;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use crate::hops;
+use crate::transport::Place;
 use crate::upload::Outgoing;
+use crate::wire::{Wire, tls_error};
 
 /// Bytes that the engine holds of a message on its way. Enough for a
 /// response's head of many cookies; beyond it the other side waits.
 const BUFFER_BYTES: usize = 64 << 10;
 
-type Driver = Connection<TokioIo<Stream>, Outgoing>;
+type Driver = Connection<TokioIo<Wire>, Outgoing>;
 
 /// A connection to an endpoint.
 ///
@@ -28,7 +28,7 @@ type Driver = Connection<TokioIo<Stream>, Outgoing>;
 /// upload has to go on while the client does not read, so a task drives it.
 #[derive(Debug)]
 pub(crate) struct Line {
-    address: SocketAddr,
+    place: Place,
     sender: SendRequest<Outgoing>,
     driving: Driving,
     /// Whether it has served a request before.
@@ -59,6 +59,9 @@ pub(crate) enum LineFailure {
     Unsent,
     /// The connection ended before the answer's head had come.
     Ended,
+    /// The endpoint ended TLS with a reason, such as that it asks for a client
+    /// certificate.
+    Tls,
     /// What came is not HTTP.
     Malformed,
     /// The request's body ended before its end.
@@ -67,14 +70,14 @@ pub(crate) enum LineFailure {
 
 impl Line {
     /// Puts the engine on a new connection.
-    pub(crate) async fn open(address: SocketAddr, stream: Stream) -> Result<Line, LineFailure> {
+    pub(crate) async fn open(place: Place, wire: Wire) -> Result<Line, LineFailure> {
         let handshake = http1::Builder::new()
             .max_buf_size(BUFFER_BYTES)
-            .handshake(TokioIo::new(stream))
+            .handshake(TokioIo::new(wire))
             .await;
         let (sender, driver) = handshake.map_err(|_| LineFailure::Unsent)?;
         Ok(Line {
-            address,
+            place,
             sender,
             driving: Driving::Here(Box::new(driver)),
             reused: false,
@@ -82,9 +85,9 @@ impl Line {
         })
     }
 
-    /// The endpoint.
-    pub(crate) fn address(&self) -> SocketAddr {
-        self.address
+    /// Where it leads.
+    pub(crate) fn place(&self) -> &Place {
+        &self.place
     }
 
     /// Whether it can take a request now. Notices an endpoint that has closed it.
@@ -161,7 +164,7 @@ impl Line {
 
     /// The bare connection after its endpoint switched protocols, and what came
     /// behind its answer. `None` if a task drives it, or if it broke.
-    pub(crate) async fn into_tunnel(self) -> Option<(Stream, Bytes)> {
+    pub(crate) async fn into_tunnel(self) -> Option<(Wire, Bytes)> {
         let Driving::Here(mut driver) = self.driving else {
             return None;
         };
@@ -194,7 +197,17 @@ pub(crate) fn failure_of(error: &hyper::Error) -> LineFailure {
         LineFailure::Body
     } else if error.is_parse() {
         LineFailure::Malformed
+    } else if is_of_tls(error) {
+        LineFailure::Tls
     } else {
         LineFailure::Ended
     }
+}
+
+fn is_of_tls(error: &hyper::Error) -> bool {
+    use std::error::Error;
+    let source = error.source();
+    source
+        .and_then(|source| source.downcast_ref())
+        .is_some_and(|error| tls_error(error).is_some())
 }

@@ -5,7 +5,6 @@
 //! at the others before a new one is made.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 use std::task::Poll;
@@ -14,6 +13,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::line::Line;
+use crate::transport::Place;
 
 /// How often connections that nobody needs are looked for.
 const SWEEP: Duration = Duration::from_secs(1);
@@ -29,8 +29,8 @@ pub(crate) struct Pool {
 
 #[derive(Debug, Default)]
 struct Shard {
-    /// By endpoint; the one that was used last is at the end.
-    idle: HashMap<SocketAddr, Vec<Line>>,
+    /// By place; the one that was used last is at the end.
+    idle: HashMap<Place, Vec<Line>>,
     count: usize,
 }
 
@@ -44,12 +44,12 @@ impl Pool {
         }
     }
 
-    /// An idle connection to the endpoint that the endpoint has not closed.
-    pub(crate) async fn take(&self, address: SocketAddr) -> Option<Line> {
+    /// An idle connection to the place that the endpoint there has not closed.
+    pub(crate) async fn take(&self, place: &Place) -> Option<Line> {
         let own = self.own();
         for distance in 0..self.shards.len() {
             let shard = &self.shards[(own + distance) % self.shards.len()];
-            while let Some(mut line) = self.pop(shard, address, distance == 0) {
+            while let Some(mut line) = self.pop(shard, place, distance == 0) {
                 let usable = std::future::poll_fn(|cx| Poll::Ready(line.poll_usable(cx))).await;
                 if usable {
                     line.reused = true;
@@ -66,7 +66,8 @@ impl Pool {
         let mut shard = lock(&self.shards[self.own()]);
         if shard.count < self.most {
             shard.count += 1;
-            shard.idle.entry(line.address()).or_default().push(line);
+            let place = line.place().clone();
+            shard.idle.entry(place).or_default().push(line);
         }
     }
 
@@ -92,13 +93,13 @@ impl Pool {
         expired
     }
 
-    fn pop(&self, shard: &Mutex<Shard>, address: SocketAddr, own: bool) -> Option<Line> {
+    fn pop(&self, shard: &Mutex<Shard>, place: &Place, own: bool) -> Option<Line> {
         let mut shard = match own {
             true => lock(shard),
             // Somebody else's is not waited for.
             false => shard.try_lock().ok()?,
         };
-        let line = shard.idle.get_mut(&address)?.pop()?;
+        let line = shard.idle.get_mut(place)?.pop()?;
         shard.count -= 1;
         (line.idle_since.elapsed() <= self.idle_timeout).then_some(line)
     }

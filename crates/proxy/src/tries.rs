@@ -15,6 +15,7 @@
 
 use http::{Request, Response};
 use hyper::body::Incoming;
+use pailou_config::Protocol;
 use pailou_upstream::{Hint, NoEndpoint, Outcome, Tried};
 use tokio::time::Instant;
 
@@ -23,7 +24,7 @@ use crate::exchange::Exchange;
 use crate::interim;
 use crate::line::{Line, LineFailure};
 use crate::plan::Planned;
-use crate::transport::ConnectFailure;
+use crate::transport::{ConnectFailure, Place, Secured};
 use crate::upload::Outgoing;
 
 /// The head of an endpoint's response, and the connection that it came on.
@@ -111,21 +112,19 @@ async fn attempt(exchange: &mut Exchange, planned: &Planned) -> Result<Received,
 
 /// A connection to the endpoint that was picked.
 async fn connect(exchange: &mut Exchange) -> Result<Line, Failed> {
-    let address = exchange.upstream.ok_or(Failed::ours())?;
+    let place = place(exchange).ok_or(Failed::ours())?;
     let server = exchange.server.clone();
-    if let Some(line) = server.pool.take(address).await {
+    if let Some(line) = server.pool.take(&place).await {
         return Ok(line);
     }
     let (due, too_late) = exchange.connect_due();
     let route = exchange.route.as_ref();
     let timeout = route.map_or_else(Default::default, |route| route.timeouts.connect);
     let left = due.saturating_duration_since(Instant::now());
-    let connected = server.transport.connect(address, timeout.min(left)).await;
+    let connected = server.transport.connect(&place, timeout.min(left)).await;
     let (cause, outcome) = match connected {
-        Ok(stream) => {
-            return Line::open(address, stream)
-                .await
-                .map_err(|_| Failed::ours());
+        Ok(wire) => {
+            return Line::open(place, wire).await.map_err(|_| Failed::ours());
         }
         Err(ConnectFailure::Ours) => return Err(Failed::ours()),
         // The request's own time was shorter than the connection's: no word
@@ -135,11 +134,29 @@ async fn connect(exchange: &mut Exchange) -> Result<Line, Failed> {
         }
         Err(ConnectFailure::TimedOut) => (Cause::ConnectTimeout, Outcome::ConnectTimeout),
         Err(ConnectFailure::Refused) => (Cause::ConnectFailed, Outcome::Refused),
+        Err(ConnectFailure::Tls) => (Cause::UpstreamTls, Outcome::Tls),
     };
     Err(Failed {
         cause,
         outcome: Some(outcome),
         again: Again::Free,
+    })
+}
+
+/// Where the endpoint that was picked is spoken to, and how: by what the route
+/// says, or else by what the endpoint says.
+fn place(exchange: &Exchange) -> Option<Place> {
+    let (route, pick) = (exchange.route.as_ref()?, exchange.pick.as_ref()?);
+    let is_tls = match route.protocol {
+        Some(protocol) => protocol == Protocol::Https,
+        None => pick.transport().tls,
+    };
+    Some(Place {
+        address: pick.address(),
+        tls: is_tls.then(|| Secured {
+            profile: route.upstream_tls,
+            host: pick.host().cloned(),
+        }),
     })
 }
 
@@ -177,6 +194,11 @@ fn send_failed(exchange: &Exchange, failure: LineFailure, reused: bool) -> Faile
         LineFailure::Ended => Failed {
             cause: Cause::UpstreamReset,
             outcome: (!reused).then_some(Outcome::Reset),
+            again: Again::Paid,
+        },
+        LineFailure::Tls => Failed {
+            cause: Cause::UpstreamTls,
+            outcome: (!reused).then_some(Outcome::Tls),
             again: Again::Paid,
         },
         // Whoever sent it is alive, and one bad handler must not take the whole

@@ -1,8 +1,11 @@
 //! A route, compiled.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use pailou_config::{Fault, Report, RouteDefaults, RouteSpec, ServiceSpec, Settings, Severity};
+use pailou_config::{
+    Fault, Protocol, Report, RouteDefaults, RouteSpec, ServiceSpec, Settings, Severity,
+    UpstreamTlsSettings,
+};
 use pailou_filters::Chain;
 use pailou_telemetry::{Metrics, RouteMetrics};
 use pailou_upstream::{Selection, ServiceId, Services, Subset, balance};
@@ -20,6 +23,10 @@ pub struct Route {
     pub chain: Chain,
     /// Who answers.
     pub selection: Arc<Selection>,
+    /// What its endpoints speak, whatever they say of themselves.
+    pub protocol: Option<Protocol>,
+    /// Which way of TLS to endpoints is meant: the place in [`Settings::all_upstream_tls`], 0 unless the route names one.
+    pub upstream_tls: usize,
     /// How long things may take.
     pub timeouts: Timeouts,
     /// How many more endpoints are tried after the first.
@@ -61,6 +68,8 @@ pub struct Compiler<'a> {
     pub namespace: &'a str,
     /// The group of services that name none.
     pub group: &'a str,
+    /// The ways of TLS to endpoints that a route may name.
+    pub upstream_tls: &'a BTreeMap<String, UpstreamTlsSettings>,
 }
 
 impl<'a> Compiler<'a> {
@@ -78,6 +87,31 @@ impl<'a> Compiler<'a> {
             group: &nacos.group,
             ..*self
         })
+    }
+
+    /// The place of the way of TLS that a route names; a fault if there is no such.
+    fn upstream_tls(&self, spec: &RouteSpec, report: &Report) -> usize {
+        let Some(name) = &spec.service.tls else {
+            return 0;
+        };
+        let known = self.upstream_tls;
+        if let Some(place) = known.keys().position(|id| *id == name.id) {
+            return place + 1;
+        }
+        let ids: Vec<_> = known.keys().map(String::as_str).collect();
+        report.push(Fault {
+            document: Arc::clone(&spec.document),
+            position: Some(name.at),
+            path: format!("routes.{}.service.tls", spec.id),
+            problem: format!(
+                "gateway.yaml has no `other_upstream_tls.{}`",
+                name.id.escape_debug()
+            ),
+            expected: (!ids.is_empty()).then(|| format!("one of {}", ids.join(", "))),
+            nearest: pailou_config::nearest(&name.id, ids).map(str::to_owned),
+            severity: Severity::Error,
+        });
+        0
     }
 
     /// The service that a route means, with the defaults filled in.
@@ -114,6 +148,7 @@ impl Route {
             .iter()
             .map(|part| pailou_filters::compile(part, &report))
             .collect::<Vec<_>>();
+        let upstream_tls = compiler.upstream_tls(&spec, &report);
         let balance = spec.balance.as_ref().unwrap_or(&compiler.defaults.balance);
         let policy = balance::parse(balance, &report);
         let (false, Some(matcher), Some(policy)) = (report.has_errors(), matcher, policy) else {
@@ -132,6 +167,8 @@ impl Route {
             id: Arc::clone(&spec.id),
             chain: Chain::new(edits.into_iter().flatten().collect()),
             selection: compiler.services.selection(&service, &subset, &policy),
+            protocol: spec.service.protocol,
+            upstream_tls,
             timeouts: Timeouts {
                 response: spec.timeout.unwrap_or(defaults.timeout),
                 connect: spec.connect_timeout.unwrap_or(defaults.connect_timeout),

@@ -13,3 +13,4 @@ mod retries;
 mod streaming;
 mod uploads;
 mod upstream;
+mod upstream_tls;
