@@ -120,6 +120,7 @@ impl Fresh {
             source: ServiceId::DEFAULT_SOURCE,
             namespace: "",
             group: "DEFAULT_GROUP",
+            upstream_tls: &Default::default(),
         };
         Route::compile(spec, &compiler).expect("a legal route")
     }

@@ -112,6 +112,7 @@ fn table(entries: &[Entry]) -> Table {
         source: ServiceId::DEFAULT_SOURCE,
         namespace: "",
         group: "DEFAULT_GROUP",
+        upstream_tls: &settings.other_upstream_tls,
     };
     let compile = |spec| Route::compile(Arc::new(spec), &compiler).expect("a legal route");
     Table::assemble(1, "", parsed.routes.into_iter().map(compile).collect())

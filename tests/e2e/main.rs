@@ -72,6 +72,8 @@ mod tls_reload;
 mod tls_to_nacos;
 /// The registry over HTTP, where its gRPC port cannot be reached.
 mod transports;
+/// TLS to endpoints.
+mod upstream_tls;
 
 #[test]
 fn every_file_is_a_module() {

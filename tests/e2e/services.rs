@@ -92,6 +92,51 @@ async fn one_name_in_several_namespaces_groups_and_clusters_is_several_services(
     }
 }
 
+/// Two versions in two clusters at one address, a third one of weight 0: the address was listed once, by chance.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_that_is_listed_several_times_serves_each_route_that_wants_one_of_them() {
+    let world = World::new().await;
+    let one = Upstream::start("one");
+    let listed = |cluster: &str, version: &str, weight| Instance {
+        cluster: cluster.to_owned(),
+        metadata: [("version".to_owned(), version.to_owned())].into(),
+        weight,
+        ..instance(one.address())
+    };
+    let _registered = [
+        world
+            .register_instance("user-service", listed("out", "v0", 0.0))
+            .await,
+        world
+            .register_instance("user-service", listed("east", "v1", 1.0))
+            .await,
+        world
+            .register_instance("user-service", listed("west", "v2", 1.0))
+            .await,
+    ];
+    let of = |path: &str, what: &str| {
+        format!("  /{path}/**: {{ service: {{ name: user-service, {what} }} }}\n")
+    };
+    let routes = [
+        of("v1", "metadata: { version: v1 }"),
+        of("v2", "metadata: { version: v2 }"),
+        of("east", "cluster: east"),
+        of("west", "cluster: west"),
+        of("out", "cluster: out"),
+    ];
+    world
+        .publish(&format!(
+            "routes:\n  /all/**: user-service\n{}",
+            routes.concat()
+        ))
+        .await;
+    let gateway = world.gateway().await.ready().await;
+    for path in ["all", "v1", "v2", "east", "west"] {
+        until_status(&gateway.url(&format!("/{path}/x")), 200).await;
+    }
+    until_status(&gateway.url("/out/x"), 503).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_route_document_may_be_in_another_namespace() {
     let world = World::new().await;

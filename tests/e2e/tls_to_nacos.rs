@@ -11,7 +11,7 @@ use crate::support::upstream::Upstream;
 use crate::support::world::{World, until_answered_by, until_status};
 
 #[path = "../../crates/nacos/tests/client/tls/front.rs"]
-mod front;
+pub(crate) mod front;
 
 /// The name in the certificates; the servers are reached by their address.
 const NAME: &str = "nacos.internal";

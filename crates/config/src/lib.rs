@@ -49,14 +49,14 @@ pub use crate::{
     route::{Form, Limit, PartSpec, RouteSpec},
     route_document::{DocumentOutcome, MAX_DOCUMENT_BYTES, ParsedDocument, parse_route_document},
     route_reference::{RouteKeyDoc, route_reference},
-    service::ServiceSpec,
+    service::{Protocol, ServiceSpec, TlsName},
     settings::{
         AdminSettings, CertificateFiles, ClientAuth, DiscoverySettings, EjectionSettings,
         Environment, ForwardedSettings, KeyDoc, LimitSettings, ListenerSettings, LoadedSettings,
         LogFormat, LogLevel, LogSettings, Loopback, NacosSettings, Place, ProbeSettings,
         ProxyProtocol, RegistrationSettings, RetrySettings, RouteDefaults, RouteSource, Secret,
         SectionDoc, ServerAddress, Settings, ShutdownSettings, SnapshotSettings, TlsSettings,
-        TlsVersion, load_settings, settings_reference,
+        TlsVersion, UpstreamTlsSettings, load_settings, settings_reference,
     },
     units::{format_duration, format_size},
 };

@@ -70,6 +70,17 @@ const KEYS: &[(&str, &str, &str)] = &[
         "Only endpoints whose metadata has all of these.",
     ),
     (
+        "service.protocol",
+        "`http`, `https`, `h2c` or `grpc`, `h2` or `grpcs`",
+        "What its endpoints speak, whatever they say of themselves: HTTP/1.1 or, as `h2` and gRPC, HTTP/2; with `s`, over TLS, as \
+         `h2` always is. Unless given, an endpoint's metadata `protocol` says so, or `secure: \"true\"`; HTTP/1.1 without TLS otherwise.",
+    ),
+    (
+        "service.tls",
+        "id of a way of TLS",
+        "How TLS is spoken to them: one of `other_upstream_tls` in `gateway.yaml`; `upstream_tls` unless given.",
+    ),
+    (
         "balance",
         "policy name, or mapping of one name to its arguments",
         "How an endpoint is chosen; `defaults.balance` unless given.",

@@ -21,9 +21,43 @@ pub struct ServiceSpec {
     pub cluster: Option<String>,
     /// Only instances whose metadata has all of these.
     pub metadata: BTreeMap<String, String>,
+    /// What its endpoints speak, whatever they say of themselves.
+    pub protocol: Option<Protocol>,
+    /// The way of TLS to them, by its id in `gateway.yaml`; the usual one if none is named.
+    pub tls: Option<TlsName>,
     /// Where it stands.
     pub at: Position,
 }
+
+/// What an endpoint speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.1.
+    Http,
+    /// HTTP/1.1 over TLS.
+    Https,
+    /// HTTP/2 without TLS, as gRPC is spoken inside of a network.
+    H2c,
+    /// HTTP/2 over TLS.
+    H2,
+}
+
+/// The name of a way of TLS to endpoints. Equality ignores where it stands.
+#[derive(Clone, Debug)]
+pub struct TlsName {
+    /// The id.
+    pub id: String,
+    /// Where it stands.
+    pub at: Position,
+}
+
+impl PartialEq for TlsName {
+    fn eq(&self, other: &TlsName) -> bool {
+        self.id == other.id
+    }
+}
+
+impl Eq for TlsName {}
 
 impl PartialEq for ServiceSpec {
     fn eq(&self, other: &ServiceSpec) -> bool {
@@ -34,6 +68,8 @@ impl PartialEq for ServiceSpec {
             namespace,
             cluster,
             metadata,
+            protocol,
+            tls,
             at: _,
         } = self;
         *name == other.name
@@ -42,6 +78,8 @@ impl PartialEq for ServiceSpec {
             && *namespace == other.namespace
             && *cluster == other.cluster
             && *metadata == other.metadata
+            && *protocol == other.protocol
+            && *tls == other.tls
     }
 }
 
@@ -66,6 +104,8 @@ fn service(field: &Field<'_>) -> Option<ServiceSpec> {
             namespace: None,
             cluster: None,
             metadata: Default::default(),
+            protocol: None,
+            tls: None,
             at,
         });
     }
@@ -89,6 +129,12 @@ fn service(field: &Field<'_>) -> Option<ServiceSpec> {
         .optional("metadata")
         .and_then(|field| field.string_map())
         .unwrap_or_default();
+    let protocol = fields
+        .optional("protocol")
+        .and_then(|field| protocol(&field));
+    let tls = fields
+        .optional("tls")
+        .and_then(|field| tls_name(&field, protocol));
     fields.finish();
     Some(ServiceSpec {
         name: name?,
@@ -97,8 +143,37 @@ fn service(field: &Field<'_>) -> Option<ServiceSpec> {
         namespace,
         cluster,
         metadata,
+        protocol,
+        tls,
         at,
     })
+}
+
+fn protocol(field: &Field<'_>) -> Option<Protocol> {
+    match field.string()?.as_str() {
+        "http" => Some(Protocol::Http),
+        "https" => Some(Protocol::Https),
+        "h2c" | "grpc" => Some(Protocol::H2c),
+        "h2" | "grpcs" => Some(Protocol::H2),
+        _ => {
+            field.fault_expected(field.quoted(), "http, https, h2c (or grpc), h2 (or grpcs)");
+            None
+        }
+    }
+}
+
+/// A way of TLS. Whether `gateway.yaml` has it is found out when the route is compiled.
+fn tls_name(field: &Field<'_>, protocol: Option<Protocol>) -> Option<TlsName> {
+    let id = nacos_name(
+        field,
+        "the id of one of `other_upstream_tls` in gateway.yaml",
+    )?;
+    if matches!(protocol, Some(Protocol::Http | Protocol::H2c)) {
+        field.fault_expected("a way of TLS beside a protocol without TLS", "one of them");
+        return None;
+    }
+    let at = field.at();
+    Some(TlsName { id, at })
 }
 
 fn service_name(field: &Field<'_>) -> Option<String> {

@@ -16,6 +16,7 @@ mod schema;
 mod secret;
 mod sources;
 mod traffic;
+mod upstream_tls;
 mod values;
 
 use std::{
@@ -48,6 +49,7 @@ pub use self::{
     secret::Secret,
     sources::RouteSource,
     traffic::{EjectionSettings, RetrySettings, RouteDefaults},
+    upstream_tls::UpstreamTlsSettings,
     values::ServerAddress,
 };
 
@@ -83,6 +85,10 @@ pub struct Settings {
     pub retry: RetrySettings,
     /// Endpoints that are left out for a while.
     pub ejection: EjectionSettings,
+    /// TLS to endpoints.
+    pub upstream_tls: UpstreamTlsSettings,
+    /// More ways of it, by their ids.
+    pub other_upstream_tls: BTreeMap<String, UpstreamTlsSettings>,
     /// Bounds on clients.
     pub limits: LimitSettings,
     /// What is believed of forwarding headers.
@@ -265,6 +271,8 @@ fn read<'a>(fields: Option<Fields<'a>>, reader: &mut Reader<'a>) -> Settings {
         defaults: RouteDefaults::read(&mut top),
         retry: RetrySettings::read(&mut top),
         ejection: EjectionSettings::read(&mut top),
+        upstream_tls: UpstreamTlsSettings::read(&mut top),
+        other_upstream_tls: UpstreamTlsSettings::read_others(&mut top),
         limits: LimitSettings::read(&mut top),
         forwarded: ForwardedSettings::read(&mut top),
         shutdown: ShutdownSettings::read(&mut top),
@@ -320,6 +328,14 @@ impl Settings {
         let others = self.other_nacos.iter();
         std::iter::once((registry::DEFAULT_NACOS, &self.nacos))
             .chain(others.map(|(id, nacos)| (id.as_str(), nacos)))
+    }
+
+    /// All ways of TLS to endpoints with the sections that describe them. The first is the one that is meant when none is named; the
+    /// named ones follow in the order of their ids.
+    pub fn all_upstream_tls(&self) -> impl Iterator<Item = (String, &UpstreamTlsSettings)> {
+        let others = self.other_upstream_tls.iter();
+        std::iter::once(("upstream_tls".to_owned(), &self.upstream_tls))
+            .chain(others.map(|(id, tls)| (format!("other_upstream_tls.{id}"), tls)))
     }
 
     /// The ids of all Nacos clusters, as what a fault expects.

@@ -25,7 +25,7 @@ use crate::claims::Standing;
 /// What the server said of one service, already admitted and resolved.
 #[derive(Debug)]
 pub(crate) struct Listed {
-    /// The endpoints it listed, one per address.
+    /// The endpoints it listed.
     pub(crate) endpoints: Vec<EndpointSpec>,
     /// Whether the server listed no instance at all. An answer whose instances were all refused by our
     /// own rules is not empty: the server knew what it said.
@@ -62,9 +62,12 @@ pub(crate) struct Transition {
     pub(crate) ended: Option<usize>,
 }
 
+/// All that was listed under one address: at least one.
+type Listings = Vec<EndpointSpec>;
+
 #[derive(Debug)]
 struct Held {
-    endpoint: EndpointSpec,
+    listings: Listings,
     until: Instant,
     /// The connection that it was last listed over.
     epoch: u64,
@@ -77,7 +80,7 @@ struct Held {
 pub(crate) struct Hold {
     window: Duration,
     epoch: Option<u64>,
-    listed: BTreeMap<SocketAddr, EndpointSpec>,
+    listed: BTreeMap<SocketAddr, Listings>,
     held: BTreeMap<SocketAddr, Held>,
     /// Endpoints dropped since the running hold began.
     dropped: usize,
@@ -134,10 +137,12 @@ impl Hold {
         let previous = std::mem::take(&mut self.listed);
         self.listed = self.numbered(&previous, update.endpoints);
         if (reconnected || emptied) && !self.window.is_zero() {
-            for (address, mut endpoint) in previous {
-                endpoint.held = true;
+            for (address, mut listings) in previous {
+                for listing in &mut listings {
+                    listing.held = true;
+                }
                 let held = Held {
-                    endpoint,
+                    listings,
                     until,
                     epoch,
                     cause,
@@ -193,37 +198,45 @@ impl Hold {
         listed.chain(held)
     }
 
-    /// How many endpoints are held.
+    /// How many addresses are held.
     pub(crate) fn held(&self) -> usize {
         self.held.len()
     }
 
     /// The effective set: what is listed, and what is held beside it.
     pub(crate) fn effective(&self) -> Vec<EndpointSpec> {
-        let held = self.held.values().map(|held| &held.endpoint);
-        self.listed.values().chain(held).cloned().collect()
+        let held = self.held.values().map(|held| &held.listings);
+        self.listed
+            .values()
+            .chain(held)
+            .flatten()
+            .cloned()
+            .collect()
     }
 
-    /// Keeps the registration number of an address that was listed or held until now, and gives a new
-    /// one to an address that was absent: the balancer lifts an ejection when the number changes.
+    /// Sorts the endpoints by address. An address that was listed or held until now keeps its registration
+    /// number, one that was absent gets a new one: the balancer lifts an ejection when the number changes.
     fn numbered(
         &mut self,
-        previous: &BTreeMap<SocketAddr, EndpointSpec>,
+        previous: &BTreeMap<SocketAddr, Listings>,
         endpoints: Vec<EndpointSpec>,
-    ) -> BTreeMap<SocketAddr, EndpointSpec> {
-        let mut numbered = BTreeMap::new();
+    ) -> BTreeMap<SocketAddr, Listings> {
+        let mut numbered: BTreeMap<SocketAddr, Listings> = BTreeMap::new();
         for mut endpoint in endpoints {
             let address = endpoint.address;
-            let held = self.held.get(&address).map(|held| &held.endpoint);
-            endpoint.registration = match previous.get(&address).or(held) {
-                Some(before) => before.registration,
+            let held = self.held.get(&address).map(|held| &held.listings);
+            let listings = numbered.entry(address).or_default();
+            let of_address = [Some(&*listings), previous.get(&address), held];
+            let known = of_address.into_iter().flatten().find_map(|it| it.first());
+            endpoint.registration = match known {
+                Some(known) => known.registration,
                 None => {
                     self.registration += 1;
                     self.registration
                 }
             };
             endpoint.held = false;
-            numbered.insert(address, endpoint);
+            listings.push(endpoint);
         }
         numbered
     }

@@ -29,6 +29,7 @@ mod rules;
 mod snapshot;
 mod source;
 mod supervise;
+mod transport;
 mod view;
 mod wiring;
 

@@ -1,18 +1,17 @@
 //! Asks a service whether a request may go on.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri};
 use pailou_config::{Field, ServiceSpec};
-use pailou_upstream::Selection;
+use pailou_upstream::Destination;
 
 use crate::{
     Answer, Ask, AskError, Gate, Next, RequestHead, Waiting,
     header::{self, Way},
-    registry::{Entry, Selections},
+    registry::{Destinations, Entry},
 };
 
 pub(crate) const ENTRY: Entry = Entry::gate(
@@ -43,7 +42,7 @@ const URI: HeaderName = HeaderName::from_static("x-forwarded-uri");
 /// Cost: a copy of the header map and one request.
 #[derive(Debug)]
 struct ForwardAuth {
-    selection: Arc<Selection>,
+    destination: Destination,
     target: Uri,
     timeout: Duration,
     /// Which of the request's headers are shown; all of them if empty.
@@ -51,11 +50,11 @@ struct ForwardAuth {
     copy_headers: Vec<HeaderName>,
 }
 
-fn compile(field: &Field<'_>, selections: &dyn Selections) -> Option<Box<dyn Gate>> {
+fn compile(field: &Field<'_>, destinations: &dyn Destinations) -> Option<Box<dyn Gate>> {
     let mut fields = field.mapping()?;
     let service = fields.required("service").and_then(|field| {
         let spec = ServiceSpec::read(&field)?;
-        selections.selection(&spec, &field)
+        destinations.destination(&spec, &field)
     });
     let target = match fields.optional("path") {
         Some(path) => target(&path),
@@ -75,7 +74,7 @@ fn compile(field: &Field<'_>, selections: &dyn Selections) -> Option<Box<dyn Gat
     };
     fields.finish();
     Some(Box::new(ForwardAuth {
-        selection: service?,
+        destination: service?,
         target: target?,
         timeout: timeout?,
         request_headers: request_headers?,
@@ -204,7 +203,9 @@ impl Gate for ForwardAuth {
         }
         let question = self.question(head);
         Box::pin(async move {
-            let answer = ask.ask(&self.selection, question, MAX_ANSWER_BYTES).await?;
+            let answer = ask
+                .ask(&self.destination, question, MAX_ANSWER_BYTES)
+                .await?;
             self.judge(head, answer)
         })
     }
@@ -213,8 +214,8 @@ impl Gate for ForwardAuth {
         self.timeout
     }
 
-    fn selection(&self) -> &Arc<Selection> {
-        &self.selection
+    fn destination(&self) -> &Destination {
+        &self.destination
     }
 }
 
@@ -235,7 +236,7 @@ mod tests {
     impl Ask for Oracle {
         fn ask<'a>(
             &'a self,
-            _selection: &'a Selection,
+            _destination: &'a Destination,
             request: Request<()>,
             _max_bytes: usize,
         ) -> Waiting<'a, Result<Response<Bytes>, AskError>> {

@@ -39,5 +39,5 @@ mod strip_prefix;
 
 pub use chain::{Chain, ResponseHalf};
 pub use head::{RequestHead, ResponseHead};
-pub use registry::{Entry, REGISTRY, Selections, answers, compile};
+pub use registry::{Destinations, Entry, REGISTRY, answers, compile};
 pub use step::{Answer, Ask, AskError, Body, Edit, Gate, Next, Step, Waiting};

@@ -2,10 +2,8 @@
 
 use pailou_config::{Fault, Field, PartSpec, Report, Severity, nearest};
 
-use std::sync::Arc;
-
 use pailou_config::ServiceSpec;
-use pailou_upstream::Selection;
+use pailou_upstream::Destination;
 
 use crate::{
     Body, Edit, Gate, Step, add_request_header, add_response_header, forward_auth, prefix,
@@ -32,15 +30,15 @@ pub struct Entry {
 #[derive(Debug)]
 enum Compile {
     Edit(fn(&Field<'_>) -> Option<Box<dyn Edit>>),
-    Gate(fn(&Field<'_>, &dyn Selections) -> Option<Box<dyn Gate>>),
+    Gate(fn(&Field<'_>, &dyn Destinations) -> Option<Box<dyn Gate>>),
     Body(fn(&Field<'_>) -> Option<Box<dyn Body>>),
 }
 
 /// Where filters get the services that they ask.
-pub trait Selections {
+pub trait Destinations {
     /// The endpoints of a service, by the default policy. What is wrong with
     /// `spec` goes to the report of `field`.
-    fn selection(&self, spec: &ServiceSpec, field: &Field<'_>) -> Option<Arc<Selection>>;
+    fn destination(&self, spec: &ServiceSpec, field: &Field<'_>) -> Option<Destination>;
 }
 
 /// Every filter, in the order of the reference.
@@ -103,7 +101,7 @@ impl Entry {
         name: &'static str,
         arguments: &'static str,
         summary: &'static str,
-        compile: fn(&Field<'_>, &dyn Selections) -> Option<Box<dyn Gate>>,
+        compile: fn(&Field<'_>, &dyn Destinations) -> Option<Box<dyn Gate>>,
     ) -> Entry {
         Entry::new(name, arguments, summary, Compile::Gate(compile))
     }
@@ -129,7 +127,7 @@ pub fn answers(part: &PartSpec) -> bool {
 
 /// Compiles a filter. What is wrong with it goes to `report`, which decides:
 /// an answer beside an error (an unknown key, say) is not to be used.
-pub fn compile(part: &PartSpec, report: &Report, selections: &dyn Selections) -> Option<Step> {
+pub fn compile(part: &PartSpec, report: &Report, destinations: &dyn Destinations) -> Option<Step> {
     let Some(entry) = REGISTRY.iter().find(|entry| entry.name == part.name) else {
         report.push(unknown(part, report));
         return None;
@@ -137,7 +135,7 @@ pub fn compile(part: &PartSpec, report: &Report, selections: &dyn Selections) ->
     let field = part.field(report);
     Some(match entry.compile {
         Compile::Edit(compile) => Step::Edit(compile(&field)?),
-        Compile::Gate(compile) => Step::Gate(compile(&field, selections)?),
+        Compile::Gate(compile) => Step::Gate(compile(&field, destinations)?),
         Compile::Body(compile) => Step::Body(compile(&field)?),
     })
 }
@@ -158,6 +156,7 @@ fn unknown(part: &PartSpec, report: &Report) -> Fault {
 #[cfg(test)]
 pub(crate) mod tests {
     use std::borrow::Cow;
+    use std::sync::Arc;
 
     use http::{HeaderMap, Method};
     use pailou_config::Node;
@@ -169,13 +168,17 @@ pub(crate) mod tests {
     /// Services that nobody has listed.
     struct Unlisted(Arc<Services>);
 
-    impl Selections for Unlisted {
-        fn selection(&self, spec: &ServiceSpec, _field: &Field<'_>) -> Option<Arc<Selection>> {
+    impl Destinations for Unlisted {
+        fn destination(&self, spec: &ServiceSpec, _field: &Field<'_>) -> Option<Destination> {
             let service = self
                 .0
                 .service(&ServiceId::new("", "DEFAULT_GROUP", spec.name.as_str()));
             let (all, policy) = (Subset::default(), Policy::round_robin());
-            Some(self.0.selection(&service, &all, &policy))
+            Some(Destination {
+                selection: self.0.selection(&service, &all, &policy),
+                transport: None,
+                upstream_tls: 0,
+            })
         }
     }
 

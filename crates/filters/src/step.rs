@@ -3,12 +3,11 @@
 use std::fmt::Debug;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode};
-use pailou_upstream::Selection;
+use pailou_upstream::Destination;
 use thiserror::Error;
 
 use crate::{RequestHead, ResponseHead};
@@ -26,9 +25,9 @@ pub enum Step {
 
 impl Step {
     /// Where the step asks, if it does.
-    pub fn selection(&self) -> Option<&Arc<Selection>> {
+    pub fn destination(&self) -> Option<&Destination> {
         match self {
-            Step::Gate(gate) => Some(gate.selection()),
+            Step::Gate(gate) => Some(gate.destination()),
             Step::Edit(_) | Step::Body(_) => None,
         }
     }
@@ -89,7 +88,7 @@ pub trait Gate: Debug + Send + Sync {
     fn timeout(&self) -> Duration;
 
     /// Whom it asks.
-    fn selection(&self) -> &Arc<Selection>;
+    fn destination(&self) -> &Destination;
 }
 
 /// A filter that changes the body of a response. It gets the body whole.
@@ -112,7 +111,7 @@ pub type Waiting<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// The way out for gates: sends one request of their own.
 pub trait Ask: Send + Sync {
-    /// Sends `request`, whose target is a path and which has no body, to an endpoint of `selection`,
+    /// Sends `request`, whose target is a path and which has no body, to an endpoint of `destination`,
     /// and reads the answer, whose body has at most `max_bytes` bytes.
     ///
     /// Another endpoint is tried when one refuses the connection.
@@ -121,7 +120,7 @@ pub trait Ask: Send + Sync {
     /// When no whole answer came.
     fn ask<'a>(
         &'a self,
-        selection: &'a Selection,
+        destination: &'a Destination,
         request: Request<()>,
         max_bytes: usize,
     ) -> Waiting<'a, Result<Response<Bytes>, AskError>>;

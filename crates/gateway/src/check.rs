@@ -10,7 +10,7 @@ use pailou_config::{
     Environment, Fault, MAX_DOCUMENT_BYTES, Node, Report, RouteSource, Settings, Severity, Value,
     load_settings, settings_reference,
 };
-use pailou_proxy::Certificates;
+use pailou_proxy::{Certificates, UpstreamTls};
 use pailou_routing::{Route, Table};
 use pailou_telemetry::Metrics;
 
@@ -91,6 +91,7 @@ impl Check {
                 self.faults.extend(loaded.warnings);
                 self.settings = loaded.settings;
                 self.certificates(path);
+                self.upstream_tls(path);
                 for source in self.settings.routes.clone() {
                     if let RouteSource::File(file) = source {
                         self.file(&file);
@@ -109,6 +110,18 @@ impl Check {
             Err(faults) => faults,
         };
         self.faults.extend(faults);
+    }
+
+    /// What the files for TLS to endpoints hold.
+    fn upstream_tls(&mut self, path: &Path) {
+        let Err(faults) = UpstreamTls::load(&self.settings) else {
+            return;
+        };
+        let name = path.display().to_string();
+        self.faults.extend(faults.into_iter().map(|found| Fault {
+            path: found.path,
+            ..fault(&name, &found.problem)
+        }));
     }
 
     fn document(&mut self, path: &Path, text: &str) {

@@ -100,6 +100,10 @@ impl Gateway {
         access_log: AccessLog,
         data: &Handle,
     ) -> anyhow::Result<Gateway> {
+        let mut options = ProxyOptions::load(&settings).map_err(|faults| {
+            let faults: Vec<_> = faults.iter().map(ToString::to_string).collect();
+            anyhow::anyhow!(faults.join("; "))
+        })?;
         let bound = bind_data(&settings, &certificates, data).await?;
         let admin_listener = listeners::bind("admin", settings.admin.address).await?;
         let probes_listener = listeners::bind("probes", settings.probes.address).await?;
@@ -113,6 +117,7 @@ impl Gateway {
             addresses.push(listener.local_addr()?);
         }
         descriptors::limit_connections(&mut settings);
+        options.limits = settings.limits.clone();
 
         let services = Services::new(settings.ejection.clone(), metrics.clone());
         tokio::spawn(services.clone().supervise());
@@ -129,12 +134,6 @@ impl Gateway {
             metrics.clone(),
         );
 
-        let options = ProxyOptions {
-            limits: settings.limits.clone(),
-            forwarded: settings.forwarded.clone(),
-            retry: settings.retry.clone(),
-            workers: workers(&settings),
-        };
         let (cell, proxy_metrics) = (table.clone(), metrics.clone());
         let serving = data
             .spawn(async move { Proxy::serve(bound, options, cell, proxy_metrics, access_log) })

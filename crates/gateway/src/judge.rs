@@ -115,6 +115,7 @@ impl Judge {
             source: "default",
             namespace: &self.settings.nacos.namespace,
             group: &self.settings.nacos.group,
+            upstream_tls: &self.settings.other_upstream_tls,
         };
         Route::compile_among(Arc::new(spec), &compiler, &self.settings)
     }

@@ -9,6 +9,7 @@ use pailou_filters::{Answer, ResponseHead};
 use crate::cause::Cause;
 use crate::download::Download;
 use crate::exchange::Exchange;
+use crate::grpc;
 use crate::problem;
 use crate::request_id::X_REQUEST_ID;
 use crate::respond::{is_last, say_persistence};
@@ -51,6 +52,13 @@ pub(crate) fn problem(exchange: &mut Exchange, cause: Cause) -> Response<Downloa
         return Response::new(Download::Nothing);
     }
     let answer = cause.answer();
+    if exchange.grpc {
+        return write(
+            exchange,
+            grpc::refusal(cause, &answer),
+            cause.keeps_connection(),
+        );
+    }
     let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let route = exchange.route.as_ref().map(|route| &*route.id);
     let body = problem::body(&answer, exchange.request_id.as_str(), route);
@@ -83,7 +91,8 @@ fn write(exchange: &mut Exchange, said: Answer, keeps: bool) -> Response<Downloa
     } = said;
     exchange.status = status.as_u16();
     let is_bodiless = matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-    if !is_bodiless {
+    // In gRPC the head of such an answer is its trailers.
+    if !is_bodiless && !exchange.grpc {
         fields.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
     }
     fields.insert(X_REQUEST_ID, exchange.request_id.value());

@@ -10,12 +10,12 @@ use http::{Request, Response};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use pailou_filters::{Ask, AskError, Waiting};
-use pailou_upstream::{Hint, Outcome, Pick, Selection, Tried};
+use pailou_upstream::{Destination, Hint, Outcome, Pick, Tried};
 use tokio::time::Instant;
 
 use crate::line::{Line, LineFailure, keeps};
 use crate::server::Server;
-use crate::transport::ConnectFailure;
+use crate::transport::{ConnectFailure, Place};
 use crate::upload::Outgoing;
 
 /// How long one connection may take to come about.
@@ -32,33 +32,33 @@ pub(crate) struct Asking<'a> {
 impl Ask for Asking<'_> {
     fn ask<'a>(
         &'a self,
-        selection: &'a Selection,
+        destination: &'a Destination,
         request: Request<()>,
         max_bytes: usize,
     ) -> Waiting<'a, Result<Response<Bytes>, AskError>> {
-        Box::pin(self.try_all(selection, request, max_bytes))
+        Box::pin(self.try_all(destination, request, max_bytes))
     }
 }
 
 impl Asking<'_> {
     async fn try_all(
         &self,
-        selection: &Selection,
+        destination: &Destination,
         request: Request<()>,
         max_bytes: usize,
     ) -> Result<Response<Bytes>, AskError> {
         let mut tried = Tried::none();
         let mut failed = AskError::NoEndpoint;
         for _ in 0..MOST_TRIES {
-            let Ok(pick) = selection.pick(&Hint::after(&tried)) else {
+            let Ok(pick) = destination.selection.pick(&Hint::after(&tried)) else {
                 return Err(failed);
             };
-            let Some(line) = self.line(&pick).await else {
+            let Some(line) = self.line(Place::of(destination, &pick), &pick).await else {
                 tried.push(pick.address());
                 failed = AskError::Refused;
                 continue;
             };
-            let (reused, asked) = (line.reused, Instant::now());
+            let (reused, asked) = (line.is_reused(), Instant::now());
             match self.send(line, &request, max_bytes).await {
                 // An idle connection may be closed at any time.
                 Err(AskError::Broken) if reused => failed = AskError::Broken,
@@ -80,18 +80,11 @@ impl Asking<'_> {
     }
 
     /// A connection to the endpoint; one that does not come about is reported.
-    async fn line(&self, pick: &Pick) -> Option<Line> {
-        let address = pick.address();
-        if let Some(line) = self.server.pool.take(address).await {
-            return Some(line);
-        }
-        let outcome = match self
-            .server
-            .transport
-            .connect(address, CONNECT_TIMEOUT)
-            .await
-        {
-            Ok(stream) => return Line::open(address, stream).await.ok(),
+    async fn line(&self, place: Place, pick: &Pick) -> Option<Line> {
+        let opened = self.server.line(place, CONNECT_TIMEOUT).await;
+        let outcome = match opened {
+            Ok(line) => return Some(line),
+            Err(ConnectFailure::Tls) => Outcome::Tls,
             Err(ConnectFailure::Refused) => Outcome::Refused,
             Err(ConnectFailure::TimedOut) => Outcome::ConnectTimeout,
             Err(ConnectFailure::Ours) => return None,
@@ -118,7 +111,7 @@ impl Asking<'_> {
         let (head, body) = answer.into_parts();
         let body = read(&mut line, body, max_bytes).await?;
         if keeps {
-            self.server.pool.put(line);
+            self.server.keep(line);
         }
         Ok(Response::from_parts(head, body))
     }

@@ -41,6 +41,7 @@ pub(crate) enum Cause {
     ConnectTimeout,
     UpstreamReset,
     UpstreamMalformed,
+    UpstreamTls,
     ResponseTimeout,
     ReadTimeout,
     UpstreamWriteTimeout,
@@ -177,6 +178,11 @@ impl Cause {
                 502,
                 "upstream_malformed",
                 "the endpoint's answer is not HTTP",
+            ),
+            Cause::UpstreamTls => (
+                502,
+                "upstream_tls",
+                "TLS to the endpoint failed: a certificate is not accepted, or the endpoint does not speak TLS",
             ),
             Cause::ResponseTimeout => (
                 504,

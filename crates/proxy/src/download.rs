@@ -6,6 +6,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use http::Version;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use pailou_upstream::Outcome;
@@ -192,6 +193,9 @@ impl Flow {
             return;
         };
         match self.exchange.upload.clone() {
+            // A stream ends with its answer; what is left of the upload goes on
+            // for as long as the endpoint takes it.
+            Some(upload) if !upload.is_done() && self.exchange.version == Version::HTTP_2 => {}
             Some(upload) if !upload.is_done() || !line.is_ready() => {
                 let end = UploadEnd {
                     upload,
@@ -204,12 +208,12 @@ impl Flow {
                 let in_flight = self.exchange.in_flight.take();
                 tokio::spawn(async move {
                     if let Some(line) = end.run().await {
-                        server.pool.put(line);
+                        server.keep(line);
                     }
                     drop((owed, in_flight));
                 });
             }
-            _ if self.keeps => self.exchange.server.pool.put(line),
+            _ if self.keeps => self.exchange.server.keep(line),
             _ => {}
         }
     }

@@ -23,6 +23,7 @@ use crate::connection::{Owed, Shared};
 use crate::deadline::Timer;
 use crate::download::Download;
 use crate::edge::Heading;
+use crate::grpc;
 use crate::hops;
 use crate::plan;
 use crate::request_id::{RequestId, X_REQUEST_ID};
@@ -50,6 +51,8 @@ pub(crate) struct Exchange {
     /// How many of the route's steps the request has passed.
     pub(crate) passed: usize,
     pub(crate) websocket: bool,
+    /// Whether it is a gRPC call, whose client reads its own kind of errors.
+    pub(crate) grpc: bool,
     /// Whether the client waits for an interim answer.
     pub(crate) expects_continue: bool,
     /// The request's body, unless it has none.
@@ -134,6 +137,7 @@ impl Exchange {
             route: None,
             passed: 0,
             websocket: false,
+            grpc: grpc::is_call(request.headers()),
             expects_continue: false,
             upload: None,
             response_due: None,

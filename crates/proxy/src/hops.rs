@@ -71,6 +71,14 @@ pub(crate) fn clean_request(
     Ok(websocket)
 }
 
+/// Whether a client takes trailers (RFC 9110 section 10.1.4).
+pub(crate) fn wants_trailers(headers: &HeaderMap) -> bool {
+    let codings = headers.get_all(TE).iter();
+    codings
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers"))
+}
+
 /// Whether a message says that its connection ends with it (RFC 9112 section 9.3).
 pub(crate) fn closes(headers: &HeaderMap, version: Version) -> bool {
     let says = |option: &[u8]| tokens(headers).any(|token| token.eq_ignore_ascii_case(option));

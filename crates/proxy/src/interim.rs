@@ -23,3 +23,9 @@ pub(crate) fn pass_on(request: &mut Request<Outgoing>, connection: Shared) {
         connection.send_interim(&bytes);
     });
 }
+
+/// Lets the client send its body: an endpoint of HTTP/2 holds it back by its
+/// window, and is not asked.
+pub(crate) fn go_on(connection: &Shared) {
+    connection.send_interim(b"HTTP/1.1 100 Continue\r\n\r\n");
+}

@@ -1,64 +1,41 @@
-//! One connection to an endpoint, with the HTTP engine on it.
+//! One request's way to an endpoint: a connection of its own, or a stream of
+//! one that it shares.
 
-use std::net::SocketAddr;
-use std::pin::Pin;
+mod http1;
+mod http2;
+
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::{Request, Response, Version};
 use hyper::body::Incoming;
-use hyper::client::conn::http1::{self, Connection, SendRequest};
-use hyper_util::rt::TokioIo;
-use pingora::protocols::Stream;
-use tokio::task::AbortHandle;
-use tokio::time::Instant;
+
+pub(crate) use http1::Connection;
+pub(crate) use http2::{Stream, Trunk};
 
 use crate::hops;
 use crate::upload::Outgoing;
+use crate::wire::{Wire, tls_error};
 
-/// Bytes that the engine holds of a message on its way. Enough for a
-/// response's head of many cookies; beyond it the other side waits.
-const BUFFER_BYTES: usize = 64 << 10;
-
-type Driver = Connection<TokioIo<Stream>, Outgoing>;
-
-/// A connection to an endpoint.
-///
-/// Whoever uses it also drives it. A request with a body is different: its
-/// upload has to go on while the client does not read, so a task drives it.
+/// What carries a request to an endpoint, and its answer back.
 #[derive(Debug)]
-pub(crate) struct Line {
-    address: SocketAddr,
-    sender: SendRequest<Outgoing>,
-    driving: Driving,
-    /// Whether it has served a request before.
-    pub(crate) reused: bool,
-    /// Since when nobody uses it.
-    pub(crate) idle_since: Instant,
-}
-
-#[derive(Debug)]
-enum Driving {
-    Here(Box<Driver>),
-    Task(#[expect(dead_code, reason = "held for its drop")] Task),
-}
-
-#[derive(Debug)]
-struct Task(AbortHandle);
-
-impl Drop for Task {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
+pub(crate) enum Line {
+    /// HTTP/1.1: the connection is the request's until the answer has come.
+    Connection(Box<Connection>),
+    /// HTTP/2.
+    Stream(Stream),
 }
 
 /// Why a request got no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LineFailure {
-    /// Nothing of the request was sent.
+    /// Nothing of the request was sent, or nobody looked at it.
     Unsent,
     /// The connection ended before the answer's head had come.
     Ended,
+    /// The endpoint ended TLS with a reason, such as that it asks for a client
+    /// certificate.
+    Tls,
     /// What came is not HTTP.
     Malformed,
     /// The request's body ended before its end.
@@ -66,48 +43,19 @@ pub(crate) enum LineFailure {
 }
 
 impl Line {
-    /// Puts the engine on a new connection.
-    pub(crate) async fn open(address: SocketAddr, stream: Stream) -> Result<Line, LineFailure> {
-        let handshake = http1::Builder::new()
-            .max_buf_size(BUFFER_BYTES)
-            .handshake(TokioIo::new(stream))
-            .await;
-        let (sender, driver) = handshake.map_err(|_| LineFailure::Unsent)?;
-        Ok(Line {
-            address,
-            sender,
-            driving: Driving::Here(Box::new(driver)),
-            reused: false,
-            idle_since: Instant::now(),
-        })
-    }
-
-    /// The endpoint.
-    pub(crate) fn address(&self) -> SocketAddr {
-        self.address
-    }
-
-    /// Whether it can take a request now. Notices an endpoint that has closed it.
-    pub(crate) fn poll_usable(&mut self, cx: &mut Context<'_>) -> bool {
-        self.poll_drive(cx).is_pending()
-            && matches!(self.sender.poll_ready(cx), Poll::Ready(Ok(())))
+    /// Whether its connection has served a request before.
+    pub(crate) fn is_reused(&self) -> bool {
+        match self {
+            Line::Connection(connection) => connection.reused,
+            Line::Stream(stream) => stream.reused,
+        }
     }
 
     /// From here on a task drives it.
     pub(crate) fn drive_elsewhere(&mut self) {
-        if let Driving::Task(_) = self.driving {
-            return;
-        }
-        let (done, driver) = tokio::sync::oneshot::channel::<Box<Driver>>();
-        let task = tokio::spawn(async move {
-            if let Ok(mut driver) = driver.await {
-                // How it ends is told to whoever waits for an answer.
-                let _ = Pin::new(&mut *driver).await;
-            }
-        });
-        let task = Driving::Task(Task(task.abort_handle()));
-        if let Driving::Here(driver) = std::mem::replace(&mut self.driving, task) {
-            let _ = done.send(driver);
+        match self {
+            Line::Connection(connection) => connection.drive_elsewhere(),
+            Line::Stream(_) => {}
         }
     }
 
@@ -116,68 +64,45 @@ impl Line {
     pub(crate) async fn send<E>(
         &mut self,
         request: Request<Outgoing>,
-        mut ended: impl FnMut(&mut Context<'_>) -> Poll<E>,
+        ended: impl FnMut(&mut Context<'_>) -> Poll<E>,
     ) -> Result<Result<Response<Incoming>, LineFailure>, E> {
-        let mut answer = std::pin::pin!(self.sender.try_send_request(request));
-        let driving = &mut self.driving;
-        let answered = std::future::poll_fn(|cx| {
-            loop {
-                if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
-                    return Poll::Ready(Ok(answer));
-                }
-                if driving.poll(cx).is_pending() {
-                    break;
-                }
-                // It has ended, and told the answer why.
-            }
-            if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
-                return Poll::Ready(Ok(answer));
-            }
-            ended(cx).map(Err)
-        });
-        Ok(answered.await?.map_err(|mut failed| {
-            if failed.take_message().is_some() {
-                return LineFailure::Unsent;
-            }
-            failure_of(failed.error())
-        }))
+        match self {
+            Line::Connection(connection) => connection.send(request, ended).await,
+            Line::Stream(stream) => stream.send(request, ended).await,
+        }
     }
 
     /// Lets bytes move; ready when the connection has ended.
     pub(crate) fn poll_drive(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.driving.poll(cx)
+        match self {
+            Line::Connection(connection) => connection.poll_drive(cx),
+            Line::Stream(_) => Poll::Pending,
+        }
     }
 
     /// Whether request and response are known to be through.
     pub(crate) fn is_ready(&self) -> bool {
-        self.sender.is_ready()
+        match self {
+            Line::Connection(connection) => connection.is_ready(),
+            Line::Stream(_) => true,
+        }
     }
 
     /// Waits until request and response are through on a connection that a task
     /// drives; false if it has ended.
     pub(crate) async fn finished(&mut self) -> bool {
-        self.sender.ready().await.is_ok()
+        match self {
+            Line::Connection(connection) => connection.finished().await,
+            Line::Stream(_) => true,
+        }
     }
 
     /// The bare connection after its endpoint switched protocols, and what came
     /// behind its answer. `None` if a task drives it, or if it broke.
-    pub(crate) async fn into_tunnel(self) -> Option<(Stream, Bytes)> {
-        let Driving::Here(mut driver) = self.driving else {
-            return None;
-        };
-        std::future::poll_fn(|cx| driver.poll_without_shutdown(cx))
-            .await
-            .ok()?;
-        let parts = driver.into_parts();
-        Some((parts.io.into_inner(), parts.read_buf))
-    }
-}
-
-impl Driving {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    pub(crate) async fn into_tunnel(self) -> Option<(Wire, Bytes)> {
         match self {
-            Driving::Here(driver) => driver.poll_without_shutdown(cx).map(drop),
-            Driving::Task(_) => Poll::Pending,
+            Line::Connection(connection) => connection.into_tunnel().await,
+            Line::Stream(_) => None,
         }
     }
 }
@@ -190,10 +115,20 @@ pub(crate) fn keeps<B>(answer: &Response<B>) -> bool {
 
 /// Why the engine gave up.
 pub(crate) fn failure_of(error: &hyper::Error) -> LineFailure {
+    use std::error::Error;
+    let source = error.source();
+    if let Some(error) = source.and_then(|source| source.downcast_ref::<h2::Error>()) {
+        return http2::failure_in(error);
+    }
     if error.is_user() {
         LineFailure::Body
     } else if error.is_parse() {
         LineFailure::Malformed
+    } else if source
+        .and_then(|source| source.downcast_ref())
+        .is_some_and(|error| tls_error(error).is_some())
+    {
+        LineFailure::Tls
     } else {
         LineFailure::Ended
     }

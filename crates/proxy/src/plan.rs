@@ -2,23 +2,27 @@
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use bytes::Bytes;
-use http::uri::PathAndQuery;
+use http::uri::{self, Authority, PathAndQuery};
 use http::{HeaderMap, HeaderValue, Method, Request, Uri, Version, header};
 use hyper::body::Incoming;
 use pailou_filters::RequestHead;
 use pailou_routing::{Host, Target};
+use pailou_upstream::Http;
 
 use crate::cause::Cause;
 use crate::connection::Connection;
 use crate::edge::{Framing, Heading};
 use crate::exchange::{Ended, Exchange};
 use crate::forwarded::Scheme;
+use crate::grpc;
 use crate::hops;
 use crate::request_id::X_REQUEST_ID;
 use crate::steps;
 use crate::tls;
+use crate::transport::Place;
 use crate::upload::{Outgoing, Upload};
 
 /// What every try sends.
@@ -27,16 +31,41 @@ pub(crate) struct Planned {
     method: Method,
     uri: Uri,
     headers: HeaderMap,
+    /// Whether the client takes trailers, as gRPC asks for.
+    wants_trailers: bool,
 }
 
 impl Planned {
     /// The request of one try. It is the last one if no other can come after.
-    pub(crate) fn request(&self, body: Outgoing) -> Request<Outgoing> {
+    pub(crate) fn request(&self, place: &Place, body: Outgoing) -> Request<Outgoing> {
         let mut request = Request::new(body);
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = self.uri.clone();
         *request.headers_mut() = self.headers.clone();
+        if place.http == Http::Http2 {
+            self.name_authority(place, &mut request);
+        }
         request
+    }
+
+    /// What HTTP/2 says in other words: the host, and how the body ends.
+    fn name_authority(&self, place: &Place, request: &mut Request<Outgoing>) {
+        let headers = request.headers_mut();
+        let host = headers.remove(header::HOST);
+        headers.remove(header::TRANSFER_ENCODING);
+        headers.remove(header::EXPECT);
+        if self.wants_trailers {
+            headers.insert(header::TE, HeaderValue::from_static("trailers"));
+        }
+        let mut parts = self.uri.clone().into_parts();
+        parts.scheme = Some(match place.tls {
+            Some(_) => uri::Scheme::HTTPS,
+            None => uri::Scheme::HTTP,
+        });
+        parts.authority = host.and_then(|host| Authority::try_from(host.as_bytes()).ok());
+        if let Ok(uri) = Uri::from_parts(parts) {
+            *request.uri_mut() = uri;
+        }
     }
 }
 
@@ -50,6 +79,7 @@ pub(crate) async fn plan(
     let (head, body) = request.into_parts();
     let mut headers = head.headers;
     check(exchange, &heading, &head.method, headers.len())?;
+    let wants_trailers = hops::wants_trailers(&headers);
     exchange.websocket = hops::clean_request(&mut headers, &head.method, head.version)
         .map_err(|_| Cause::MalformedConnection)?
         && heading.framing == Framing::Length(0);
@@ -81,7 +111,8 @@ pub(crate) async fn plan(
     find_route(exchange, &host, &target, &headers)?;
 
     headers.insert(X_REQUEST_ID, exchange.request_id.value());
-    set_deadlines(exchange);
+    let call_timeout = exchange.grpc.then(|| grpc::timeout(&headers)).flatten();
+    set_deadlines(exchange, call_timeout);
     let mut planned = RequestHead {
         method: &head.method,
         path: Cow::Borrowed(target.forwarded_path()),
@@ -94,6 +125,7 @@ pub(crate) async fn plan(
         method: head.method,
         uri,
         headers,
+        wants_trailers,
     })
 }
 
@@ -262,16 +294,21 @@ fn changed_target(sent: &[u8], path: &str, query: Option<&str>) -> Option<String
     Some(target)
 }
 
-fn set_deadlines(exchange: &mut Exchange) {
+/// `call_timeout` is the client's own deadline, of a gRPC call.
+fn set_deadlines(exchange: &mut Exchange, call_timeout: Option<Duration>) {
     let Some(route) = &exchange.route else {
         return;
     };
     let timeouts = route.timeouts;
+    let total = match (timeouts.total, call_timeout) {
+        (Some(total), Some(call)) => Some(total.min(call)),
+        (total, call) => total.or(call),
+    };
     if let Some(selection) = route.target.selection() {
         let budget = selection.service().retry_budget();
         budget.pay_in(exchange.server.retry.budget_percent, exchange.began);
     }
-    if let Some(total) = timeouts.total
+    if let Some(total) = total
         && !exchange.websocket
     {
         exchange.total_due = Some(exchange.began + total);

@@ -5,18 +5,15 @@
 //! at the others before a new one is made.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::line::Line;
-
-/// How often connections that nobody needs are looked for.
-const SWEEP: Duration = Duration::from_secs(1);
+use crate::line::Connection;
+use crate::transport::Place;
+use crate::worker::worker;
 
 /// The idle connections.
 #[derive(Debug)]
@@ -29,8 +26,8 @@ pub(crate) struct Pool {
 
 #[derive(Debug, Default)]
 struct Shard {
-    /// By endpoint; the one that was used last is at the end.
-    idle: HashMap<SocketAddr, Vec<Line>>,
+    /// By place; the one that was used last is at the end.
+    idle: HashMap<Place, Vec<Box<Connection>>>,
     count: usize,
 }
 
@@ -44,12 +41,12 @@ impl Pool {
         }
     }
 
-    /// An idle connection to the endpoint that the endpoint has not closed.
-    pub(crate) async fn take(&self, address: SocketAddr) -> Option<Line> {
+    /// An idle connection to the place that the endpoint there has not closed.
+    pub(crate) async fn take(&self, place: &Place) -> Option<Box<Connection>> {
         let own = self.own();
         for distance in 0..self.shards.len() {
             let shard = &self.shards[(own + distance) % self.shards.len()];
-            while let Some(mut line) = self.pop(shard, address, distance == 0) {
+            while let Some(mut line) = self.pop(shard, place, distance == 0) {
                 let usable = std::future::poll_fn(|cx| Poll::Ready(line.poll_usable(cx))).await;
                 if usable {
                     line.reused = true;
@@ -61,27 +58,25 @@ impl Pool {
     }
 
     /// Keeps a connection for the next request.
-    pub(crate) fn put(&self, mut line: Line) {
+    pub(crate) fn put(&self, mut line: Box<Connection>) {
         line.idle_since = Instant::now();
         let mut shard = lock(&self.shards[self.own()]);
         if shard.count < self.most {
             shard.count += 1;
-            shard.idle.entry(line.address()).or_default().push(line);
+            let place = line.place().clone();
+            shard.idle.entry(place).or_default().push(line);
         }
     }
 
-    /// Closes what has been idle for too long, once a second. Never ends.
-    pub(crate) async fn sweep(&self) {
-        loop {
-            tokio::time::sleep(SWEEP).await;
-            for shard in &self.shards {
-                // Closed out of the lock.
-                drop(self.expired(&mut lock(shard)));
-            }
+    /// Closes what has been idle for too long.
+    pub(crate) fn sweep(&self) {
+        for shard in &self.shards {
+            // Closed out of the lock.
+            drop(self.expired(&mut lock(shard)));
         }
     }
 
-    fn expired(&self, shard: &mut Shard) -> Vec<Line> {
+    fn expired(&self, shard: &mut Shard) -> Vec<Box<Connection>> {
         let mut expired = Vec::new();
         shard.idle.retain(|_, lines| {
             let fresh = lines.partition_point(|line| line.idle_since.elapsed() > self.idle_timeout);
@@ -92,24 +87,20 @@ impl Pool {
         expired
     }
 
-    fn pop(&self, shard: &Mutex<Shard>, address: SocketAddr, own: bool) -> Option<Line> {
+    fn pop(&self, shard: &Mutex<Shard>, place: &Place, own: bool) -> Option<Box<Connection>> {
         let mut shard = match own {
             true => lock(shard),
             // Somebody else's is not waited for.
             false => shard.try_lock().ok()?,
         };
-        let line = shard.idle.get_mut(&address)?.pop()?;
+        let line = shard.idle.get_mut(place)?.pop()?;
         shard.count -= 1;
         (line.idle_since.elapsed() <= self.idle_timeout).then_some(line)
     }
 
     /// The shard of this worker.
     fn own(&self) -> usize {
-        static NEXT: AtomicUsize = AtomicUsize::new(0);
-        thread_local! {
-            static OWN: usize = NEXT.fetch_add(1, Relaxed);
-        }
-        OWN.with(|own| own % self.shards.len())
+        worker() % self.shards.len()
     }
 }
 

@@ -67,7 +67,9 @@ impl Proxy {
             })
             .collect();
         let swept = server.clone();
-        let sweeper = tokio::spawn(async move { swept.pool.sweep().await });
+        let sweeper = tokio::spawn(async move {
+            tokio::join!(swept.sweep(), swept.transport.refresh());
+        });
         Serving {
             local_addrs,
             server,
@@ -93,7 +95,8 @@ pub struct Serving {
     server: Arc<Server>,
     phase: watch::Sender<Phase>,
     acceptors: Vec<JoinHandle<()>>,
-    /// Closes connections to endpoints that nobody needs.
+    /// Closes connections to endpoints that nobody needs, and takes up renewed
+    /// files of TLS to them.
     sweeper: JoinHandle<()>,
 }
 

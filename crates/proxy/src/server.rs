@@ -19,7 +19,9 @@ use crate::problem;
 use crate::request_id::RequestId;
 use crate::streams::Streams;
 use crate::transport::Transport;
+use crate::trunks::Trunks;
 use crate::upload::UploadRules;
+use crate::upstream_tls::{UpstreamTls, UpstreamTlsFault};
 
 /// The settings that the proxy works by.
 #[derive(Clone, Debug)]
@@ -30,15 +32,22 @@ pub struct ProxyOptions {
     pub forwarded: ForwardedSettings,
     /// Bounds on retries.
     pub retry: RetrySettings,
+    /// The ways of TLS to endpoints.
+    pub upstream_tls: UpstreamTls,
     /// How many threads serve requests; sizes the pool of idle connections to
     /// endpoints. 0 counts as 1.
     pub workers: usize,
 }
 
-impl From<&Settings> for ProxyOptions {
-    fn from(settings: &Settings) -> ProxyOptions {
+impl ProxyOptions {
+    /// What the settings say. Reads the files of TLS to endpoints.
+    ///
+    /// # Errors
+    /// Every one of these files that cannot be used.
+    pub fn load(settings: &Settings) -> Result<ProxyOptions, Vec<UpstreamTlsFault>> {
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
-        ProxyOptions {
+        Ok(ProxyOptions {
+            upstream_tls: UpstreamTls::load(settings)?,
             limits: settings.limits.clone(),
             forwarded: settings.forwarded.clone(),
             retry: settings.retry.clone(),
@@ -47,7 +56,7 @@ impl From<&Settings> for ProxyOptions {
             } else {
                 settings.workers
             },
-        }
+        })
     }
 }
 
@@ -64,6 +73,7 @@ pub(crate) struct Server {
     pub(crate) http2: http2::Builder<Streams>,
     pub(crate) transport: Transport,
     pub(crate) pool: Pool,
+    pub(crate) trunks: Trunks,
     pub(crate) upload_rules: UploadRules,
     draining: AtomicBool,
 }
@@ -79,6 +89,7 @@ impl Server {
             limits,
             forwarded,
             retry,
+            upstream_tls,
             workers,
         } = options;
         let caps = Caps {
@@ -99,8 +110,9 @@ impl Server {
         Arc::new(Server {
             http1: crate::http1::engine(&limits),
             http2: crate::http2::engine(&limits),
-            transport: Transport::new(),
+            transport: Transport::new(upstream_tls),
             pool: Pool::new(workers, most_idle, limits.upstream_idle_timeout),
+            trunks: Trunks::new(workers, limits.upstream_idle_timeout),
             upload_rules,
             forwarded: Forwarded::new(forwarded.trusted_proxies),
             connections: Connections::new(caps),

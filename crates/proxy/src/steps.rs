@@ -54,7 +54,7 @@ async fn wait(
         tracing::debug!(
             target: "pailou",
             request_id = exchange.request_id.as_str(),
-            service = %gate.selection().service().id(),
+            service = %gate.destination().selection.service().id(),
             %error,
             "a gate stays closed"
         );

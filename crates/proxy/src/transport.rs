@@ -1,11 +1,12 @@
-//! Connecting to an endpoint, by pingora's transport.
+//! Connecting to an endpoint: TCP by pingora's transport, TLS by rustls over it.
 
 use std::io;
 use std::net;
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use pailou_upstream::{Destination, Http, Pick};
 use pingora::connectors::{L4Connect, TransportConnector};
 use pingora::protocols::Stream;
 use pingora::protocols::l4::socket::SocketAddr;
@@ -13,11 +14,67 @@ use pingora::protocols::l4::stream::Stream as TcpTransport;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType, Result};
 use tokio::net::TcpSocket;
+use tokio::time::Instant;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use crate::upstream_tls::UpstreamTls;
+use crate::wire::{Wire, tls_error};
 
 /// A writer hears of room when a third of the send buffer is free. In one that
 /// grows to 4 MiB an endpoint that takes 30 KiB/s would seem to take nothing
 /// for longer than a write may take.
 const SEND_BUFFER_BYTES: u32 = 128 << 10;
+/// HTTP/2 as TLS names it (RFC 7301).
+const H2: &[u8] = b"h2";
+
+/// The least time between two lines about TLS that failed.
+const SAY_EVERY: Duration = Duration::from_secs(10);
+
+/// Where a connection leads. Connections to one place serve each other's
+/// requests.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Place {
+    pub(crate) address: net::SocketAddr,
+    /// The version of HTTP.
+    pub(crate) http: Http,
+    pub(crate) tls: Option<Secured>,
+}
+
+impl Place {
+    /// Where the endpoint of a pick is spoken to: as the route says, or else as
+    /// the endpoint says.
+    pub(crate) fn of(destination: &Destination, pick: &Pick) -> Place {
+        let transport = destination.transport(pick);
+        Place {
+            address: pick.address(),
+            http: transport.http,
+            tls: transport.tls.then(|| Secured {
+                profile: destination.upstream_tls,
+                host: pick.host().cloned(),
+            }),
+        }
+    }
+}
+
+impl Place {
+    /// The same address, spoken to over HTTP/1.1.
+    pub(crate) fn over_http1(self) -> Place {
+        Place {
+            http: Http::Http1,
+            ..self
+        }
+    }
+}
+
+/// How a place is spoken to over TLS.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Secured {
+    /// The way of TLS, by its place in the settings.
+    pub(crate) profile: usize,
+    /// The host name that the endpoint was registered by.
+    pub(crate) host: Option<Arc<str>>,
+}
 
 /// Why a connection did not come about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +83,9 @@ pub(crate) enum ConnectFailure {
     Refused,
     /// It did not come about in time.
     TimedOut,
+    /// TLS did not come about: a certificate is not accepted, or the endpoint
+    /// does not speak TLS.
+    Tls,
     /// No socket, no port, no descriptor: the endpoint has no part in it.
     Ours,
 }
@@ -33,17 +93,87 @@ pub(crate) enum ConnectFailure {
 /// Makes connections to endpoints.
 pub(crate) struct Transport {
     connector: TransportConnector,
+    tls: UpstreamTls,
+    /// When a failure of TLS was last said.
+    said: Mutex<Option<Instant>>,
 }
 
 impl Transport {
-    pub(crate) fn new() -> Transport {
+    pub(crate) fn new(tls: UpstreamTls) -> Transport {
         Transport {
             connector: TransportConnector::new(None),
+            tls,
+            said: Mutex::default(),
         }
     }
 
-    /// A new connection.
+    /// A new connection, TLS included, within `timeout`.
     pub(crate) async fn connect(
+        &self,
+        place: &Place,
+        timeout: Duration,
+    ) -> std::result::Result<Wire, ConnectFailure> {
+        let Some(secured) = &place.tls else {
+            return self.tcp(place.address, timeout).await.map(Wire::Plain);
+        };
+        let due = Instant::now() + timeout;
+        let stream = self.tcp(place.address, timeout).await?;
+        let handshake = self.secure(place, secured, stream);
+        let shaken = tokio::time::timeout_at(due, handshake).await;
+        let shaken = shaken.map_err(|_| ConnectFailure::TimedOut)?;
+        shaken.map_err(|error| {
+            self.say(place.address, &error);
+            ConnectFailure::Tls
+        })
+    }
+
+    /// Takes up renewed files. Never ends.
+    pub(crate) async fn refresh(&self) {
+        self.tls.refresh().await;
+    }
+
+    async fn secure(
+        &self,
+        place: &Place,
+        secured: &Secured,
+        stream: Stream,
+    ) -> std::result::Result<Wire, String> {
+        let profile = self.tls.profile(secured.profile);
+        let profile = profile.ok_or("the route's way of TLS is not in the settings")?;
+        let mut config = profile.config().await.map_err(|fault| fault.to_string())?;
+        if place.http == Http::Http2 {
+            Arc::make_mut(&mut config).alpn_protocols = vec![H2.to_vec()];
+        }
+        let name = profile.name(secured.host.as_deref(), place.address.ip());
+        let connected = TlsConnector::from(config).connect(name, stream).await;
+        match connected {
+            Ok(stream) if place.http == Http::Http2 && !speaks_http2(&stream) => {
+                Err("the endpoint does not speak HTTP/2 over TLS (by ALPN)".to_owned())
+            }
+            Ok(stream) => Ok(Wire::Tls(Box::new(stream))),
+            Err(error) => Err(match tls_error(&error) {
+                Some(rustls::Error::InvalidMessage(_)) => {
+                    "the endpoint does not speak TLS on this port".to_owned()
+                }
+                Some(error) => error.to_string(),
+                None => format!("the endpoint ended the handshake: {error}"),
+            }),
+        }
+    }
+
+    /// Says why TLS failed: a few lines a minute, however many connections fail.
+    fn say(&self, address: net::SocketAddr, error: &str) {
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        if said.is_none_or(|said| said + SAY_EVERY <= now) {
+            *said = Some(now);
+            tracing::warn!(%address, error, "TLS to an endpoint failed");
+        } else {
+            tracing::debug!(%address, error, "TLS to an endpoint failed");
+        }
+    }
+
+    async fn tcp(
         &self,
         address: net::SocketAddr,
         timeout: Duration,
@@ -61,6 +191,10 @@ impl Transport {
             _ => ConnectFailure::Ours,
         })
     }
+}
+
+fn speaks_http2(stream: &TlsStream<Stream>) -> bool {
+    stream.get_ref().1.alpn_protocol() == Some(H2)
 }
 
 static BOUNDED: LazyLock<Arc<Bounded>> = LazyLock::new(|| Arc::new(Bounded));

@@ -15,7 +15,7 @@
 
 use http::{Request, Response};
 use hyper::body::Incoming;
-use pailou_upstream::{Hint, NoEndpoint, Outcome, Tried};
+use pailou_upstream::{Hint, Http, NoEndpoint, Outcome, Tried};
 use tokio::time::Instant;
 
 use crate::cause::Cause;
@@ -23,7 +23,7 @@ use crate::exchange::Exchange;
 use crate::interim;
 use crate::line::{Line, LineFailure};
 use crate::plan::Planned;
-use crate::transport::ConnectFailure;
+use crate::transport::{ConnectFailure, Place};
 use crate::upload::Outgoing;
 
 /// The head of an endpoint's response, and the connection that it came on.
@@ -96,37 +96,29 @@ fn pick(exchange: &mut Exchange) -> Result<(), Cause> {
 async fn attempt(exchange: &mut Exchange, planned: &Planned) -> Result<Received, Failed> {
     exchange.tries += 1;
     exchange.try_began = Instant::now();
-    let mut line = connect(exchange).await?;
-    let request = request(exchange, planned);
+    let place = place(exchange).ok_or(Failed::ours())?;
+    let request = request(exchange, planned, &place);
+    let mut line = connect(exchange, place).await?;
     if exchange.upload.is_some() {
         line.drive_elsewhere();
     }
     let sent = line.send(request, |cx| exchange.poll_ended(cx)).await;
     match sent {
         Ok(Ok(response)) => Ok(Received { response, line }),
-        Ok(Err(failure)) => Err(send_failed(exchange, failure, line.reused)),
+        Ok(Err(failure)) => Err(send_failed(exchange, failure, line.is_reused())),
         Err(cause) => Err(Failed::timed_out(cause)),
     }
 }
 
 /// A connection to the endpoint that was picked.
-async fn connect(exchange: &mut Exchange) -> Result<Line, Failed> {
-    let address = exchange.upstream.ok_or(Failed::ours())?;
+async fn connect(exchange: &mut Exchange, place: Place) -> Result<Line, Failed> {
     let server = exchange.server.clone();
-    if let Some(line) = server.pool.take(address).await {
-        return Ok(line);
-    }
     let (due, too_late) = exchange.connect_due();
     let route = exchange.route.as_ref();
     let timeout = route.map_or_else(Default::default, |route| route.timeouts.connect);
     let left = due.saturating_duration_since(Instant::now());
-    let connected = server.transport.connect(address, timeout.min(left)).await;
-    let (cause, outcome) = match connected {
-        Ok(stream) => {
-            return Line::open(address, stream)
-                .await
-                .map_err(|_| Failed::ours());
-        }
+    let (cause, outcome) = match server.line(place, timeout.min(left)).await {
+        Ok(line) => return Ok(line),
         Err(ConnectFailure::Ours) => return Err(Failed::ours()),
         // The request's own time was shorter than the connection's: no word
         // about the endpoint.
@@ -135,6 +127,7 @@ async fn connect(exchange: &mut Exchange) -> Result<Line, Failed> {
         }
         Err(ConnectFailure::TimedOut) => (Cause::ConnectTimeout, Outcome::ConnectTimeout),
         Err(ConnectFailure::Refused) => (Cause::ConnectFailed, Outcome::Refused),
+        Err(ConnectFailure::Tls) => (Cause::UpstreamTls, Outcome::Tls),
     };
     Err(Failed {
         cause,
@@ -143,14 +136,28 @@ async fn connect(exchange: &mut Exchange) -> Result<Line, Failed> {
     })
 }
 
-fn request(exchange: &Exchange, planned: &Planned) -> Request<Outgoing> {
+/// Where the endpoint that was picked is spoken to, and how.
+fn place(exchange: &Exchange) -> Option<Place> {
+    let (route, pick) = (exchange.route.as_ref()?, exchange.pick.as_ref()?);
+    let place = Place::of(route.target.destination()?, pick);
+    // To switch protocols is for HTTP/1.1.
+    Some(match exchange.websocket {
+        true => place.over_http1(),
+        false => place,
+    })
+}
+
+fn request(exchange: &Exchange, planned: &Planned, place: &Place) -> Request<Outgoing> {
     let body = match &exchange.upload {
         Some(upload) => Outgoing::Upload(upload.sending()),
         None => Outgoing::Nothing,
     };
-    let mut request = planned.request(body);
+    let mut request = planned.request(place, body);
     if exchange.expects_continue {
-        interim::pass_on(&mut request, exchange.connection.clone());
+        match place.http {
+            Http::Http1 => interim::pass_on(&mut request, exchange.connection.clone()),
+            Http::Http2 => interim::go_on(&exchange.connection),
+        }
     }
     request
 }
@@ -177,6 +184,11 @@ fn send_failed(exchange: &Exchange, failure: LineFailure, reused: bool) -> Faile
         LineFailure::Ended => Failed {
             cause: Cause::UpstreamReset,
             outcome: (!reused).then_some(Outcome::Reset),
+            again: Again::Paid,
+        },
+        LineFailure::Tls => Failed {
+            cause: Cause::UpstreamTls,
+            outcome: (!reused).then_some(Outcome::Tls),
             again: Again::Paid,
         },
         // Whoever sent it is alive, and one bad handler must not take the whole

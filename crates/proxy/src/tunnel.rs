@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use bytes::Bytes;
-use pingora::protocols::Stream;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use crate::edge::Edge;
 use crate::exchange::Exchange;
+use crate::wire::Wire;
 
 /// Bytes of each direction that are on their way at once.
 const BUFFER_BYTES: usize = 16 << 10;
@@ -17,7 +17,7 @@ const BUFFER_BYTES: usize = 16 << 10;
 /// The endpoint's side of a connection whose protocol was switched.
 #[derive(Debug)]
 pub(crate) struct Tunnel {
-    pub(crate) endpoint: Stream,
+    pub(crate) endpoint: Wire,
     /// What the endpoint sent behind its answer.
     pub(crate) early: Bytes,
     pub(crate) exchange: Box<Exchange>,

@@ -1,13 +1,16 @@
 //! A route, compiled.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use pailou_config::{
-    Fault, Field, Report, RouteDefaults, RouteSpec, ServiceSpec, Settings, Severity,
+    Fault, Field, Protocol, Report, RouteDefaults, RouteSpec, ServiceSpec, Settings, Severity,
+    UpstreamTlsSettings,
 };
-use pailou_filters::{Chain, Selections, Step};
+use pailou_filters::{Chain, Destinations, Step};
 use pailou_telemetry::{Metrics, RouteMetrics};
-use pailou_upstream::{Policy, Selection, ServiceId, Services, Subset, balance};
+use pailou_upstream::{
+    Destination, Http, Policy, Selection, ServiceId, Services, Subset, Transport, balance,
+};
 
 use crate::{Request, matcher::Matcher, predicate::Predicate};
 
@@ -37,7 +40,7 @@ pub struct Route {
 #[derive(Clone, Debug)]
 pub enum RouteTarget {
     /// An endpoint of a service.
-    Service(Arc<Selection>),
+    Service(Destination),
     /// One of the route's filters.
     Filter,
 }
@@ -46,7 +49,15 @@ impl RouteTarget {
     /// The service's endpoints, if a service answers.
     pub fn selection(&self) -> Option<&Arc<Selection>> {
         match self {
-            RouteTarget::Service(selection) => Some(selection),
+            RouteTarget::Service(destination) => Some(&destination.selection),
+            RouteTarget::Filter => None,
+        }
+    }
+
+    /// The service's endpoints and how they are spoken to, if a service answers.
+    pub fn destination(&self) -> Option<&Destination> {
+        match self {
+            RouteTarget::Service(destination) => Some(destination),
             RouteTarget::Filter => None,
         }
     }
@@ -82,6 +93,8 @@ pub struct Compiler<'a> {
     pub namespace: &'a str,
     /// The group of services that name none.
     pub group: &'a str,
+    /// The ways of TLS to endpoints that a route may name.
+    pub upstream_tls: &'a BTreeMap<String, UpstreamTlsSettings>,
 }
 
 impl<'a> Compiler<'a> {
@@ -102,6 +115,31 @@ impl<'a> Compiler<'a> {
         })
     }
 
+    /// The place of the way of TLS that a service is named with; a fault if there is no such.
+    fn upstream_tls(&self, spec: &ServiceSpec, path: &str, report: &Report) -> usize {
+        let Some(name) = &spec.tls else {
+            return 0;
+        };
+        let known = self.upstream_tls;
+        if let Some(place) = known.keys().position(|id| *id == name.id) {
+            return place + 1;
+        }
+        let ids: Vec<_> = known.keys().map(String::as_str).collect();
+        report.push(Fault {
+            document: Arc::clone(report.document()),
+            position: Some(name.at),
+            path: format!("{path}.tls"),
+            problem: format!(
+                "gateway.yaml has no `other_upstream_tls.{}`",
+                name.id.escape_debug()
+            ),
+            expected: (!ids.is_empty()).then(|| format!("one of {}", ids.join(", "))),
+            nearest: pailou_config::nearest(&name.id, ids).map(str::to_owned),
+            severity: Severity::Error,
+        });
+        0
+    }
+
     /// The service that a route means, with the defaults filled in.
     pub fn service_id(&self, spec: &ServiceSpec) -> ServiceId {
         // The namespace with the empty id is called `public` where people read it.
@@ -119,20 +157,43 @@ impl<'a> Compiler<'a> {
 }
 
 impl Compiler<'_> {
-    fn select(&self, spec: &ServiceSpec, policy: &Policy) -> Arc<Selection> {
+    fn destination(&self, spec: &ServiceSpec, policy: &Policy, upstream_tls: usize) -> Destination {
         let service = self.services.service(&self.service_id(spec));
         let subset = Subset {
             cluster: spec.cluster.clone(),
             metadata: spec.metadata.clone(),
         };
-        self.services.selection(&service, &subset, policy)
+        Destination {
+            selection: self.services.selection(&service, &subset, policy),
+            transport: spec.protocol.map(transport_of),
+            upstream_tls,
+        }
     }
 }
 
-impl Selections for Compiler<'_> {
-    fn selection(&self, spec: &ServiceSpec, field: &Field<'_>) -> Option<Arc<Selection>> {
+fn transport_of(protocol: Protocol) -> Transport {
+    let (tls, http) = match protocol {
+        Protocol::Http => (false, Http::Http1),
+        Protocol::Https => (true, Http::Http1),
+        Protocol::H2c => (false, Http::Http2),
+        Protocol::H2 => (true, Http::Http2),
+    };
+    Transport { tls, http }
+}
+
+impl Destinations for Compiler<'_> {
+    fn destination(&self, spec: &ServiceSpec, field: &Field<'_>) -> Option<Destination> {
+        if let Some(nacos) = &spec.nacos {
+            // It is looked for where the route's own service is.
+            field.fault(format!(
+                "a filter asks services of its route's Nacos; `nacos: {}` cannot be honoured here",
+                nacos.escape_debug()
+            ));
+            return None;
+        }
         let policy = balance::parse(&self.defaults.balance, field.report())?;
-        Some(self.select(spec, &policy))
+        let upstream_tls = self.upstream_tls(spec, field.path(), field.report());
+        Some(self.destination(spec, &policy, upstream_tls))
     }
 }
 
@@ -173,6 +234,10 @@ impl Route {
             .map(|part| pailou_filters::compile(part, &report, compiler))
             .collect::<Vec<_>>();
         let defaults = compiler.defaults;
+        let upstream_tls = spec.service.as_ref().map_or(0, |service| {
+            let path = format!("routes.{}.service", spec.id);
+            compiler.upstream_tls(service, &path, &report)
+        });
         let balance = spec.balance.as_ref().unwrap_or(&defaults.balance);
         let policy = balance::parse(balance, &report);
         check_target(&spec, &report);
@@ -180,7 +245,9 @@ impl Route {
             return Err(report.into_faults());
         };
         let target = match &spec.service {
-            Some(service) => RouteTarget::Service(compiler.select(service, &policy)),
+            Some(service) => {
+                RouteTarget::Service(compiler.destination(service, &policy, upstream_tls))
+            }
             None => RouteTarget::Filter,
         };
         let label = target
@@ -236,7 +303,8 @@ impl Route {
     /// The services that it needs: the one that answers, and those that its
     /// filters ask.
     pub fn selections(&self) -> impl Iterator<Item = &Arc<Selection>> {
-        let asked = self.chain.steps().iter().filter_map(Step::selection);
+        let asked = self.chain.steps().iter().filter_map(Step::destination);
+        let asked = asked.map(|destination| &destination.selection);
         self.target.selection().into_iter().chain(asked)
     }
 

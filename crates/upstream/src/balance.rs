@@ -19,6 +19,7 @@ use std::sync::Arc;
 use pailou_config::{Field, PartSpec, Report};
 
 use crate::endpoint::Endpoint;
+use crate::transport::Transport;
 pub(crate) use weights::quantise;
 
 /// Every policy there is.
@@ -142,6 +143,8 @@ pub(crate) struct Share {
     pub(crate) weight: u32,
     /// Whether the source lists it no longer.
     pub(crate) held: bool,
+    pub(crate) transport: Transport,
+    pub(crate) host: Option<Arc<str>>,
 }
 
 impl Share {
@@ -150,6 +153,8 @@ impl Share {
         Arc::ptr_eq(&self.endpoint, &other.endpoint)
             && self.weight == other.weight
             && self.held == other.held
+            && self.transport == other.transport
+            && self.host == other.host
     }
 }
 

@@ -26,6 +26,7 @@
 
 pub mod balance;
 mod budget;
+mod destination;
 mod ejection;
 mod endpoint;
 mod hint;
@@ -41,6 +42,7 @@ mod services;
 mod set;
 mod standing;
 mod state;
+mod transport;
 mod tried;
 mod trouble;
 mod verdict;
@@ -49,6 +51,7 @@ mod wake;
 
 pub use balance::Policy;
 pub use budget::RetryBudget;
+pub use destination::Destination;
 pub use endpoint::Endpoint;
 pub use hint::Hint;
 pub use id::ServiceId;
@@ -60,6 +63,7 @@ pub use selection::{Selection, Subset};
 pub use service::Service;
 pub use services::Services;
 pub use set::{EndpointSet, EndpointSpec};
+pub use transport::{Http, Transport};
 pub use tried::Tried;
 pub use verdict::Reason;
 pub use view::{EjectionView, EndpointView, SelectionView, ServiceView};

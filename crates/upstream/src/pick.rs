@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::balance::Share;
 use crate::endpoint::Endpoint;
 use crate::standing::{Condition, Failure};
+use crate::transport::Transport;
 
 /// An endpoint chosen for one request; it counts as in flight until this is dropped.
 ///
@@ -15,6 +16,8 @@ use crate::standing::{Condition, Failure};
 #[must_use = "a pick is in flight only as long as it is held"]
 pub struct Pick {
     endpoint: Arc<Endpoint>,
+    transport: Transport,
+    host: Option<Arc<str>>,
     /// The term it was picked in.
     term: u32,
     /// Whether this is the one request of an endpoint on trial.
@@ -40,6 +43,8 @@ pub enum Outcome {
     Reset,
     /// It took the request and did not answer in time.
     Timeout,
+    /// It does not speak TLS as it should: its certificate is not believed, or it does not believe ours.
+    Tls,
 }
 
 impl Pick {
@@ -55,6 +60,8 @@ impl Pick {
         endpoint.begin();
         Some(Pick {
             endpoint: Arc::clone(endpoint),
+            transport: share.transport,
+            host: share.host.clone(),
             term: standing.term,
             is_test,
         })
@@ -63,6 +70,16 @@ impl Pick {
     /// Where the request goes.
     pub fn address(&self) -> SocketAddr {
         self.endpoint.address()
+    }
+
+    /// How it is spoken to, by what it says of itself.
+    pub fn transport(&self) -> Transport {
+        self.transport
+    }
+
+    /// The host name that it was registered by, if it was by one.
+    pub fn host(&self) -> Option<&Arc<str>> {
+        self.host.as_ref()
     }
 
     /// The endpoint.
@@ -82,6 +99,7 @@ impl Pick {
             Outcome::ConnectTimeout => Failure::ConnectTimeout,
             Outcome::Reset => Failure::Reset,
             Outcome::Timeout => Failure::Timeout,
+            Outcome::Tls => Failure::Tls,
         };
         self.endpoint.failed(self.term, failure);
     }

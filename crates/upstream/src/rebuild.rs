@@ -94,6 +94,8 @@ fn shares(candidates: &[Candidate<'_>], now: Instant) -> Vec<Share> {
         endpoint: Arc::clone(&candidate.member.endpoint),
         weight,
         held: candidate.verdict.has(Reason::Held),
+        transport: candidate.listing.transport,
+        host: candidate.listing.host.clone(),
     };
     candidates
         .iter()

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use crate::transport::Transport;
+
 /// Everything that is known of a service's endpoints at one moment: an update replaces the whole.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct EndpointSet {
@@ -41,6 +43,10 @@ pub struct EndpointSpec {
     pub healthy: bool,
     /// The cluster it is in.
     pub cluster: Arc<str>,
+    /// How it is spoken to.
+    pub transport: Transport,
+    /// The host name that it was registered by, if it was by one: its certificate is for that.
+    pub host: Option<Arc<str>>,
     /// Its labels.
     pub metadata: Arc<BTreeMap<String, String>>,
     /// Whether it is kept although the source no longer lists it: all listings of an address, or none.
@@ -59,6 +65,8 @@ impl EndpointSpec {
             enabled: true,
             healthy: true,
             cluster: Arc::from(""),
+            transport: Transport::default(),
+            host: None,
             metadata: Arc::default(),
             held: false,
             registration: 0,

@@ -33,14 +33,16 @@ pub(crate) enum Failure {
     ConnectTimeout,
     Reset,
     Timeout,
+    Tls,
 }
 
 impl Failure {
-    const ALL: [Failure; 4] = [
+    const ALL: [Failure; 5] = [
         Failure::Refused,
         Failure::ConnectTimeout,
         Failure::Reset,
         Failure::Timeout,
+        Failure::Tls,
     ];
 
     /// The static word for logs and metrics.
@@ -50,6 +52,7 @@ impl Failure {
             Failure::ConnectTimeout => "connect_timeout",
             Failure::Reset => "reset",
             Failure::Timeout => "timeout",
+            Failure::Tls => "tls",
         }
     }
 }

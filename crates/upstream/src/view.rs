@@ -12,6 +12,7 @@ use crate::selection::Selection;
 use crate::service::Service;
 use crate::set::EndpointSpec;
 use crate::state::State;
+use crate::transport::Transport;
 use crate::verdict::{Reason, Verdict};
 
 /// A service, for the admin interface.
@@ -63,6 +64,8 @@ pub struct EndpointView {
     pub cluster: String,
     /// Its weight as listed; absent when it is not a finite number.
     pub weight: Option<f64>,
+    /// How it is spoken to, by what it says of itself; a route may say otherwise.
+    pub transport: Transport,
     /// Its labels.
     pub metadata: BTreeMap<String, String>,
     /// Whether requests may go to it now, by any selection.
@@ -174,6 +177,7 @@ impl EndpointView {
             address: listing.address,
             cluster: listing.cluster.to_string(),
             weight: Some(listing.weight).filter(|weight| weight.is_finite()),
+            transport: listing.transport,
             metadata: (*listing.metadata).clone(),
             is_in: has.iter().any(admits),
             reasons: verdict.reasons(),

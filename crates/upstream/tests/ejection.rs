@@ -53,6 +53,7 @@ async fn what_ejects_and_what_does_not() {
         (Outcome::Refused, true),
         (Outcome::Reset, true),
         (Outcome::ConnectTimeout, true),
+        (Outcome::Tls, true),
         (Outcome::Timeout, false),
         (ANSWERED, false),
     ] {

@@ -1,7 +1,7 @@
 use std::time::Instant;
 
 use super::*;
-use crate::{Limit, Severity, Value, route_reference};
+use crate::{Limit, Protocol, Severity, Value, route_reference};
 
 /// Generous, for a debug build on a busy machine. A bomb that goes off takes hours.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -264,8 +264,8 @@ const REFUSED: &[(&str, &[&str])] = &[
         "routes:\n  /a: { service: { nam: x, group: '' } }\n",
         &[
             "r.yaml:2:18: routes[\"/a\"].service: `name` is missing",
-            "r.yaml:2:20: routes[\"/a\"].service.nam: unknown key; expected one of name, nacos, group, namespace, cluster, metadata; did you \
-             mean `name`?",
+            "r.yaml:2:20: routes[\"/a\"].service.nam: unknown key; expected one of name, nacos, group, namespace, cluster, metadata, protocol, tls; \
+             did you mean `name`?",
             "r.yaml:2:35: routes[\"/a\"].service.group: ``; expected a Nacos group",
         ],
     ),
@@ -508,4 +508,41 @@ fn twenty_thousand_routes_are_read() {
     let began = Instant::now();
     assert_eq!(routes(&text).len(), 20_000);
     assert!(began.elapsed() < PATIENCE, "{:?}", began.elapsed());
+}
+
+#[test]
+fn a_service_may_say_what_its_endpoints_speak() {
+    let read = |service: &str| {
+        let text = format!("routes:\n  /a: {{ service: {{ name: s, {service} }} }}\n");
+        let mut routes = routes(&text);
+        routes.pop().expect("one route").service.expect("a service")
+    };
+    assert_eq!(read("protocol: http").protocol, Some(Protocol::Http));
+    assert_eq!(read("protocol: https").protocol, Some(Protocol::Https));
+    assert_eq!(read("protocol: grpc").protocol, Some(Protocol::H2c));
+    assert_eq!(read("protocol: h2").protocol, Some(Protocol::H2));
+    let both = read("protocol: https, tls: internal");
+    assert_eq!(both.tls.as_ref().map(|tls| &*tls.id), Some("internal"));
+    assert_eq!(read("tls: internal").protocol, None);
+    assert_ne!(read("tls: internal"), read("tls: other"));
+    for (service, expected) in [
+        (
+            "protocol: h3",
+            "service.protocol: `h3`; expected http, https, h2c (or grpc), h2 (or grpcs)",
+        ),
+        ("protocol: [ http ]", "service.protocol: "),
+        (
+            "tls: \"\"",
+            "service.tls: ``; expected the id of one of `other_upstream_tls`",
+        ),
+        ("tls: { ca_file: /etc/x }", "service.tls: "),
+        (
+            "protocol: http, tls: internal",
+            "service.tls: a way of TLS beside a protocol without TLS; expected one of them",
+        ),
+    ] {
+        let text = format!("routes:\n  /a: {{ service: {{ name: s, {service} }} }}\n");
+        let faults = faults(&text);
+        assert!(faults[0].contains(expected), "{text}: {faults:?}");
+    }
 }

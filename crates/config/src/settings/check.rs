@@ -43,6 +43,9 @@ pub(super) fn complete(mut settings: Settings, reader: &mut Reader<'_>) -> Setti
         }
         registry(&section, nacos, reader);
     }
+    for (section, tls) in settings.all_upstream_tls() {
+        tls.check(&section, reader);
+    }
     token(&mut settings, reader);
     addresses(&settings, reader);
     proxy_protocol(&mut settings, reader);

@@ -149,7 +149,8 @@ registration: { weight: .nan, port: 70000 }
 ";
     let expected = [
         "gateway.yaml:1:1: listenrs: unknown key; expected one of listeners, workers, admin, probes, nacos, other_nacos, routes, \
-         registration, discovery, snapshot, defaults, retry, ejection, limits, forwarded, shutdown, log; did you mean `listeners`?",
+         registration, discovery, snapshot, defaults, retry, ejection, upstream_tls, other_upstream_tls, limits, forwarded, \
+         shutdown, log; did you mean `listeners`?",
         "gateway.yaml:2:10: workers: `many`; expected a whole number from 0 to 1024",
         "gateway.yaml:3:19: admin.address: `localhost`; expected an IP address and a port, such as 0.0.0.0:8080",
         "gateway.yaml:5:14: nacos.servers[0]: `ftp://nacos`; expected a host with an optional port (8848), such as \
@@ -693,5 +694,71 @@ fn a_nacos_cluster_that_makes_no_sense_is_refused_with_its_id() {
         let faults = faults(file(text));
         let is_said = |fault: &String| fault.contains(expected);
         assert!(faults.iter().any(is_said), "{text}: {faults:#?}");
+    }
+}
+
+#[test]
+fn ways_of_tls_to_endpoints_have_ids_and_the_same_keys() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for name in ["ca.pem", "own.pem", "own.key", "internal.pem"] {
+        std::fs::write(folder.path().join(name), "PEM").expect("a file");
+    }
+    let text = "\
+upstream_tls: { ca_file: ca.pem, cert_file: own.pem, key_file: own.key }
+other_upstream_tls:
+  internal: { server_name: orders.internal }
+  lab: { verify: false }
+";
+    let variables = [("PAILOU_OTHER_UPSTREAM_TLS_INTERNAL_CA_FILE", "internal.pem")];
+    let environment = Environment::from_iter(variables);
+    let loaded = load(Some(("gateway.yaml", text)), folder.path(), &environment);
+    let settings = valid(loaded);
+    let own = &settings.upstream_tls;
+    assert_eq!(own.ca_file, Some(folder.path().join("ca.pem")));
+    let all: Vec<_> = settings
+        .all_upstream_tls()
+        .map(|(section, _)| section)
+        .collect();
+    let expected = [
+        "upstream_tls",
+        "other_upstream_tls.internal",
+        "other_upstream_tls.lab",
+    ];
+    assert_eq!(all, expected);
+    let internal = &settings.other_upstream_tls["internal"];
+    assert_eq!(internal.ca_file, Some(folder.path().join("internal.pem")));
+    assert_eq!(internal.cert_file, None, "nothing is taken over");
+    assert!(internal.verify && !settings.other_upstream_tls["lab"].verify);
+    for (text, expected) in [
+        (
+            "upstream_tls: { cert_file: a.pem }",
+            "upstream_tls.cert_file: half of a certificate; expected upstream_tls.key_file",
+        ),
+        (
+            "other_upstream_tls: { a: { key_file: a.key } }",
+            "other_upstream_tls.a.key_file: half of a certificate; expected other_upstream_tls.a.cert_file",
+        ),
+        (
+            "upstream_tls: { ca_file: a.pem, verify: false }",
+            "upstream_tls.ca_file: set beside upstream_tls.verify: false; expected one of them",
+        ),
+        (
+            "upstream_tls: { ca_file: missing.pem }",
+            "missing.pem: cannot be read",
+        ),
+        (
+            "other_upstream_tls: { A_b: {} }",
+            "other_upstream_tls.A_b: no id of a way of TLS",
+        ),
+        (
+            "upstream_tls: { profiles: {} }",
+            "upstream_tls.profiles: unknown key",
+        ),
+    ] {
+        let faults = faults(file(text));
+        assert!(
+            faults.iter().any(|it| it.contains(expected)),
+            "{text}: {faults:#?}"
+        );
     }
 }

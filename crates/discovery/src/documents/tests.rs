@@ -56,6 +56,7 @@ impl Bench {
             source: "default",
             namespace: "",
             group: "DEFAULT_GROUP",
+            upstream_tls: &self.settings.other_upstream_tls,
         };
         let compile = |spec| {
             self.compiled.set(self.compiled.get() + 1);

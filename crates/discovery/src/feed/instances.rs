@@ -1,6 +1,6 @@
-//! From the instances that a registry lists to endpoints: admitted, resolved, one per address.
+//! From the instances that a registry lists to endpoints: admitted and resolved.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -9,6 +9,7 @@ use pailou_upstream::EndpointSpec;
 
 use crate::admission::Admission;
 use crate::resolve::{Names, Resolved, is_host_name};
+use crate::transport::transport_of;
 use crate::view::RefusedView;
 
 /// Why an instance is out that will be in, or refused for good, in a moment: nothing to report.
@@ -23,7 +24,8 @@ pub(crate) fn host_names(instances: &[Instance]) -> BTreeSet<&str> {
         .collect()
 }
 
-/// The endpoints, one per address, and the instances that are none, with the reason.
+/// The endpoints, and the instances that are none, with the reason. An address may be listed several times (two versions, two
+/// clusters, a leftover of an earlier registration): which listing counts is the balancer's to say.
 pub(crate) fn endpoints(
     instances: &[Instance],
     names: &Names,
@@ -32,17 +34,17 @@ pub(crate) fn endpoints(
     let mut collected = Collected {
         admission,
         endpoints: Vec::with_capacity(instances.len()),
-        seen: HashMap::with_capacity(instances.len()),
         refused: Vec::new(),
     };
     for instance in instances {
         if let Some(ip) = address_of(&instance.ip) {
-            collected.add(instance, ip, 1);
+            collected.add(instance, ip, 1, None);
         } else if is_host_name(&instance.ip) {
             match names.resolved(&instance.ip) {
                 Resolved::Addresses(ips) => {
+                    let host: Arc<str> = instance.ip.as_str().into();
                     for ip in ips {
-                        collected.add(instance, *ip, ips.len());
+                        collected.add(instance, *ip, ips.len(), Some(&host));
                     }
                 }
                 Resolved::Pending => collected.refuse(instance, PENDING, None),
@@ -61,43 +63,29 @@ pub(crate) fn endpoints(
 struct Collected<'a> {
     admission: &'a Admission,
     endpoints: Vec<EndpointSpec>,
-    /// Where in `endpoints` an address stands.
-    seen: HashMap<SocketAddr, usize>,
     refused: Vec<RefusedView>,
 }
 
 impl Collected<'_> {
-    /// Adds one of the `shares` addresses of an instance.
-    fn add(&mut self, instance: &Instance, ip: IpAddr, shares: usize) {
+    /// Adds one of the `shares` addresses of an instance, of its host name if it has one.
+    fn add(&mut self, instance: &Instance, ip: IpAddr, shares: usize, host: Option<&Arc<str>>) {
         let address = match self.admission.admit(SocketAddr::new(ip, instance.port)) {
             Ok(address) => address,
             Err(denied) => return self.refuse(instance, denied.reason(), None),
         };
-        let endpoint = EndpointSpec {
+        self.endpoints.push(EndpointSpec {
             address,
             // All addresses of a name together get what the instance was meant to get.
             weight: instance.weight / shares as f64,
             enabled: instance.enabled,
             healthy: instance.healthy,
             cluster: instance.cluster.as_str().into(),
+            transport: transport_of(&instance.metadata),
+            host: host.cloned(),
             metadata: Arc::new(instance.metadata.clone()),
             held: false,
             registration: 0,
-        };
-        match self.seen.get(&address) {
-            None => {
-                self.seen.insert(address, self.endpoints.len());
-                self.endpoints.push(endpoint);
-            }
-            Some(&at) => {
-                // A leftover of an earlier registration must not hide a usable one.
-                let is_usable = |endpoint: &EndpointSpec| endpoint.enabled && endpoint.healthy;
-                if is_usable(&endpoint) && !is_usable(&self.endpoints[at]) {
-                    self.endpoints[at] = endpoint;
-                }
-                self.refuse(instance, "address is listed more than once", None);
-            }
-        }
+        });
     }
 
     fn refuse(&mut self, instance: &Instance, reason: &'static str, detail: Option<&str>) {

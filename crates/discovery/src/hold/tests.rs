@@ -1,5 +1,4 @@
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use proptest::prelude::*;
 
@@ -9,14 +8,8 @@ const WINDOW: Duration = Duration::from_secs(30);
 
 fn endpoint(port: u16) -> EndpointSpec {
     EndpointSpec {
-        address: SocketAddr::from(([10, 0, 0, 1], port)),
-        weight: 1.0,
-        enabled: true,
-        healthy: true,
         cluster: "DEFAULT".into(),
-        metadata: Arc::default(),
-        held: false,
-        registration: 0,
+        ..EndpointSpec::new(([10, 0, 0, 1], port).into())
     }
 }
 
@@ -320,4 +313,51 @@ fn a_held_endpoint_that_was_taken_over_is_let_go_of() {
     assert_eq!(bench.ports(), (vec![3], vec![2]));
     assert_eq!(bench.hold.release(taken(2)), ended(2));
     assert_eq!(bench.ports(), (vec![3], vec![]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_listings_of_an_address_are_held_and_listed_together() {
+    let mut bench = Bench::new(WINDOW);
+    let of = |port, cluster: &str| EndpointSpec {
+        cluster: cluster.into(),
+        ..endpoint(port)
+    };
+    let take = |bench: &mut Bench, epoch, endpoints: Vec<EndpointSpec>| {
+        let empty = endpoints.is_empty();
+        let listed = Listed {
+            endpoints,
+            empty,
+            epoch,
+        };
+        bench.hold.take(bench.now, listed)
+    };
+    take(&mut bench, 1, vec![of(1, "a"), of(2, "a"), of(1, "b")]);
+    let registration = bench.registration(1);
+    let held = |bench: &Bench| -> Vec<(u16, String, bool, u64)> {
+        let effective = bench.hold.effective();
+        let row = |it: EndpointSpec| {
+            let port = it.address.port();
+            (port, it.cluster.to_string(), it.held, it.registration)
+        };
+        effective.into_iter().map(row).collect()
+    };
+    let row = |port, cluster: &str, is_held, registration| {
+        (port, cluster.to_owned(), is_held, registration)
+    };
+    let other = bench.registration(2);
+    assert_ne!(registration, other);
+    let all = |is_held| {
+        vec![
+            row(1, "a", is_held, registration),
+            row(1, "b", is_held, registration),
+            row(2, "a", is_held, other),
+        ]
+    };
+    assert_eq!(held(&bench), all(false));
+    assert_eq!(take(&mut bench, 2, Vec::new()), began(Began::Reconnect, 2));
+    assert_eq!(held(&bench), all(true));
+    // One listing is enough to know that the address lives: what is listed now is all there is of it.
+    take(&mut bench, 2, vec![of(1, "b")]);
+    let expected = vec![row(1, "b", false, registration), row(2, "a", true, other)];
+    assert_eq!(held(&bench), expected);
 }

@@ -79,6 +79,7 @@ impl Work {
             source: ServiceId::DEFAULT_SOURCE,
             namespace: &settings.nacos.namespace,
             group: &settings.nacos.group,
+            upstream_tls: &settings.other_upstream_tls,
         };
         let compile = |spec| Route::compile_among(spec, &compiler, settings);
         let mut verdicts: Vec<_> = updates

@@ -10,6 +10,7 @@ use pailou_upstream::{EndpointSpec, ServiceId};
 use serde::{Deserialize, Serialize};
 
 use super::{DocumentKey, Registries, Saved, SavedService};
+use crate::transport::transport_of;
 
 /// Everything that is kept; borrowed on the way to the disk, owned on the way back.
 #[derive(Debug, Deserialize, PartialEq, Serialize)]
@@ -86,6 +87,8 @@ struct Endpoint<'a> {
     #[serde(default, skip_serializing_if = "is_false")]
     unhealthy: bool,
     cluster: Cow<'a, str>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    host: Option<Cow<'a, str>>,
     #[serde(default, skip_serializing_if = "is_empty")]
     metadata: Cow<'a, BTreeMap<String, String>>,
 }
@@ -245,6 +248,7 @@ fn service<'a>((id, saved): &'a (ServiceId, SavedService)) -> Service<'a> {
         disabled: !spec.enabled,
         unhealthy: !spec.healthy,
         cluster: (&*spec.cluster).into(),
+        host: spec.host.as_deref().map(Cow::Borrowed),
         metadata: Cow::Borrowed(&*spec.metadata),
     };
     let endpoints = saved.endpoints.iter();
@@ -265,6 +269,8 @@ fn saved_service(service: Service<'_>) -> (ServiceId, SavedService) {
         enabled: !endpoint.disabled,
         healthy: !endpoint.unhealthy,
         cluster: endpoint.cluster.into(),
+        transport: transport_of(&endpoint.metadata),
+        host: endpoint.host.map(Arc::from),
         metadata: Arc::new(endpoint.metadata.into_owned()),
         ..EndpointSpec::new(endpoint.address)
     };

@@ -61,7 +61,7 @@ impl Gateway {
         let bound = Proxy::bind(&["127.0.0.1:0".parse().expect("address")]).expect("bind");
         let serving = Proxy::serve(
             bound,
-            ProxyOptions::from(&settings),
+            ProxyOptions::load(&settings).expect("files"),
             cell,
             metrics.clone(),
             AccessLog::off(),
@@ -120,6 +120,7 @@ fn table(
         source: ServiceId::DEFAULT_SOURCE,
         namespace: "",
         group: "DEFAULT_GROUP",
+        upstream_tls: &settings.other_upstream_tls,
     };
     let routes = parsed
         .routes

@@ -25,6 +25,7 @@ fn compiled(route: &str) -> Result<Arc<Route>, Vec<Fault>> {
         source: ServiceId::DEFAULT_SOURCE,
         namespace: "dev",
         group: "DEFAULT_GROUP",
+        upstream_tls: &loaded.settings.other_upstream_tls,
     };
     Route::compile(Arc::new(parsed.routes.remove(0)), &compiler)
 }
@@ -137,6 +138,7 @@ fn a_service_may_be_of_another_registry() {
         source: ServiceId::DEFAULT_SOURCE,
         namespace: &settings.nacos.namespace,
         group: &settings.nacos.group,
+        upstream_tls: &settings.other_upstream_tls,
     };
     let compiled = parsed.routes.into_iter().map(|spec| {
         let id = spec.id.to_string();

@@ -26,6 +26,7 @@ pub(crate) fn compile(specs: Vec<Arc<RouteSpec>>) -> Vec<Arc<Route>> {
         source: ServiceId::DEFAULT_SOURCE,
         namespace: "",
         group: "DEFAULT_GROUP",
+        upstream_tls: &settings.other_upstream_tls,
     };
     specs
         .into_iter()

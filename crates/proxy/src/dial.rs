@@ -1,0 +1,50 @@
+//! A way to an endpoint: one that is there already, or a new one.
+
+use std::time::Duration;
+
+use pailou_upstream::Http;
+
+use crate::line::{Connection, Line};
+use crate::server::Server;
+use crate::transport::{ConnectFailure, Place};
+
+impl Server {
+    /// A line to the place; a new connection comes about within `timeout`.
+    pub(crate) async fn line(
+        &self,
+        place: Place,
+        timeout: Duration,
+    ) -> Result<Line, ConnectFailure> {
+        if place.http == Http::Http2 {
+            let stream = self.trunks.stream(place, &self.transport, timeout);
+            return stream.await.map(Line::Stream);
+        }
+        if let Some(connection) = self.pool.take(&place).await {
+            return Ok(Line::Connection(connection));
+        }
+        let wire = self.transport.connect(&place, timeout).await?;
+        let connection = Connection::open(place, wire).await;
+        let connection = connection.map_err(|_| ConnectFailure::Ours)?;
+        Ok(Line::Connection(Box::new(connection)))
+    }
+
+    /// Keeps a line for the next request.
+    pub(crate) fn keep(&self, line: Line) {
+        match line {
+            Line::Connection(connection) => self.pool.put(connection),
+            // The others that share the connection keep it.
+            Line::Stream(_) => {}
+        }
+    }
+
+    /// Closes connections to endpoints that nobody needs, once a second. Never
+    /// ends.
+    pub(crate) async fn sweep(&self) {
+        const SWEEP: Duration = Duration::from_secs(1);
+        loop {
+            tokio::time::sleep(SWEEP).await;
+            self.pool.sweep();
+            self.trunks.sweep();
+        }
+    }
+}
