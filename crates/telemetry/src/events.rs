@@ -9,9 +9,9 @@ mod snapshot;
 mod upstream;
 
 pub use discovery::{
-    DocumentApplied, DocumentMissing, DocumentRefused, LoginFailed, ReadinessChanged, Registered,
-    RegistrationFailed, SessionConnected, SessionLost, ShutdownPhase, SourceFailed, TablePublished,
-    TaskEnded, TransportChanged,
+    DocumentApplied, DocumentHome, DocumentMissing, DocumentRefused, LoginFailed, ReadinessChanged,
+    Registered, RegistrationFailed, SessionConnected, SessionLost, ShutdownPhase, SourceFailed,
+    TablePublished, TaskEnded, TransportChanged,
 };
 pub use request::RequestDone;
 pub use snapshot::{
