@@ -115,6 +115,121 @@ fn a_route_that_can_never_match_is_warned_about() {
     assert!(said.contains("warning") && said.contains('b'), "{said}");
 }
 
+/// What `run` starts with, `check` refused, since it took it for a route document, and the other way round.
+#[test]
+fn a_file_is_taken_for_what_it_is_and_that_is_said() {
+    for (name, text, success, expected) in [
+        (
+            "gateway.yaml",
+            "listeners: [{ address: 127.0.0.1:0 }]\n",
+            true,
+            "gateway.yaml: settings",
+        ),
+        (
+            "gateway.yaml",
+            "workers: 2\n",
+            true,
+            "gateway.yaml: settings",
+        ),
+        (
+            "gateway.yaml",
+            "# nothing yet\n",
+            true,
+            "gateway.yaml: settings",
+        ),
+        ("edge.yaml", "", true, "edge.yaml: settings"),
+        (
+            "routes.yaml",
+            "routes: { /a/**: a }\n",
+            true,
+            "routes.yaml: route document, 1 route",
+        ),
+        (
+            "routes.yaml",
+            "routes: { /a/**: { servce: a } }\n",
+            false,
+            "routes.yaml: route document, refused",
+        ),
+        (
+            "gateway.yaml",
+            "wrkers: 2\n",
+            false,
+            "gateway.yaml: settings, refused",
+        ),
+        (
+            "routes.yaml",
+            "routes:\n  - id: a\n    uri: lb://a\n",
+            false,
+            "Spring Cloud Gateway",
+        ),
+        (
+            "routes.yaml",
+            "- path: /a/**\n  service: a\n",
+            false,
+            "routes.yaml: route document, refused",
+        ),
+    ] {
+        let (passed, said) = check(&[(name, text)]);
+        assert_eq!(passed, success, "{name}: {text}: {said}");
+        assert!(said.contains(expected), "{name}: {text}: {said}");
+    }
+    // What the settings name is a route document, whatever it holds.
+    let (passed, said) = check(&[
+        ("gateway.yaml", "routes: [{ file: empty.yaml }]\n"),
+        ("empty.yaml", ""),
+    ]);
+    assert!(!passed, "{said}");
+    assert!(
+        said.contains("empty.yaml: route document, refused"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_nacos_that_only_the_settings_know_is_taken_for_granted_without_them() {
+    let routes = (
+        "routes.yaml",
+        "routes:\n  /a/**: { service: { name: a, nacos: east } }\n  /b/**: { service: { name: b, nacos: east } }\n",
+    );
+    let (passed, said) = check(&[routes]);
+    assert!(passed, "{said}");
+    assert_eq!(said.matches("the Nacos `east`").count(), 1, "{said}");
+    assert!(
+        said.contains("routes.yaml:2:") && said.contains("warning"),
+        "{said}"
+    );
+    let (passed, said) = check(&[("gateway.yaml", "workers: 1\n"), routes]);
+    assert!(!passed, "the settings have none: {said}");
+}
+
+/// A document of many mistakes filled the terminal, and the log with it.
+#[test]
+fn no_more_faults_are_printed_than_a_person_reads() {
+    let routes: String = (0..5_000)
+        .map(|n| format!("  /r{n}/**: {{ servce: a }}\n"))
+        .collect();
+    let (passed, said) = check(&[("routes.yaml", &format!("routes:\n{routes}"))]);
+    assert!(!passed);
+    assert!(
+        said.lines().count() <= 105,
+        "{} lines",
+        said.lines().count()
+    );
+    assert!(said.contains("more faults are not listed"), "{said}");
+    // Those that only compiling finds, as well.
+    let routes: String = (0..5_000)
+        .map(|n| format!("  r{n}: {{ path: /r{n}/**, service: a, balance: nonsense }}\n"))
+        .collect();
+    let (passed, said) = check(&[("routes.yaml", &format!("routes:\n{routes}"))]);
+    assert!(!passed);
+    assert!(
+        said.lines().count() <= 105,
+        "{} lines",
+        said.lines().count()
+    );
+    assert!(said.contains("4900 more faults are not listed"), "{said}");
+}
+
 #[test]
 fn json_output_is_json() {
     let folder = TempDir::new().expect("a folder");

@@ -2,6 +2,7 @@
 
 use std::net::TcpListener;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
@@ -174,6 +175,151 @@ async fn the_commented_example_serves() {
     .ready()
     .await;
     until_status(&gateway.url("/api/users/1"), 200).await;
+}
+
+/// The gateway took connections and answered none, and its log did not say what was missing.
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_route_document_requests_are_answered_and_the_log_names_the_cure() {
+    let world = World::new().await;
+    let more = "routes: [{ data_id: edge.yaml, group: EDGE, namespace: dev }]\n";
+    let gateway = world.gateway_with(more).await;
+    gateway
+        .logged(&[
+            "WARN",
+            "there is no route document yet",
+            "\"group\":\"EDGE\"",
+            "\"namespace\":\"dev\"",
+            "pailou nacos config publish edge.yaml ROUTES.yaml --group EDGE --namespace dev",
+        ])
+        .await;
+    let began = Instant::now();
+    let answer = reqwest::get(gateway.url("/api/users/1"))
+        .await
+        .expect("an answer");
+    assert!(
+        began.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        began.elapsed()
+    );
+    assert_eq!(answer.status(), 503);
+    assert_eq!(answer.headers()["content-type"], "application/problem+json");
+    let problem: serde_json::Value = answer.json().await.expect("JSON");
+    assert_eq!(problem["cause"], "no_table", "{problem}");
+    let ready = reqwest::get(gateway.probes_url("/readyz"))
+        .await
+        .expect("an answer");
+    assert_eq!(ready.status(), 503);
+
+    // The command that the log named.
+    std::fs::write(
+        gateway.folder().join("ROUTES.yaml"),
+        "routes: { /api/**: user-service }\n",
+    )
+    .expect("a written file");
+    let publish = [
+        "nacos",
+        "config",
+        "publish",
+        "edge.yaml",
+        "ROUTES.yaml",
+        "--group",
+        "EDGE",
+        "--namespace",
+        "dev",
+    ];
+    let (status, out, err) = run(&publish, &gateway.folder());
+    assert!(status.success(), "{out}{err}");
+    let gateway = gateway.ready().await;
+    until_status(&gateway.url("/other"), 404).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_nacos_down_and_no_snapshot_requests_are_answered_at_once() {
+    let mut world = World::new().await;
+    world.kill_registry().await;
+    let gateway = world.gateway().await;
+    let began = Instant::now();
+    until_status(&gateway.url("/api/users/1"), 503).await;
+    assert!(
+        began.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        began.elapsed()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_first_document_that_is_bad_is_not_said_to_have_a_good_version() {
+    let world = World::new().await;
+    world.publish("routes: { /a/**: { servce: a } }").await;
+    let gateway = world.gateway().await;
+    let line = gateway
+        .logged(&["ERROR", "a route document was refused"])
+        .await;
+    assert!(
+        line.contains("there is no good version of it yet"),
+        "{line}"
+    );
+    until_status(&gateway.url("/a/1"), 503).await;
+    world.publish("routes: { /a/**: a }").await;
+    let gateway = gateway.ready().await;
+    world
+        .publish("spring: { cloud: { gateway: { routes: [] } } }")
+        .await;
+    gateway
+        .logged(&[
+            "ERROR",
+            "its last good version stays",
+            "Spring Cloud Gateway",
+        ])
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn gateway_yaml_of_the_folder_is_read_and_one_line_says_what_is_started() {
+    let world = World::new().await;
+    world.publish("routes: {}").await;
+    let folder = TempDir::new().expect("a folder");
+    let probes = format!("127.0.0.1:{}", free_port());
+    let settings = world.settings("").replace(
+        "probes: { address: '127.0.0.1:0' }",
+        &format!("probes: {{ address: '{probes}' }}"),
+    );
+    std::fs::write(folder.path().join("gateway.yaml"), settings).expect("a written file");
+    let mut command = command(&["run"]);
+    command.current_dir(folder.path());
+    let mut gateway = Process::spawn("the gateway", &mut command);
+    until_status(&format!("http://{probes}/readyz"), 200).await;
+    let line = gateway.said(&["INFO", "pailou starts"]).await;
+    let nacos = format!("\"nacos\":\"{}\"", world.http());
+    for piece in [
+        concat!("\"version\":\"", env!("CARGO_PKG_VERSION")),
+        "\"settings\":\"gateway.yaml\"",
+        "\"listeners\":\"127.0.0.1:0\"",
+        &*nacos,
+        "\"namespace\":\"\"",
+        "\"documents\":\"DEFAULT_GROUP/pailou-routes.yaml\"",
+    ] {
+        assert!(line.contains(piece), "{piece}: {line}");
+    }
+    // The same file tells `health` where to ask.
+    let (status, out, err) = run(&["health"], folder.path());
+    assert!(status.success(), "{out}{err}");
+    let by_name = probes.replace("127.0.0.1", "localhost");
+    for args in [
+        &["health", "--config", "gateway.yaml"][..],
+        &["health", "--address", &by_name],
+    ] {
+        let (status, out, err) = run(args, folder.path());
+        assert!(status.success(), "{args:?}: {out}{err}");
+    }
+    let (status, _, err) = run(
+        &["health", "--address", "no-such-host.invalid:1"],
+        folder.path(),
+    );
+    assert!(
+        !status.success() && err.contains("no-such-host.invalid"),
+        "{err}"
+    );
 }
 
 #[test]

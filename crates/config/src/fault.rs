@@ -7,7 +7,10 @@ use serde::{Serialize, Serializer};
 /// The most faults that are listed for one document; the rest is counted.
 ///
 /// A four-megabyte document can hold a million mistakes, and nobody reads past the first hundred.
-const MAX_FAULTS: usize = 1_000;
+pub(crate) const MAX_FAULTS: usize = 100;
+
+/// How a fault ends that only counts others.
+const UNLISTED: &str = " more faults are not listed";
 
 /// A place in a text: line and column, both counted from 1, the column in characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -130,7 +133,7 @@ impl Report {
         &self.document
     }
 
-    /// Adds a fault. The first thousand are kept, the others counted.
+    /// Adds a fault. The first hundred are kept, the others counted.
     pub fn push(&self, fault: Fault) {
         let mut found = self.found.borrow_mut();
         found.has_errors |= fault.severity == Severity::Error;
@@ -173,21 +176,34 @@ impl Report {
         } = self.found.into_inner();
         faults.sort_by_key(|fault| fault.position);
         if unlisted > 0 {
-            faults.push(Fault {
-                document: self.document,
-                position: None,
-                path: String::new(),
-                problem: format!("{unlisted} more faults are not listed"),
-                expected: None,
-                nearest: None,
-                severity: if has_errors {
-                    Severity::Error
-                } else {
-                    Severity::Warning
-                },
-            });
+            let severity = if has_errors {
+                Severity::Error
+            } else {
+                Severity::Warning
+            };
+            faults.push(Fault::unlisted(self.document, unlisted, severity));
         }
         faults
+    }
+}
+
+impl Fault {
+    /// Whether it only says how many more there are.
+    pub fn is_count(&self) -> bool {
+        self.position.is_none() && self.problem.ends_with(UNLISTED)
+    }
+
+    /// Says that there are more faults than are listed.
+    pub(crate) fn unlisted(document: Arc<str>, count: usize, severity: Severity) -> Fault {
+        Fault {
+            document,
+            position: None,
+            path: String::new(),
+            problem: format!("{count}{UNLISTED}"),
+            expected: None,
+            nearest: None,
+            severity,
+        }
     }
 }
 
@@ -229,12 +245,12 @@ mod tests {
     #[test]
     fn the_list_is_bounded_and_says_how_many_are_missing() {
         let report = Report::new("d");
-        for line in 0..1_500 {
+        for line in 0..600 {
             report.push(fault(line, Severity::Error));
         }
         let faults = report.into_faults();
-        assert_eq!(faults.len(), 1_001);
-        assert_eq!(faults[1_000].problem, "500 more faults are not listed");
+        assert_eq!(faults.len(), 101);
+        assert_eq!(faults[100].problem, "500 more faults are not listed");
     }
 
     #[test]

@@ -3,9 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    fault::{Fault, Report},
+    fault::{Fault, MAX_FAULTS, Report, Severity},
     field::{Field, Fields},
-    node::{Key, Node},
+    node::{Key, Node, Value},
     route::{Form, PartSpec, RouteSpec},
     service::ServiceSpec,
 };
@@ -43,14 +43,29 @@ pub struct ParsedDocument {
 }
 
 impl ParsedDocument {
-    /// Adds what a later stage found. A place that has a fault already is not reported twice.
+    /// Adds all that a later stage found. A place that has a fault already is not reported twice; what is more than anybody
+    /// reads is counted.
     pub fn add(&mut self, found: impl IntoIterator<Item = Fault>) {
+        let mut unlisted: Option<(Fault, usize)> = None;
         for fault in found {
             let is_known =
                 |known: &Fault| fault.position.is_some() && known.position == fault.position;
-            if !self.faults.iter().any(is_known) {
-                self.faults.push(fault);
+            if self.faults.iter().any(is_known) {
+                continue;
             }
+            if self.faults.len() < MAX_FAULTS {
+                self.faults.push(fault);
+                continue;
+            }
+            let (worst, count) = unlisted.get_or_insert_with(|| (fault.clone(), 0));
+            *count += 1;
+            if fault.severity == Severity::Error {
+                worst.severity = Severity::Error;
+            }
+        }
+        if let Some((worst, count)) = unlisted {
+            let fault = Fault::unlisted(worst.document, count, worst.severity);
+            self.faults.push(fault);
         }
     }
 }
@@ -71,7 +86,14 @@ pub fn parse_route_document(document: &str, text: &str) -> DocumentOutcome {
         );
         return refused(Vec::new(), report);
     }
-    let Some(root) = Node::parse_yaml(text, &report) else {
+    let parsed = Node::parse_yaml(text, &report);
+    if is_of_spring(parsed.as_ref(), text) {
+        // What else is wrong with it as a native document helps nobody.
+        let report = Report::new(document);
+        report.push(spring_fault(document));
+        return refused(Vec::new(), report);
+    }
+    let Some(root) = parsed else {
         return refused(Vec::new(), report);
     };
     let field = Field::new(&root, "", &report);
@@ -86,6 +108,53 @@ pub fn parse_route_document(document: &str, text: &str) -> DocumentOutcome {
         routes,
         faults: report.into_faults(),
     })
+}
+
+/// Whether it is a document of Spring Cloud Gateway: its properties, its YAML, or a list of route definitions.
+fn is_of_spring(root: Option<&Node>, text: &str) -> bool {
+    const PROPERTIES: &str = "spring.cloud.gateway";
+    let has_uri = |node: &Node| match &node.value {
+        Value::Sequence(items) => items.iter().any(|item| match &item.value {
+            Value::Mapping(keys) => keys.iter().any(|(key, _)| key.text == "uri"),
+            _ => false,
+        }),
+        _ => false,
+    };
+    match root.map(|root| (root, &root.value)) {
+        // With routes of ours in it, it is ours, and Spring's keys are a slip.
+        Some((_, Value::Mapping(keys)))
+            if keys.iter().any(|(key, node)| {
+                key.text == "routes" && matches!(node.value, Value::Mapping(_))
+            }) =>
+        {
+            false
+        }
+        Some((_, Value::Mapping(keys))) => keys.iter().any(|(key, node)| {
+            key.text == "spring"
+                || key.text.starts_with(PROPERTIES)
+                || (key.text == "routes" && has_uri(node))
+        }),
+        Some((root, Value::Sequence(_))) => has_uri(root),
+        Some((_, Value::Scalar(_))) | None => text.contains(PROPERTIES),
+        Some((_, Value::Null)) => false,
+    }
+}
+
+/// What to write in place of Spring's form.
+const NATIVE_FORM: &str = "Pailou's own form: for `uri: lb://user-service` with `Path=/api/users/**` and `StripPrefix=1`, write \
+                           `routes: { /api/users/**: { service: user-service, strip_prefix: 1 } }`";
+
+fn spring_fault(document: &str) -> Fault {
+    Fault {
+        document: document.into(),
+        position: None,
+        path: String::new(),
+        problem: "this is a route document of Spring Cloud Gateway, which is not read in that form"
+            .to_owned(),
+        expected: Some(NATIVE_FORM.to_owned()),
+        nearest: None,
+        severity: Severity::Error,
+    }
 }
 
 fn refused(routes: Vec<RouteSpec>, report: Report) -> DocumentOutcome {

@@ -14,6 +14,7 @@ use md5::{Digest, Md5};
 use pailou_config::{DocumentOutcome, Fault, RouteSpec, Severity, parse_route_document};
 use pailou_routing::Route;
 
+use crate::snapshot::DocumentKey;
 use crate::source::SourceState;
 use crate::view::{DocumentState, DocumentView};
 
@@ -51,6 +52,8 @@ pub(crate) struct Verdict {
     pub(crate) faults: Vec<Fault>,
     /// Why it is not applied, in one sentence.
     pub(crate) reason: Option<String>,
+    /// Where it comes from.
+    pub(crate) key: Arc<DocumentKey>,
 }
 
 /// The merge of all last good documents.
@@ -67,6 +70,7 @@ pub(crate) struct Merged {
 #[derive(Debug)]
 struct Document {
     name: Arc<str>,
+    key: Arc<DocumentKey>,
     source: &'static str,
     state: DocumentState,
     faults: Vec<Fault>,
@@ -95,6 +99,8 @@ struct Good {
 #[derive(Debug)]
 pub(crate) struct Unread {
     pub(crate) name: Arc<str>,
+    /// What names it over restarts.
+    pub(crate) key: DocumentKey,
     /// The kind of source.
     pub(crate) source: &'static str,
     /// Its last good text in an earlier run.
@@ -106,6 +112,7 @@ impl Documents {
     pub(crate) fn new(documents: impl IntoIterator<Item = Unread>) -> Documents {
         let document = |unread: Unread| Document {
             name: unread.name,
+            key: Arc::new(unread.key),
             source: unread.source,
             saved: unread.saved,
             state: DocumentState::Waiting,
@@ -245,6 +252,7 @@ impl Document {
         let good = self.good.as_ref();
         Verdict {
             document: Arc::clone(&self.name),
+            key: Arc::clone(&self.key),
             state: self.state,
             changed: changed || restored,
             was_alarmed,

@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 use pailou_config::{Fault, Severity};
 use pailou_routing::TableCell;
 use pailou_telemetry::{Metrics, events};
-use pailou_upstream::Service;
+use pailou_upstream::{Service, ServiceId};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -20,9 +20,12 @@ pub(crate) use self::work::{Defaults, Work};
 use self::work::{Outcome, Prepared};
 use crate::documents::Verdict;
 use crate::feeds::Feeds;
+use crate::snapshot::DocumentKey;
 use crate::source::{Inbox, SourceState};
 use crate::view::{DocumentState, DocumentView, TableView};
 
+/// The most faults or warnings of one kind that are logged at once; the rest is counted.
+const MAX_TOLD: usize = 100;
 /// How often tables that were replaced are looked at: one that no request uses any more is freed.
 const RETIRE_POLL: Duration = Duration::from_secs(1);
 
@@ -138,9 +141,7 @@ impl Publisher {
         for verdict in &outcome.verdicts {
             self.record(verdict);
         }
-        for fault in &outcome.new_notes {
-            report_note(fault);
-        }
+        tell(&outcome.new_notes, report_note);
         let swapped = match outcome.prepared {
             None => None,
             Some(prepared) => Some(self.swap(started, prepared).await),
@@ -232,10 +233,12 @@ impl Publisher {
 
     fn record_state(&self, document: &str, verdict: &Verdict) {
         let reason = verdict.reason.as_deref().unwrap_or_default();
+        let served = !verdict.md5.is_empty();
         let refused = |faults| events::DocumentRefused {
             document,
             faults,
             first: reason,
+            served,
         };
         match verdict.state {
             DocumentState::Waiting => {}
@@ -249,16 +252,16 @@ impl Publisher {
                     md5: &verdict.md5,
                 }
                 .record(&self.metrics);
-                for warning in &verdict.warnings {
+                tell(&verdict.warnings, |warning| {
                     tracing::warn!(target: "pailou", document, warning = %warning, "a route document has a warning");
-                }
+                });
             }
             DocumentState::Applied => {}
             DocumentState::Refused => {
                 refused(verdict.faults.len()).record(&self.metrics);
-                for fault in verdict.faults.iter().skip(1) {
+                tell(verdict.faults.get(1..).unwrap_or_default(), |fault| {
                     tracing::error!(target: "pailou", document, error = %fault, "another fault of the refused document");
-                }
+                });
             }
             DocumentState::Unreadable => refused(1).record(&self.metrics),
             DocumentState::Blank | DocumentState::Missing => {
@@ -267,11 +270,16 @@ impl Publisher {
                 } else {
                     "deleted"
                 };
-                let served = !verdict.md5.is_empty();
+                let (group, namespace, cure) = home(&verdict.key);
                 events::DocumentMissing {
                     document,
                     reason,
                     served,
+                    home: events::DocumentHome {
+                        group,
+                        namespace,
+                        cure: &cure,
+                    },
                 }
                 .record(&self.metrics);
             }
@@ -300,6 +308,39 @@ impl Publisher {
 
     fn feeds(&self) -> std::sync::MutexGuard<'_, Feeds> {
         self.feeds.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Group and namespace of a document, and what publishes a first version of it.
+fn home(key: &DocumentKey) -> (&str, &str, String) {
+    match key {
+        DocumentKey::File(path) => ("", "", format!("write routes to {path}")),
+        DocumentKey::Config {
+            registry,
+            namespace,
+            group,
+            data_id,
+        } => {
+            let mut cure =
+                format!("pailou nacos config publish {data_id} ROUTES.yaml --group {group}");
+            if !namespace.is_empty() {
+                cure.push_str(&format!(" --namespace {namespace}"));
+            }
+            if registry != ServiceId::DEFAULT_SOURCE {
+                cure.push_str(&format!(" --nacos {registry}"));
+            }
+            (group, namespace, cure)
+        }
+    }
+}
+
+/// Tells of each, but of no more than a person reads.
+fn tell(faults: &[Fault], tell_of: impl Fn(&Fault)) {
+    faults.iter().take(MAX_TOLD).for_each(tell_of);
+    if faults.len() > MAX_TOLD {
+        let more = faults.len() - MAX_TOLD;
+        let document = &*faults[MAX_TOLD].document;
+        tracing::warn!(target: "pailou", document, more, "more of these are not logged");
     }
 }
 

@@ -33,6 +33,7 @@ impl Named {
     pub(crate) fn document(&self, saved: &Saved) -> Unread {
         Unread {
             name: Arc::clone(&self.name),
+            key: self.key.clone(),
             source: self.source.kind(),
             saved: saved.documents.get(&self.key).cloned(),
         }

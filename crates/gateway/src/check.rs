@@ -1,5 +1,7 @@
 //! `pailou check`: every fault of settings and route documents in one run, without a server.
 
+mod kind;
+
 use std::collections::{HashMap, HashSet};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -7,8 +9,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use pailou_config::{
-    Environment, Fault, MAX_DOCUMENT_BYTES, Node, Report, RouteSource, Settings, Severity, Value,
-    load_settings, settings_reference,
+    Environment, Fault, MAX_DOCUMENT_BYTES, RouteSource, Settings, Severity, load_settings,
 };
 use pailou_proxy::{Certificates, UpstreamTls};
 use pailou_routing::{Route, Table};
@@ -18,6 +19,7 @@ use crate::cli::CheckArgs;
 use crate::judge::{self, Judge, fault};
 use crate::run::plural;
 use crate::{own_files, say};
+use kind::Kind;
 
 /// Checks each file. The code says whether there was an error.
 pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
@@ -45,6 +47,8 @@ pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
 /// What has been found so far.
 struct Check {
     settings: Settings,
+    /// Whether they were read, or are the defaults.
+    has_settings: bool,
     /// One line for each file that was read.
     read: Vec<String>,
     faults: Vec<Fault>,
@@ -60,6 +64,7 @@ impl Check {
             .settings;
         Check {
             settings,
+            has_settings: false,
             read: Vec::new(),
             faults: Vec::new(),
             routes: Vec::new(),
@@ -75,7 +80,22 @@ impl Check {
         }
         match read(path) {
             Err(fault) => self.faults.push(*fault),
-            Ok(text) if holds_settings(path, &text) => self.settings(path),
+            Ok(text) => match Kind::of(path, &text) {
+                Kind::Settings => self.settings(path),
+                Kind::Document => self.document(path, &text),
+            },
+        }
+    }
+
+    /// A file that the settings name is a route document, whatever it holds.
+    fn named_document(&mut self, path: &Path) {
+        if let Ok(path) = path.canonicalize()
+            && !self.seen.insert(path)
+        {
+            return;
+        }
+        match read(path) {
+            Err(fault) => self.faults.push(*fault),
             Ok(text) => self.document(path, &text),
         }
     }
@@ -83,9 +103,14 @@ impl Check {
     /// The environment is left out: a file is right or wrong by itself.
     fn settings(&mut self, path: &Path) {
         match load_settings(Some(path), &Environment::default()) {
-            Err(faults) => self.faults.extend(faults),
+            Err(faults) => {
+                self.read
+                    .push(format!("{}: settings, refused", path.display()));
+                self.faults.extend(faults);
+            }
             Ok(loaded) => {
                 self.read.push(format!("{}: settings", path.display()));
+                self.has_settings = true;
                 self.faults.extend(own_files::faults(&loaded, Some(path)));
                 self.faults.extend(judge::defaults(&loaded));
                 self.faults.extend(loaded.warnings);
@@ -94,7 +119,7 @@ impl Check {
                 self.upstream_tls(path);
                 for source in self.settings.routes.clone() {
                     if let RouteSource::File(file) = source {
-                        self.file(&file);
+                        self.named_document(&file);
                     }
                 }
             }
@@ -126,11 +151,17 @@ impl Check {
 
     fn document(&mut self, path: &Path, text: &str) {
         let name = path.display().to_string();
-        let judged = Judge::new(self.settings.clone()).document(&name, text);
-        if !judged.is_refused() {
-            let routes = plural(judged.routes.len(), "route");
-            self.read.push(format!("{name}: {routes}"));
+        let mut judge = Judge::new(self.settings.clone());
+        if !self.has_settings {
+            judge = judge.without_settings();
         }
+        let judged = judge.document(&name, text);
+        let found = if judged.is_refused() {
+            "refused".to_owned()
+        } else {
+            plural(judged.routes.len(), "route")
+        };
+        self.read.push(format!("{name}: route document, {found}"));
         self.routes.extend(judged.routes);
         self.faults.extend(judged.faults);
     }
@@ -170,7 +201,8 @@ impl Check {
             plural(warnings, "warning")
         );
         let read = self.read.iter().map(|line| format!("{line}\n"));
-        let faults = self.faults.iter().map(|fault| format!("{fault}\n"));
+        let faults = judge::bounded(&self.faults).into_iter();
+        let faults = faults.map(|line| format!("{line}\n"));
         read.chain(faults).chain([sum]).collect()
     }
 }
@@ -193,47 +225,4 @@ pub(crate) fn read(path: &Path) -> Result<String, Box<Fault>> {
         )));
     }
     String::from_utf8(bytes).map_err(|_| refused("is not a text in UTF-8"))
-}
-
-/// Settings have sections; a route document has the mapping `routes` alone. What cannot be told by its content is told
-/// by its name.
-fn holds_settings(path: &Path, text: &str) -> bool {
-    let report = Report::new("");
-    let Some(Node {
-        value: Value::Mapping(entries),
-        ..
-    }) = Node::parse_yaml(text, &report)
-    else {
-        return path.file_stem().is_some_and(|stem| stem == "gateway");
-    };
-    let sections = settings_reference();
-    entries.iter().any(|(key, node)| match key.text.as_str() {
-        "routes" => matches!(node.value, Value::Sequence(_)),
-        name => sections.iter().any(|section| section.name == name),
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn settings_and_documents_are_told_apart() {
-        for (name, text, is_settings) in [
-            ("x.yaml", "routes: { /a/**: a }", false),
-            ("x.yaml", "routes: {}", false),
-            ("x.yaml", "routes: [{ data_id: r.yaml }]", true),
-            ("x.yaml", "nacos: {}\nroutes: {}", true),
-            ("x.yaml", "route: {}", false),
-            ("gateway.yaml", "routes: { /a/**: a }", false),
-            ("gateway.yaml", "", true),
-            ("routes.yaml", "", false),
-        ] {
-            assert_eq!(
-                holds_settings(Path::new(name), text),
-                is_settings,
-                "{name}: {text}"
-            );
-        }
-    }
 }

@@ -16,13 +16,13 @@ pub(crate) use nacos::{
 #[derive(Debug, Parser)]
 #[command(
     name = "pailou",
-    version,
+    version = env!("PAILOU_VERSION"),
     about = "The Nacos-native edge gateway",
     long_about = "Pailou resolves route prefixes such as /api/users/** to Nacos service names, keeps a pushed cache of \
                   each service's instances, balances over them, and reloads its route table live.",
     after_help = "Start here:\n  pailou dev                         everything on this machine: registry, sample services, gateway\n  \
                   pailou check gateway.yaml          validate settings and route documents offline\n  \
-                  pailou run --config gateway.yaml   run the gateway\n  pailou doctor                      why can't I see my service?\n\nEvery setting is explained in gateway.yaml.",
+                  pailou run                         run the gateway, with ./gateway.yaml\n  pailou doctor                      why can't I see my service?\n\nEvery setting is explained in gateway.yaml.",
     arg_required_else_help = true
 )]
 pub(crate) struct Cli {
@@ -53,8 +53,8 @@ pub(crate) enum Command {
     Registry(RegistryArgs),
     /// Validate gateway.yaml and route documents without starting anything.
     #[command(
-        after_help = "A file is read as settings when it has a key that only settings have, and as a route document \
-                      otherwise. Route files that the settings name are checked too.\n\nExit code: 0 no fault \
+        after_help = "A file is read as settings when it has a key that only settings have, or nothing at all, and as a route \
+                      document otherwise; the first lines say which. Route files that the settings name are checked too.\n\nExit code: 0 no fault \
                       (warnings may be printed), 1 at least one fault."
     )]
     Check(CheckArgs),
@@ -80,7 +80,7 @@ pub(crate) enum Command {
 /// Arguments of `pailou run`.
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
-    /// The settings file; without it defaults and environment variables apply.
+    /// The settings file; without it gateway.yaml in this folder, if there is one.
     #[arg(short, long, value_name = "FILE", env = "PAILOU_CONFIG")]
     pub(crate) config: Option<PathBuf>,
     /// Print the effective settings, each with where it came from, secrets masked, and exit.
@@ -139,12 +139,11 @@ pub(crate) struct CheckArgs {
 /// Arguments of `pailou health`.
 #[derive(Debug, Args)]
 pub(crate) struct HealthArgs {
-    /// The probes listener to ask.
-    #[arg(
-        long,
-        default_value = "127.0.0.1:9902",
-        value_name = "ADDRESS",
-        env = "PAILOU_PROBES_ADDRESS"
-    )]
-    pub(crate) address: std::net::SocketAddr,
+    /// The probes listener to ask, as host and port; without it that of the settings.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) address: Option<String>,
+    /// The gateway's settings, which say where the probes listen; without them gateway.yaml in this folder, if there is one,
+    /// and PAILOU_PROBES_ADDRESS.
+    #[arg(short, long, value_name = "FILE", env = "PAILOU_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
 }

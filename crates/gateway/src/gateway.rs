@@ -1,6 +1,8 @@
 //! The running gateway: what is started in which order, and how it ends.
 
+use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use pailou_config::Settings;
@@ -20,6 +22,10 @@ use crate::{descriptors, listeners, nacos, signals};
 
 /// Threads for the Nacos session, discovery, the admin interface and the probes.
 const CONTROL_THREADS: usize = 2;
+
+/// How long requests wait in the kernel's queue for the gateway to be ready. A start takes some milliseconds where Nacos
+/// answers, so that nobody sees a 503 of a gateway that is about to serve.
+const HOLD_BACK: Duration = Duration::from_secs(1);
 
 /// Runs the gateway until SIGTERM or SIGINT. It returns once everything in flight is finished.
 ///
@@ -179,10 +185,7 @@ impl Gateway {
     pub(crate) async fn run(self, stop: impl Future<Output = &'static str>) -> anyhow::Result<()> {
         tokio::pin!(stop);
         let signal = tokio::select! {
-            () = self.facts.discovery().ready() => {
-                self.open();
-                (&mut stop).await
-            }
+            never = self.start_serving() => match never {},
             signal = &mut stop => signal,
         };
         tracing::info!(signal, "shutting down");
@@ -190,6 +193,19 @@ impl Gateway {
             () = self.shut_down() => Ok(()),
             signal = signals::stop() => anyhow::bail!("{signal} came again: stopped at once, requests in flight are cut"),
         }
+    }
+
+    /// Requests are accepted when the gateway is ready. Where that takes long they are answered with 503 meanwhile: a client
+    /// that is told so can go elsewhere, and one that waits cannot.
+    async fn start_serving(&self) -> Infallible {
+        let ready = self.facts.discovery().ready();
+        tokio::pin!(ready);
+        if tokio::time::timeout(HOLD_BACK, &mut ready).await.is_err() {
+            self.serving.set_accepting(true);
+            ready.await;
+        }
+        self.open();
+        std::future::pending().await
     }
 
     fn open(&self) {

@@ -1,5 +1,6 @@
 //! What becomes of a route document: read and compiled as the gateway would, and every fault.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use pailou_config::{
@@ -26,23 +27,20 @@ pub(crate) fn defaults(loaded: &LoadedSettings) -> Vec<Fault> {
 
 /// The faults as lines, the first hundred and a count of the rest.
 pub(crate) fn bounded(faults: &[Fault]) -> Vec<String> {
-    let mut lines: Vec<_> = faults
-        .iter()
-        .take(MAX_PRINTED)
-        .map(Fault::to_string)
-        .collect();
-    if faults.len() > MAX_PRINTED {
-        lines.push(format!(
-            "{} more faults are not listed",
-            faults.len() - MAX_PRINTED
-        ));
-    }
-    lines
+    // A text that was read says itself how many of its faults are not listed.
+    let (counts, listed): (Vec<_>, Vec<_>) = faults.iter().partition(|fault| fault.is_count());
+    let more = listed.len().saturating_sub(MAX_PRINTED);
+    let more = (more > 0).then(|| format!("{more} more faults are not listed"));
+    let listed = listed.into_iter().take(MAX_PRINTED).map(Fault::to_string);
+    let counts = counts.into_iter().map(Fault::to_string);
+    listed.chain(more).chain(counts).collect()
 }
 
 /// Reads and compiles documents under some settings.
 pub(crate) struct Judge {
     settings: Settings,
+    /// Whether the settings are those of the gateway, so that they say which Nacos clusters there are.
+    are_known: bool,
     services: Arc<Services>,
     metrics: Metrics,
 }
@@ -71,8 +69,17 @@ impl Judge {
         let services = Services::new(settings.ejection.clone(), metrics.clone());
         Judge {
             settings,
+            are_known: true,
             services,
             metrics,
+        }
+    }
+
+    /// The same where the gateway's settings are not at hand: a route may name a Nacos cluster that nobody knows here.
+    pub(crate) fn without_settings(self) -> Judge {
+        Judge {
+            are_known: false,
+            ..self
         }
     }
 
@@ -88,37 +95,70 @@ impl Judge {
             DocumentOutcome::Refused(document) | DocumentOutcome::Routes(document) => document,
         };
         let mut routes = Vec::with_capacity(document.routes.len());
+        let mut found = Vec::new();
+        let mut settings = Cow::Borrowed(&self.settings);
+        if !self.are_known {
+            found.extend(take_for_granted(settings.to_mut(), &document.routes));
+        }
         // Routes of a refused document are compiled too, so that every fault comes out in one run.
         for spec in std::mem::take(&mut document.routes) {
-            match self.compile(spec) {
-                Err(faults) => document.add(faults),
+            match self.compile(spec, &settings) {
+                Err(faults) => found.extend(faults),
                 Ok(route) => {
-                    document.add(route.warnings.iter().cloned());
+                    found.extend(route.warnings.iter().cloned());
                     routes.push(route);
                 }
             }
         }
+        document.add(found);
         document
             .faults
-            .sort_by_key(|fault| fault.position.map(|at| (at.line, at.column)));
+            .sort_by_key(|fault| (fault.is_count(), fault.position));
         Judged {
             routes,
             faults: document.faults,
         }
     }
 
-    fn compile(&self, spec: RouteSpec) -> Result<Arc<Route>, Vec<Fault>> {
+    fn compile(&self, spec: RouteSpec, settings: &Settings) -> Result<Arc<Route>, Vec<Fault>> {
         let compiler = Compiler {
             services: &self.services,
             metrics: &self.metrics,
-            defaults: &self.settings.defaults,
+            defaults: &settings.defaults,
             source: "default",
-            namespace: &self.settings.nacos.namespace,
-            group: &self.settings.nacos.group,
-            upstream_tls: &self.settings.other_upstream_tls,
+            namespace: &settings.nacos.namespace,
+            group: &settings.nacos.group,
+            upstream_tls: &settings.other_upstream_tls,
         };
-        Route::compile_among(Arc::new(spec), &compiler, &self.settings)
+        Route::compile_among(Arc::new(spec), &compiler, settings)
     }
+}
+
+/// Supposes that the settings have each Nacos cluster that a route names, and says so once for each.
+fn take_for_granted(settings: &mut Settings, routes: &[RouteSpec]) -> Vec<Fault> {
+    let mut notes = Vec::new();
+    for spec in routes {
+        let Some(service) = &spec.service else {
+            continue;
+        };
+        let Some(id) = &service.nacos else {
+            continue;
+        };
+        if settings.nacos_named(id).is_none() {
+            let nacos = settings.nacos.clone();
+            settings.other_nacos.insert(id.clone(), nacos);
+            notes.push(Fault {
+                document: spec.document.clone(),
+                position: Some(service.at),
+                path: format!("routes[{:?}].service.nacos", &*spec.id),
+                problem: format!("no settings were given, so that it was not looked whether they have the Nacos `{id}`"),
+                expected: None,
+                nearest: None,
+                severity: Severity::Warning,
+            });
+        }
+    }
+    notes
 }
 
 /// A fault of a whole document.

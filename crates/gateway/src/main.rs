@@ -17,6 +17,7 @@ mod reload;
 mod run;
 mod samples;
 mod say;
+mod settings_file;
 mod signals;
 mod tour;
 

@@ -18,6 +18,7 @@ use serde::Serialize;
 
 use self::http::{Http, Login};
 use crate::cli::{NacosArgs, NacosCommand};
+use crate::settings_file;
 
 /// What the client must be told.
 ///
@@ -78,7 +79,8 @@ pub(crate) fn connector(
 
 /// The settings of a command that is not the gateway itself.
 pub(crate) fn settings(config: Option<&Path>) -> anyhow::Result<Settings> {
-    let loaded = load_settings(config, &Environment::of_process()).map_err(|faults| {
+    let file = settings_file::find(config);
+    let loaded = load_settings(file.as_deref(), &Environment::of_process()).map_err(|faults| {
         let lines: Vec<_> = faults.iter().map(ToString::to_string).collect();
         anyhow::anyhow!("the settings have faults:\n{}", lines.join("\n"))
     })?;

@@ -1,19 +1,23 @@
 //! `pailou run`: settings, logs, then the gateway until a signal ends it.
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use pailou_config::{Environment, Fault, LogFormat, LogSettings, Severity, load_settings};
+use pailou_config::{
+    Environment, Fault, LogFormat, LogSettings, RouteSource, Settings, Severity, load_settings,
+};
 use pailou_proxy::Certificates;
 use pailou_telemetry::{Format, LogGuard, LogOptions, Metrics, init_logs};
 
 use crate::cli::RunArgs;
 use crate::reload::Reloader;
-use crate::{gateway, judge, own_files, reload, say};
+use crate::{gateway, judge, own_files, reload, say, settings_file};
 
 /// Runs the gateway, or prints its effective settings.
 pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
-    let loaded = match load_settings(args.config.as_deref(), &Environment::of_process()) {
+    let file = settings_file::find(args.config.as_deref());
+    let loaded = match load_settings(file.as_deref(), &Environment::of_process()) {
         Ok(loaded) => loaded,
         Err(faults) => {
             print_faults(&faults);
@@ -26,7 +30,7 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
         say::out(&loaded.render())?;
         return Ok(ExitCode::SUCCESS);
     }
-    refuse(&own_files::faults(&loaded, args.config.as_deref()))?;
+    refuse(&own_files::faults(&loaded, file.as_deref()))?;
     let metrics = Metrics::new();
     let listeners = &loaded.settings.listeners;
     let certificates = Certificates::load(listeners, loaded.document(), &metrics);
@@ -35,12 +39,13 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
         anyhow::anyhow!("{}", not_started(&faults))
     })?;
     let logs = start_logs(&loaded.settings.log, &metrics)?;
+    announce(&loaded.settings, file.as_deref());
     for warning in loaded.warnings.iter().chain(&doubts) {
         tracing::warn!(fault = %warning, "a setting is doubtful");
     }
     let loaded = Arc::new(loaded);
     let reloader = Reloader {
-        file: args.config.clone(),
+        file,
         started: Arc::clone(&loaded),
         taken: Arc::clone(&loaded),
         logs: logs.control(),
@@ -55,6 +60,32 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
         reloader,
     )?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Says in one line what is started, and with what.
+fn announce(settings: &Settings, file: Option<&Path>) {
+    let listeners = settings.listeners.iter();
+    let listeners = listed(listeners.map(|listener| listener.address));
+    let nacos = &settings.nacos;
+    let documents = settings.routes.iter().map(|source| match source {
+        RouteSource::File(file) => format!("file:{}", file.display()),
+        RouteSource::Config { data_id, group, .. } => format!("{group}/{data_id}"),
+    });
+    tracing::info!(
+        target: "pailou",
+        version = env!("PAILOU_VERSION"),
+        settings = file.map_or_else(|| "the environment and defaults".into(), Path::to_string_lossy).as_ref(),
+        listeners,
+        nacos = listed(&nacos.servers),
+        namespace = nacos.namespace,
+        documents = listed(documents),
+        "pailou starts"
+    );
+}
+
+fn listed(items: impl IntoIterator<Item = impl ToString>) -> String {
+    let items = items.into_iter().map(|item| item.to_string());
+    items.collect::<Vec<_>>().join(", ")
 }
 
 /// Prints the faults, and says that nothing is started; if there are any.

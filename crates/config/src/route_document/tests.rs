@@ -343,6 +343,27 @@ const REFUSED: &[(&str, &[&str])] = &[
 ];
 
 #[test]
+fn a_document_of_spring_cloud_gateway_is_called_that() {
+    for text in [
+        "spring:\n  cloud:\n    gateway:\n      routes:\n        - id: a\n          uri: lb://a\n",
+        "spring.cloud.gateway.routes[0].id: a",
+        "spring.cloud.gateway.routes[0].id=a\nspring.cloud.gateway.routes[0].uri=lb://a\n",
+        "- id: a\n  uri: lb://a\n  predicates: [ Path=/a/** ]\n",
+        "[{\"id\":\"a\",\"uri\":\"lb://a\",\"predicates\":[]}]",
+        "routes:\n  - id: a\n    uri: lb://a\n",
+    ] {
+        let DocumentOutcome::Refused(document) = parse_route_document("r.yaml", text) else {
+            panic!("it is not read: {text}");
+        };
+        assert_eq!(document.faults.len(), 1, "{text}");
+        let said = document.faults[0].to_string();
+        for piece in ["Spring Cloud Gateway", "StripPrefix=1", "strip_prefix: 1"] {
+            assert!(said.contains(piece), "{text}: {said}");
+        }
+    }
+}
+
+#[test]
 fn a_bad_document_is_refused_with_all_its_faults() {
     for (text, expected) in REFUSED {
         let faults = faults(text);

@@ -27,6 +27,7 @@ impl Bench {
         let loaded = pailou_config::load_settings(None, &Environment::default());
         let documents = documents.iter().map(|(name, saved)| Unread {
             name: Arc::from(*name),
+            key: DocumentKey::File((*name).to_owned()),
             source: "file",
             saved: saved.map(Arc::from),
         });

@@ -9,7 +9,7 @@ use pailou_upstream::ServiceId;
 /// Arguments of `pailou doctor`.
 #[derive(Debug, Args)]
 pub(crate) struct DoctorArgs {
-    /// The gateway's settings; without them defaults and environment variables apply.
+    /// The gateway's settings; without them gateway.yaml in this folder, if there is one.
     #[arg(short, long, value_name = "FILE", env = "PAILOU_CONFIG")]
     pub(crate) config: Option<PathBuf>,
     /// Print the findings as JSON, one object.
@@ -20,7 +20,7 @@ pub(crate) struct DoctorArgs {
 /// Arguments of `pailou nacos`.
 #[derive(Debug, Args)]
 pub(crate) struct NacosArgs {
-    /// The gateway's settings, which say where Nacos is; without them defaults and environment variables apply.
+    /// The gateway's settings, which say where Nacos is; without them gateway.yaml in this folder, if there is one.
     #[arg(short, long, value_name = "FILE", env = "PAILOU_CONFIG", global = true)]
     pub(crate) config: Option<PathBuf>,
     /// The Nacos cluster: `default`, or one of `other_nacos` in the settings.

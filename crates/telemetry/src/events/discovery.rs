@@ -96,6 +96,8 @@ pub struct DocumentRefused<'a> {
     pub faults: usize,
     /// The first of them, with its position.
     pub first: &'a str,
+    /// Whether a good version of it is served.
+    pub served: bool,
 }
 
 impl DocumentRefused<'_> {
@@ -106,12 +108,17 @@ impl DocumentRefused<'_> {
             .document_refusals
             .fetch_add(1, Ordering::Relaxed);
         metrics.set_document(self.document, DocumentState::Refused);
+        let consequence = if self.served {
+            "its last good version stays"
+        } else {
+            "there is no good version of it yet, so that none of its routes is served"
+        };
         error!(
             target: "pailou",
             document = self.document,
             faults = self.faults,
             error = self.first,
-            "a route document was refused, its last good version stays"
+            "a route document was refused, {consequence}"
         );
     }
 }
@@ -125,6 +132,19 @@ pub struct DocumentMissing<'a> {
     pub reason: &'static str,
     /// Whether a good version of it is served.
     pub served: bool,
+    /// Where it is looked for.
+    pub home: DocumentHome<'a>,
+}
+
+/// Where a route document is looked for, and how it gets there.
+#[derive(Clone, Copy, Debug)]
+pub struct DocumentHome<'a> {
+    /// The group; empty for a file.
+    pub group: &'a str,
+    /// The namespace's id; empty for the public one, and for a file.
+    pub namespace: &'a str,
+    /// What publishes a first version.
+    pub cure: &'a str,
 }
 
 impl DocumentMissing<'_> {
@@ -132,7 +152,15 @@ impl DocumentMissing<'_> {
     pub fn record(&self, metrics: &Metrics) {
         metrics.set_document(self.document, DocumentState::Missing);
         if !self.served {
-            info!(target: "pailou", document = self.document, "a route document is not there yet");
+            warn!(
+                target: "pailou",
+                document = self.document,
+                reason = self.reason,
+                group = self.home.group,
+                namespace = self.home.namespace,
+                cure = self.home.cure,
+                "there is no route document yet, so that none of its routes is served"
+            );
             return;
         }
         error!(

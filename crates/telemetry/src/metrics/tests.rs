@@ -4,7 +4,7 @@ use std::time::Duration;
 use super::*;
 use crate::AccessLog;
 use crate::events::{
-    DocumentApplied, DocumentMissing, DocumentRefused, EndpointEjected, RequestDone,
+    DocumentApplied, DocumentHome, DocumentMissing, DocumentRefused, EndpointEjected, RequestDone,
     SessionConnected, SessionLost, TransportChanged,
 };
 
@@ -121,12 +121,18 @@ fn documents_are_counted_by_what_became_of_them() {
         document: "a.yaml",
         faults: 1,
         first: "1:1: wrong",
+        served: true,
     }
     .record(&metrics);
     DocumentMissing {
         document: "b.yaml",
         reason: "blank",
         served: true,
+        home: DocumentHome {
+            group: "G",
+            namespace: "",
+            cure: "pailou nacos config publish b.yaml",
+        },
     }
     .record(&metrics);
     let text = metrics.render();
