@@ -36,6 +36,7 @@ pub(crate) async fn serve(server: Arc<Server>, socket: Socket, connection: Share
             After::End => return,
         }
     }
+    edge.end();
 }
 
 /// What comes after a run of requests.

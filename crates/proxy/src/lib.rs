@@ -41,6 +41,7 @@
 //! ours.
 
 mod answer;
+mod arrival;
 mod cause;
 mod connection;
 mod connections;
@@ -60,6 +61,7 @@ mod plan;
 mod pool;
 mod problem;
 mod proxy_header;
+mod redirect;
 mod request_id;
 mod respond;
 mod serve;

@@ -33,10 +33,14 @@ pub(crate) struct ClientCertificate {
     not_after: SystemTime,
 }
 
-/// Drops what a client claims of a certificate.
-pub(crate) fn clean(headers: &mut HeaderMap) {
+/// Tells the endpoint of a client's certificate, if there is one, and nothing
+/// that the client says of it itself.
+pub(crate) fn tell(client: Option<&ClientCertificate>, headers: &mut HeaderMap) {
     headers.remove(&SUBJECT);
     headers.remove(&SAN);
+    if let Some(client) = client {
+        client.apply(headers);
+    }
 }
 
 impl ClientCertificate {
@@ -65,8 +69,8 @@ impl ClientCertificate {
         self.not_after < now
     }
 
-    /// Tells the endpoint. A part that is empty has no header.
-    pub(crate) fn apply(&self, headers: &mut HeaderMap) {
+    /// A part that is empty has no header.
+    fn apply(&self, headers: &mut HeaderMap) {
         for (name, value) in [(SUBJECT, &self.subject), (SAN, &self.san)] {
             if !value.is_empty() {
                 headers.insert(name, value.clone());
@@ -160,7 +164,10 @@ mod tests {
         let certificate = params.self_signed(&key).expect("a certificate");
         let client = ClientCertificate::of(certificate.der()).expect("a short certificate");
         let mut headers = HeaderMap::new();
-        client.apply(&mut headers);
+        headers.append(SUBJECT, HeaderValue::from_static("CN=forged"));
+        headers.append(SAN, HeaderValue::from_static("DNS:forged"));
+        headers.append(SAN, HeaderValue::from_static("DNS:twice"));
+        tell(Some(&client), &mut headers);
         let text = |value: &HeaderValue| value.to_str().expect("ASCII").to_owned();
         let told = headers
             .iter()

@@ -1,16 +1,19 @@
 //! TLS on clients' connections: which certificate is shown, who the client
 //! is, and files that change while the gateway runs.
 //!
-//! `files` reads a certificate with its key and says what is wrong with them;
-//! `names` is what a certificate is for; `choice` finds the certificate for a
-//! host; `terms` is how one listener speaks TLS at a moment; `watched` keeps
+//! `files` reads a certificate with its key, and a `flaw` is what is wrong with
+//! them; `names` is what a certificate is for; `choice` finds the certificate for
+//! a host; `terms` is how one listener speaks TLS at a moment; `watched` keeps
 //! that up with the files; `client` is what a client's certificate says.
 
 mod choice;
 mod client;
 mod facts;
 mod files;
+mod flaw;
+mod look;
 mod names;
+mod slot;
 mod terms;
 #[cfg(test)]
 mod testing;
@@ -25,7 +28,7 @@ use pailou_telemetry::Metrics;
 use rustls::server::ProducesTickets;
 use serde::Serialize;
 
-pub(crate) use client::{ClientCertificate, clean as drop_client_claims};
+pub(crate) use client::{ClientCertificate, tell};
 pub(crate) use files::Certified;
 pub(crate) use watched::Watched;
 
