@@ -123,7 +123,7 @@ async fn records_and_requests_need_not_begin_together() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_gets_the_certificate_for_the_host_that_it_names() {
     let authority = Authority::new();
-    authority.issue("one", &["one.example"]);
+    authority.issue("one", &["one.example", "127.0.0.1"]);
     authority.issue("any", &["*.pay.example", "pay.example"]);
     let tls = listener(&authority, &["one", "any"], "");
     let lax = listener(&authority, &["one", "any"], "check_host: false");
@@ -132,7 +132,7 @@ async fn a_client_gets_the_certificate_for_the_host_that_it_names() {
     let addresses = gateway.data_listeners().await;
     let client = TlsClient::new(&authority.file());
     // The client itself refuses a certificate for another host.
-    for host in ["one.example", "a.pay.example", "pay.example"] {
+    for host in ["one.example", "a.pay.example", "pay.example", "127.0.0.1"] {
         let told = client.get(addresses[0], host, "/api/users/1").await;
         assert_eq!(told.expect("an answer").status, 200, "{host}");
     }

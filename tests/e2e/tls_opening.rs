@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::support::raw::exchange;
-use crate::support::tls_client::answer;
+use crate::support::tls_client::{answer, ask};
 use crate::support::until;
 use crate::tls::shop;
 
@@ -98,4 +98,22 @@ async fn a_shutdown_finishes_what_is_under_way_and_waits_for_no_handshake() {
         "{:?}",
         began.elapsed()
     );
+}
+
+/// A client tells an end from a cut by the alert before it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_was_idle_for_too_long_ends_with_a_notice() {
+    let (_authority, client, _world, gateway) = shop("limits: { keepalive_timeout: 2s }").await;
+    let mut stream = client
+        .connect(gateway.data(), "shop.example")
+        .await
+        .expect("a connection");
+    let head = b"GET /api/users/1 HTTP/1.1\r\nhost: shop.example\r\n\r\n";
+    let told = ask(&mut stream, head).await.expect("an answer");
+    assert_eq!(told.header("connection"), Some("keep-alive"));
+    let mut rest = Vec::new();
+    let ended = tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut rest));
+    let read = ended.await.expect("it is ended");
+    // Without the notice this is an error.
+    assert_eq!(read.expect("an end"), 0);
 }

@@ -12,6 +12,7 @@ use std::fmt::Write as _;
 use std::time::SystemTime;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
+use x509_parser::der_parser::asn1_rs::ToDer as _;
 use x509_parser::extensions::GeneralName;
 use x509_parser::objects::{oid_registry, oid2abbrev};
 use x509_parser::prelude::{FromDer, X509Certificate};
@@ -101,9 +102,9 @@ fn push_attribute(out: &mut String, attribute: &AttributeTypeAndValue<'_>) -> Op
     }
     out.push('=');
     let Ok(text) = attribute.as_str() else {
-        // A kind of text that is no ASCII and no UTF-8.
+        // A kind of text that is no ASCII and no UTF-8: its encoding in hex.
         out.push('#');
-        for byte in attribute.as_slice() {
+        for byte in attribute.attr_value().to_der_vec().ok()? {
             write!(out, "{byte:02x}").ok()?;
         }
         return Some(());
@@ -182,6 +183,10 @@ mod tests {
         params
             .distinguished_name
             .push(DnType::OrganizationName, " 牌楼 ");
+        let wide = rcgen::string::BmpString::try_from("ab").expect("two letters");
+        params
+            .distinguished_name
+            .push(DnType::LocalityName, rcgen::DnValue::BmpString(wide));
         params
             .distinguished_name
             .push(DnType::CommonName, "alice,CN=admin\r\nx: y");
@@ -189,7 +194,7 @@ mod tests {
             told(params),
             [(
                 "x-client-cert-subject".to_owned(),
-                "CN=alice\\,CN\\=admin\\0D\\0Ax: y,O=\\20\\E7\\89\\8C\\E6\\A5\\BC\\20".to_owned()
+                "CN=alice\\,CN\\=admin\\0D\\0Ax: y,L=#1e0400610062,O=\\20\\E7\\89\\8C\\E6\\A5\\BC\\20".to_owned()
             )]
         );
     }

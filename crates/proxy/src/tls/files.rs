@@ -34,11 +34,8 @@ pub(crate) struct Certified {
 
 /// The bytes of a file, or why it cannot be read.
 pub(super) fn read(file: &Path) -> Result<Vec<u8>, Flaw> {
-    let mut bytes = Vec::new();
-    let read = std::fs::File::open(file)
-        .and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes));
-    match read {
-        Err(error) => Err(Flaw::fatal(
+    let bytes = read_bytes(file).map_err(|error| {
+        Flaw::fatal(
             file,
             format!("cannot be read: {error}"),
             match error.kind() {
@@ -46,14 +43,25 @@ pub(super) fn read(file: &Path) -> Result<Vec<u8>, Flaw> {
                 io::ErrorKind::PermissionDenied => "a file that the gateway's user may read",
                 _ => "a file that can be read",
             },
-        )),
-        Ok(_) if bytes.len() as u64 > MAX_FILE_BYTES => Err(Flaw::fatal(
-            file,
-            "is larger than 1 MiB",
-            "a PEM file of a certificate or a key",
-        )),
-        Ok(_) => Ok(bytes),
+        )
+    })?;
+    if bytes.len() as u64 > MAX_FILE_BYTES {
+        let cure = "a PEM file of a certificate or a key";
+        return Err(Flaw::fatal(file, "is larger than 1 MiB", cure));
     }
+    Ok(bytes)
+}
+
+/// No more than it takes to see that it is too much.
+fn read_bytes(file: &Path) -> io::Result<Vec<u8>> {
+    // To open a pipe is to wait for who writes to it.
+    if !std::fs::metadata(file)?.is_file() {
+        return Err(io::Error::other("it is no regular file"));
+    }
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(file)?;
+    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// The certificate and its key, if they can be used, and what is wrong.

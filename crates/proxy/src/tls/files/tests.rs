@@ -107,6 +107,12 @@ fn what_keeps_files_from_being_used_is_named_with_its_cure() {
     };
     let (_, flaws) = judge(&files);
     assert!(flaws[0].contains("x.crt is DER and not PEM"), "{flaws:?}");
+    let (is_usable, flaws) = judge(&CertificateFiles {
+        cert: folder.path(""),
+        ..files.clone()
+    });
+    assert!(!is_usable);
+    assert!(flaws[0].contains("it is no regular file"), "{flaws:?}");
     let missing = CertificateFiles {
         cert: folder.path("missing.crt"),
         ..files
