@@ -66,6 +66,8 @@ mod targets;
 mod tls;
 /// Client certificates, and sessions that are resumed.
 mod tls_clients;
+/// Handshakes that are slow or never come.
+mod tls_opening;
 /// Certificate files that change.
 mod tls_reload;
 /// TLS to the registry.

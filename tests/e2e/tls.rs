@@ -1,16 +1,17 @@
-//! TLS on clients' connections: what is served over it, which certificate is shown, and what comes before.
+//! TLS on clients' connections: what is served over it, which certificate is shown, and how clients get there.
 
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use futures_util::{SinkExt, StreamExt};
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_tungstenite::tungstenite::Message;
 
 use crate::support::authority::Authority;
 use crate::support::gateway::Gateway;
-use crate::support::raw::exchange;
 use crate::support::tls_client::{TlsClient, answer, ask};
-use crate::support::until;
-use crate::support::world::World;
+use crate::support::upstream::Upstream;
+use crate::support::world::{Registered, World};
 
 /// A listener with these certificates of an authority.
 fn listener(authority: &Authority, files: &[&str], more: &str) -> String {
@@ -19,7 +20,9 @@ fn listener(authority: &Authority, files: &[&str], more: &str) -> String {
 }
 
 /// A gateway with one certificate, for `shop.example`.
-async fn shop(more: &str) -> (Authority, TlsClient, impl Sized, Gateway) {
+pub(crate) async fn shop(
+    more: &str,
+) -> (Authority, TlsClient, (World, Upstream, Registered), Gateway) {
     let authority = Authority::new();
     authority.issue("shop", &["shop.example"]);
     let tls = listener(&authority, &["shop"], "");
@@ -120,7 +123,7 @@ async fn records_and_requests_need_not_begin_together() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_gets_the_certificate_for_the_host_that_it_names() {
     let authority = Authority::new();
-    authority.issue("one", &["one.example"]);
+    authority.issue("one", &["one.example", "127.0.0.1"]);
     authority.issue("any", &["*.pay.example", "pay.example"]);
     let tls = listener(&authority, &["one", "any"], "");
     let lax = listener(&authority, &["one", "any"], "check_host: false");
@@ -129,7 +132,7 @@ async fn a_client_gets_the_certificate_for_the_host_that_it_names() {
     let addresses = gateway.data_listeners().await;
     let client = TlsClient::new(&authority.file());
     // The client itself refuses a certificate for another host.
-    for host in ["one.example", "a.pay.example", "pay.example"] {
+    for host in ["one.example", "a.pay.example", "pay.example", "127.0.0.1"] {
         let told = client.get(addresses[0], host, "/api/users/1").await;
         assert_eq!(told.expect("an answer").status, 200, "{host}");
     }
@@ -160,87 +163,43 @@ async fn a_client_gets_the_certificate_for_the_host_that_it_names() {
     assert!(metrics.contains(r#"cause="misdirected""#), "{metrics}");
 }
 
+/// Frames both ways over a connection that stays.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_slow_handshake_keeps_nobody_waiting_and_is_ended() {
-    let more = "limits: { handshake_timeout: 3s, connections_per_ip: 40 }";
-    let (_authority, client, _world, gateway) = shop(more).await;
-    let mut silent = Vec::new();
-    for _ in 0..30 {
-        let mut socket = TcpStream::connect(gateway.data()).await.expect("accepted");
-        socket.write_all(&[0x16, 3, 1]).await.expect("written");
-        silent.push(socket);
-    }
-    let told = client
-        .get(gateway.data(), "shop.example", "/api/users/1")
+async fn a_web_socket_passes_over_tls() {
+    let (_authority, client, (world, ..), gateway) = shop("").await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.expect("accepted");
+        let mut socket = tokio_tungstenite::accept_async(stream)
+            .await
+            .expect("an upgrade");
+        while let Some(Ok(message)) = socket.next().await {
+            if message.is_binary() && socket.send(message).await.is_err() {
+                return;
+            }
+        }
+    });
+    let _chat = world.register("chat", address).await;
+    world.publish("routes: { /ws/**: chat }").await;
+    gateway
+        .admin_until("the route", "/api/v1/routes", |routes| {
+            routes.to_string().contains("/ws/**")
+        })
         .await;
-    assert_eq!(told.expect("an answer").status, 200);
-    // Handshakes count against the caps.
-    for _ in 0..20 {
-        silent.push(TcpStream::connect(gateway.data()).await.expect("accepted"));
-    }
-    until("the cap of one address", async || {
-        let metrics = gateway.metrics().await;
-        metrics.contains(r#"reason="limit_per_ip""#).then_some(())?;
-        Some(())
-    })
-    .await;
-    for mut socket in silent {
-        let mut rest = Vec::new();
-        let ended = tokio::time::timeout(Duration::from_secs(10), socket.read_to_end(&mut rest));
-        let _ = ended.await.expect("it is ended");
-    }
-    until("the count", async || {
-        let metrics = gateway.metrics().await;
-        let line = metrics
-            .lines()
-            .find(|line| line.contains(r#"reason="handshake_timeout""#))?
-            .to_owned();
-        (line.rsplit(' ').next()?.parse::<u64>().ok()? >= 30).then_some(())
-    })
-    .await;
-    // And so is what speaks something else.
-    let request = b"GET / HTTP/1.1\r\nhost: shop.example\r\n\r\n";
-    let told = exchange(gateway.data(), request, Duration::from_secs(5)).await;
-    assert!(!told.contains("HTTP/1.1 200"), "{told}");
-    until("the failed handshake", async || {
-        let metrics = gateway.metrics().await;
-        metrics
-            .contains(r#"reason="tls_handshake"} 1"#)
-            .then_some(())
-    })
-    .await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_shutdown_finishes_what_is_under_way_and_waits_for_no_handshake() {
-    let more = "shutdown: { drain_delay: 0s, deadline: 20s }\nlimits: { handshake_timeout: 1m }";
-    let (_authority, client, _world, mut gateway) = shop(more).await;
-    let _silent = TcpStream::connect(gateway.data()).await.expect("accepted");
-    let mut stream = client
+    let stream = client
         .connect(gateway.data(), "shop.example")
         .await
         .expect("a connection");
-    let head = "GET /api/users/slow/1500 HTTP/1.1\r\nhost: shop.example\r\n\r\n";
-    stream.write_all(head.as_bytes()).await.expect("written");
-    stream.flush().await.expect("flushed");
-    gateway
-        .admin_until("the request", "/api/v1/status", |status| {
-            status["in_flight"] == 1
-        })
-        .await;
-    let began = std::time::Instant::now();
-    gateway.signal("-TERM");
-    let told = answer(&mut stream).await.expect("an answer");
-    assert_eq!(
-        (told.status, told.header("connection")),
-        (200, Some("close"))
-    );
-    assert!(gateway.exited().await.success());
-    assert!(
-        began.elapsed() < Duration::from_secs(10),
-        "{:?}",
-        began.elapsed()
-    );
+    let (mut socket, _) = tokio_tungstenite::client_async("wss://shop.example/ws/room", stream)
+        .await
+        .expect("an upgrade");
+    for size in [1, 100_000, 3] {
+        let message = Message::binary(vec![b'x'; size]);
+        socket.send(message.clone()).await.expect("sent");
+        let echoed = socket.next().await.expect("an echo").expect("a frame");
+        assert_eq!(echoed, message);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

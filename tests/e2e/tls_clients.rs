@@ -158,3 +158,23 @@ async fn sessions_are_resumed_in_both_versions_and_on_every_listener() {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_old_version_is_refused_where_it_is_not_wanted() {
+    let authority = Authority::new();
+    authority.issue("shop", &["shop.example"]);
+    let tls = format!(
+        "tls: {{ certificates: {}, min_version: 1.3 }}",
+        authority.pair("shop")
+    );
+    let (_world, _upstream, _registered, gateway) = World::small_with_listeners(&[&tls], "").await;
+    let get = async |client: TlsClient| {
+        let told = client.get(gateway.data(), "shop.example", "/api/users/1");
+        told.await.map(|told| told.status)
+    };
+    let error = get(TlsClient::old(&authority.file())).await;
+    let error = error.expect_err("TLS 1.2 is refused").to_string();
+    assert!(error.contains("ProtocolVersion"), "{error}");
+    let status = get(TlsClient::new(&authority.file())).await;
+    assert_eq!(status.expect("an answer"), 200);
+}

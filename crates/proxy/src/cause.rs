@@ -21,6 +21,8 @@ pub(crate) enum Cause {
     RequestLineTooLong,
     HeadTooLarge,
     MalformedBody,
+    /// HTTP on a port for TLS.
+    PlainHttp,
     /// The host is not one that the connection's certificate is for.
     Misdirected,
     /// The listener sends everybody to https.
@@ -133,6 +135,7 @@ impl Cause {
                 "malformed_body",
                 "the request body is malformed or ends too soon",
             ),
+            Cause::PlainHttp => (400, "plain_http", "TLS is spoken on this port: use https"),
             Cause::Misdirected => (
                 421,
                 "misdirected",

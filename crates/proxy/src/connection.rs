@@ -15,6 +15,7 @@ use crate::edge::Heading;
 use crate::forwarded::{PeerName, Scheme};
 use crate::listener::Listener;
 use crate::opening::Secured;
+use crate::tls::ClientCertificate;
 use crate::tunnel::Tunnel;
 
 /// What the connection is doing.
@@ -51,7 +52,7 @@ pub(crate) struct Connection {
     pub(crate) peer: PeerName,
     pub(crate) listener: Arc<Listener>,
     /// What the connection was opened on, if it is TLS.
-    pub(crate) secured: Option<Arc<Secured>>,
+    secured: Option<Arc<Secured>>,
     opened: Instant,
     stage: AtomicU8,
     /// Whether a byte of the head that is being read has come.
@@ -157,6 +158,20 @@ impl Connection {
             None => Scheme::Http,
             Some(_) => Scheme::Https,
         }
+    }
+
+    /// Whether a request for this host may come over it: on TLS only for one
+    /// that the client has seen a certificate for, if the listener says so.
+    pub(crate) fn is_for(&self, host: &str) -> bool {
+        let secured = self.secured.as_ref();
+        secured
+            .and_then(|secured| secured.binds_to.as_ref())
+            .is_none_or(|certified| certified.names.cover(host))
+    }
+
+    /// The certificate that the client showed.
+    pub(crate) fn client_certificate(&self) -> Option<&ClientCertificate> {
+        self.secured.as_ref()?.client.as_ref()
     }
 
     pub(crate) fn stage(&self) -> Stage {

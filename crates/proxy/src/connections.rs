@@ -2,6 +2,8 @@
 //!
 //! Touched when a connection opens and when it closes, never by a request.
 
+mod place;
+
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -12,9 +14,8 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use crate::connection::{Connection, FIRST_REQUEST, Shared};
-use crate::forwarded::PeerName;
-use crate::listener::Listener;
-use crate::opening::Secured;
+
+pub(crate) use place::Place;
 
 /// Why a connection was turned away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,63 +63,6 @@ enum Stage {
     Doomed,
     /// Requests may come.
     Open(Weak<Connection>),
-}
-
-/// A place among the connections, for one that opens. It is given back when
-/// this is dropped.
-#[derive(Debug)]
-pub(crate) struct Place {
-    pub(crate) id: u64,
-    /// The address that it is counted for.
-    client: Option<IpAddr>,
-    /// `None` once the place is the connection's.
-    register: Option<Arc<Connections>>,
-}
-
-impl Place {
-    /// Counts the connection for its client, which is known now.
-    pub(crate) fn claim(&mut self, client: IpAddr) -> Result<(), Full> {
-        if let Some(register) = &self.register {
-            register.claim(client)?;
-            self.client = Some(client);
-        }
-        Ok(())
-    }
-
-    /// Makes a connection of it, whose requests may come. `None` if it is to end.
-    ///
-    /// # Panics
-    /// If it was not claimed.
-    pub(crate) fn open(
-        mut self,
-        listener: Arc<Listener>,
-        secured: Option<Secured>,
-    ) -> Option<Shared> {
-        let client = self.client.expect("a place is claimed first");
-        let register = self.register.as_ref()?;
-        let mut open = register.open();
-        let entry = open.connections.get_mut(&self.id)?;
-        if matches!(entry.stage, Stage::Doomed) {
-            return None;
-        }
-        let client = PeerName::new(client);
-        let register = Arc::downgrade(register);
-        let connection =
-            Connection::new(self.id, client, listener, secured.map(Arc::new), register);
-        let connection = Arc::new(connection);
-        entry.stage = Stage::Open(Arc::downgrade(&connection));
-        drop(open);
-        self.register = None;
-        Some(connection)
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        if let Some(register) = &self.register {
-            register.release(self.id, self.client, std::thread::panicking());
-        }
-    }
 }
 
 impl Connections {

@@ -35,6 +35,7 @@ pub(crate) async fn serve(server: Arc<Server>, mut edge: Edge, connection: Share
             After::End => return,
         }
     }
+    edge.end();
 }
 
 /// What comes after a run of requests.

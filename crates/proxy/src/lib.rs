@@ -41,6 +41,7 @@
 //! ours.
 
 mod answer;
+mod arrival;
 mod ask;
 mod cause;
 mod connection;
@@ -64,6 +65,7 @@ mod plan;
 mod pool;
 mod problem;
 mod proxy_header;
+mod redirect;
 mod request_id;
 mod respond;
 mod rewrite;

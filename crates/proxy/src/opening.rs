@@ -15,10 +15,13 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::{HandshakeKind, ProtocolVersion, ServerConnection};
 
+use crate::cause::Cause;
 use crate::connections::Full;
 use crate::edge::Socket;
 use crate::listener::Listener;
+use crate::problem;
 use crate::proxy_header::{self, Found};
+use crate::request_id::RequestId;
 use crate::tls::{Certified, ClientCertificate, Watched};
 
 /// Why a connection was closed before its first request.
@@ -30,6 +33,8 @@ pub(crate) enum Unopened {
     Stranger,
     /// The PROXY header is missing or malformed.
     ProxyHeader,
+    /// The client spoke HTTP where TLS is spoken, and was told.
+    PlainHttp,
     /// The TLS handshake failed.
     Handshake,
     /// The client's certificate has expired, or says too much.
@@ -45,6 +50,7 @@ impl Unopened {
             Unopened::Timeout => "handshake_timeout",
             Unopened::Stranger => "proxy_header_stranger",
             Unopened::ProxyHeader => "proxy_header",
+            Unopened::PlainHttp => "plain_http",
             Unopened::Handshake => "tls_handshake",
             Unopened::ClientCertificate => "client_certificate",
             Unopened::Full(Full::Total) => "limit",
@@ -56,21 +62,11 @@ impl Unopened {
 /// What a TLS connection was opened on.
 #[derive(Debug)]
 pub(crate) struct Secured {
-    /// The hosts that requests may be for; any host if there is none.
-    pub(crate) hosts: Option<Hosts>,
+    /// The certificate that requests have to be for; any host will do if there
+    /// is none.
+    pub(crate) binds_to: Option<Arc<Certified>>,
     /// The certificate that the client showed.
     pub(crate) client: Option<ClientCertificate>,
-}
-
-/// The names of the certificate that a connection was opened for.
-#[derive(Debug)]
-pub(crate) struct Hosts(Arc<Certified>);
-
-impl Hosts {
-    /// Whether a request for this host may come over the connection.
-    pub(crate) fn cover(&self, host: &str) -> bool {
-        self.0.names.cover(host)
-    }
 }
 
 /// Who the client is: the peer, or whom a balancer speaks for. Takes the PROXY
@@ -125,6 +121,11 @@ pub(crate) async fn secure(
     socket: TcpStream,
     metrics: &Metrics,
 ) -> Result<(Socket, Secured), Unopened> {
+    if speaks_http(&socket).await {
+        let answer = Cause::PlainHttp.answer();
+        let _ = socket.try_write(&problem::bare(&answer, RequestId::new().as_str()));
+        return Err(Unopened::PlainHttp);
+    }
     let terms = watched.terms();
     let acceptor = TlsAcceptor::from(terms.config.clone());
     let stream = acceptor.accept(socket).await.map_err(|error| {
@@ -138,10 +139,21 @@ pub(crate) async fn secure(
     );
     let certified = terms.choice.find(session.server_name());
     let secured = Secured {
-        hosts: watched.checks_host().then(|| Hosts(certified.clone())),
+        binds_to: watched.checks_host().then(|| certified.clone()),
         client: client_certificate(session)?,
     };
     Ok((Socket::Tls(Box::new(stream)), secured))
+}
+
+/// Whether a client begins with a method and not with a handshake. What it sent
+/// is read then: bytes that nobody read would destroy the answer.
+async fn speaks_http(socket: &TcpStream) -> bool {
+    let mut first = [0];
+    let is_http = socket.peek(&mut first).await.is_ok() && first[0].is_ascii_uppercase();
+    if is_http {
+        let _ = socket.try_read(&mut [0; 4096]);
+    }
+    is_http
 }
 
 /// What the client's certificate says, if it showed one.

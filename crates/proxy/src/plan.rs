@@ -1,7 +1,6 @@
 //! From a request's head to its route and the head that every try sends.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,12 +12,12 @@ use pailou_routing::{Host, Target};
 use pailou_upstream::Http;
 
 use crate::cause::Cause;
-use crate::connection::Connection;
 use crate::edge::{Framing, Heading};
 use crate::exchange::{Ended, Exchange};
 use crate::forwarded::Scheme;
 use crate::grpc;
 use crate::hops;
+use crate::redirect;
 use crate::request_id::X_REQUEST_ID;
 use crate::steps;
 use crate::tls;
@@ -96,7 +95,9 @@ pub(crate) async fn plan(
     {
         return Err(Cause::MalformedHead.into());
     }
-    check_certificate(exchange, &host)?;
+    if !exchange.connection.is_for(host.name()) {
+        return Err(Cause::Misdirected.into());
+    }
     exchange.path = part_of(&heading.target, target.path().as_bytes());
     let forwarded = &exchange.server.forwarded;
     let told = forwarded.apply(&mut headers, &exchange.connection, &host, &host_value);
@@ -104,10 +105,10 @@ pub(crate) async fn plan(
     if told.scheme == Scheme::Http
         && let Some(port) = exchange.connection.listener.redirect_to_https
     {
-        exchange.location = Some(https(&host, port, &target)?);
+        exchange.location = Some(redirect::location(&host, port, &target)?);
         return Err(Cause::HttpsElsewhere.into());
     }
-    tell_certificate(&exchange.connection, &mut headers);
+    tls::tell(exchange.connection.client_certificate(), &mut headers);
     find_route(exchange, &host, &target, &headers)?;
 
     headers.insert(X_REQUEST_ID, exchange.request_id.value());
@@ -192,40 +193,6 @@ fn host_of(headers: &HeaderMap) -> Result<HeaderValue, Cause> {
         None => Ok(host.clone()),
         Some(_) => Err(Cause::MalformedHead),
     }
-}
-
-/// On TLS the client may ask only for hosts that it has seen a certificate for.
-fn check_certificate(exchange: &Exchange, host: &Host<'_>) -> Result<(), Cause> {
-    let secured = exchange.connection.secured.as_ref();
-    match secured.and_then(|secured| secured.hosts.as_ref()) {
-        Some(hosts) if !hosts.cover(host.name()) => Err(Cause::Misdirected),
-        _ => Ok(()),
-    }
-}
-
-/// Tells the endpoint what the client's certificate says, and nothing that the
-/// client says itself.
-fn tell_certificate(connection: &Connection, headers: &mut HeaderMap) {
-    tls::drop_client_claims(headers);
-    let secured = connection.secured.as_ref();
-    if let Some(client) = secured.and_then(|secured| secured.client.as_ref()) {
-        client.apply(headers);
-    }
-}
-
-/// The URL of a request on https at this port.
-fn https(host: &Host<'_>, port: u16, target: &Target<'_>) -> Result<HeaderValue, Cause> {
-    let mut url = format!("https://{}", host.name());
-    if port != Scheme::Https.port() {
-        let _ = write!(url, ":{port}");
-    }
-    url.push_str(target.forwarded_path());
-    if let Some(query) = target.query() {
-        url.push('?');
-        url.push_str(query);
-    }
-    HeaderValue::try_from(url)
-        .map_err(|_| Cause::MalformedTarget("the target has a character that must be encoded"))
 }
 
 /// A Host with user information is an attack rather than a slip.

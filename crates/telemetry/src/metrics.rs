@@ -168,7 +168,7 @@ impl Metrics {
     }
 
     /// Counts a client's connection that was turned away or cut, by a reason out of a fixed list (`limit`, `limit_per_ip`,
-    /// `header_timeout`, `handshake_timeout`, `tls_handshake`, `client_certificate`, `proxy_header`,
+    /// `header_timeout`, `handshake_timeout`, `plain_http`, `tls_handshake`, `client_certificate`, `proxy_header`,
     /// `proxy_header_stranger`).
     pub fn connection_refused(&self, reason: &'static str) {
         self.state.totals.connections_refused.count(reason);

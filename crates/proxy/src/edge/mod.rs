@@ -165,6 +165,11 @@ impl Edge {
         Poll::Pending
     }
 
+    /// Ends the connection between requests.
+    pub(crate) fn end(mut self) {
+        socket(&mut self.socket).say_end();
+    }
+
     /// From here on bytes pass as they are. What was read ahead comes first.
     pub(crate) fn switch(&mut self) {
         self.reading = Reading::Anything;

@@ -47,6 +47,15 @@ impl Socket {
             }
         }
     }
+
+    /// Says on TLS that nothing more comes, as far as that fits now.
+    pub(super) fn say_end(self: Pin<&mut Self>) {
+        if let Socket::Tls(stream) = self.get_mut() {
+            let (socket, session) = stream.get_mut();
+            session.send_close_notify();
+            let _ = session.write_tls(&mut TryWrite(socket));
+        }
+    }
 }
 
 /// Writes what fits without waiting.

@@ -12,6 +12,7 @@ use std::fmt::Write as _;
 use std::time::SystemTime;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
+use x509_parser::der_parser::asn1_rs::ToDer as _;
 use x509_parser::extensions::GeneralName;
 use x509_parser::objects::{oid_registry, oid2abbrev};
 use x509_parser::prelude::{FromDer, X509Certificate};
@@ -33,10 +34,14 @@ pub(crate) struct ClientCertificate {
     not_after: SystemTime,
 }
 
-/// Drops what a client claims of a certificate.
-pub(crate) fn clean(headers: &mut HeaderMap) {
+/// Tells the endpoint of a client's certificate, if there is one, and nothing
+/// that the client says of it itself.
+pub(crate) fn tell(client: Option<&ClientCertificate>, headers: &mut HeaderMap) {
     headers.remove(&SUBJECT);
     headers.remove(&SAN);
+    if let Some(client) = client {
+        client.apply(headers);
+    }
 }
 
 impl ClientCertificate {
@@ -65,8 +70,8 @@ impl ClientCertificate {
         self.not_after < now
     }
 
-    /// Tells the endpoint. A part that is empty has no header.
-    pub(crate) fn apply(&self, headers: &mut HeaderMap) {
+    /// A part that is empty has no header.
+    fn apply(&self, headers: &mut HeaderMap) {
         for (name, value) in [(SUBJECT, &self.subject), (SAN, &self.san)] {
             if !value.is_empty() {
                 headers.insert(name, value.clone());
@@ -97,9 +102,9 @@ fn push_attribute(out: &mut String, attribute: &AttributeTypeAndValue<'_>) -> Op
     }
     out.push('=');
     let Ok(text) = attribute.as_str() else {
-        // A kind of text that is no ASCII and no UTF-8.
+        // A kind of text that is no ASCII and no UTF-8: its encoding in hex.
         out.push('#');
-        for byte in attribute.as_slice() {
+        for byte in attribute.attr_value().to_der_vec().ok()? {
             write!(out, "{byte:02x}").ok()?;
         }
         return Some(());
@@ -160,7 +165,10 @@ mod tests {
         let certificate = params.self_signed(&key).expect("a certificate");
         let client = ClientCertificate::of(certificate.der()).expect("a short certificate");
         let mut headers = HeaderMap::new();
-        client.apply(&mut headers);
+        headers.append(SUBJECT, HeaderValue::from_static("CN=forged"));
+        headers.append(SAN, HeaderValue::from_static("DNS:forged"));
+        headers.append(SAN, HeaderValue::from_static("DNS:twice"));
+        tell(Some(&client), &mut headers);
         let text = |value: &HeaderValue| value.to_str().expect("ASCII").to_owned();
         let told = headers
             .iter()
@@ -175,6 +183,10 @@ mod tests {
         params
             .distinguished_name
             .push(DnType::OrganizationName, " 牌楼 ");
+        let wide = rcgen::string::BmpString::try_from("ab").expect("two letters");
+        params
+            .distinguished_name
+            .push(DnType::LocalityName, rcgen::DnValue::BmpString(wide));
         params
             .distinguished_name
             .push(DnType::CommonName, "alice,CN=admin\r\nx: y");
@@ -182,7 +194,7 @@ mod tests {
             told(params),
             [(
                 "x-client-cert-subject".to_owned(),
-                "CN=alice\\,CN\\=admin\\0D\\0Ax: y,O=\\20\\E7\\89\\8C\\E6\\A5\\BC\\20".to_owned()
+                "CN=alice\\,CN\\=admin\\0D\\0Ax: y,L=#1e0400610062,O=\\20\\E7\\89\\8C\\E6\\A5\\BC\\20".to_owned()
             )]
         );
     }

@@ -1,12 +1,11 @@
 //! A certificate and its key, read from their files: what can be used, and
 //! everything that is wrong with it.
 
-use std::fmt::Display;
 use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use pailou_config::CertificateFiles;
 use rustls::crypto::ring::sign::any_supported_type;
@@ -16,6 +15,7 @@ use rustls::sign::CertifiedKey;
 use rustls::{Error, InconsistentKeys};
 
 use super::facts::Facts;
+use super::flaw::{self, Flaw};
 use super::names::Names;
 
 /// More than any chain or key takes.
@@ -32,49 +32,10 @@ pub(crate) struct Certified {
     pub(super) ends: i64,
 }
 
-/// What is wrong with a file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Flaw {
-    pub(super) file: PathBuf,
-    pub(super) problem: String,
-    /// What mends it.
-    pub(super) cure: String,
-    /// Whether the file cannot be used.
-    pub(super) is_fatal: bool,
-}
-
-impl Display for Flaw {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (file, problem, cure) = (self.file.display(), &self.problem, &self.cure);
-        write!(f, "{file} {problem}; expected {cure}")
-    }
-}
-
-impl Flaw {
-    fn fatal(file: &Path, problem: impl Into<String>, cure: impl Into<String>) -> Flaw {
-        Flaw {
-            file: file.to_owned(),
-            problem: problem.into(),
-            cure: cure.into(),
-            is_fatal: true,
-        }
-    }
-
-    fn doubt(file: &Path, problem: impl Into<String>, cure: impl Into<String>) -> Flaw {
-        Flaw {
-            is_fatal: false,
-            ..Flaw::fatal(file, problem, cure)
-        }
-    }
-}
-
 /// The bytes of a file, or why it cannot be read.
 pub(super) fn read(file: &Path) -> Result<Vec<u8>, Flaw> {
-    let mut bytes = Vec::new();
-    let read = std::fs::File::open(file)
-        .and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes));
-    match read {
-        Err(error) => Err(Flaw::fatal(
+    let bytes = read_bytes(file).map_err(|error| {
+        Flaw::fatal(
             file,
             format!("cannot be read: {error}"),
             match error.kind() {
@@ -82,14 +43,25 @@ pub(super) fn read(file: &Path) -> Result<Vec<u8>, Flaw> {
                 io::ErrorKind::PermissionDenied => "a file that the gateway's user may read",
                 _ => "a file that can be read",
             },
-        )),
-        Ok(_) if bytes.len() as u64 > MAX_FILE_BYTES => Err(Flaw::fatal(
-            file,
-            "is larger than 1 MiB",
-            "a PEM file of a certificate or a key",
-        )),
-        Ok(_) => Ok(bytes),
+        )
+    })?;
+    if bytes.len() as u64 > MAX_FILE_BYTES {
+        let cure = "a PEM file of a certificate or a key";
+        return Err(Flaw::fatal(file, "is larger than 1 MiB", cure));
     }
+    Ok(bytes)
+}
+
+/// No more than it takes to see that it is too much.
+fn read_bytes(file: &Path) -> io::Result<Vec<u8>> {
+    // To open a pipe is to wait for who writes to it.
+    if !std::fs::metadata(file)?.is_file() {
+        return Err(io::Error::other("it is no regular file"));
+    }
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(file)?;
+    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// The certificate and its key, if they can be used, and what is wrong.
@@ -223,7 +195,7 @@ fn doubts(file: &Path, chain: &[Facts], now: SystemTime) -> Vec<Flaw> {
     let Some(leaf) = chain.first() else {
         return flaws;
     };
-    flaws.extend(validity(file, leaf, now));
+    flaws.extend(flaw::validity(file, leaf, now));
     for (one, next) in chain.iter().zip(&chain[1..]) {
         if one.issuer != next.subject {
             flaws.push(Flaw::doubt(
@@ -247,27 +219,6 @@ fn doubts(file: &Path, chain: &[Facts], now: SystemTime) -> Vec<Flaw> {
     flaws
 }
 
-/// An expired certificate.
-pub(super) fn expired(file: &Path, not_after: SystemTime, now: SystemTime) -> Flaw {
-    let ago = now.duration_since(not_after).unwrap_or_default();
-    let cure = "a renewed certificate, or a right clock on this machine";
-    Flaw::doubt(file, format!("expired {} ago", Age(ago)), cure)
-}
-
-/// Whether a certificate is too old or too new.
-pub(super) fn validity(file: &Path, facts: &Facts, now: SystemTime) -> Option<Flaw> {
-    if facts.not_after < now {
-        return Some(expired(file, facts.not_after, now));
-    }
-    if facts.not_before > now {
-        let left = facts.not_before.duration_since(now).unwrap_or_default();
-        let problem = format!("is not valid yet, for another {}", Age(left));
-        let cure = "a certificate that is valid, or a right clock on this machine";
-        return Some(Flaw::doubt(file, problem, cure));
-    }
-    None
-}
-
 /// A key that every user of the machine can read.
 fn open_to_all(file: &Path) -> Option<Flaw> {
     let mode = std::fs::metadata(file).ok()?.mode() & 0o777;
@@ -286,20 +237,6 @@ fn is_der(bytes: &[u8]) -> bool {
 
 fn contains(bytes: &[u8], text: &str) -> bool {
     memchr::memmem::find(bytes, text.as_bytes()).is_some()
-}
-
-/// A duration in words.
-pub(super) struct Age(pub(super) Duration);
-
-impl Display for Age {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let seconds = self.0.as_secs();
-        match seconds {
-            0..7_200 => write!(f, "{} minutes", seconds.div_ceil(60)),
-            7_200..172_800 => write!(f, "{} hours", seconds / 3_600),
-            _ => write!(f, "{} days", seconds / 86_400),
-        }
-    }
 }
 
 #[cfg(test)]

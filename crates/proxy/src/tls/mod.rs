@@ -1,16 +1,19 @@
 //! TLS on clients' connections: which certificate is shown, who the client
 //! is, and files that change while the gateway runs.
 //!
-//! `files` reads a certificate with its key and says what is wrong with them;
-//! `names` is what a certificate is for; `choice` finds the certificate for a
-//! host; `terms` is how one listener speaks TLS at a moment; `watched` keeps
+//! `files` reads a certificate with its key, and a `flaw` is what is wrong with
+//! them; `names` is what a certificate is for; `choice` finds the certificate for
+//! a host; `terms` is how one listener speaks TLS at a moment; `watched` keeps
 //! that up with the files; `client` is what a client's certificate says.
 
 mod choice;
 mod client;
 mod facts;
 mod files;
+mod flaw;
+mod look;
 mod names;
+mod slot;
 mod terms;
 #[cfg(test)]
 mod testing;
@@ -25,7 +28,7 @@ use pailou_telemetry::Metrics;
 use rustls::server::ProducesTickets;
 use serde::Serialize;
 
-pub(crate) use client::{ClientCertificate, clean as drop_client_claims};
+pub(crate) use client::{ClientCertificate, tell};
 pub(crate) use files::Certified;
 pub(crate) use watched::Watched;
 
@@ -200,3 +203,56 @@ impl Certificates {
 
 /// What makes and takes the tickets by which sessions are resumed.
 type Tickets = Arc<dyn ProducesTickets>;
+
+#[cfg(test)]
+mod tests {
+    use pailou_config::{ClientAuth, Place, Position, TlsSettings, TlsVersion};
+    use pailou_config::{Environment, load_settings};
+
+    use super::testing::{Folder, params};
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_certificate_is_told_once_a_day_until_it_is_renewed() {
+        let folder = Folder::new();
+        let now = SystemTime::now();
+        let mut near = params(&["a.example"]);
+        near.not_after = (now + EXPIRES_SOON - WARN_AGAIN).into();
+        let defaults = load_settings(None, &Environment::default());
+        let defaults = defaults.map_err(|_| "faults").expect("settings").settings;
+        let mut listener = defaults.listeners[0].clone();
+        listener.tls = Some(TlsSettings {
+            certificates: vec![folder.files("a", &near)],
+            min_version: TlsVersion::V1_2,
+            client_auth: ClientAuth::Off,
+            client_ca: Vec::new(),
+            check_host: false,
+            at: Place(Position { line: 1, column: 1 }),
+        });
+        let metrics = Metrics::new();
+        let loaded = Certificates::load(&[listener], "g.yaml", &metrics);
+        let (certificates, doubts) = loaded.expect("sound files");
+        assert_eq!(doubts, []);
+        let told = || {
+            let warned = certificates.warned.lock().expect("nobody panics");
+            warned.values().next().copied()
+        };
+        let hours = |hours: u64| now + Duration::from_secs(3_600 * hours);
+        for (at, expected) in [
+            (now, Some(now)),
+            (hours(23), Some(now)),
+            (hours(24), Some(hours(24))),
+            // It has ended meanwhile.
+            (hours(24 * 20), Some(hours(24 * 20))),
+        ] {
+            certificates.measure(at);
+            assert_eq!(told(), expected);
+        }
+        let series = "gateway_certificate_expiry_timestamp_seconds{certificate=";
+        assert!(metrics.render().contains(series), "{}", metrics.render());
+
+        folder.files("a", &params(&["a.example"]));
+        certificates.reload();
+        assert_eq!(told(), None);
+    }
+}

@@ -14,7 +14,8 @@ use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
 
 use super::choice::Choice;
 use super::facts::Facts;
-use super::files::{self, Certified, Flaw};
+use super::files::{self, Certified};
+use super::flaw::{self, Flaw};
 use super::{ALPN, Tickets};
 
 /// The terms on which a connection is made.
@@ -88,12 +89,9 @@ pub(super) fn verifier(
                 for der in found {
                     flaws.extend(doubt_authority(file, &der, now));
                     if let Err(error) = roots.add(der) {
-                        flaws.push(Flaw {
-                            file: file.to_path_buf(),
-                            problem: format!("cannot be used: {error}"),
-                            cure: "the certificates of authorities".to_owned(),
-                            is_fatal: true,
-                        });
+                        let problem = format!("cannot be used: {error}");
+                        let cure = "the certificates of authorities";
+                        flaws.push(Flaw::fatal(file, problem, cure));
                     }
                 }
             }
@@ -118,13 +116,11 @@ pub(super) fn verifier(
 fn doubt_authority(file: &Path, der: &[u8], now: SystemTime) -> Option<Flaw> {
     let facts = Facts::of(der)?;
     if !facts.is_authority {
-        return Some(Flaw {
-            file: file.to_path_buf(),
-            problem: format!("{} is no authority", facts.subject_text),
-            cure: "the certificate of the authority that signs the clients' certificates"
-                .to_owned(),
-            is_fatal: false,
-        });
+        return Some(Flaw::doubt(
+            file,
+            format!("has {}, which is no authority", facts.subject_text),
+            "the certificate of the authority that signs the clients' certificates",
+        ));
     }
-    files::validity(file, &facts, now)
+    flaw::validity(file, &facts, now)
 }

@@ -1,18 +1,17 @@
 //! The terms of one listener, kept up with its files.
 
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use pailou_config::{CertificateFiles, ClientAuth, Fault, Position, Severity, TlsSettings};
 use pailou_telemetry::Metrics;
-use pailou_telemetry::events::{
-    AuthoritiesReloaded, CertificateDoubtful, CertificateRefused, CertificateReloaded,
-};
+use pailou_telemetry::events::{AuthoritiesReloaded, CertificateDoubtful, CertificateReloaded};
 
-use super::files::{self, Certified, Flaw};
+use super::files::Certified;
+use super::flaw::{self, Flaw};
+use super::look::Look;
+use super::slot::{Slot, Trouble};
 use super::terms::{self, Terms, Verifier};
 use super::{CertificateView, Tickets};
 
@@ -37,35 +36,6 @@ struct State {
 struct Trust {
     verifier: Verifier,
     tickets: Tickets,
-}
-
-/// Something that is read from files, and in use.
-#[derive(Debug)]
-struct Slot<T> {
-    used: T,
-    /// What the files held when they were looked at last, in short.
-    seen: u64,
-    trouble: Option<Trouble>,
-}
-
-/// Why what was seen last is not used.
-#[derive(Debug)]
-struct Trouble {
-    flaw: Flaw,
-    /// How often it was seen.
-    looks: u64,
-}
-
-/// A certificate and its key are not always replaced in one step: what is wrong
-/// at one look only is not told.
-const TOLD_AT_LOOK: u64 = 2;
-
-impl Trouble {
-    /// What keeps files from being used: the first of their flaws that does.
-    fn of(flaws: Vec<Flaw>) -> Option<Trouble> {
-        let flaw = flaws.into_iter().find(|flaw| flaw.is_fatal)?;
-        Some(Trouble { flaw, looks: 0 })
-    }
 }
 
 /// What was read at start.
@@ -198,99 +168,6 @@ impl State {
     }
 }
 
-impl<T> Slot<T> {
-    fn new(used: T, seen: u64) -> Slot<T> {
-        Slot {
-            used,
-            seen,
-            trouble: None,
-        }
-    }
-
-    /// Uses what was seen.
-    fn take(&mut self, used: T) {
-        self.used = used;
-        self.trouble = None;
-    }
-
-    /// Tells of a flaw that is there at the second look, or at once.
-    fn tell(&mut self, metrics: &Metrics, at_once: bool) {
-        let Some(trouble) = &mut self.trouble else {
-            return;
-        };
-        trouble.looks += 1;
-        if trouble.looks == TOLD_AT_LOOK || at_once {
-            trouble.looks = trouble.looks.max(TOLD_AT_LOOK);
-            CertificateRefused {
-                file: &trouble.flaw.file.display().to_string(),
-                error: &trouble.flaw.problem,
-                cure: &trouble.flaw.cure,
-            }
-            .record(metrics);
-        }
-    }
-}
-
-/// What the files of a slot hold.
-struct Look {
-    /// Each file's bytes, in the order of the settings.
-    texts: Vec<Result<Vec<u8>, Flaw>>,
-    seen: u64,
-}
-
-impl Look {
-    fn at(files: &CertificateFiles) -> Look {
-        Look::new([&*files.cert, &*files.key])
-    }
-
-    fn at_authorities(settings: &TlsSettings) -> Look {
-        Look::new(settings.client_ca.iter().map(|file| &**file))
-    }
-
-    fn new<'a>(files: impl IntoIterator<Item = &'a Path>) -> Look {
-        let texts: Vec<_> = files.into_iter().map(files::read).collect();
-        let mut hasher = DefaultHasher::new();
-        for text in &texts {
-            match text {
-                Ok(bytes) => bytes.hash(&mut hasher),
-                Err(flaw) => flaw.problem.hash(&mut hasher),
-            }
-        }
-        Look {
-            texts,
-            seen: hasher.finish(),
-        }
-    }
-
-    /// The certificate, if it can be used, and its flaws.
-    fn judge(&self, files: &CertificateFiles, now: SystemTime) -> (Option<Certified>, Vec<Flaw>) {
-        match &self.texts[..] {
-            [Ok(cert), Ok(key)] => files::certify(files, cert, key, now),
-            texts => (None, unread(texts)),
-        }
-    }
-
-    fn verifier(
-        &self,
-        settings: &TlsSettings,
-        now: SystemTime,
-    ) -> Result<(Verifier, Vec<Flaw>), Vec<Flaw>> {
-        let unread = unread(&self.texts);
-        if !unread.is_empty() {
-            return Err(unread);
-        }
-        let texts = self.texts.iter().flatten().map(Vec::as_slice);
-        let files = settings.client_ca.iter().map(|file| &**file);
-        let authorities: Vec<_> = files.zip(texts).collect();
-        terms::verifier(settings.client_auth, &authorities, now)
-    }
-}
-
-fn unread(texts: &[Result<Vec<u8>, Flaw>]) -> Vec<Flaw> {
-    let flaws = texts.iter().filter_map(|text| text.as_ref().err());
-    flaws.cloned().collect()
-}
-
 /// Uses a certificate that has changed, if it can be used.
 fn renew(
     slot: &mut Slot<Arc<Certified>>,
@@ -310,8 +187,8 @@ fn renew(
     };
     if certified.not_after < now && slot.used.not_after >= now {
         // A file that was put back by mistake; what is in use is better.
-        let flaw = files::expired(&certified.file, certified.not_after, now);
-        slot.trouble = Some(Trouble { flaw, looks: 0 });
+        let flaw = flaw::expired(&certified.file, certified.not_after, now);
+        slot.trouble = Some(Trouble::new(flaw));
         return false;
     }
     tell_doubts(&flaws);

@@ -206,7 +206,7 @@ const INTRODUCTION: &str = "\
 Written from the code by `UPDATE=1 cargo test -p pailou-config reference_page`; a test fails while it is stale.
 
 Pailou has two halves of configuration. `gateway.yaml` is the static one: listeners, Nacos, limits. It is read at start, and
-a change needs a restart. Route documents are the live one: Nacos configs or files, read again whenever they change.
+a change needs a restart; the certificate files that it names are [watched](tls.md#rotation). Route documents are the live one: Nacos configs or files, read again whenever they change.
 
 Both are YAML, read by `serde-saphyr` (the usual `serde_yaml` is archived), and strict: an unknown key, a duplicate key, a
 value out of range or an unknown tag is an error with line, column, path, what was expected and the nearest valid name; all

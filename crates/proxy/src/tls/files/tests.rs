@@ -5,8 +5,6 @@ use rcgen::{CertificateParams, date_time_ymd};
 use super::super::testing::{Folder, authority, params};
 use super::*;
 
-const DAY: Duration = Duration::from_secs(86_400);
-
 /// What is said of the files, and whether they can be used.
 fn judge(files: &CertificateFiles) -> (bool, Vec<String>) {
     let (cert, key) = match (read(&files.cert), read(&files.key)) {
@@ -109,6 +107,12 @@ fn what_keeps_files_from_being_used_is_named_with_its_cure() {
     };
     let (_, flaws) = judge(&files);
     assert!(flaws[0].contains("x.crt is DER and not PEM"), "{flaws:?}");
+    let (is_usable, flaws) = judge(&CertificateFiles {
+        cert: folder.path(""),
+        ..files.clone()
+    });
+    assert!(!is_usable);
+    assert!(flaws[0].contains("it is no regular file"), "{flaws:?}");
     let missing = CertificateFiles {
         cert: folder.path("missing.crt"),
         ..files
@@ -168,22 +172,4 @@ fn a_key_that_everybody_can_read_is_told() {
         });
         assert_eq!(said, told, "{mode:o}: {flaws:?}");
     }
-}
-
-#[test]
-fn an_age_is_said_in_words() {
-    for (seconds, words) in [
-        (1, "1 minutes"),
-        (7_199, "120 minutes"),
-        (7_200, "2 hours"),
-        (3 * 86_400, "3 days"),
-    ] {
-        assert_eq!(Age(Duration::from_secs(seconds)).to_string(), words);
-    }
-    let not_after = SystemTime::UNIX_EPOCH;
-    let flaw = expired(Path::new("x"), not_after, not_after + 3 * DAY);
-    assert_eq!(
-        flaw.to_string(),
-        "x expired 3 days ago; expected a renewed certificate, or a right clock on this machine"
-    );
 }

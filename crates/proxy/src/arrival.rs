@@ -1,0 +1,119 @@
+//! A connection from its accept to its end.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use pailou_telemetry::events::TaskEnded;
+use tokio::net::TcpStream;
+
+use crate::cause::Cause;
+use crate::connection::Shared;
+use crate::connections::Place;
+use crate::edge::{Edge, Socket};
+use crate::listener::Listener;
+use crate::opening::{self, Unopened};
+use crate::problem;
+use crate::request_id::RequestId;
+use crate::server::Server;
+use crate::{http1, http2};
+
+/// A connection that was just accepted.
+pub(crate) struct Arrival {
+    pub(crate) server: Arc<Server>,
+    pub(crate) listener: Arc<Listener>,
+    /// Who connected; a balancer, if a PROXY header follows.
+    pub(crate) peer: IpAddr,
+}
+
+impl Arrival {
+    /// Serves the connection until it ends.
+    pub(crate) async fn serve(self, socket: TcpStream, place: Place) {
+        let _open = self.server.metrics.connection_opened();
+        let _panic = ToldOfPanic(self.server.clone());
+        let opened = match self.listener.has_opening() {
+            false => self.claim(place, self.peer, &socket).map(|place| {
+                let connection = place.open(self.listener.clone(), None);
+                connection.map(|connection| (Socket::Plain(socket), connection))
+            }),
+            true => {
+                let limit = self.server.limits.handshake_timeout;
+                // In a box, which goes when the connection is open: what an
+                // opening needs would else be kept by each connection.
+                let opened = Box::pin(self.open(socket, place));
+                let opened = tokio::time::timeout(limit, opened).await;
+                opened.unwrap_or(Err(Unopened::Timeout))
+            }
+        };
+        match opened {
+            Ok(Some((socket, connection))) => speak(self.server, socket, connection).await,
+            Ok(None) => {}
+            Err(unopened) => self.server.metrics.connection_refused(unopened.reason()),
+        }
+    }
+
+    /// Counts the connection for its client.
+    fn claim(
+        &self,
+        mut place: Place,
+        client: IpAddr,
+        socket: &TcpStream,
+    ) -> Result<Place, Unopened> {
+        match place.claim(client) {
+            Ok(()) => Ok(place),
+            Err(full) => {
+                turn_away(&self.listener, socket);
+                Err(Unopened::Full(full))
+            }
+        }
+    }
+
+    /// What comes before the first request. `None` if the connection is to end.
+    async fn open(
+        &self,
+        mut socket: TcpStream,
+        place: Place,
+    ) -> Result<Option<(Socket, Shared)>, Unopened> {
+        let client = opening::client(&self.listener, &mut socket, self.peer).await?;
+        let place = self.claim(place, client, &socket)?;
+        let (socket, secured) = match &self.listener.tls {
+            None => (Socket::Plain(socket), None),
+            Some(watched) => {
+                let metrics = &self.server.metrics;
+                let (socket, secured) = opening::secure(watched, socket, metrics).await?;
+                (socket, Some(secured))
+            }
+        };
+        let connection = place.open(self.listener.clone(), secured);
+        Ok(connection.map(|connection| (socket, connection)))
+    }
+}
+
+/// Serves requests in the version of HTTP that the client speaks.
+async fn speak(server: Arc<Server>, socket: Socket, connection: Shared) {
+    let mut edge = Edge::new(socket, connection.clone(), server.clone());
+    match edge.begins_with_preface().await {
+        true => http2::serve(server, edge, connection).await,
+        false => http1::serve(server, edge, connection).await,
+    }
+}
+
+/// Says why, where that needs no handshake.
+pub(crate) fn turn_away(listener: &Listener, socket: &TcpStream) {
+    if listener.tls.is_none() {
+        let id = RequestId::new();
+        let answer = problem::bare(&Cause::TooManyConnections.answer(), id.as_str());
+        let _ = socket.try_write(&answer);
+    }
+}
+
+/// A panic costs its connection alone; this makes it seen.
+struct ToldOfPanic(Arc<Server>);
+
+impl Drop for ToldOfPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let (task, error) = ("connection", "it panicked and was cut");
+            TaskEnded { task, error }.record(&self.0.metrics);
+        }
+    }
+}

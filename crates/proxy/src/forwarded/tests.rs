@@ -1,0 +1,171 @@
+use std::sync::{Arc, Weak};
+
+use super::*;
+
+/// The head that the upstream gets, sorted, and the client that is logged.
+fn forwarded(
+    trusted: &str,
+    peer: &str,
+    host: &str,
+    sent: &[(&str, &str)],
+) -> (Vec<String>, String) {
+    let mut headers = HeaderMap::new();
+    for (name, value) in sent {
+        let name = HeaderName::from_bytes(name.as_bytes()).expect("a name");
+        headers.append(name, HeaderValue::from_str(value).expect("a value"));
+    }
+    let trusted = trusted
+        .split_whitespace()
+        .map(|network| network.parse().expect("CIDR"))
+        .collect();
+    let peer = PeerName::new(peer.parse().expect("address"));
+    let connection = Connection::new(0, peer, Arc::default(), None, Weak::new());
+    let told = Forwarded::new(trusted).apply(
+        &mut headers,
+        &connection,
+        &Host::parse(host.as_bytes()).expect("host"),
+        &HeaderValue::from_str(host).expect("value"),
+    );
+    let mut lines: Vec<String> = headers
+        .iter()
+        .map(|(name, value)| format!("{name}: {}", value.to_str().expect("ASCII")))
+        .collect();
+    lines.sort();
+    (lines, told.client.to_string())
+}
+
+#[test]
+fn claims_of_a_stranger_are_dropped_and_written_anew() {
+    let claims = [
+        ("X-Forwarded-For", "1.1.1.1"),
+        ("X-Forwarded-Proto", "https"),
+        ("X-Forwarded-Prefix", "/admin"),
+        ("X-Forwarded-Anything", "x"),
+        ("Forwarded", "for=1.1.1.1"),
+        ("X-Real-IP", "1.1.1.1"),
+        ("x-env", "kept"),
+    ];
+    let (lines, client) = forwarded("10.0.0.0/8", "192.0.2.7", "shop.example:8080", &claims);
+    assert_eq!(
+        lines,
+        [
+            "x-env: kept",
+            "x-forwarded-for: 192.0.2.7",
+            "x-forwarded-host: shop.example:8080",
+            "x-forwarded-port: 8080",
+            "x-forwarded-proto: http",
+        ]
+    );
+    assert_eq!(client, "192.0.2.7");
+}
+
+#[test]
+fn a_trusted_peer_is_believed_and_appended() {
+    let sent = [
+        ("X-Forwarded-For", "1.1.1.1, 203.0.113.9"),
+        ("X-Forwarded-For", "10.0.0.2"),
+        ("X-Forwarded-Proto", "https"),
+        ("X-Forwarded-Host", "public.example"),
+        ("X-Real-IP", "203.0.113.9"),
+    ];
+    let (lines, client) = forwarded("10.0.0.0/8", "10.0.0.1", "inner.example", &sent);
+    assert_eq!(
+        lines,
+        [
+            "x-forwarded-for: 1.1.1.1, 203.0.113.9, 10.0.0.2, 10.0.0.1",
+            "x-forwarded-host: public.example",
+            "x-forwarded-port: 443",
+            "x-forwarded-proto: https",
+            "x-real-ip: 203.0.113.9",
+        ]
+    );
+    assert_eq!(
+        client, "203.0.113.9",
+        "the first from the right that is not ours"
+    );
+}
+
+#[test]
+fn the_client_is_found_in_what_proxies_write() {
+    let cases = [
+        ("", "10.0.0.1"),
+        ("203.0.113.9:4711", "203.0.113.9"),
+        ("[2001:db8::1]:4711", "2001:db8::1"),
+        ("[2001:db8::1]", "2001:db8::1"),
+        ("::ffff:203.0.113.9", "203.0.113.9"),
+        ("unknown", "10.0.0.1"),
+        ("203.0.113.9, , ", "203.0.113.9"),
+        ("203.0.113.9, nonsense", "10.0.0.1"),
+        ("10.0.0.3, 10.0.0.2", "10.0.0.3"),
+    ];
+    for (chain, expected) in cases {
+        let (_, client) = forwarded(
+            "10.0.0.0/8",
+            "10.0.0.1",
+            "a.example",
+            &[("X-Forwarded-For", chain)],
+        );
+        assert_eq!(client, expected, "{chain}");
+    }
+}
+
+#[test]
+fn an_ipv4_peer_on_an_ipv6_listener_is_an_ipv4_peer() {
+    let (lines, client) = forwarded(
+        "10.0.0.0/8",
+        "::ffff:10.0.0.1",
+        "a.example",
+        &[("X-Forwarded-For", "1.1.1.1")],
+    );
+    assert_eq!(lines[0], "x-forwarded-for: 1.1.1.1, 10.0.0.1");
+    assert_eq!(client, "1.1.1.1");
+}
+
+#[test]
+fn scheme_host_and_port_of_a_trusted_peer_agree() {
+    let proto = |value| ("X-Forwarded-Proto", value);
+    let given = |value| ("X-Forwarded-Host", value);
+    let port = |value| ("X-Forwarded-Port", value);
+    type Sent<'a> = &'a [(&'a str, &'a str)];
+    let cases: [(Sent<'_>, [&str; 3]); 11] = [
+        (&[], ["inner:8080", "8080", "http"]),
+        (&[proto("https")], ["inner:8080", "8080", "https"]),
+        (
+            &[proto("https"), given("a.example")],
+            ["a.example", "443", "https"],
+        ),
+        (&[given("a.example")], ["a.example", "80", "http"]),
+        (&[given("a.example:81")], ["a.example:81", "81", "http"]),
+        (
+            &[proto("https"), given("a.example"), port("8443")],
+            ["a.example", "8443", "https"],
+        ),
+        (
+            &[proto("wss"), given("a.example")],
+            ["a.example", "443", "wss"],
+        ),
+        (
+            &[proto("HTTPS"), proto("http"), given("a.example")],
+            ["a.example", "443", "https"],
+        ),
+        (
+            &[proto(" , https, http"), given("a.example, b.example")],
+            ["a.example", "443", "https"],
+        ),
+        (
+            &[proto("gopher"), given("a/b")],
+            ["inner:8080", "8080", "http"],
+        ),
+        (&[port("0"), port("81")], ["inner:8080", "8080", "http"]),
+    ];
+    for (sent, [host, port, proto]) in cases {
+        let (lines, _) = forwarded("10.0.0.0/8", "10.0.0.1", "inner:8080", sent);
+        let expected = [
+            "x-forwarded-for: 10.0.0.1".to_owned(),
+            format!("x-forwarded-host: {host}"),
+            format!("x-forwarded-port: {port}"),
+            format!("x-forwarded-proto: {proto}"),
+        ];
+        assert_eq!(lines, expected, "{sent:?}");
+    }
+}
