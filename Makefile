@@ -6,7 +6,8 @@ SHELL := bash
 
 PYTHON := $(CURDIR)/.venv/bin/python
 TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
-PYTHON_CODE := tests/interop tests/docker tests/samples tests/tools docker tools/run-samples
+PYTHON_CODE := tests/interop tests/docker tests/samples tests/tools docker tools/run-samples tools/bench-load \
+    tools/bench_load
 PYTHON_SAMPLES := examples/fastapi-user-service examples/flask-api
 # It has an environment of its own: its line of the Nacos SDK is the same package as the other's.
 PYTHON_GRPC := $(CURDIR)/.venv-grpc/bin/python
@@ -70,6 +71,13 @@ interop: ## Run the suite against real Nacos servers (needs a JDK 17 and Maven);
 bench: ## Run the benches
 	@tools/setup build
 	cargo bench --workspace $(CARGO_FLAGS)
+
+.PHONY: bench-load
+bench-load: ## Measure Pailou beside every other proxy that is installed; LOAD= adds options, LOAD=--help lists them
+	@tools/setup load
+	cargo build --release $(CARGO_FLAGS) -p pailou-gateway
+	cargo build --release $(CARGO_FLAGS) --manifest-path benches/peers/Cargo.toml --target-dir $(TARGET)
+	tools/bench-load --binaries $(TARGET)/release --out $(TARGET)/bench-load $(LOAD)
 
 .PHONY: docs
 docs: ## Build the documentation of the crates

@@ -1,0 +1,176 @@
+"""The rounds: in each, every proxy has every load once, and another proxy goes first each time."""
+
+import http.client
+import os
+import shutil
+import statistics
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from . import wrk
+from .options import Case, Options, Setup
+from .peers import Peer, Site
+from .process import Failed, Process, disturbed_seconds, free_port
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One load on one proxy."""
+
+    cpu_us: float
+    requests_per_second: float
+    p50_us: float
+    p99_us: float
+    p999_us: float
+    rss_bytes: int
+    failed: int
+    # The share of the time in which others had the proxy's cores.
+    disturbed: float
+
+
+@dataclass
+class Running:
+    """A proxy that is up."""
+
+    peer: Peer
+    process: Process
+    url: str
+    start_seconds: list[float]
+    idle_rss_bytes: int
+    samples: dict[Case, list[Sample]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Cores:
+    """Which cores are whose."""
+
+    proxy: list[int]
+    load: list[int]
+
+    @classmethod
+    def share(cls, workers: int, cores: list[int]) -> "Cores":
+        """The last ones are the proxy's. The rest, or all if none is left, serve the load."""
+        proxy = cores[-workers:]
+        return cls(proxy, [core for core in cores if core not in proxy] or cores)
+
+
+class Bench:
+    """All the processes of a run; they end with it."""
+
+    def __init__(self, options: Options, say: Callable[[str], None]) -> None:
+        self.options = options
+        self.say = say
+        self._cores = sorted(os.sched_getaffinity(0))
+        self._processes: list[Process] = []
+
+    def __enter__(self) -> "Bench":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop()
+        os.sched_setaffinity(0, self._cores)
+
+    def _stop(self) -> None:
+        for process in reversed(self._processes):
+            process.stop()
+        self._processes.clear()
+
+    def run(self, setup: Setup, peers: list[Peer]) -> list[Running]:
+        """Measures these proxies as `setup` says; one that cannot be started is left out."""
+        cores = Cores.share(setup.workers, self._cores)
+        # The generator inherits it, and what this tool does itself happens there too.
+        os.sched_setaffinity(0, cores.load)
+        folder = self.options.out / "work"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        origin = self._start(
+            "origin", [self.options.binaries / "bench-origin"], folder, cores.load
+        ).address()
+        running = []
+        for peer in peers:
+            try:
+                running.append(self._start_peer(peer, setup, origin, folder, cores))
+            except Failed as failure:
+                self.say(f"{peer.name}: left out, {failure}")
+        for round_number in range(self.options.rounds):
+            for case in self.options.cases:
+                for place in range(len(running)):
+                    one = running[(round_number + place) % len(running)]
+                    sample = self._sample(one, case, folder, cores)
+                    one.samples.setdefault(case, []).append(sample)
+            self.say(f"round {round_number + 1} of {self.options.rounds} done")
+        self._stop()
+        return running
+
+    def _start(self, name: str, command: list, folder: Path, cores: list[int]) -> Process:
+        process = Process(name, command, folder, cores)
+        self._processes.append(process)
+        return process
+
+    def _start_peer(
+        self, peer: Peer, setup: Setup, origin: str, folder: Path, cores: Cores
+    ) -> Running:
+        """Starts it as often as the options say; the last one stays."""
+        own = folder / peer.name
+        own.mkdir()
+        helper_number = 0
+
+        def helper(command: list) -> Process:
+            nonlocal helper_number
+            helper_number += 1
+            return self._start(f"helper-{helper_number}", command, own, cores.load)
+
+        port = free_port()
+        site = Site(own, origin, port, setup, self.options.binaries, helper)
+        command = peer.prepare(site)
+        url = f"http://127.0.0.1:{port}/api/bench"
+        starts = []
+        for _ in range(self.options.starts):
+            process = Process(peer.name, command, own, cores.proxy, peer.env(site))
+            self._processes.append(process)
+            starts.append(process.wait_until("answer", lambda: answers(port)))
+            if len(starts) < self.options.starts:
+                process.stop()
+        idle = process.rss_bytes()
+        # The first requests bring in code and connections; they are no part of any round.
+        wrk.run(url, Case(connections=8), 1, own)
+        self.say(f"{peer.name}: up after {statistics.median(starts) * 1000:.0f} ms")
+        return Running(peer, process, url, starts, idle)
+
+    def _sample(self, one: Running, case: Case, folder: Path, cores: Cores) -> Sample:
+        rss = 0
+
+        def watch() -> None:
+            nonlocal rss
+            rss = max(rss, one.process.rss_bytes())
+
+        cpu, others = one.process.cpu_seconds(), disturbed_seconds(cores.proxy)
+        load = wrk.run(one.url, case, self.options.seconds, folder, watch)
+        cpu = one.process.cpu_seconds() - cpu
+        others = disturbed_seconds(cores.proxy) - others
+        if load.requests == 0:
+            raise Failed(f"{one.peer.name} answered nothing: {one.process.said()}")
+        return Sample(
+            cpu_us=cpu * 1e6 / load.requests,
+            requests_per_second=load.requests / load.seconds,
+            p50_us=load.p50,
+            p99_us=load.p99,
+            p999_us=load.p999,
+            rss_bytes=rss,
+            failed=load.failed,
+            disturbed=others / load.seconds / len(cores.proxy),
+        )
+
+
+def answers(port: int) -> bool:
+    """Whether the route that is measured is served."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
+    try:
+        connection.request("GET", "/api/bench/1")
+        answer = connection.getresponse()
+        return answer.status == 200 and answer.read() == b"x"
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
