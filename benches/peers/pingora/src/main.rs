@@ -5,6 +5,7 @@
 //! ```
 
 use std::net::SocketAddr;
+use std::process::ExitCode;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -27,14 +28,14 @@ impl ProxyHttp for Bare {
     }
 }
 
-fn main() {
+fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
     let origin = arguments.next().and_then(|text| text.parse().ok());
     let workers = arguments.next().and_then(|text| text.parse().ok());
     let port = arguments.next().and_then(|text| text.parse().ok());
     let (Some(origin), Some(workers), Some(port)) = (origin, workers, port) else {
         eprintln!("usage: bench-pingora ORIGIN WORKERS PORT, such as 127.0.0.1:9100 1 8080");
-        std::process::exit(2);
+        return ExitCode::from(2);
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(workers)
@@ -44,6 +45,7 @@ fn main() {
     // On a worker, where the connections' tasks are too.
     let server = runtime.spawn(serve(origin, port));
     runtime.block_on(server).expect("the accept loop");
+    ExitCode::SUCCESS
 }
 
 async fn serve(origin: SocketAddr, port: u16) {
