@@ -109,7 +109,7 @@ def test_the_generators_figures_are_its_last_line() -> None:
         wrk.read("", "unable to connect")
 
 
-def sample(cpu_us: float, disturbed: float = 0.0, failed: int = 0) -> Sample:
+def sample(cpu_us: float, disturbed: float | None = 0.0, failed: int = 0) -> Sample:
     return Sample(cpu_us, 50_000, 400, 900, 2_000, 20 * 1024 * 1024, failed, disturbed)
 
 
@@ -154,6 +154,7 @@ def test_the_table_has_a_row_for_each_proxy_and_is_aligned() -> None:
 def test_a_disturbed_run_says_so() -> None:
     assert "too much for absolute figures" not in noise(measured()[:1])
     assert "too much" in noise(rows(Setup(), CASE, [running("nginx", sample(1, disturbed=0.3))]))
+    assert "not known" in noise(rows(Setup(), CASE, [running("nginx", sample(1, disturbed=None))]))
 
 
 def test_the_plot_shows_every_proxy_cheapest_first() -> None:

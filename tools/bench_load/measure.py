@@ -11,7 +11,7 @@ from pathlib import Path
 from . import wrk
 from .options import Case, Options, Setup
 from .peers import Peer, Site
-from .process import Failed, Process, disturbed_seconds, free_port
+from .process import Failed, Process, busy_seconds, free_port, prefer
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,8 @@ class Sample:
     p999_us: float
     rss_bytes: int
     failed: int
-    # The share of the time in which others had the proxy's cores.
-    disturbed: float
+    # The share of the proxy's cores that others had; None where the load is on these cores too.
+    disturbed: float | None
 
 
 @dataclass
@@ -53,6 +53,9 @@ class Cores:
         """The last ones are the proxy's. The rest, or all if none is left, serve the load."""
         proxy = cores[-workers:]
         return cls(proxy, [core for core in cores if core not in proxy] or cores)
+
+    def are_apart(self) -> bool:
+        return not set(self.proxy) & set(self.load)
 
 
 class Bench:
@@ -81,6 +84,7 @@ class Bench:
         cores = Cores.share(setup.workers, self._cores)
         # The generator inherits it, and what this tool does itself happens there too.
         os.sched_setaffinity(0, cores.load)
+        prefer(os.getpid())
         folder = self.options.out / "work"
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
@@ -145,10 +149,10 @@ class Bench:
             nonlocal rss
             rss = max(rss, one.process.rss_bytes())
 
-        cpu, others = one.process.cpu_seconds(), disturbed_seconds(cores.proxy)
+        cpu, busy = one.process.cpu_seconds(), busy_seconds(cores.proxy)
         load = wrk.run(one.url, case, self.options.seconds, folder, watch)
         cpu = one.process.cpu_seconds() - cpu
-        others = disturbed_seconds(cores.proxy) - others
+        others = max(0.0, busy_seconds(cores.proxy) - busy - cpu) / load.seconds
         if load.requests == 0:
             raise Failed(f"{one.peer.name} answered nothing: {one.process.said()}")
         return Sample(
@@ -159,7 +163,7 @@ class Bench:
             p999_us=load.p999,
             rss_bytes=rss,
             failed=load.failed,
-            disturbed=others / load.seconds / len(cores.proxy),
+            disturbed=others / len(cores.proxy) if cores.are_apart() else None,
         )
 
 

@@ -48,7 +48,7 @@ class Row:
     loaded_rss_bytes: float
     start_seconds: float
     failed: int
-    disturbed: float
+    disturbed: float | None
 
     @property
     def title(self) -> str:
@@ -83,7 +83,9 @@ def row(setup: Setup, case: Case, one: Running, reference: Running | None) -> Ro
         loaded_rss_bytes=median(lambda sample: sample.rss_bytes),
         start_seconds=statistics.median(one.start_seconds),
         failed=sum(sample.failed for sample in samples),
-        disturbed=median(lambda sample: sample.disturbed),
+        disturbed=None
+        if any(sample.disturbed is None for sample in samples)
+        else median(lambda sample: sample.disturbed),
     )
 
 

@@ -65,8 +65,11 @@ def join(line: list[str], widths: list[int]) -> str:
 
 def noise(rows: list[Row]) -> str:
     """How much others took of the proxies' cores, and what follows."""
-    most = max(row.disturbed for row in rows)
-    said = f"Others had up to {most:.0%} of the proxies' cores (low priority and steal, by median)."
+    known = [row.disturbed for row in rows if row.disturbed is not None]
+    if not known:
+        return "How busy others were is not known: proxies and load had the same cores."
+    most = max(known)
+    said = f"Others had up to {most:.0%} of the proxies' cores (the median of the rounds)."
     if most > DISTURBED:
         said += " That is too much for absolute figures: read the ratios, or repeat."
     return said
