@@ -137,10 +137,17 @@ class Bench:
             if len(starts) < self.options.starts:
                 process.stop()
         idle = process.rss_bytes()
-        # The first requests bring in code and connections; they are no part of any round.
-        wrk.run(url, Case(connections=8), 1, own)
         self.say(f"{peer.name}: up after {statistics.median(starts) * 1000:.0f} ms")
+        self._warm_up(peer, url, setup, own)
         return Running(peer, process, url, starts, idle)
+
+    def _warm_up(self, peer: Peer, url: str, setup: Setup, own: Path) -> None:
+        """The first requests bring in code and connections; they are no part of any round."""
+        written = bytes_in(own)
+        load = wrk.run(url, Case(connections=32), peer.warm_up_seconds, own)
+        # A line of a log has at least the path.
+        if setup.access_log and bytes_in(own) - written < load.requests * len("/api/bench"):
+            raise Failed("it writes no access log")
 
     def _sample(self, one: Running, case: Case, folder: Path, cores: Cores) -> Sample:
         rss = 0
@@ -165,6 +172,10 @@ class Bench:
             failed=load.failed,
             disturbed=others / len(cores.proxy) if cores.are_apart() else None,
         )
+
+
+def bytes_in(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.iterdir())
 
 
 def answers(port: int) -> bool:

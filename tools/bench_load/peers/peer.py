@@ -55,6 +55,8 @@ class Peer(ABC):
     routes = True
     # Whether it can write an access log.
     access_log = True
+    # Load before the first round; a JVM compiles what is hot while it runs.
+    warm_up_seconds = 1
     # What prints the version.
     version_command: tuple[str, ...] = ()
 

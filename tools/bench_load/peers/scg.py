@@ -17,6 +17,7 @@ class SpringCloudGateway(Peer):
     """Its workers are netty's event loops. Its start is that of a JVM."""
 
     name = "spring cloud gateway"
+    warm_up_seconds = 30
     cure = "apt install openjdk-17-jdk-headless maven; the rest comes from Maven Central"
 
     def found(self, binaries: Path) -> bool:

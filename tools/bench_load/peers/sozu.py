@@ -9,7 +9,7 @@ command_socket = "{folder}/sozu.sock"
 saved_state = "{folder}/state.json"
 worker_count = {workers}
 worker_automatic_restart = false
-log_level = "error"
+log_level = "{level}"
 log_target = "file://{folder}/sozu.log"
 {log}max_connections = 8192
 buffer_size = 16393
@@ -42,6 +42,8 @@ class Sozu(Installed):
         text = CONFIGURATION.format(
             folder=site.folder,
             workers=site.setup.workers,
+            # Below `info` there are no access logs.
+            level="info" if site.setup.access_log else "error",
             log=access_log if site.setup.access_log else "",
             port=site.port,
             frontends=frontends,
