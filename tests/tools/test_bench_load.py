@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from bench_load import main, wrk
-from bench_load.measure import Cores, Running, Sample
+from bench_load.measure import Bench, Cores, Running, Sample, turned
 from bench_load.options import Case, Setup, parse, size, size_text
 from bench_load.peers import ALL, Peer, Site
 from bench_load.plot import plot
@@ -125,6 +125,14 @@ def measured() -> list[Row]:
     return rows(Setup(), CASE, [pailou, nginx])
 
 
+def test_another_proxy_goes_first_in_each_round() -> None:
+    three = [running(name) for name in ("pailou", "nginx", "haproxy")]
+    firsts = [turned(three, number)[0].peer.name for number in range(4)]
+    assert firsts == ["pailou", "nginx", "haproxy", "pailou"]
+    assert all(len(turned(three, number)) == 3 for number in range(4))
+    assert turned([], 1) == []
+
+
 def test_a_ratio_is_taken_within_each_round() -> None:
     pailou, nginx = measured()
     assert pailou.ratio is None
@@ -229,8 +237,35 @@ def test_a_proxy_without_routes_is_left_out_of_many() -> None:
     ]
 
 
-@pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk is not there: apt install wrk")
-@pytest.mark.skipif("PAILOU_BIN" not in os.environ, reason="PAILOU_BIN is not set")
+BUILT = pytest.mark.skipif("PAILOU_BIN" not in os.environ, reason="PAILOU_BIN is not set")
+WRK = pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk is not there: apt install wrk")
+
+
+class Ends(Peer):
+    """A proxy that does not stay."""
+
+    name = "ends"
+
+    def found(self, binaries: Path) -> bool:
+        return True
+
+    def prepare(self, site: Site) -> list[str | Path]:
+        return ["sh", "-c", "echo bad configuration; exit 1"]
+
+
+@BUILT
+def test_a_proxy_that_cannot_be_started_is_left_out_and_counted(tmp_path: Path) -> None:
+    binaries = Path(os.environ["PAILOU_BIN"]).parent
+    said: list[str] = []
+    options = parse([f"--binaries={binaries}", f"--out={tmp_path}", "--rounds=1"])
+    with Bench(options, said.append) as bench:
+        assert bench.run(Setup(), [Ends()]) == []
+        assert bench.lost == ["ends"]
+    assert said[0] == "ends: left out, ends ended with code 1: bad configuration"
+
+
+@BUILT
+@WRK
 @pytest.mark.parametrize(
     "load",
     [["--uploads=10KiB", "--access-log=off,on"], ["--new-connections", "--routes=50"]],

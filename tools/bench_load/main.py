@@ -54,18 +54,18 @@ def willing(setup: Setup, peers: list[Peer]) -> list[Peer]:
     return found
 
 
-def measure(options: Options, peers: list[Peer]) -> tuple[list[Row], list[dict]]:
-    """All rows, and the figures of every round."""
+def measure(options: Options, peers: list[Peer]) -> tuple[list[Row], list[dict], list[str]]:
+    """All rows, the figures of every round, and the names of proxies that failed."""
     found: list[Row] = []
     raw: list[dict] = []
     with Bench(options, say) as bench:
         for setup in options.setups:
-            say(f"set-up: {setup or 'one route'}")
+            say(f"set-up: {str(setup) or 'one route'}")
             running = bench.run(setup, willing(setup, peers))
             for case in options.cases:
                 found += rows(setup, case, running)
             raw += rounds(setup, running)
-    return found, raw
+        return found, raw, bench.lost
 
 
 def rounds(setup: Setup, running: list[Running]) -> list[dict]:
@@ -126,7 +126,7 @@ def main(arguments: list[str] | None = None) -> int:
         if not wrk.found():
             raise Failed(f"the load generator wrk is not there: {wrk.CURE}")
         peers = chosen(options)
-        found, raw = measure(options, peers)
+        found, raw, lost = measure(options, peers)
         if not found:
             raise Failed("nothing was measured")
         report(options, found, raw, peers)
@@ -135,7 +135,7 @@ def main(arguments: list[str] | None = None) -> int:
     except Failed as failure:
         say(str(failure))
         return 1
-    failed = [row.proxy for row in found if row.failed]
+    failed = {row.proxy for row in found if row.failed}
     if failed:
-        say(f"requests failed: {', '.join(sorted(set(failed)))}")
-    return 1 if failed else 0
+        say(f"requests failed: {', '.join(sorted(failed))}")
+    return 1 if failed or lost else 0

@@ -66,6 +66,8 @@ class Bench:
         self.say = say
         self._cores = sorted(os.sched_getaffinity(0))
         self._processes: list[Process] = []
+        # The proxies that could not be started, or failed under load.
+        self.lost: list[str] = []
 
     def __enter__(self) -> "Bench":
         return self
@@ -80,7 +82,7 @@ class Bench:
         self._processes.clear()
 
     def run(self, setup: Setup, peers: list[Peer]) -> list[Running]:
-        """Measures these proxies as `setup` says; one that cannot be started is left out."""
+        """Measures these proxies as `setup` says; one that fails is left out."""
         cores = Cores.share(setup.workers, self._cores)
         # The generator inherits it, and what this tool does itself happens there too.
         os.sched_setaffinity(0, cores.load)
@@ -96,16 +98,24 @@ class Bench:
             try:
                 running.append(self._start_peer(peer, setup, origin, folder, cores))
             except Failed as failure:
-                self.say(f"{peer.name}: left out, {failure}")
-        for round_number in range(self.options.rounds):
+                self._lose(peer, failure)
+        for number in range(self.options.rounds):
             for case in self.options.cases:
-                for place in range(len(running)):
-                    one = running[(round_number + place) % len(running)]
-                    sample = self._sample(one, case, folder, cores)
-                    one.samples.setdefault(case, []).append(sample)
-            self.say(f"round {round_number + 1} of {self.options.rounds} done")
+                for one in turned(running, number):
+                    try:
+                        sample = self._sample(one, case, folder, cores)
+                    except Failed as failure:
+                        self._lose(one.peer, failure)
+                        running.remove(one)
+                    else:
+                        one.samples.setdefault(case, []).append(sample)
+            self.say(f"round {number + 1} of {self.options.rounds} done")
         self._stop()
         return running
+
+    def _lose(self, peer: Peer, failure: Failed) -> None:
+        self.say(f"{peer.name}: left out, {failure}")
+        self.lost.append(peer.name)
 
     def _start(self, name: str, command: list, folder: Path, cores: list[int]) -> Process:
         process = Process(name, command, folder, cores)
@@ -172,6 +182,12 @@ class Bench:
             failed=load.failed,
             disturbed=others / len(cores.proxy) if cores.are_apart() else None,
         )
+
+
+def turned(running: list[Running], number: int) -> list[Running]:
+    """All of them, another one first for each number."""
+    first = number % len(running) if running else 0
+    return running[first:] + running[:first]
 
 
 def bytes_in(folder: Path) -> int:
