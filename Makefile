@@ -6,11 +6,14 @@ SHELL := bash
 
 PYTHON := $(CURDIR)/.venv/bin/python
 TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
-PYTHON_CODE := tests/interop tests/docker tests/samples tests/tools docker tools/run-samples
+PYTHON_CODE := tests/interop tests/docker tests/samples tests/tools docker tools/run-samples tools/bench-load \
+    tools/bench_load
 PYTHON_SAMPLES := examples/fastapi-user-service examples/flask-api
 # It has an environment of its own: its line of the Nacos SDK is the same package as the other's.
 PYTHON_GRPC := $(CURDIR)/.venv-grpc/bin/python
 GRPC_SAMPLE := examples/fastapi-user-service-grpc
+# A workspace of its own; what both are made of is built once.
+BENCH_PEERS := --manifest-path benches/peers/Cargo.toml --target-dir $(TARGET)
 # CI gives --locked, so that a Cargo.lock that does not match is a failure and not an edit.
 CARGO_FLAGS ?=
 
@@ -37,12 +40,15 @@ test: venv ## Run all tests but the interop suite; compile the benches
 	for sample in $(PYTHON_SAMPLES); do (cd "$$sample" && $(PYTHON) -m pytest); done
 	@tools/venv grpc
 	cd $(GRPC_SAMPLE) && PAILOU_BIN=$(TARGET)/debug/pailou $(PYTHON_GRPC) -m pytest
+	cargo build $(CARGO_FLAGS) $(BENCH_PEERS) -p bench-origin
 	PAILOU_BIN=$(TARGET)/debug/pailou $(PYTHON) -m pytest -q tests/tools tests/docker tests/samples
 
 .PHONY: lint
 lint: venv ## Check formatting, clippy, documentation, dependencies and the Python code
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets $(CARGO_FLAGS) -- -D warnings
+	cargo fmt --manifest-path benches/peers/Cargo.toml --all --check
+	cargo clippy $(BENCH_PEERS) --workspace --all-targets $(CARGO_FLAGS) -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps $(CARGO_FLAGS)
 	@if cargo deny --version >/dev/null 2>&1; then \
 	    cargo deny check -D warnings bans licenses sources; \
@@ -70,6 +76,13 @@ interop: ## Run the suite against real Nacos servers (needs a JDK 17 and Maven);
 bench: ## Run the benches
 	@tools/setup build
 	cargo bench --workspace $(CARGO_FLAGS)
+
+.PHONY: bench-load
+bench-load: ## Measure Pailou beside every other proxy that is installed; LOAD= adds options, LOAD=--help lists them
+	@tools/setup load
+	cargo build --release $(CARGO_FLAGS) -p pailou-gateway
+	cargo build --release $(CARGO_FLAGS) $(BENCH_PEERS)
+	tools/bench-load --binaries $(TARGET)/release --out $(TARGET)/bench-load $(LOAD)
 
 .PHONY: docs
 docs: ## Build the documentation of the crates

@@ -20,6 +20,7 @@ GOOD = {
     "java": "echo 'openjdk version \"17.0.15\" 2025-04-15' >&2",
     "javac": "exit 0",
     "mvn": "exit 0",
+    "wrk": "exit 0",
     "openssl": "exit 0",
 }
 
@@ -28,6 +29,7 @@ def setup(
     folder: Path, purpose: str, changes: dict[str, str | None]
 ) -> subprocess.CompletedProcess[str]:
     """Runs the script where only the stand-ins are, with `changes`; None takes a tool away."""
+    folder.mkdir(exist_ok=True)
     for name in SHELL_TOOLS:
         real = shutil.which(name)
         assert real is not None
@@ -46,7 +48,7 @@ def setup(
     )
 
 
-@pytest.mark.parametrize("purpose", ["build", "test", "interop"])
+@pytest.mark.parametrize("purpose", ["build", "load", "test", "interop"])
 def test_it_says_nothing_when_everything_is_there(tmp_path: Path, purpose: str) -> None:
     done = setup(tmp_path, purpose, {})
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
@@ -66,6 +68,12 @@ def test_it_says_nothing_when_everything_is_there(tmp_path: Path, purpose: str) 
             {"python3": 'echo 3.11; [[ "$2" != *ensurepip* ]]'},
             "missing Python's venv module: apt install python3-venv",
         ),
+        (
+            "load",
+            {"wrk": None},
+            "missing wrk, the load generator of make bench-load: apt install wrk",
+        ),
+        ("test", {"wrk": None}, "missing wrk"),
         ("interop", {"javac": None}, "missing a JDK, 17 or later: apt install openjdk-17"),
         ("interop", {"java": "echo 'version \"11.0.2\"' >&2"}, "missing a JDK, 17 or later"),
         ("interop", {"mvn": None}, "missing Maven: apt install maven"),
@@ -84,6 +92,9 @@ def test_it_names_what_is_missing_in_one_line(
 
 def test_it_asks_only_for_what_the_purpose_needs(tmp_path: Path) -> None:
     assert setup(tmp_path, "build", {"python3": None, "java": None, "mvn": None}).returncode == 0
+    without_venv = {"python3": 'echo 3.11; [[ "$2" != *ensurepip* ]]', "java": None}
+    assert setup(tmp_path / "load", "load", without_venv).returncode == 0
+    assert setup(tmp_path / "interop", "interop", {"wrk": None}).returncode == 0
 
 
 def test_help_lists_the_targets() -> None:
@@ -94,6 +105,7 @@ def test_help_lists_the_targets() -> None:
         "test",
         "lint",
         "bench",
+        "bench-load",
         "interop",
         "docs",
         "image",

@@ -1,0 +1,110 @@
+"""One load, by wrk: each connection sends its next request when it has its answer."""
+
+import json
+import shutil
+import subprocess
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from .options import Case
+from .process import Failed
+
+CURE = "apt install wrk"
+SAMPLE_SECONDS = 0.1
+# How long wrk may take to end beyond the load itself.
+GRACE_SECONDS = 30
+# What an HTTP client library sends.
+HEADERS = {
+    "User-Agent": "bench/1.0",
+    "Accept": "application/json",
+    "Accept-Encoding": "gzip",
+    "Accept-Language": "en",
+    "Authorization": "Bearer 0123456789abcdef",
+}
+# `done` runs once, at the end; a script without `request` costs nothing while the load runs.
+SCRIPT = """\
+{request}
+function done(summary, latency, requests)
+  local errors = summary.errors
+  io.write(string.format(
+    '\\n{{"requests":%d,"microseconds":%d,"p50":%.0f,"p99":%.0f,"p999":%.0f,"failed":%d}}\\n',
+    summary.requests, summary.duration,
+    latency:percentile(50), latency:percentile(99), latency:percentile(99.9),
+    errors.connect + errors.read + errors.write + errors.status + errors.timeout))
+end
+"""
+UPLOAD = """\
+wrk.method = "POST"
+wrk.body = string.rep("x", {bytes})
+wrk.headers["Content-Type"] = "application/octet-stream"
+"""
+
+
+@dataclass(frozen=True)
+class Load:
+    """What the generator saw. Times of answers are in microseconds."""
+
+    requests: int
+    seconds: float
+    p50: float
+    p99: float
+    p999: float
+    # Answers that are no 2xx or 3xx, and connections that broke.
+    failed: int
+
+
+def found() -> bool:
+    return shutil.which("wrk") is not None
+
+
+def run(
+    url: str, case: Case, seconds: int, folder: Path, sample: Callable[[], None] = lambda: None
+) -> Load:
+    """Sends the load of `case` to `url/SIZE`; `sample` is called again and again while it runs."""
+    script = folder / "wrk.lua"
+    upload = UPLOAD.format(bytes=case.upload_bytes) if case.upload_bytes else ""
+    script.write_text(SCRIPT.format(request=upload))
+    headers = {**HEADERS, "Connection": "close"} if case.new_connections else HEADERS
+    command = ["wrk", "--threads=1", f"--connections={case.connections}"]
+    command += [f"--duration={seconds}s", f"--script={script}"]
+    command += [f"--header={name}: {value}" for name, value in headers.items()]
+    ended = threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(SAMPLE_SECONDS):
+            sample()
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        done = subprocess.run(
+            [*command, f"{url}/{case.answer_bytes}"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=seconds + GRACE_SECONDS,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise Failed(f"wrk does not end: {url}, {case}") from error
+    finally:
+        ended.set()
+        watcher.join()
+    return read(done.stdout, done.stderr)
+
+
+def read(out: str, err: str) -> Load:
+    """The line of JSON that the script printed."""
+    lines = [line for line in out.splitlines() if line.startswith("{")]
+    if not lines:
+        raise Failed(f"wrk printed no figures: {(out + err).strip()[-1000:]}")
+    said = json.loads(lines[-1])
+    return Load(
+        requests=said["requests"],
+        seconds=said["microseconds"] / 1e6,
+        p50=said["p50"],
+        p99=said["p99"],
+        p999=said["p999"],
+        failed=said["failed"],
+    )
