@@ -25,7 +25,7 @@ impl Server {
         let wire = self.transport.connect(&place, timeout).await?;
         let connection = Connection::open(place, wire).await;
         let connection = connection.map_err(|_| ConnectFailure::Ours)?;
-        Ok(Line::Connection(Box::new(connection)))
+        Ok(Line::Connection(connection))
     }
 
     /// Keeps a line for the next request.

@@ -21,7 +21,7 @@ use crate::wire::{Wire, tls_error};
 #[derive(Debug)]
 pub(crate) enum Line {
     /// HTTP/1.1: the connection is the request's until the answer has come.
-    Connection(Box<Connection>),
+    Connection(Connection),
     /// HTTP/2.
     Stream(Stream),
 }

@@ -27,7 +27,7 @@ pub(crate) struct Pool {
 #[derive(Debug, Default)]
 struct Shard {
     /// By place; the one that was used last is at the end.
-    idle: HashMap<Place, Vec<Box<Connection>>>,
+    idle: HashMap<Place, Vec<Connection>>,
     count: usize,
 }
 
@@ -42,7 +42,7 @@ impl Pool {
     }
 
     /// An idle connection to the place that the endpoint there has not closed.
-    pub(crate) async fn take(&self, place: &Place) -> Option<Box<Connection>> {
+    pub(crate) async fn take(&self, place: &Place) -> Option<Connection> {
         let own = self.own();
         for distance in 0..self.shards.len() {
             let shard = &self.shards[(own + distance) % self.shards.len()];
@@ -58,7 +58,7 @@ impl Pool {
     }
 
     /// Keeps a connection for the next request.
-    pub(crate) fn put(&self, mut line: Box<Connection>) {
+    pub(crate) fn put(&self, mut line: Connection) {
         line.idle_since = Instant::now();
         let mut shard = lock(&self.shards[self.own()]);
         if shard.count < self.most {
@@ -76,7 +76,7 @@ impl Pool {
         }
     }
 
-    fn expired(&self, shard: &mut Shard) -> Vec<Box<Connection>> {
+    fn expired(&self, shard: &mut Shard) -> Vec<Connection> {
         let mut expired = Vec::new();
         shard.idle.retain(|_, lines| {
             let fresh = lines.partition_point(|line| line.idle_since.elapsed() > self.idle_timeout);
@@ -87,7 +87,7 @@ impl Pool {
         expired
     }
 
-    fn pop(&self, shard: &Mutex<Shard>, place: &Place, own: bool) -> Option<Box<Connection>> {
+    fn pop(&self, shard: &Mutex<Shard>, place: &Place, own: bool) -> Option<Connection> {
         let mut shard = match own {
             true => lock(shard),
             // Somebody else's is not waited for.

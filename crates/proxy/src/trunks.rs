@@ -17,9 +17,11 @@ use crate::worker::worker;
 /// The shared connections.
 #[derive(Debug)]
 pub(crate) struct Trunks {
-    shards: Box<[Mutex<HashMap<Place, Arc<Route>>>]>,
+    shards: Box<[Mutex<Shard>]>,
     idle_timeout: Duration,
 }
+
+type Shard = HashMap<Place, Arc<Route>>;
 
 /// The connections of one worker to one place.
 #[derive(Debug, Default)]
