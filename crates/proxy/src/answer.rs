@@ -14,6 +14,10 @@ use crate::problem;
 use crate::request_id::X_REQUEST_ID;
 use crate::respond::{is_last, say_persistence};
 
+/// The methods that the gateway knows; others are passed on as they are, but for
+/// CONNECT and TRACE.
+pub(crate) const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+
 /// What a step answered in the endpoint's place, as the steps before it change
 /// it.
 pub(crate) fn step(exchange: &mut Exchange, said: Answer) -> Response<Download> {
@@ -68,8 +72,7 @@ pub(crate) fn problem(exchange: &mut Exchange, cause: Cause) -> Response<Downloa
         HeaderValue::from_static(problem::CONTENT_TYPE),
     );
     if cause == Cause::MethodNotAllowed {
-        let allowed = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
-        headers.insert(header::ALLOW, HeaderValue::from_static(allowed));
+        headers.insert(header::ALLOW, HeaderValue::from_static(METHODS));
     }
     if let Some(location) = exchange.location.take() {
         headers.insert(header::LOCATION, location);

@@ -31,6 +31,8 @@ pub(crate) enum Cause {
     ClientGone,
     // Nobody to ask.
     NoRoute,
+    /// It has passed this gateway before.
+    Loop,
     /// There is no route table yet, and the gateway ends before there is one.
     NoTable,
     ServiceUnknown,
@@ -144,6 +146,11 @@ impl Cause {
             Cause::HttpsElsewhere => (308, "https_elsewhere", "this is served over https"),
             Cause::ClientGone => (0, "client_gone", "the client closed the connection"),
             Cause::NoRoute => (404, "no_route", "no route takes this request"),
+            Cause::Loop => (
+                508,
+                "loop",
+                "the request has passed this gateway before: a service that it leads to sends it back",
+            ),
             Cause::NoTable => (503, "no_table", "the gateway has no routes yet"),
             Cause::ServiceUnknown => (
                 503,
@@ -233,6 +240,7 @@ impl Cause {
         matches!(
             self,
             Cause::NoRoute
+                | Cause::Loop
                 | Cause::Misdirected
                 | Cause::HttpsElsewhere
                 | Cause::ServiceUnknown

@@ -2,8 +2,8 @@
 //!
 //! A peer in a trusted network is a proxy of ours: what it says of the client
 //! is kept, and its own address is appended. From anybody else these headers
-//! are claims: they are dropped and written anew, `Forwarded` and `X-Real-IP`
-//! among them.
+//! are claims: they are dropped and written anew. So are `Forwarded` and the
+//! names of the setting `forwarded.claims`, such as `X-Real-IP`.
 //!
 //! - `X-Forwarded-For`: the peer's address, after those that a trusted peer sent.
 //! - `X-Forwarded-Proto`: `https` on TLS, else `http`.
@@ -19,6 +19,7 @@ use std::net::IpAddr;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use ipnet::IpNet;
+use pailou_config::ForwardedSettings;
 use pailou_routing::Host;
 
 use crate::connection::Connection;
@@ -78,6 +79,8 @@ pub(crate) struct Told {
 #[derive(Debug)]
 pub(crate) struct Forwarded {
     trusted: Vec<IpNet>,
+    /// What only those may say, beside `X-Forwarded-*` and `Forwarded`.
+    claims: Vec<HeaderName>,
 }
 
 /// The client's end of a connection, as it appears in headers.
@@ -97,8 +100,12 @@ impl PeerName {
 }
 
 impl Forwarded {
-    pub(crate) fn new(trusted: Vec<IpNet>) -> Forwarded {
-        Forwarded { trusted }
+    pub(crate) fn new(settings: &ForwardedSettings) -> Forwarded {
+        let names = settings.claims.iter();
+        Forwarded {
+            trusted: settings.trusted_proxies.clone(),
+            claims: names.filter_map(|name| name.parse().ok()).collect(),
+        }
     }
 
     fn trusts(&self, address: &IpAddr) -> bool {
@@ -117,7 +124,7 @@ impl Forwarded {
         if self.trusts(&peer.address) {
             return self.apply_trusted(headers, peer, scheme, host_value);
         }
-        drop_claims(headers);
+        drop_claims(headers, &self.claims);
         headers.insert(FOR, peer.value.clone());
         headers.insert(PROTO, HeaderValue::from_static(scheme.name()));
         headers.insert(HOST, host_value.clone());
@@ -230,11 +237,15 @@ fn port_value(host: &Host<'_>, scheme: Scheme) -> HeaderValue {
     }
 }
 
-fn drop_claims(headers: &mut HeaderMap) {
+/// Takes from a stranger's request what only a proxy may say.
+fn drop_claims(headers: &mut HeaderMap, more: &[HeaderName]) {
     let is_claim = |name: &HeaderName| {
-        let name = name.as_str();
-        name.starts_with("x-forwarded-") || name == "forwarded" || name == "x-real-ip"
+        let text = name.as_str();
+        text.starts_with("x-forwarded-") || text == "forwarded" || more.contains(name)
     };
+    if !headers.keys().any(is_claim) {
+        return;
+    }
     let claims: Vec<HeaderName> = headers
         .keys()
         .filter(|name| is_claim(name))

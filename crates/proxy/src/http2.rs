@@ -157,6 +157,7 @@ fn heading(request: &mut Request<Incoming>) -> Heading {
         target,
         framing,
         expects_continue: false,
+        knows_interim: false,
         fault,
     }
 }

@@ -80,6 +80,7 @@ mod trunks;
 mod tunnel;
 mod upload;
 mod upstream_tls;
+mod via;
 mod wire;
 mod worker;
 

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::uri::{self, Authority, PathAndQuery};
-use http::{HeaderMap, HeaderValue, Method, Request, Uri, Version, header};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, Version, header};
 use hyper::body::Incoming;
-use pailou_filters::RequestHead;
+use pailou_filters::{Answer, RequestHead};
 use pailou_routing::{Host, Target};
 use pailou_upstream::Http;
 
+use crate::answer::METHODS;
 use crate::cause::Cause;
 use crate::edge::{Framing, Heading};
 use crate::exchange::{Ended, Exchange};
@@ -23,6 +24,7 @@ use crate::steps;
 use crate::tls;
 use crate::transport::Place;
 use crate::upload::{Outgoing, Upload};
+use crate::via::Loop;
 
 /// What every try sends.
 #[derive(Debug)]
@@ -86,6 +88,9 @@ pub(crate) async fn plan(
 
     let host_value = host_of(&headers)?;
     let host = Host::parse(host_value.as_bytes()).map_err(|_| refusal_of(&host_value))?;
+    if head.method == Method::OPTIONS && heading.target == "*" {
+        return Err(of_the_gateway());
+    }
     let target =
         Target::parse(&heading.target).map_err(|error| Cause::MalformedTarget(detail(error)))?;
     let port = exchange.connection.scheme().port();
@@ -112,6 +117,10 @@ pub(crate) async fn plan(
     find_route(exchange, &host, &target, &headers)?;
 
     headers.insert(X_REQUEST_ID, exchange.request_id.value());
+    if let Some(via) = &exchange.server.via {
+        let marked = via.mark(&mut headers, exchange.version);
+        marked.map_err(|Loop| Cause::Loop)?;
+    }
     let call_timeout = exchange.grpc.then(|| grpc::timeout(&headers)).flatten();
     set_deadlines(exchange, call_timeout);
     let mut planned = RequestHead {
@@ -183,6 +192,18 @@ fn take_body(exchange: &mut Exchange, heading: &Heading, body: Incoming, headers
         rules,
         exchange.connection.clone(),
     ));
+}
+
+/// `OPTIONS *` asks of the server itself, which is the gateway (RFC 9110 section
+/// 9.3.7).
+fn of_the_gateway() -> Ended {
+    let mut answer = Answer {
+        status: StatusCode::NO_CONTENT,
+        ..Answer::default()
+    };
+    let methods = HeaderValue::from_static(METHODS);
+    answer.headers.insert(header::ALLOW, methods);
+    Ended::Answered(Box::new(answer))
 }
 
 /// The one Host of the request.

@@ -22,6 +22,7 @@ use crate::transport::Transport;
 use crate::trunks::Trunks;
 use crate::upload::UploadRules;
 use crate::upstream_tls::{UpstreamTls, UpstreamTlsFault};
+use crate::via::Via;
 
 /// The settings that the proxy works by.
 #[derive(Clone, Debug)]
@@ -65,6 +66,8 @@ pub(crate) struct Server {
     pub(crate) limits: LimitSettings,
     pub(crate) retry: RetrySettings,
     pub(crate) forwarded: Forwarded,
+    /// How requests that pass are marked, if they are.
+    pub(crate) via: Option<Via>,
     pub(crate) table: TableCell,
     pub(crate) metrics: Metrics,
     pub(crate) access_log: AccessLog,
@@ -114,7 +117,8 @@ impl Server {
             pool: Pool::new(workers, most_idle, limits.upstream_idle_timeout),
             trunks: Trunks::new(workers, limits.upstream_idle_timeout),
             upload_rules,
-            forwarded: Forwarded::new(forwarded.trusted_proxies),
+            via: forwarded.via.then(Via::new),
+            forwarded: Forwarded::new(&forwarded),
             connections: Connections::new(caps),
             limits,
             retry,

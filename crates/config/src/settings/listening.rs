@@ -12,7 +12,7 @@ use super::{
     kind::{FilePath, Flag, List, Maybe, SecretText, Time, bytes, whole},
     schema::section,
     secret::Secret,
-    values::{AddressOrOff, NAME, NETWORK},
+    values::{AddressOrOff, HEADER_NAME, NAME, NETWORK},
 };
 
 section! {
@@ -97,8 +97,32 @@ section! {
         /// The networks whose word is believed: the load balancers in front. From any other client these headers are dropped
         /// and written anew, or anybody could claim any address.
         trusted_proxies: Vec<IpNet> = Vec::new(), List(NETWORK);
+        /// Headers that only such a proxy may send, beside `X-Forwarded-*` and `Forwarded`: dropped from any other client.
+        /// Services and their frameworks believe them. A list here takes the place of this one.
+        claims: Vec<String> = CLAIMS.map(str::to_owned).to_vec(), List(HEADER_NAME);
+        /// Whether requests to endpoints have `Via` (RFC 9110 section 7.6.3), by which a request that comes back is found
+        /// and ends with 508. nginx as an endpoint compresses nothing for requests with `Via` unless its `gzip_proxied` says so.
+        via: bool = true, Flag;
     }
 }
+
+/// What frameworks and servers take for the word of a proxy: another URL or method, the client's address, an environment
+/// variable of CGI (httpoxy).
+const CLAIMS: [&str; 13] = [
+    "proxy",
+    "x-original-url",
+    "x-rewrite-url",
+    "x-real-ip",
+    "true-client-ip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "cf-connecting-ip",
+    "x-envoy-external-address",
+    "forwarded-for",
+    "x-original-forwarded-for",
+    "front-end-https",
+    "x-url-scheme",
+];
 
 fn local(ip: Ipv4Addr, port: u16) -> SocketAddr {
     SocketAddr::new(IpAddr::V4(ip), port)

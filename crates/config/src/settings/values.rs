@@ -78,6 +78,19 @@ pub(crate) const NAME: Parsed<String> = Parsed {
     show: String::clone,
 };
 
+/// The name of a header field; lower-case, as it is compared.
+pub(crate) const HEADER_NAME: Parsed<String> = Parsed {
+    what: "the name of a header: letters, digits, `-` and `_`",
+    parse: |text| {
+        let is_legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        match !text.is_empty() && text.bytes().all(is_legal) {
+            true => Ok(text.to_ascii_lowercase()),
+            false => Err(format!("`{}`", text.escape_debug())),
+        }
+    },
+    show: String::clone,
+};
+
 /// A name that may be empty.
 pub(crate) const NAME_OR_EMPTY: Parsed<String> = Parsed {
     what: "a name without spaces, or an empty one",

@@ -27,6 +27,8 @@ pub(crate) struct Heading {
     pub(crate) framing: Framing,
     /// Whether the client waits for an interim answer before it sends a body.
     pub(crate) expects_continue: bool,
+    /// Whether the client knows interim answers; of HTTP/1.0 it does not.
+    pub(crate) knows_interim: bool,
     /// Why the request cannot be served, if its head shows it.
     pub(crate) fault: Option<Cause>,
     /// Bytes of the request line, and of the whole head.
@@ -58,6 +60,7 @@ impl Heading {
             target: Bytes::copy_from_slice(&head[target.0..target.1]),
             framing,
             expects_continue: fields.expect.is_some() && !http_10,
+            knows_interim: !http_10,
             fault,
             line_bytes: head[..line_end].trim_ascii().len(),
             bytes: head.len(),

@@ -8,6 +8,7 @@
 
 mod body;
 mod chunks;
+mod ending;
 mod head;
 mod heading;
 mod socket;
@@ -33,6 +34,7 @@ use crate::connection::{Shared, Stage};
 use crate::deadline::Timer;
 use crate::server::Server;
 use body::Body;
+use ending::Ending;
 use head::{Head, HeadScan};
 use write::Writes;
 
@@ -69,6 +71,7 @@ pub(crate) struct Edge {
     head_due: Option<Instant>,
     silent_since: Option<Instant>,
     refused: bool,
+    ending: Ending,
     connection: Shared,
     server: Arc<Server>,
 }
@@ -108,6 +111,7 @@ impl Edge {
             head_due: Some(first),
             silent_since: None,
             refused: false,
+            ending: Ending::default(),
             connection,
             server,
         }
@@ -283,6 +287,7 @@ impl Edge {
             (None, framing) => Reading::Body(Body::new(framing)),
         };
         self.connection.whole(matches!(self.reading, Reading::Head));
+        self.ending.begin(heading.knows_interim);
         self.connection.hand(heading);
         Ok(left)
     }
@@ -336,24 +341,6 @@ impl Edge {
             let later = std::mem::take(&mut self.ahead);
             self.ahead.extend_from_slice(bytes);
             self.ahead.extend_from_slice(&later);
-        }
-    }
-
-    /// Waits for the client to go away. What it sends meanwhile is its next
-    /// request, and kept.
-    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if !self.ahead.is_empty() {
-            return Poll::Pending;
-        }
-        let mut piece = [0; PIECE];
-        let mut piece = ReadBuf::new(&mut piece);
-        ready!(socket(&mut self.socket).poll_read(cx, &mut piece))?;
-        match piece.filled() {
-            [] => Poll::Ready(Ok(())),
-            early => {
-                self.hold_back(early);
-                Poll::Pending
-            }
         }
     }
 

@@ -48,6 +48,15 @@ impl Socket {
         }
     }
 
+    /// What has broken it, if anything has.
+    pub(super) fn error(&self) -> Option<io::Error> {
+        let socket = match self {
+            Socket::Plain(socket) => socket,
+            Socket::Tls(stream) => stream.get_ref().0,
+        };
+        socket.take_error().unwrap_or_else(Some)
+    }
+
     /// Says on TLS that nothing more comes, as far as that fits now.
     pub(super) fn say_end(self: Pin<&mut Self>) {
         if let Socket::Tls(stream) = self.get_mut() {

@@ -101,6 +101,7 @@ impl AsyncWrite for Edge {
         if !edge.may_write() {
             return Poll::Ready(Ok(bytes.len()));
         }
+        edge.ending.answer();
         let written = match edge.poll_interim(cx) {
             Poll::Ready(Ok(())) => socket(&mut edge.socket).poll_write(cx, bytes),
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
@@ -118,6 +119,7 @@ impl AsyncWrite for Edge {
         if !edge.may_write() {
             return Poll::Ready(Ok(pieces.iter().map(|piece| piece.len()).sum()));
         }
+        edge.ending.answer();
         let written = match edge.poll_interim(cx) {
             Poll::Ready(Ok(())) => socket(&mut edge.socket).poll_write_vectored(cx, pieces),
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),

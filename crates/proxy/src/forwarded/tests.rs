@@ -14,13 +14,16 @@ fn forwarded(
         let name = HeaderName::from_bytes(name.as_bytes()).expect("a name");
         headers.append(name, HeaderValue::from_str(value).expect("a value"));
     }
-    let trusted = trusted
-        .split_whitespace()
-        .map(|network| network.parse().expect("CIDR"))
-        .collect();
+    let networks = trusted.split_whitespace();
+    let settings = ForwardedSettings {
+        trusted_proxies: networks
+            .map(|network| network.parse().expect("CIDR"))
+            .collect(),
+        ..ForwardedSettings::default()
+    };
     let peer = PeerName::new(peer.parse().expect("address"));
     let connection = Connection::new(0, peer, Arc::default(), None, Weak::new());
-    let told = Forwarded::new(trusted).apply(
+    let told = Forwarded::new(&settings).apply(
         &mut headers,
         &connection,
         &Host::parse(host.as_bytes()).expect("host"),

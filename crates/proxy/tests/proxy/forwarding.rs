@@ -1,6 +1,9 @@
 //! What endpoints and clients see of each other.
 
-use crate::gateway::{ANY, Gateway};
+use pailou_upstream::{EndpointSet, EndpointSpec};
+use tokio::io::AsyncWriteExt as _;
+
+use crate::gateway::{ANY, Gateway, until};
 use crate::upstream::{Step, Upstream, ok, response};
 
 #[tokio::test]
@@ -311,4 +314,130 @@ async fn close_in_any_line_ends_the_clients_connection() {
         assert!(head.contains("connection: close\r\n"), "{head}");
         assert_eq!(client.rest().await, b"ok", "{fields:?}");
     }
+}
+
+/// `OPTIONS *` was 400.
+#[tokio::test]
+async fn the_server_itself_is_asked_for_its_options() {
+    let gateway = Gateway::start(ANY, &[]).await;
+    let mut client = gateway.connect().await;
+    client.send("OPTIONS * HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    let answer = client.answer().await;
+    assert_eq!(answer.status, 204);
+    assert!(
+        answer
+            .header("allow")
+            .is_some_and(|allow| allow.contains("patch"))
+    );
+    client.send("GET * HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    assert_eq!(client.answer().await.status, 400);
+}
+
+/// One GET made 240 nested requests.
+#[tokio::test]
+async fn a_request_that_comes_back_is_508() {
+    let one = Gateway::start(ANY, &[]).await;
+    let other = Gateway::start(ANY, &[one.address()]).await;
+    let endpoint = EndpointSpec::new(other.address());
+    one.service("users").update(EndpointSet::of([endpoint]));
+    let answer = one.connect().await.get("/").await;
+    assert_eq!((answer.status, answer.cause().as_str()), (508, "loop"));
+    assert_eq!(one.metric("cause=\"loop\""), Some(1.0));
+    assert_eq!(other.metric("cause=\"loop\""), None);
+    // A request of another gateway, or of a proxy before it, is none.
+    let upstream = Upstream::start(|_| ok("ok")).await;
+    other
+        .service("users")
+        .update(EndpointSet::of([EndpointSpec::new(upstream.address)]));
+    let mut client = one.connect().await;
+    client
+        .send("GET / HTTP/1.1\r\nhost: a\r\nvia: 1.1 pailou\r\n\r\n")
+        .await;
+    assert_eq!(client.answer().await.status, 200);
+    let via = upstream.received()[0].head.matches("\r\nvia: ").count();
+    assert_eq!(via, 3, "{}", upstream.received()[0].head);
+}
+
+#[tokio::test]
+async fn a_request_is_not_marked_where_the_setting_says_so() {
+    let upstream = Upstream::start(|_| ok("ok")).await;
+    let settings = [("PAILOU_FORWARDED_VIA", "false")];
+    let gateway = Gateway::with(&settings, ANY, &[upstream.address]).await;
+    assert_eq!(gateway.connect().await.get("/").await.status, 200);
+    assert_eq!(upstream.received()[0].header("via"), None);
+}
+
+/// What only a proxy may say: services and their frameworks believe it.
+#[tokio::test]
+async fn a_strangers_claims_are_dropped_and_a_proxys_are_kept() {
+    const CLAIMS: [&str; 6] = [
+        "proxy",
+        "x-original-url",
+        "x-rewrite-url",
+        "true-client-ip",
+        "cf-connecting-ip",
+        "front-end-https",
+    ];
+    let claims = CLAIMS.map(|name| format!("{name}: claimed\r\n")).concat();
+    let request = format!("GET / HTTP/1.1\r\nhost: a\r\nx-own: 1\r\n{claims}\r\n");
+    let trusted = ("PAILOU_FORWARDED_TRUSTED_PROXIES", "127.0.0.0/8");
+    let own = ("PAILOU_FORWARDED_CLAIMS", "x-own");
+    for (settings, passed, own_passed) in [
+        (vec![], false, true),
+        (vec![trusted], true, true),
+        (vec![own], true, false),
+    ] {
+        let upstream = Upstream::start(|_| ok("ok")).await;
+        let gateway = Gateway::with(&settings, ANY, &[upstream.address]).await;
+        let mut client = gateway.connect().await;
+        client.send(&request).await;
+        assert_eq!(client.answer().await.status, 200);
+        let received = &upstream.received()[0];
+        for name in CLAIMS {
+            assert_eq!(
+                received.header(name).is_some(),
+                passed,
+                "{name}: {settings:?}"
+            );
+        }
+        assert_eq!(
+            received.header("x-own").is_some(),
+            own_passed,
+            "{settings:?}"
+        );
+    }
+}
+
+/// A client that had ended its half of the connection got no answer.
+#[tokio::test]
+async fn a_client_that_half_closes_gets_its_answer() {
+    let upstream = Upstream::start(|request| {
+        let wait = match request.line().contains("/slow") {
+            true => 500,
+            false => 0,
+        };
+        let wait = std::time::Duration::from_millis(wait);
+        vec![Step::Wait(wait), Step::Send(response("200 OK", "", "here"))]
+    })
+    .await;
+    let gateway = Gateway::start(ANY, &[upstream.address]).await;
+    for path in ["/fast", "/slow"] {
+        let mut client = gateway.connect().await;
+        client
+            .send(&format!("GET {path} HTTP/1.1\r\nhost: a\r\n\r\n"))
+            .await;
+        client.stream.shutdown().await.expect("half closed");
+        let rest = String::from_utf8(client.rest().await).expect("ASCII");
+        let answer = rest.strip_prefix("HTTP/1.1 100 Continue\r\n\r\n");
+        let answer = answer.unwrap_or(&rest);
+        assert!(answer.starts_with("HTTP/1.1 200"), "{path}: {rest}");
+        assert!(answer.ends_with("here"), "{path}: {rest}");
+        assert_eq!(answer.matches("HTTP/1.1").count(), 1, "{rest}");
+    }
+    assert_eq!(gateway.metric("cause=\"client_gone\""), None);
+    gateway_is_empty(&gateway).await;
+}
+
+async fn gateway_is_empty(gateway: &Gateway) {
+    until("nothing is open", || gateway.serving.connections() == 0).await;
 }
