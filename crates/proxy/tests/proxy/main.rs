@@ -11,6 +11,7 @@ mod gateway;
 mod http2;
 mod http2_endpoints;
 mod limits;
+mod mutations;
 mod retries;
 mod steps;
 mod streaming;
