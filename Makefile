@@ -6,7 +6,7 @@ SHELL := bash
 
 PYTHON := $(CURDIR)/.venv/bin/python
 TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
-PYTHON_CODE := tests/interop tests/docker tests/samples tests/tools docker tools/run-samples tools/bench-load \
+PYTHON_CODE := tests/grpc tests/interop tests/docker tests/samples tests/tools docker tools/run-samples tools/bench-load \
     tools/bench_load
 PYTHON_SAMPLES := examples/fastapi-user-service examples/flask-api
 # It has an environment of its own: its line of the Nacos SDK is the same package as the other's.
@@ -40,6 +40,7 @@ test: venv ## Run all tests but the interop suite; compile the benches
 	for sample in $(PYTHON_SAMPLES); do (cd "$$sample" && $(PYTHON) -m pytest); done
 	@tools/venv grpc
 	cd $(GRPC_SAMPLE) && PAILOU_BIN=$(TARGET)/debug/pailou $(PYTHON_GRPC) -m pytest
+	PAILOU_BIN=$(TARGET)/debug/pailou $(PYTHON_GRPC) -m pytest -q tests/grpc
 	cargo build $(CARGO_FLAGS) $(BENCH_PEERS) -p bench-origin
 	PAILOU_BIN=$(TARGET)/debug/pailou $(PYTHON) -m pytest -q tests/tools tests/docker tests/samples
 
