@@ -55,6 +55,8 @@ mod shutdown;
 mod snapshot;
 /// Starting: settings, environment, ports.
 mod startup;
+/// Routes that go to a URL instead of a service.
+mod static_targets;
 /// Odd spellings of targets.
 mod targets;
 /// TLS to the registry.

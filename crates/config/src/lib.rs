@@ -19,7 +19,7 @@
 //! let text = "routes:\n  /api/users/**: user-service\n";
 //! let DocumentOutcome::Routes(document) = parse_route_document("routes.yaml", text) else { panic!("a valid document") };
 //! assert_eq!(&*document.routes[0].id, "/api/users/**");
-//! assert_eq!(document.routes[0].service.name, "user-service");
+//! assert_eq!(document.routes[0].target.service().map(|service| &*service.name), Some("user-service"));
 //!
 //! let text = "routes:\n  /api/users/**:\n    service: user-service\n    strip_prefx: 1\n";
 //! let DocumentOutcome::Refused(document) = parse_route_document("routes.yaml", text) else { panic!("a typing error") };
@@ -37,6 +37,7 @@ mod route_document;
 mod route_reference;
 mod settings;
 mod units;
+mod upstream_url;
 mod yaml;
 
 pub use crate::{
@@ -44,7 +45,9 @@ pub use crate::{
     field::{Field, Fields},
     nearest::nearest,
     node::{Key, Node, Scalar, Value},
-    route::{Form, Limit, PartSpec, Protocol, RouteSpec, ServiceSpec, TlsName},
+    route::{
+        Form, Limit, PartSpec, Protocol, RouteSpec, ServiceSpec, TargetSpec, TlsName, UrlSpec,
+    },
     route_document::{DocumentOutcome, MAX_DOCUMENT_BYTES, ParsedDocument, parse_route_document},
     route_reference::{RouteKeyDoc, route_reference},
     settings::{
@@ -55,4 +58,5 @@ pub use crate::{
         SnapshotSettings, UpstreamTlsSettings, load_settings, settings_reference,
     },
     units::{format_duration, format_size},
+    upstream_url::{UpstreamUrl, is_host_name},
 };

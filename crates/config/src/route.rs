@@ -6,6 +6,7 @@ use crate::{
     fault::{Position, Report},
     field::Field,
     node::Node,
+    upstream_url::UpstreamUrl,
 };
 
 /// A predicate, filter or policy as configured: its name and its arguments, not yet understood.
@@ -96,7 +97,7 @@ pub struct RouteSpec {
     /// What is changed on the way: `strip_prefix`, then `prefix`, then the list of `filters` in order.
     pub filters: Vec<PartSpec>,
     /// Who answers.
-    pub service: ServiceSpec,
+    pub target: TargetSpec,
     /// How an endpoint is chosen.
     pub balance: Option<PartSpec>,
     /// Until the response's headers, over all tries.
@@ -127,7 +128,7 @@ impl PartialEq for RouteSpec {
             enabled,
             predicates,
             filters,
-            service,
+            target,
             balance,
             timeout,
             connect_timeout,
@@ -144,7 +145,7 @@ impl PartialEq for RouteSpec {
             && *enabled == other.enabled
             && *predicates == other.predicates
             && *filters == other.filters
-            && *service == other.service
+            && *target == other.target
             && *balance == other.balance
             && *timeout == other.timeout
             && *connect_timeout == other.connect_timeout
@@ -157,6 +158,51 @@ impl PartialEq for RouteSpec {
 }
 
 impl Eq for RouteSpec {}
+
+/// Who answers the requests of a route.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TargetSpec {
+    /// The endpoints of a service.
+    Service(ServiceSpec),
+    /// Whoever is at a URL.
+    Url(UrlSpec),
+}
+
+impl TargetSpec {
+    /// The service, if it is one.
+    pub fn service(&self) -> Option<&ServiceSpec> {
+        match self {
+            TargetSpec::Service(service) => Some(service),
+            TargetSpec::Url(_) => None,
+        }
+    }
+
+    /// The way of TLS that it names.
+    pub fn tls(&self) -> Option<&TlsName> {
+        match self {
+            TargetSpec::Service(service) => service.tls.as_ref(),
+            TargetSpec::Url(url) => url.tls.as_ref(),
+        }
+    }
+
+    /// What is spoken there, if it says so.
+    pub fn protocol(&self) -> Option<Protocol> {
+        match self {
+            TargetSpec::Service(service) => service.protocol,
+            TargetSpec::Url(url) if url.url.is_https => Some(Protocol::Https),
+            TargetSpec::Url(_) => Some(Protocol::Http),
+        }
+    }
+}
+
+/// A URL that a route sends its requests to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UrlSpec {
+    /// The URL.
+    pub url: UpstreamUrl,
+    /// The way of TLS, by its id in `gateway.yaml`; the usual one if none is named.
+    pub tls: Option<TlsName>,
+}
 
 /// The service that a route names. What is `None` takes the value of `nacos` in `gateway.yaml`.
 ///

@@ -6,7 +6,8 @@ use crate::{
     fault::{Fault, Report},
     field::{Field, Fields},
     node::{Key, Node, Value},
-    route::{Form, PartSpec, Protocol, RouteSpec, ServiceSpec, TlsName},
+    route::{Form, PartSpec, Protocol, RouteSpec, ServiceSpec, TargetSpec, TlsName, UrlSpec},
+    upstream_url::UpstreamUrl,
 };
 
 /// The longest route document that is looked at.
@@ -156,7 +157,7 @@ fn short_route(key: &Key, field: &Field<'_>) -> Option<RouteSpec> {
         );
         return None;
     }
-    let service = service(field);
+    let target = service(field).map(TargetSpec::Service);
     if !key.text.starts_with('/') {
         field.fault_expected(
             "only a service is given, and the id is no path",
@@ -166,14 +167,14 @@ fn short_route(key: &Key, field: &Field<'_>) -> Option<RouteSpec> {
     }
     Some(RouteSpec {
         predicates: vec![key_as_path(key, field)],
-        ..bare_route(key, field, service?)
+        ..bare_route(key, field, target?)
     })
 }
 
 fn full_route(key: &Key, field: &Field<'_>) -> Option<RouteSpec> {
     let mut fields = field.mapping()?;
     let predicates = predicates(key, field, &mut fields);
-    let service = fields.required("service").and_then(|field| service(&field));
+    let target = target(field, &mut fields);
     let balance = fields.optional("balance").and_then(|field| field.part());
     let mut filters: Vec<PartSpec> = ["strip_prefix", "prefix"]
         .into_iter()
@@ -230,11 +231,11 @@ fn full_route(key: &Key, field: &Field<'_>) -> Option<RouteSpec> {
         total_timeout,
         retries: retries.and_then(|retries| u32::try_from(retries).ok()),
         metadata: metadata.unwrap_or_default(),
-        ..bare_route(key, field, service?)
+        ..bare_route(key, field, target?)
     })
 }
 
-fn bare_route(key: &Key, field: &Field<'_>, service: ServiceSpec) -> RouteSpec {
+fn bare_route(key: &Key, field: &Field<'_>, target: TargetSpec) -> RouteSpec {
     RouteSpec {
         id: Arc::from(key.text.as_str()),
         document: field.report().document().clone(),
@@ -244,7 +245,7 @@ fn bare_route(key: &Key, field: &Field<'_>, service: ServiceSpec) -> RouteSpec {
         enabled: true,
         predicates: Vec::new(),
         filters: Vec::new(),
-        service,
+        target,
         balance: None,
         timeout: None,
         connect_timeout: None,
@@ -306,6 +307,61 @@ fn predicates(key: &Key, field: &Field<'_>, fields: &mut Fields<'_>) -> Vec<Part
         }
     }
     predicates
+}
+
+/// `service` or `to`: exactly one of them.
+fn target(route: &Field<'_>, fields: &mut Fields<'_>) -> Option<TargetSpec> {
+    let (of_service, to) = (fields.optional("service"), fields.optional("to"));
+    match (of_service, to) {
+        (Some(field), None) => service(&field).map(TargetSpec::Service),
+        (None, Some(field)) => url(&field).map(TargetSpec::Url),
+        (Some(_), Some(to)) => {
+            to.fault_expected("`to` beside `service`", "one of them");
+            None
+        }
+        (None, None) => {
+            route.fault_expected(
+                "neither `service` nor `to` is given",
+                "who answers: `service: NAME`, or `to: http://HOST:PORT`",
+            );
+            None
+        }
+    }
+}
+
+/// A URL, or a mapping of `url` and `tls`.
+fn url(field: &Field<'_>) -> Option<UrlSpec> {
+    if !field.is_mapping() {
+        let url = upstream_url(field)?;
+        return Some(UrlSpec { url, tls: None });
+    }
+    let mut fields = field.mapping()?;
+    let url = fields
+        .required("url")
+        .and_then(|field| upstream_url(&field));
+    let protocol = url.as_ref().map(|url| match url.is_https {
+        true => Protocol::Https,
+        false => Protocol::Http,
+    });
+    let tls = fields
+        .optional("tls")
+        .and_then(|field| tls_name(&field, protocol));
+    fields.finish();
+    Some(UrlSpec { url: url?, tls })
+}
+
+fn upstream_url(field: &Field<'_>) -> Option<UpstreamUrl> {
+    const EXPECTED: &str = "http://host:port or https://host:port";
+    if !field.is_scalar() {
+        field.fault_expected("not a URL", EXPECTED);
+        return None;
+    }
+    let text = field.string()?;
+    let url = UpstreamUrl::parse(&text);
+    url.map_err(|problem| {
+        field.fault_expected(format!("{}: {problem}", field.quoted()), EXPECTED);
+    })
+    .ok()
 }
 
 fn service(field: &Field<'_>) -> Option<ServiceSpec> {
@@ -382,7 +438,10 @@ fn tls_name(field: &Field<'_>, protocol: Option<Protocol>) -> Option<TlsName> {
         "the id of one of `other_upstream_tls` in gateway.yaml",
     )?;
     if protocol == Some(Protocol::Http) {
-        field.fault_expected("a way of TLS beside `protocol: http`", "one of them");
+        field.fault_expected(
+            "a way of TLS where none is spoken",
+            "https, or no way of TLS",
+        );
         return None;
     }
     let at = field.at();
@@ -391,6 +450,10 @@ fn tls_name(field: &Field<'_>, protocol: Option<Protocol>) -> Option<TlsName> {
 
 fn service_name(field: &Field<'_>) -> Option<String> {
     let name = nacos_name(field, "the name of a service")?;
+    if name.contains("://") {
+        field.fault_expected(field.quoted(), "a name here, and a URL in `to`");
+        return None;
+    }
     if name.contains("@@") {
         field.fault_expected(
             field.quoted(),

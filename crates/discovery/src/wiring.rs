@@ -115,6 +115,7 @@ pub(crate) fn feeds(
     let context = FeedContext {
         admission: Arc::new(admission(settings, listeners)),
         lookup: Arc::new(SystemLookup::new()),
+        dns_refresh: settings.discovery.dns_refresh,
         metrics: metrics.clone(),
         snapshot: snapshot.cloned(),
     };

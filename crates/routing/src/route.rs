@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use pailou_config::{
-    Fault, Protocol, Report, RouteDefaults, RouteSpec, ServiceSpec, Settings, Severity,
+    Fault, Protocol, Report, RouteDefaults, RouteSpec, ServiceSpec, Settings, Severity, TargetSpec,
     UpstreamTlsSettings,
 };
 use pailou_filters::Chain;
@@ -76,7 +76,8 @@ impl<'a> Compiler<'a> {
     /// The compiler for the registry that the route's service names, this one if it names none; `None` when
     /// there is no such registry.
     fn for_route(&self, spec: &RouteSpec, settings: &'a Settings) -> Option<Compiler<'a>> {
-        let Some(id) = spec.service.nacos.as_deref() else {
+        let service = spec.target.service();
+        let Some(id) = service.and_then(|service| service.nacos.as_deref()) else {
             return Some(*self);
         };
         let mut all = settings.all_nacos();
@@ -91,7 +92,7 @@ impl<'a> Compiler<'a> {
 
     /// The place of the way of TLS that a route names; a fault if there is no such.
     fn upstream_tls(&self, spec: &RouteSpec, report: &Report) -> usize {
-        let Some(name) = &spec.service.tls else {
+        let Some(name) = spec.target.tls() else {
             return 0;
         };
         let known = self.upstream_tls;
@@ -102,7 +103,10 @@ impl<'a> Compiler<'a> {
         report.push(Fault {
             document: Arc::clone(&spec.document),
             position: Some(name.at),
-            path: format!("routes.{}.service.tls", spec.id),
+            path: match spec.target {
+                TargetSpec::Service(_) => format!("routes.{}.service.tls", spec.id),
+                TargetSpec::Url(_) => format!("routes.{}.to.tls", spec.id),
+            },
             problem: format!(
                 "gateway.yaml has no `other_upstream_tls.{}`",
                 name.id.escape_debug()
@@ -112,6 +116,20 @@ impl<'a> Compiler<'a> {
             severity: Severity::Error,
         });
         0
+    }
+
+    /// The service whose endpoints answer, and which of them.
+    fn target(&self, target: &TargetSpec) -> (ServiceId, Subset) {
+        match target {
+            TargetSpec::Url(spec) => (ServiceId::of_url(&spec.url), Subset::default()),
+            TargetSpec::Service(spec) => {
+                let subset = Subset {
+                    cluster: spec.cluster.clone(),
+                    metadata: spec.metadata.clone(),
+                };
+                (self.service_id(spec), subset)
+            }
+        }
     }
 
     /// The service that a route means, with the defaults filled in.
@@ -155,19 +173,14 @@ impl Route {
             return Err(report.into_faults());
         };
         let defaults = compiler.defaults;
-        let service = compiler
-            .services
-            .service(&compiler.service_id(&spec.service));
-        let subset = Subset {
-            cluster: spec.service.cluster.clone(),
-            metadata: spec.service.metadata.clone(),
-        };
+        let (id, subset) = compiler.target(&spec.target);
+        let service = compiler.services.service(&id);
         let metrics = compiler.metrics.route(&spec.id, &service.id().to_string());
         Ok(Arc::new(Route {
             id: Arc::clone(&spec.id),
             chain: Chain::new(edits.into_iter().flatten().collect()),
             selection: compiler.services.selection(&service, &subset, &policy),
-            protocol: spec.service.protocol,
+            protocol: spec.target.protocol(),
             upstream_tls,
             timeouts: Timeouts {
                 response: spec.timeout.unwrap_or(defaults.timeout),
@@ -226,10 +239,12 @@ impl Route {
 }
 
 fn unknown_registry(spec: &RouteSpec, settings: &Settings) -> Fault {
-    let id = spec.service.nacos.as_deref().unwrap_or_default();
+    let service = spec.target.service();
+    let id = service.and_then(|service| service.nacos.as_deref());
+    let id = id.unwrap_or_default();
     Fault {
         document: Arc::clone(&spec.document),
-        position: Some(spec.service.at),
+        position: service.map(|service| service.at),
         path: format!("routes.{}.service.nacos", spec.id),
         problem: format!("no Nacos has the id `{}`", id.escape_debug()),
         expected: Some(settings.nacos_ids()),

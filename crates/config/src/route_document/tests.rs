@@ -39,7 +39,8 @@ fn the_shortest_form_is_a_path_and_a_service() {
     assert_eq!(&*route.id, "/api/users/**");
     assert_eq!(&*route.document, "r.yaml");
     assert_eq!((route.at.line, route.at.column), (2, 3));
-    assert_eq!(route.service.name, "user-service");
+    let service = route.target.service().expect("a service");
+    assert_eq!(service.name, "user-service");
     assert_eq!(names(&route.predicates), ["path"]);
     assert_eq!(route.predicates[0].path, "routes[\"/api/users/**\"]");
     assert_eq!(
@@ -96,13 +97,14 @@ fn the_full_form_keeps_every_key() {
         route.balance.as_ref().map(|part| part.name.as_str()),
         Some("least_request")
     );
-    assert_eq!(route.service.group.as_deref(), Some("G"));
+    let service = route.target.service().expect("a service");
+    assert_eq!(service.group.as_deref(), Some("G"));
     assert_eq!(
-        route.service.namespace.as_deref(),
+        service.namespace.as_deref(),
         Some(""),
         "the public namespace has the empty id"
     );
-    assert_eq!(route.service.metadata["version"], "1.10");
+    assert_eq!(service.metadata["version"], "1.10");
     assert_eq!(route.timeout, Some(Duration::from_secs(5)));
     assert_eq!(route.connect_timeout, Some(Duration::from_millis(500)));
     assert_eq!(route.read_timeout, Some(Duration::from_secs(60)));
@@ -161,7 +163,7 @@ fn blank_is_not_empty() {
 fn merge_keys_line_ends_and_marks_are_understood() {
     let text = "\u{feff}routes:\r\n  /a: &base\r\n    service: s\r\n    retries: 1\r\n  /b:\r\n    <<: *base\r\n    retries: 0\r\n";
     let routes = routes(text);
-    assert_eq!(routes[1].service.name, "s");
+    assert_eq!(routes[1].target.service().map(|it| &*it.name), Some("s"));
     assert_eq!((routes[0].retries, routes[1].retries), (Some(1), Some(0)));
     let text = "routes:\n  /a: &base\n    service: s\n    retrys: 1\n  /b:\n    <<: *base\n";
     let faults = faults(text);
@@ -236,7 +238,9 @@ const REFUSED: &[(&str, &[&str])] = &[
     ),
     (
         "routes:\n  a: { path: /a }\n",
-        &["r.yaml:2:6: routes.a: `service` is missing"],
+        &[
+            "r.yaml:2:6: routes.a: neither `service` nor `to` is given; expected who answers: `service: NAME`, or `to: http://HOST:PORT`",
+        ],
     ),
     (
         "routes:\n  /a: { service: }\n",
@@ -511,7 +515,8 @@ fn a_service_may_say_what_its_endpoints_speak() {
     let read = |service: &str| {
         let text = format!("routes:\n  /a: {{ service: {{ name: s, {service} }} }}\n");
         let mut routes = routes(&text);
-        routes.pop().expect("one route").service
+        let target = routes.pop().expect("one route").target;
+        target.service().expect("a service").clone()
     };
     assert_eq!(read("protocol: http").protocol, Some(Protocol::Http));
     assert_eq!(read("protocol: https").protocol, Some(Protocol::Https));
@@ -532,11 +537,60 @@ fn a_service_may_say_what_its_endpoints_speak() {
         ("tls: { ca_file: /etc/x }", "service.tls: "),
         (
             "protocol: http, tls: internal",
-            "service.tls: a way of TLS beside `protocol: http`; expected one of them",
+            "service.tls: a way of TLS where none is spoken; expected https, or no way of TLS",
         ),
     ] {
         let text = format!("routes:\n  /a: {{ service: {{ name: s, {service} }} }}\n");
         let faults = faults(&text);
         assert!(faults[0].contains(expected), "{text}: {faults:?}");
+    }
+}
+
+#[test]
+fn a_route_may_go_to_a_url() {
+    let read = |to: &str| {
+        let mut routes = routes(&format!("routes:\n  /a: {{ to: {to} }}\n"));
+        routes.pop().expect("one route").target
+    };
+    let TargetSpec::Url(plain) = read("http://a.internal:8080") else {
+        panic!("a URL");
+    };
+    assert_eq!(plain.url.to_string(), "http://a.internal:8080");
+    assert_eq!(plain.tls, None);
+    let secured = read("{ url: 'https://a.internal', tls: internal }");
+    assert_eq!(secured.protocol(), Some(Protocol::Https));
+    assert_eq!(secured.tls().map(|tls| &*tls.id), Some("internal"));
+    assert!(secured.service().is_none());
+    assert_ne!(secured, read("https://a.internal"));
+    for (route, expected) in [
+        (
+            "to: http://a, service: s",
+            "to: `to` beside `service`; expected one of them",
+        ),
+        (
+            "retries: 1",
+            "neither `service` nor `to` is given; expected who answers",
+        ),
+        (
+            "to: a:80",
+            "to: `a:80`: no URL; expected http://host:port or https://host:port",
+        ),
+        ("to: 'http://a/v1'", "a path or a query has no place here"),
+        ("to: [ http://a ]", "to: not a URL"),
+        (
+            "to: { url: 'http://a', tls: x }",
+            "to.tls: a way of TLS where none is spoken",
+        ),
+        ("to: { tls: x }", "to: `url` is missing"),
+        (
+            "service: 'http://a'",
+            "service: `http://a`; expected a name here, and a URL in `to`",
+        ),
+    ] {
+        let faults = faults(&format!("routes:\n  /a: {{ {route} }}\n"));
+        assert!(
+            faults.iter().any(|it| it.contains(expected)),
+            "{route}: {faults:?}"
+        );
     }
 }

@@ -73,7 +73,8 @@ impl Bench {
     fn routes(&mut self) -> Vec<String> {
         self.revision += 1;
         let merged = self.documents.merge(self.revision);
-        let name = |route: &Arc<Route>| format!("{}={}", route.id, route.spec.service.name);
+        let name =
+            |route: &Arc<Route>| format!("{}={}", route.id, route.selection.service().id().name);
         merged.routes.iter().map(name).collect()
     }
 }

@@ -103,7 +103,7 @@ impl Gateway {
     pub(crate) fn routes(&self) -> Vec<String> {
         let table = self.table.load();
         let name = |route: &Arc<pailou_routing::Route>| {
-            format!("{}={}", route.id, route.spec.service.name)
+            format!("{}={}", route.id, route.selection.service().id().name)
         };
         let mut routes: Vec<_> = table.routes().iter().map(name).collect();
         routes.sort();
