@@ -59,6 +59,8 @@ mod signals;
 mod snapshot;
 /// Starting: settings, environment, ports.
 mod startup;
+/// Routes that go to a URL instead of a service.
+mod static_targets;
 mod steps;
 /// Odd spellings of targets.
 mod targets;

@@ -90,7 +90,9 @@ async fn a_route_without_a_service_answers_and_shows_in_the_admin_interface() {
     world
         .publish("routes: { /x/**: { filters: [ { prefix: /v2 } ] } }")
         .await;
-    gateway.logged(&["`service` is missing"]).await;
+    gateway
+        .logged(&["neither `service` nor `to` is given"])
+        .await;
     assert_eq!(
         client
             .get(gateway.url("/new/a"))

@@ -19,7 +19,7 @@
 //! let text = "routes:\n  /api/users/**: user-service\n";
 //! let DocumentOutcome::Routes(document) = parse_route_document("routes.yaml", text) else { panic!("a valid document") };
 //! assert_eq!(&*document.routes[0].id, "/api/users/**");
-//! let service = document.routes[0].service.as_ref().expect("it names one");
+//! let service = document.routes[0].service().expect("it names one");
 //! assert_eq!(service.name, "user-service");
 //!
 //! let text = "routes:\n  /api/users/**:\n    service: user-service\n    strip_prefx: 1\n";
@@ -38,7 +38,9 @@ mod route_document;
 mod route_reference;
 mod service;
 mod settings;
+mod target;
 mod units;
+mod upstream_url;
 mod yaml;
 
 pub use crate::{
@@ -58,5 +60,7 @@ pub use crate::{
         SectionDoc, ServerAddress, Settings, ShutdownSettings, SnapshotSettings, TlsSettings,
         TlsVersion, UpstreamTlsSettings, load_settings, settings_reference,
     },
+    target::{TargetSpec, UrlSpec},
     units::{format_duration, format_size},
+    upstream_url::{UpstreamUrl, is_host_name},
 };

@@ -7,6 +7,7 @@ use crate::{
     field::Field,
     node::Node,
     service::ServiceSpec,
+    target::TargetSpec,
 };
 
 /// A predicate, filter or policy as configured: its name and its arguments, not yet understood.
@@ -97,7 +98,7 @@ pub struct RouteSpec {
     /// What is changed on the way: `strip_prefix`, then `prefix`, then the list of `filters` in order.
     pub filters: Vec<PartSpec>,
     /// Who answers; `None` where a filter answers every request.
-    pub service: Option<ServiceSpec>,
+    pub target: Option<TargetSpec>,
     /// How an endpoint is chosen.
     pub balance: Option<PartSpec>,
     /// Until the response's headers, over all tries.
@@ -128,7 +129,7 @@ impl PartialEq for RouteSpec {
             enabled,
             predicates,
             filters,
-            service,
+            target,
             balance,
             timeout,
             connect_timeout,
@@ -145,7 +146,7 @@ impl PartialEq for RouteSpec {
             && *enabled == other.enabled
             && *predicates == other.predicates
             && *filters == other.filters
-            && *service == other.service
+            && *target == other.target
             && *balance == other.balance
             && *timeout == other.timeout
             && *connect_timeout == other.connect_timeout
@@ -158,3 +159,10 @@ impl PartialEq for RouteSpec {
 }
 
 impl Eq for RouteSpec {}
+
+impl RouteSpec {
+    /// The service that it names, if it names one.
+    pub fn service(&self) -> Option<&ServiceSpec> {
+        self.target.as_ref().and_then(TargetSpec::service)
+    }
+}

@@ -8,6 +8,7 @@ use crate::{
     node::{Key, Node, Value},
     route::{Form, PartSpec, RouteSpec},
     service::ServiceSpec,
+    target::TargetSpec,
 };
 
 /// The longest route document that is looked at.
@@ -236,16 +237,14 @@ fn short_route(key: &Key, field: &Field<'_>) -> Option<RouteSpec> {
     }
     Some(RouteSpec {
         predicates: vec![key_as_path(key, field)],
-        ..bare_route(key, field, Some(service?))
+        ..bare_route(key, field, Some(TargetSpec::Service(service?)))
     })
 }
 
 fn full_route(key: &Key, field: &Field<'_>) -> Option<RouteSpec> {
     let mut fields = field.mapping()?;
     let predicates = predicates(key, field, &mut fields);
-    let service = fields
-        .optional("service")
-        .map(|field| ServiceSpec::read(&field));
+    let target = TargetSpec::read(&mut fields);
     let balance = fields.optional("balance").and_then(|field| field.part());
     let mut filters: Vec<PartSpec> = ["strip_prefix", "prefix"]
         .into_iter()
@@ -262,8 +261,11 @@ fn full_route(key: &Key, field: &Field<'_>) -> Option<RouteSpec> {
         filters.extend(list.iter().filter_map(Field::part));
     }
     // Whether one of the filters answers in its place, the registry of filters knows.
-    if service.is_none() && filters.is_empty() {
-        field.fault("`service` is missing");
+    if target.is_none() && filters.is_empty() {
+        field.fault_expected(
+            "neither `service` nor `to` is given",
+            "who answers: `service: NAME`, or `to: http://HOST:PORT`",
+        );
     }
     let order = fields
         .optional("order")
@@ -309,12 +311,12 @@ fn full_route(key: &Key, field: &Field<'_>) -> Option<RouteSpec> {
         ..bare_route(
             key,
             field,
-            service.map_or(Some(None), |read| read.map(Some))?,
+            target.map_or(Some(None), |read| read.map(Some))?,
         )
     })
 }
 
-fn bare_route(key: &Key, field: &Field<'_>, service: Option<ServiceSpec>) -> RouteSpec {
+fn bare_route(key: &Key, field: &Field<'_>, target: Option<TargetSpec>) -> RouteSpec {
     RouteSpec {
         id: Arc::from(key.text.as_str()),
         document: field.report().document().clone(),
@@ -324,7 +326,7 @@ fn bare_route(key: &Key, field: &Field<'_>, service: Option<ServiceSpec>) -> Rou
         enabled: true,
         predicates: Vec::new(),
         filters: Vec::new(),
-        service,
+        target,
         balance: None,
         timeout: None,
         connect_timeout: None,

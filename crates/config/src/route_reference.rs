@@ -36,7 +36,7 @@ const KEYS: &[(&str, &str, &str)] = &[
     (
         "service",
         "name, or mapping",
-        "The service whose endpoints answer. Required, unless one of `filters` answers by itself, such as `redirect`.",
+        "The service whose endpoints answer. A route has this or `to`, unless one of its `filters` answers by itself, such as `redirect`.",
     ),
     (
         "service.name",
@@ -79,6 +79,22 @@ const KEYS: &[(&str, &str, &str)] = &[
         "service.tls",
         "id of a way of TLS",
         "How TLS is spoken to them: one of `other_upstream_tls` in `gateway.yaml`; `upstream_tls` unless given.",
+    ),
+    (
+        "to",
+        "`http://host:port` or `https://host:port`, or mapping",
+        "Who answers instead of a service. A host name is looked up by DNS, again every `discovery.dns_refresh`; its addresses are \
+         the endpoints. A path goes into `prefix`.",
+    ),
+    (
+        "to.url",
+        "`http://host:port` or `https://host:port`",
+        "The URL, where `to` is a mapping.",
+    ),
+    (
+        "to.tls",
+        "id of a way of TLS",
+        "How TLS is spoken there: one of `other_upstream_tls` in `gateway.yaml`; `upstream_tls` unless given.",
     ),
     (
         "balance",

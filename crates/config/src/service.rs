@@ -163,13 +163,16 @@ fn protocol(field: &Field<'_>) -> Option<Protocol> {
 }
 
 /// A way of TLS. Whether `gateway.yaml` has it is found out when the route is compiled.
-fn tls_name(field: &Field<'_>, protocol: Option<Protocol>) -> Option<TlsName> {
+pub(crate) fn tls_name(field: &Field<'_>, protocol: Option<Protocol>) -> Option<TlsName> {
     let id = nacos_name(
         field,
         "the id of one of `other_upstream_tls` in gateway.yaml",
     )?;
     if matches!(protocol, Some(Protocol::Http | Protocol::H2c)) {
-        field.fault_expected("a way of TLS beside a protocol without TLS", "one of them");
+        field.fault_expected(
+            "a way of TLS where none is spoken",
+            "https, or no way of TLS",
+        );
         return None;
     }
     let at = field.at();
@@ -178,6 +181,10 @@ fn tls_name(field: &Field<'_>, protocol: Option<Protocol>) -> Option<TlsName> {
 
 fn service_name(field: &Field<'_>) -> Option<String> {
     let name = nacos_name(field, "the name of a service")?;
+    if name.contains("://") {
+        field.fault_expected(field.quoted(), "a name here, and a URL in `to`");
+        return None;
+    }
     if name.contains("@@") {
         field.fault_expected(
             field.quoted(),

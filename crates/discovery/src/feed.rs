@@ -33,6 +33,8 @@ const LOOK: Duration = Duration::from_millis(250);
 pub(crate) struct FeedContext {
     pub(crate) admission: Arc<Admission>,
     pub(crate) lookup: Arc<dyn Lookup>,
+    /// How often host names are looked up again.
+    pub(crate) dns_refresh: Duration,
     pub(crate) metrics: Metrics,
     /// Told of changes, unless it is off.
     pub(crate) snapshot: Option<Arc<Snapshot>>,
@@ -60,9 +62,38 @@ pub(crate) struct FeedStatus {
     held: usize,
     hold_until: Option<Instant>,
     refused: Vec<RefusedView>,
+    /// What is known of a host name that a route gives.
+    name: Option<NameStatus>,
+}
+
+/// What the last lookup of a host name that counts said.
+#[derive(Clone, Debug)]
+struct NameStatus {
+    addresses: usize,
+    at: Instant,
+    error: Option<String>,
 }
 
 impl FeedStatus {
+    /// Notes that a host has so many addresses.
+    pub(crate) fn resolved(&mut self, addresses: usize, refused: Vec<RefusedView>) {
+        self.refused = refused;
+        self.name = Some(NameStatus {
+            addresses,
+            at: Instant::now(),
+            error: None,
+        });
+    }
+
+    /// Notes that a host has no address.
+    pub(crate) fn unresolved(&mut self, error: &str) {
+        self.name = Some(NameStatus {
+            addresses: 0,
+            at: Instant::now(),
+            error: Some(error.to_owned()),
+        });
+    }
+
     /// Whether the endpoints are those that a lost connection told of.
     pub(crate) fn is_stale(&self) -> bool {
         self.stale
@@ -80,21 +111,30 @@ impl FeedStatus {
         let state = self.watch.as_ref().and_then(ServiceWatch::current);
         let state = state.as_deref();
         let error = self.watch.as_ref().and_then(ServiceWatch::last_error);
+        let name = self.name.as_ref();
+        let heard = state.map(|state| state.received);
+        let heard = heard.or(name.map(|name| name.at));
         FeedView {
             service: service.label().to_owned(),
-            known: state.is_some(),
+            known: state.is_some() || name.is_some_and(|name| name.error.is_none()),
             named,
             stale: self.stale,
             from_snapshot: self.from_snapshot,
-            age_seconds: state.map(|state| (now - state.received).as_secs_f64()),
+            age_seconds: heard.map(|heard| (now - heard).as_secs_f64()),
             epoch: state.map(|state| state.epoch),
             origin: state.map(|state| state.origin),
-            listed: state.map_or(0, |state| state.instances.len()),
+            listed: match name {
+                Some(name) => name.addresses,
+                None => state.map_or(0, |state| state.instances.len()),
+            },
             held: self.held,
             hold_seconds: self.hold_until.map(|until| (until - now).as_secs_f64()),
             protected: state.is_some_and(|state| state.protected),
             refused: self.refused.clone(),
-            error: error.as_ref().map(ToString::to_string),
+            error: match name {
+                Some(name) => name.error.clone(),
+                None => error.as_ref().map(ToString::to_string),
+            },
         }
     }
 }
@@ -141,7 +181,7 @@ impl Feed {
             claimant.remember(saved.endpoints.iter().map(|endpoint| endpoint.address));
         }
         Feed {
-            names: Names::new(Arc::clone(&context.lookup)),
+            names: Names::new(Arc::clone(&context.lookup), context.dns_refresh),
             context,
             service,
             status,

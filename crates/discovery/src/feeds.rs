@@ -1,9 +1,11 @@
 //! The feeds of all services that the table names: subscribed on demand, let go of after a grace.
 
 use std::collections::BTreeMap;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use pailou_config::UpstreamUrl;
 use pailou_nacos::ServiceName;
 use pailou_upstream::{Service, ServiceId};
 use tokio::task::AbortHandle;
@@ -13,6 +15,7 @@ use crate::claims::Claims;
 use crate::clients::Clients;
 use crate::feed::{Feed, FeedContext, FeedStatus, Restore};
 use crate::snapshot::{self, Heard, SavedService};
+use crate::static_feed::StaticFeed;
 use crate::supervise;
 use crate::view::FeedView;
 
@@ -39,6 +42,9 @@ pub(crate) struct Feeds {
     /// By source and namespace, of which each has its connection.
     claims: BTreeMap<(Arc<str>, Arc<str>), Arc<Claims>>,
 }
+
+/// A feed that runs; it ends only if something is wrong, and says what.
+type Feeding = Pin<Box<dyn Future<Output = String> + Send>>;
 
 struct Running {
     /// Keeps the service, and with it the state of its addresses, through the grace time.
@@ -179,12 +185,54 @@ impl Feeds {
     }
 
     fn start(&mut self, service: Arc<Service>) -> Running {
+        let status = Arc::new(Mutex::new(FeedStatus::default()));
+        let id = service.id().clone();
+        let ended = move |error: &str| tracing::error!(service = %id, error, "service feed ended; starting it again");
+        let task = match service.id().url() {
+            Some(url) => {
+                let start = self.at_url(&service, &status, url);
+                tokio::spawn(supervise::forever(start, ended))
+            }
+            None => {
+                let start = self.in_registry(&service, &status);
+                tokio::spawn(supervise::forever(start, ended))
+            }
+        };
+        Running {
+            service,
+            status,
+            unnamed_since: None,
+            task: task.abort_handle(),
+        }
+    }
+
+    /// What starts the feed of a URL.
+    fn at_url(
+        &self,
+        service: &Arc<Service>,
+        status: &Arc<Mutex<FeedStatus>>,
+        url: UpstreamUrl,
+    ) -> impl FnMut() -> Feeding + Send + use<> {
+        let context = self.context.clone();
+        let (service, status) = (Arc::clone(service), Arc::clone(status));
+        move || {
+            let (service, status) = (Arc::clone(&service), Arc::clone(&status));
+            let feed = StaticFeed::new(context.clone(), service, url.clone(), status);
+            Box::pin(feed.run())
+        }
+    }
+
+    /// What starts the feed of a service in a registry.
+    fn in_registry(
+        &mut self,
+        service: &Arc<Service>,
+        status: &Arc<Mutex<FeedStatus>>,
+    ) -> impl FnMut() -> Feeding + Send + use<> {
         let id = service.id();
         let client = self.clients.of(&id.source, &id.namespace);
         let name = ServiceName::new(&id.group, &id.name);
         let window = self.times.hold_services.get(&*id.name);
         let window = window.copied().unwrap_or(self.times.hold);
-        let status = Arc::new(Mutex::new(FeedStatus::default()));
         let mut saved = self.saved.remove(id).map(|saved| {
             // With a connection the answer is a matter of milliseconds; without one the wait is over when
             // that of the start is.
@@ -203,27 +251,14 @@ impl Feeds {
         });
         let session = (Arc::clone(&id.source), Arc::clone(&id.namespace));
         let claims = Arc::clone(self.claims.entry(session).or_default());
-        let start = {
+        let (service, status) = (Arc::clone(service), Arc::clone(status));
+        let context = self.context.clone();
+        move || {
             let (service, status) = (Arc::clone(&service), Arc::clone(&status));
-            let context = self.context.clone();
-            move || {
-                let (service, status) = (Arc::clone(&service), Arc::clone(&status));
-                let claimant = claims.claimant();
-                let saved = saved.take();
-                let feed = Feed::new(context.clone(), service, window, status, claimant, saved);
-                feed.run(client.watch_service(&name), client.states())
-            }
-        };
-        let ended = {
-            let id = id.clone();
-            move |error: &str| tracing::error!(service = %id, error, "service feed ended; starting it again")
-        };
-        let task = tokio::spawn(supervise::forever(start, ended)).abort_handle();
-        Running {
-            service,
-            status,
-            unnamed_since: None,
-            task,
+            let claimant = claims.claimant();
+            let saved = saved.take();
+            let feed = Feed::new(context.clone(), service, window, status, claimant, saved);
+            Box::pin(feed.run(client.watch_service(&name), client.states()))
         }
     }
 }

@@ -8,7 +8,8 @@
 //! The write path: a source says what its document is (`source`); a document is taken whole or keeps
 //! its last good routes (`documents`); the merge is compiled on a blocking thread, the services that are
 //! new are subscribed and awaited, and one swap makes the table live (`publish`). Beside it each service
-//! has a feed (`feed`): admission, name resolution, the hold, and then the balancer.
+//! has a feed (`feed`): admission, name resolution, the hold, and then the balancer. So has each URL that a
+//! route gives instead of a service (`static_feed`).
 //!
 //! It must not know how a request is served: it names nothing of pingora.
 
@@ -28,6 +29,7 @@ mod resolve;
 mod rules;
 mod snapshot;
 mod source;
+mod static_feed;
 mod supervise;
 mod transport;
 mod view;

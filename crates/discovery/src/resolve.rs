@@ -1,7 +1,7 @@
 //! Host names of instances, resolved beside the request path.
 //!
 //! An instance may be registered under a host name. Its addresses are looked up when the name first
-//! appears and again every half minute; a lookup that fails changes nothing, the last good addresses
+//! appears and again every half minute (a setting); a lookup that fails changes nothing, the last good addresses
 //! stand. Requests only ever see addresses.
 
 use std::collections::{BTreeSet, HashMap};
@@ -15,8 +15,8 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-/// How often a name is looked up again.
-const REFRESH: Duration = Duration::from_secs(30);
+/// A name without any address is looked up so many times as often.
+const HURRY: u32 = 10;
 /// How long one lookup may take.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
 /// The most addresses of one name that are used.
@@ -62,25 +62,11 @@ impl Lookup for SystemLookup {
     }
 }
 
-/// Whether a text can be a host name (labels of letters, digits, `-` and `_`).
-pub(crate) fn is_host_name(text: &str) -> bool {
-    let text = text.strip_suffix('.').unwrap_or(text);
-    let is_label = |label: &str| {
-        (1..=63).contains(&label.len())
-            && label
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
-    };
-    // A last label of digits alone is a mistyped address, which some resolvers read as one (`10.1`).
-    let last = text.rsplit('.').next().unwrap_or_default();
-    text.len() <= 253
-        && text.split('.').all(is_label)
-        && !last.bytes().all(|byte| byte.is_ascii_digit())
-}
-
 /// The names that one service's instances use, and their addresses.
 pub(crate) struct Names {
     lookup: Arc<dyn Lookup>,
+    /// How often a name is looked up again.
+    refresh: Duration,
     known: HashMap<Arc<str>, Name>,
     running: JoinSet<(Arc<str>, Found)>,
 }
@@ -107,9 +93,10 @@ pub(crate) enum Resolved<'a> {
 
 impl Names {
     /// No names yet.
-    pub(crate) fn new(lookup: Arc<dyn Lookup>) -> Names {
+    pub(crate) fn new(lookup: Arc<dyn Lookup>, refresh: Duration) -> Names {
         Names {
             lookup,
+            refresh,
             known: HashMap::new(),
             running: JoinSet::new(),
         }
@@ -206,7 +193,7 @@ impl Names {
             return false;
         };
         name.is_running = false;
-        name.next = Instant::now() + REFRESH;
+        name.next = Instant::now() + self.refresh;
         match result {
             Ok(mut addresses) => {
                 addresses.sort_unstable();
@@ -220,10 +207,14 @@ impl Names {
             Err(error) => {
                 // Without any address the instance is out: look again soon.
                 if name.addresses.is_empty() {
-                    name.next = Instant::now() + REFRESH / 10;
+                    name.next = Instant::now() + self.refresh / HURRY;
                 }
                 let changed = name.addresses.is_empty() && name.error.as_ref() != Some(&error);
-                tracing::debug!(host = &**host, error, "host name not resolved");
+                if name.error.is_none() && !name.addresses.is_empty() {
+                    tracing::warn!(target: "pailou", host = &**host, error, "a host name cannot be resolved, its last addresses stay");
+                } else {
+                    tracing::debug!(host = &**host, error, "host name not resolved");
+                }
                 name.error = Some(error);
                 changed
             }
@@ -242,6 +233,8 @@ mod tests {
     use std::sync::Mutex;
 
     use super::*;
+
+    const REFRESH: Duration = Duration::from_secs(30);
 
     type Answers = Mutex<HashMap<String, Result<Vec<IpAddr>, String>>>;
 
@@ -281,7 +274,7 @@ mod tests {
     async fn a_name_is_resolved_refreshed_and_kept_when_a_lookup_fails() {
         let table = Arc::new(Table::default());
         table.set("a.local", Ok(&["10.0.0.2", "10.0.0.1", "10.0.0.2"]));
-        let mut names = Names::new(Arc::clone(&table) as Arc<dyn Lookup>);
+        let mut names = Names::new(Arc::clone(&table) as Arc<dyn Lookup>, REFRESH);
         names.need(&BTreeSet::from(["a.local"]));
         assert!(names.is_pending());
         names.changed().await;
@@ -304,7 +297,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_name_without_an_answer_is_an_error_and_is_tried_again() {
         let table = Arc::new(Table::default());
-        let mut names = Names::new(Arc::clone(&table) as Arc<dyn Lookup>);
+        let mut names = Names::new(Arc::clone(&table) as Arc<dyn Lookup>, REFRESH);
         names.need(&BTreeSet::from(["silent.local"]));
         names.changed().await;
         assert_eq!(
@@ -322,39 +315,12 @@ mod tests {
     async fn a_name_that_is_not_needed_any_more_is_forgotten() {
         let table = Arc::new(Table::default());
         table.set("a.local", Ok(&["10.0.0.1"]));
-        let mut names = Names::new(Arc::clone(&table) as Arc<dyn Lookup>);
+        let mut names = Names::new(Arc::clone(&table) as Arc<dyn Lookup>, REFRESH);
         names.need(&BTreeSet::from(["a.local"]));
         names.changed().await;
         names.need(&BTreeSet::new());
         assert_eq!(names.resolved("a.local"), Resolved::Pending);
         let idle = tokio::time::timeout(Duration::from_secs(3600), names.changed()).await;
         assert!(idle.is_err());
-    }
-
-    #[test]
-    fn mistyped_addresses_are_not_host_names() {
-        for good in [
-            "a",
-            "a-b.svc.cluster.local",
-            "user_service",
-            "n1.example.",
-            "1a",
-        ] {
-            assert!(is_host_name(good), "{good}");
-        }
-        let long = format!("{}.local", "a".repeat(64));
-        for bad in [
-            "",
-            ".",
-            "a..b",
-            "10.1",
-            "10.0.0.256",
-            "a b",
-            "fe80::1%eth0",
-            "a/b",
-            &long,
-        ] {
-            assert!(!is_host_name(bad), "{bad}");
-        }
     }
 }

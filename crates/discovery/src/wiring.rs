@@ -116,6 +116,7 @@ pub(crate) fn feeds(
     let context = FeedContext {
         admission: Arc::new(admission(settings, listeners)),
         lookup: Arc::new(SystemLookup::new()),
+        dns_refresh: settings.discovery.dns_refresh,
         metrics: metrics.clone(),
         snapshot: snapshot.cloned(),
     };

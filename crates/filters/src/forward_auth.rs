@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri};
-use pailou_config::{Field, ServiceSpec};
+use pailou_config::{Field, TargetSpec};
 use pailou_upstream::Destination;
 
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
 pub(crate) const ENTRY: Entry = Entry::gate(
     "forward_auth",
     "{ service: auth-service, path: /check, request_headers: [authorization, cookie], copy_headers: [x-user], timeout: 2s }",
-    "Asks the service with the request's head; 2xx lets it go on with `copy_headers` of the answer, anything else is the client's answer.",
+    "Asks the service, or `to: http://host:port`, with the request's head; 2xx lets it go on with `copy_headers` of the answer, anything else is the client's answer.",
     compile,
 );
 
@@ -43,7 +43,7 @@ const URI: HeaderName = HeaderName::from_static("x-forwarded-uri");
 #[derive(Debug)]
 struct ForwardAuth {
     destination: Destination,
-    target: Uri,
+    path: Uri,
     timeout: Duration,
     /// Which of the request's headers are shown; all of them if empty.
     request_headers: Vec<HeaderName>,
@@ -52,12 +52,18 @@ struct ForwardAuth {
 
 fn compile(field: &Field<'_>, destinations: &dyn Destinations) -> Option<Box<dyn Gate>> {
     let mut fields = field.mapping()?;
-    let service = fields.required("service").and_then(|field| {
-        let spec = ServiceSpec::read(&field)?;
-        destinations.destination(&spec, &field)
-    });
-    let target = match fields.optional("path") {
-        Some(path) => target(&path),
+    let target = TargetSpec::read(&mut fields);
+    if target.is_none() {
+        field.fault_expected(
+            "nobody to ask",
+            "`service: NAME`, or `to: http://HOST:PORT`",
+        );
+    }
+    let destination = target
+        .flatten()
+        .and_then(|target| destinations.destination(&target, field));
+    let path = match fields.optional("path") {
+        Some(path) => path_of(&path),
         None => Some(Uri::from_static("/")),
     };
     let request_headers = match fields.optional("request_headers") {
@@ -74,15 +80,15 @@ fn compile(field: &Field<'_>, destinations: &dyn Destinations) -> Option<Box<dyn
     };
     fields.finish();
     Some(Box::new(ForwardAuth {
-        destination: service?,
-        target: target?,
+        destination: destination?,
+        path: path?,
         timeout: timeout?,
         request_headers: request_headers?,
         copy_headers: copy_headers?,
     }))
 }
 
-fn target(field: &Field<'_>) -> Option<Uri> {
+fn path_of(field: &Field<'_>) -> Option<Uri> {
     let text = field.string()?;
     let target = text.starts_with('/').then(|| PathAndQuery::try_from(text));
     if let Some(Ok(target)) = target {
@@ -115,7 +121,7 @@ fn shown(field: &Field<'_>) -> Option<Vec<HeaderName>> {
 impl ForwardAuth {
     fn question(&self, head: &RequestHead<'_>) -> Request<()> {
         let mut question = Request::new(());
-        *question.uri_mut() = self.target.clone();
+        *question.uri_mut() = self.path.clone();
         *question.headers_mut() = self.shown(head.headers);
         let fields = question.headers_mut();
         if let Ok(target) = HeaderValue::from_str(&head.target()) {
@@ -365,7 +371,7 @@ mod tests {
     #[test]
     fn what_cannot_be_asked_is_refused() {
         for (args, problem) in [
-            ("{}", "`service` is missing"),
+            ("{}", "nobody to ask"),
             ("{ service: '' }", "the name of a service"),
             ("{ service: a, path: check }", "not a path"),
             ("{ service: a, timeout: 5m }", "5m"),

@@ -2,7 +2,7 @@
 
 use pailou_config::{Fault, Field, PartSpec, Report, Severity, nearest};
 
-use pailou_config::ServiceSpec;
+use pailou_config::TargetSpec;
 use pailou_upstream::Destination;
 
 use crate::{
@@ -38,7 +38,7 @@ enum Compile {
 pub trait Destinations {
     /// The endpoints of a service, by the default policy. What is wrong with
     /// `spec` goes to the report of `field`.
-    fn destination(&self, spec: &ServiceSpec, field: &Field<'_>) -> Option<Destination>;
+    fn destination(&self, spec: &TargetSpec, field: &Field<'_>) -> Option<Destination>;
 }
 
 /// Every filter, in the order of the reference.
@@ -169,10 +169,9 @@ pub(crate) mod tests {
     struct Unlisted(Arc<Services>);
 
     impl Destinations for Unlisted {
-        fn destination(&self, spec: &ServiceSpec, _field: &Field<'_>) -> Option<Destination> {
-            let service = self
-                .0
-                .service(&ServiceId::new("", "DEFAULT_GROUP", spec.name.as_str()));
+        fn destination(&self, spec: &TargetSpec, _field: &Field<'_>) -> Option<Destination> {
+            let name = spec.service().map_or("", |service| &service.name);
+            let service = self.0.service(&ServiceId::new("", "DEFAULT_GROUP", name));
             let (all, policy) = (Subset::default(), Policy::round_robin());
             Some(Destination {
                 selection: self.0.selection(&service, &all, &policy),

@@ -138,7 +138,7 @@ impl Judge {
 fn take_for_granted(settings: &mut Settings, routes: &[RouteSpec]) -> Vec<Fault> {
     let mut notes = Vec::new();
     for spec in routes {
-        let Some(service) = &spec.service else {
+        let Some(service) = spec.service() else {
             continue;
         };
         let Some(id) = &service.nacos else {

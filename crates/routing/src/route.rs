@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use pailou_config::{
     Fault, Field, Protocol, Report, RouteDefaults, RouteSpec, ServiceSpec, Settings, Severity,
-    UpstreamTlsSettings,
+    TargetSpec, UpstreamTlsSettings,
 };
 use pailou_filters::{Chain, Destinations, Step};
 use pailou_telemetry::{Metrics, RouteMetrics};
@@ -101,7 +101,7 @@ impl<'a> Compiler<'a> {
     /// The compiler for the registry that the route's service names, this one if it names none; `None` when
     /// there is no such registry.
     fn for_route(&self, spec: &RouteSpec, settings: &'a Settings) -> Option<Compiler<'a>> {
-        let service = spec.service.as_ref();
+        let service = spec.service();
         let Some(id) = service.and_then(|service| service.nacos.as_deref()) else {
             return Some(*self);
         };
@@ -115,9 +115,9 @@ impl<'a> Compiler<'a> {
         })
     }
 
-    /// The place of the way of TLS that a service is named with; a fault if there is no such.
-    fn upstream_tls(&self, spec: &ServiceSpec, path: &str, report: &Report) -> usize {
-        let Some(name) = &spec.tls else {
+    /// The place of the way of TLS that a target is named with; a fault if there is no such.
+    fn upstream_tls(&self, spec: &TargetSpec, path: &str, report: &Report) -> usize {
+        let Some(name) = spec.tls() else {
             return 0;
         };
         let known = self.upstream_tls;
@@ -128,7 +128,10 @@ impl<'a> Compiler<'a> {
         report.push(Fault {
             document: Arc::clone(report.document()),
             position: Some(name.at),
-            path: format!("{path}.tls"),
+            path: match spec {
+                TargetSpec::Service(_) => format!("{path}.service.tls"),
+                TargetSpec::Url(_) => format!("{path}.to.tls"),
+            },
             problem: format!(
                 "gateway.yaml has no `other_upstream_tls.{}`",
                 name.id.escape_debug()
@@ -138,6 +141,20 @@ impl<'a> Compiler<'a> {
             severity: Severity::Error,
         });
         0
+    }
+
+    /// The service whose endpoints answer, and which of them.
+    fn target(&self, target: &TargetSpec) -> (ServiceId, Subset) {
+        match target {
+            TargetSpec::Url(spec) => (ServiceId::of_url(&spec.url), Subset::default()),
+            TargetSpec::Service(spec) => {
+                let subset = Subset {
+                    cluster: spec.cluster.clone(),
+                    metadata: spec.metadata.clone(),
+                };
+                (self.service_id(spec), subset)
+            }
+        }
     }
 
     /// The service that a route means, with the defaults filled in.
@@ -157,15 +174,12 @@ impl<'a> Compiler<'a> {
 }
 
 impl Compiler<'_> {
-    fn destination(&self, spec: &ServiceSpec, policy: &Policy, upstream_tls: usize) -> Destination {
-        let service = self.services.service(&self.service_id(spec));
-        let subset = Subset {
-            cluster: spec.cluster.clone(),
-            metadata: spec.metadata.clone(),
-        };
+    fn destination(&self, spec: &TargetSpec, policy: &Policy, upstream_tls: usize) -> Destination {
+        let (id, subset) = self.target(spec);
+        let service = self.services.service(&id);
         Destination {
             selection: self.services.selection(&service, &subset, policy),
-            transport: spec.protocol.map(transport_of),
+            transport: spec.protocol().map(transport_of),
             upstream_tls,
         }
     }
@@ -182,8 +196,8 @@ fn transport_of(protocol: Protocol) -> Transport {
 }
 
 impl Destinations for Compiler<'_> {
-    fn destination(&self, spec: &ServiceSpec, field: &Field<'_>) -> Option<Destination> {
-        if let Some(nacos) = &spec.nacos {
+    fn destination(&self, spec: &TargetSpec, field: &Field<'_>) -> Option<Destination> {
+        if let Some(nacos) = spec.service().and_then(|service| service.nacos.as_ref()) {
             // It is looked for where the route's own service is.
             field.fault(format!(
                 "a filter asks services of its route's Nacos; `nacos: {}` cannot be honoured here",
@@ -200,14 +214,14 @@ impl Destinations for Compiler<'_> {
 /// Somebody has to answer: a service, or a filter in its place.
 fn check_target(spec: &RouteSpec, report: &Report) {
     let answers = spec.filters.iter().any(pailou_filters::answers);
-    if spec.service.is_none() && !answers {
+    if spec.target.is_none() && !answers {
         report.push(Fault {
             document: Arc::clone(report.document()),
             position: Some(spec.at),
             path: format!("routes.{}", spec.id),
-            problem: "`service` is missing".to_owned(),
+            problem: "neither `service` nor `to` is given".to_owned(),
             expected: Some(
-                "the name of a service, or a filter that answers, such as `redirect`".to_owned(),
+                "`service`, `to`, or a filter that answers, such as `redirect`".to_owned(),
             ),
             nearest: None,
             severity: Severity::Error,
@@ -234,9 +248,8 @@ impl Route {
             .map(|part| pailou_filters::compile(part, &report, compiler))
             .collect::<Vec<_>>();
         let defaults = compiler.defaults;
-        let upstream_tls = spec.service.as_ref().map_or(0, |service| {
-            let path = format!("routes.{}.service", spec.id);
-            compiler.upstream_tls(service, &path, &report)
+        let upstream_tls = spec.target.as_ref().map_or(0, |target| {
+            compiler.upstream_tls(target, &format!("routes.{}", spec.id), &report)
         });
         let balance = spec.balance.as_ref().unwrap_or(&defaults.balance);
         let policy = balance::parse(balance, &report);
@@ -244,9 +257,9 @@ impl Route {
         let (false, Some(matcher), Some(policy)) = (report.has_errors(), matcher, policy) else {
             return Err(report.into_faults());
         };
-        let target = match &spec.service {
-            Some(service) => {
-                RouteTarget::Service(compiler.destination(service, &policy, upstream_tls))
+        let target = match &spec.target {
+            Some(target) => {
+                RouteTarget::Service(compiler.destination(target, &policy, upstream_tls))
             }
             None => RouteTarget::Filter,
         };
@@ -325,7 +338,7 @@ impl Route {
 }
 
 fn unknown_registry(spec: &RouteSpec, settings: &Settings) -> Fault {
-    let service = spec.service.as_ref();
+    let service = spec.service();
     let id = service.and_then(|service| service.nacos.as_deref());
     let id = id.unwrap_or_default();
     Fault {

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use pailou_config::UpstreamUrl;
+
 /// What names a service: the source that lists it, and its namespace, group and name there.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ServiceId {
@@ -20,6 +22,25 @@ impl ServiceId {
     /// The source that is meant when none is named.
     pub const DEFAULT_SOURCE: &'static str = "default";
 
+    /// The source of endpoints that routes give by URL. The name is then the URL.
+    pub const STATIC_SOURCE: &'static str = "static";
+
+    /// The endpoints at a URL.
+    pub fn of_url(url: &UpstreamUrl) -> ServiceId {
+        ServiceId {
+            source: ServiceId::STATIC_SOURCE.into(),
+            namespace: "".into(),
+            group: "".into(),
+            name: url.to_string().into(),
+        }
+    }
+
+    /// The URL, if a route gives it.
+    pub fn url(&self) -> Option<UpstreamUrl> {
+        let is_static = *self.source == *ServiceId::STATIC_SOURCE;
+        is_static.then(|| UpstreamUrl::parse(&self.name).ok())?
+    }
+
     /// A service of the default source.
     pub fn new(
         namespace: impl Into<Arc<str>>,
@@ -35,10 +56,13 @@ impl ServiceId {
     }
 }
 
-/// `group@@name`, with `namespace/` before it unless it is the public one, and `source:` before that unless it is the default one.
+/// The URL if a route gives one; else `group@@name`, with `namespace/` before it unless it is the public one, and `source:` before that unless it is the default one.
 /// It labels the service's metrics.
 impl fmt::Display for ServiceId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if *self.source == *ServiceId::STATIC_SOURCE {
+            return f.write_str(&self.name);
+        }
         if *self.source != *ServiceId::DEFAULT_SOURCE {
             write!(f, "{}:", self.source)?;
         }
@@ -61,5 +85,14 @@ mod tests {
         assert_eq!(id.to_string(), "dev/DEFAULT_GROUP@@user-service");
         id.source = "eu".into();
         assert_eq!(id.to_string(), "eu:dev/DEFAULT_GROUP@@user-service");
+        assert_eq!(id.url(), None);
+    }
+
+    #[test]
+    fn a_url_is_its_own_name() {
+        let url = UpstreamUrl::parse("http://Api.internal").expect("a URL");
+        let id = ServiceId::of_url(&url);
+        assert_eq!(id.to_string(), "http://api.internal:80");
+        assert_eq!(id.url(), Some(url));
     }
 }

@@ -61,6 +61,9 @@ const OTHERS: &[&str] = &[
     " ids that this file has.",
 ];
 
+/// The id under which endpoints go that routes give by URL: no cluster can have it.
+const STATIC_SOURCE: &str = "static";
+
 /// The id of the cluster that `nacos` describes.
 pub(crate) const DEFAULT_NACOS: &str = "default";
 
@@ -71,7 +74,9 @@ impl NacosSettings {
         for (id, field) in top.sections("other_nacos", OTHERS) {
             let is_id =
                 |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-            if id.text == DEFAULT_NACOS {
+            if id.text == STATIC_SOURCE {
+                field.fault_expected("the id of endpoints that routes give by URL", "another one");
+            } else if id.text == DEFAULT_NACOS {
                 field.fault_expected(
                     "the id of the cluster that `nacos` describes",
                     "another one",
@@ -145,6 +150,9 @@ section! {
         audit_interval: Duration = Duration::from_secs(45), Time(secs(5)..=secs(600));
         /// How long changes that come close together are collected, after the first of them took effect at once.
         debounce: Duration = Duration::from_millis(20), Time(Duration::ZERO..=secs(5));
+        /// How often host names are looked up again: those of instances that registered by one, and those of `to` in routes. A
+        /// lookup that fails changes nothing.
+        dns_refresh: Duration = Duration::from_secs(30), Time(secs(1)..=secs(3_600));
         /// The networks that endpoints may be in; an empty list allows all. Link-local, multicast and unspecified addresses
         /// are refused always: whoever can write to the registry must not reach a cloud's metadata service through us.
         allow_addresses: Vec<IpNet> = Vec::new(), List(NETWORK);

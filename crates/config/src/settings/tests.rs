@@ -662,6 +662,10 @@ fn a_nacos_cluster_that_makes_no_sense_is_refused_with_its_id() {
             "other_nacos.default: the id of the cluster that `nacos` describes",
         ),
         (
+            "other_nacos: { static: { servers: [ a ] } }",
+            "other_nacos.static: the id of endpoints that routes give by URL",
+        ),
+        (
             "other_nacos: { East_1: { servers: [ a ] } }",
             "other_nacos.East_1: no id of a cluster",
         ),

@@ -75,11 +75,8 @@ impl Bench {
         self.revision += 1;
         let merged = self.documents.merge(self.revision);
         let service = |route: &Route| {
-            route
-                .spec
-                .service
-                .as_ref()
-                .map(|service| service.name.clone())
+            let selection = route.target.selection();
+            selection.map(|selection| selection.service().id().name.clone())
         };
         let name =
             |route: &Arc<Route>| format!("{}={}", route.id, service(route).unwrap_or_default());

@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use pailou_config::is_host_name;
 use pailou_nacos::Instance;
 use pailou_upstream::EndpointSpec;
 
 use crate::admission::Admission;
-use crate::resolve::{Names, Resolved, is_host_name};
+use crate::resolve::{Names, Resolved};
 use crate::transport::transport_of;
 use crate::view::RefusedView;
 

@@ -40,6 +40,7 @@ impl Bench {
         let context = FeedContext {
             admission: Arc::new(Admission::new(Vec::new(), false, Vec::new())),
             lookup: Arc::clone(&names) as Arc<dyn Lookup>,
+            dns_refresh: Duration::from_secs(30),
             metrics,
             snapshot: None,
         };

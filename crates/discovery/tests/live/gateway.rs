@@ -103,15 +103,9 @@ impl Gateway {
     pub(crate) fn routes(&self) -> Vec<String> {
         let table = self.table.load();
         let name = |route: &Arc<pailou_routing::Route>| {
-            format!(
-                "{}={}",
-                route.id,
-                route
-                    .spec
-                    .service
-                    .as_ref()
-                    .map_or("", |service| &service.name)
-            )
+            let selection = route.target.selection();
+            let name = selection.map(|selection| selection.service().id().name.clone());
+            format!("{}={}", route.id, name.unwrap_or_default())
         };
         let mut routes: Vec<_> = table.routes().iter().map(name).collect();
         routes.sort();

@@ -40,7 +40,7 @@ async fn the_console_shows_which_table_the_gateway_runs() {
         own(&registry).is_some_and(|own| {
             own.metadata
                 .get("error")
-                .is_some_and(|error| error.contains("`service` is missing"))
+                .is_some_and(|error| error.contains("neither `service` nor `to` is given"))
         })
     })
     .await;

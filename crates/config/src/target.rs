@@ -1,0 +1,102 @@
+//! Who answers: a service, or whoever is at a URL.
+
+use crate::{
+    field::{Field, Fields},
+    service::{Protocol, ServiceSpec, TlsName, tls_name},
+    upstream_url::UpstreamUrl,
+};
+
+/// Who answers the requests of a route, or the questions of a filter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TargetSpec {
+    /// The endpoints of a service.
+    Service(ServiceSpec),
+    /// Whoever is at a URL.
+    Url(UrlSpec),
+}
+
+/// A URL that requests go to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UrlSpec {
+    /// The URL.
+    pub url: UpstreamUrl,
+    /// The way of TLS, by its id in `gateway.yaml`; the usual one if none is named.
+    pub tls: Option<TlsName>,
+}
+
+impl TargetSpec {
+    /// Reads `service` or `to`, of which there may be one. `None` if there is neither, `Some(None)` if it is wrong, which is in
+    /// the report then.
+    pub fn read(fields: &mut Fields<'_>) -> Option<Option<TargetSpec>> {
+        let (service, to) = (fields.optional("service"), fields.optional("to"));
+        Some(match (service, to) {
+            (None, None) => return None,
+            (Some(field), None) => ServiceSpec::read(&field).map(TargetSpec::Service),
+            (None, Some(field)) => url(&field).map(TargetSpec::Url),
+            (Some(_), Some(to)) => {
+                to.fault_expected("`to` beside `service`", "one of them");
+                None
+            }
+        })
+    }
+
+    /// The service, if it is one.
+    pub fn service(&self) -> Option<&ServiceSpec> {
+        match self {
+            TargetSpec::Service(service) => Some(service),
+            TargetSpec::Url(_) => None,
+        }
+    }
+
+    /// The way of TLS that it names.
+    pub fn tls(&self) -> Option<&TlsName> {
+        match self {
+            TargetSpec::Service(service) => service.tls.as_ref(),
+            TargetSpec::Url(url) => url.tls.as_ref(),
+        }
+    }
+
+    /// What is spoken there, if it says so.
+    pub fn protocol(&self) -> Option<Protocol> {
+        match self {
+            TargetSpec::Service(service) => service.protocol,
+            TargetSpec::Url(url) if url.url.is_https => Some(Protocol::Https),
+            TargetSpec::Url(_) => Some(Protocol::Http),
+        }
+    }
+}
+
+/// A URL, or a mapping of `url` and `tls`.
+fn url(field: &Field<'_>) -> Option<UrlSpec> {
+    if !field.is_mapping() {
+        let url = upstream_url(field)?;
+        return Some(UrlSpec { url, tls: None });
+    }
+    let mut fields = field.mapping()?;
+    let url = fields
+        .required("url")
+        .and_then(|field| upstream_url(&field));
+    let protocol = url.as_ref().map(|url| match url.is_https {
+        true => Protocol::Https,
+        false => Protocol::Http,
+    });
+    let tls = fields
+        .optional("tls")
+        .and_then(|field| tls_name(&field, protocol));
+    fields.finish();
+    Some(UrlSpec { url: url?, tls })
+}
+
+fn upstream_url(field: &Field<'_>) -> Option<UpstreamUrl> {
+    const EXPECTED: &str = "http://host:port or https://host:port";
+    if !field.is_scalar() {
+        field.fault_expected("not a URL", EXPECTED);
+        return None;
+    }
+    let text = field.string()?;
+    let url = UpstreamUrl::parse(&text);
+    url.map_err(|problem| {
+        field.fault_expected(format!("{}: {problem}", field.quoted()), EXPECTED);
+    })
+    .ok()
+}
