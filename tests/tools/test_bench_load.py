@@ -15,7 +15,7 @@ from bench_load.measure import Bench, Cores, Running, Sample, turned
 from bench_load.options import Case, Setup, parse, size, size_text
 from bench_load.peers import ALL, Peer, Site
 from bench_load.plot import plot
-from bench_load.process import Failed, Process
+from bench_load.process import Failed, Process, session_nice
 from bench_load.summary import Row, Spread, rows
 from bench_load.table import noise, table
 
@@ -257,10 +257,12 @@ class Ends(Peer):
 def test_a_proxy_that_cannot_be_started_is_left_out_and_counted(tmp_path: Path) -> None:
     binaries = Path(os.environ["PAILOU_BIN"]).parent
     said: list[str] = []
+    before = (os.sched_getaffinity(0), session_nice(os.getpid()))
     options = parse([f"--binaries={binaries}", f"--out={tmp_path}", "--rounds=1"])
     with Bench(options, said.append) as bench:
         assert bench.run(Setup(), [Ends()]) == []
         assert bench.lost == ["ends"]
+    assert (os.sched_getaffinity(0), session_nice(os.getpid())) == before
     assert said[0] == "ends: left out, ends ended with code 1: bad configuration"
 
 

@@ -11,7 +11,15 @@ from pathlib import Path
 from . import wrk
 from .options import Case, Options, Setup
 from .peers import Peer, Site
-from .process import Failed, Process, busy_seconds, free_port, prefer
+from .process import (
+    Failed,
+    Process,
+    busy_seconds,
+    free_port,
+    prefer,
+    session_nice,
+    set_session_nice,
+)
 
 
 @dataclass(frozen=True)
@@ -65,6 +73,7 @@ class Bench:
         self.options = options
         self.say = say
         self._cores = sorted(os.sched_getaffinity(0))
+        self._nice = session_nice(os.getpid())
         self._processes: list[Process] = []
         # The proxies that could not be started, or failed under load.
         self.lost: list[str] = []
@@ -74,7 +83,9 @@ class Bench:
 
     def __exit__(self, *_: object) -> None:
         self._stop()
+        # The session goes on after the tool: it may be a person's shell.
         os.sched_setaffinity(0, self._cores)
+        set_session_nice(os.getpid(), self._nice)
 
     def _stop(self) -> None:
         for process in reversed(self._processes):

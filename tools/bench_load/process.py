@@ -138,9 +138,22 @@ def prefer(pid: int) -> None:
     Linux shares the cores out among sessions first (sched_autogroup), so that a build in another
     one gets half of a core whatever its own nice value is.
     """
+    set_session_nice(pid, -20)
+
+
+def set_session_nice(pid: int, nice: int) -> None:
     # Not every kernel has it, and only root may.
     with contextlib.suppress(OSError):
-        (Path("/proc") / str(pid) / "autogroup").write_text("-20")
+        (Path("/proc") / str(pid) / "autogroup").write_text(str(nice))
+
+
+def session_nice(pid: int) -> int:
+    """What the session of a process has; 0 where the kernel has no such thing."""
+    try:
+        text = (Path("/proc") / str(pid) / "autogroup").read_text()
+    except OSError:
+        return 0
+    return int(text.split()[-1])
 
 
 def busy_seconds(cores: list[int]) -> float:
