@@ -16,9 +16,8 @@ from .process import (
     Process,
     busy_seconds,
     free_port,
-    prefer,
-    session_nice,
-    set_session_nice,
+    go_beside,
+    go_first,
 )
 
 
@@ -73,19 +72,20 @@ class Bench:
         self.options = options
         self.say = say
         self._cores = sorted(os.sched_getaffinity(0))
-        self._nice = session_nice(os.getpid())
         self._processes: list[Process] = []
         # The proxies that could not be started, or failed under load.
         self.lost: list[str] = []
 
     def __enter__(self) -> "Bench":
+        if self.options.realtime:
+            go_first()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stop()
-        # The session goes on after the tool: it may be a person's shell.
         os.sched_setaffinity(0, self._cores)
-        set_session_nice(os.getpid(), self._nice)
+        if self.options.realtime:
+            go_beside()
 
     def _stop(self) -> None:
         for process in reversed(self._processes):
@@ -97,7 +97,6 @@ class Bench:
         cores = Cores.share(setup.workers, self._cores)
         # The generator inherits it, and what this tool does itself happens there too.
         os.sched_setaffinity(0, cores.load)
-        prefer(os.getpid())
         folder = self.options.out / "work"
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
