@@ -15,7 +15,7 @@ from bench_load.measure import Bench, Cores, Running, Sample, turned
 from bench_load.options import Case, Setup, parse, size, size_text
 from bench_load.peers import ALL, Peer, Site
 from bench_load.plot import plot
-from bench_load.process import Failed, Process
+from bench_load.process import Failed, Process, go_beside, go_first, processes
 from bench_load.summary import Row, Spread, rows
 from bench_load.table import noise, table
 
@@ -184,8 +184,22 @@ def test_the_cpu_time_of_children_counts(tmp_path: Path) -> None:
         process.wait_until("end", lambda: process.output.read_text().count("spun") == 2)
         assert 0.5 <= process.cpu_seconds() < 5
         assert process.rss_bytes() > 2 * 1024 * 1024
+        (child,) = [pid for pid, fields in processes().items() if int(fields[1]) == process.pid]
     finally:
         process.stop()
+    # Whoever takes over the orphan reaps it when it pleases.
+    assert processes().get(child, ["Z"])[0] == "Z"
+
+
+def test_realtime_is_refused_or_holds_until_the_end() -> None:
+    try:
+        go_first()
+    except Failed as failure:
+        assert str(failure) == "--realtime: only root may go before others"
+    else:
+        assert os.sched_getscheduler(0) == os.SCHED_RR
+        go_beside()
+    assert os.sched_getscheduler(0) == os.SCHED_OTHER
 
 
 def test_a_server_that_ends_is_named_with_what_it_said(tmp_path: Path) -> None:
@@ -257,10 +271,12 @@ class Ends(Peer):
 def test_a_proxy_that_cannot_be_started_is_left_out_and_counted(tmp_path: Path) -> None:
     binaries = Path(os.environ["PAILOU_BIN"]).parent
     said: list[str] = []
+    before = (os.sched_getaffinity(0), os.sched_getscheduler(0))
     options = parse([f"--binaries={binaries}", f"--out={tmp_path}", "--rounds=1"])
     with Bench(options, said.append) as bench:
         assert bench.run(Setup(), [Ends()]) == []
         assert bench.lost == ["ends"]
+    assert (os.sched_getaffinity(0), os.sched_getscheduler(0)) == before
     assert said[0] == "ends: left out, ends ended with code 1: bad configuration"
 
 

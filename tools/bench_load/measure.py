@@ -11,7 +11,14 @@ from pathlib import Path
 from . import wrk
 from .options import Case, Options, Setup
 from .peers import Peer, Site
-from .process import Failed, Process, busy_seconds, free_port, prefer
+from .process import (
+    Failed,
+    Process,
+    busy_seconds,
+    free_port,
+    go_beside,
+    go_first,
+)
 
 
 @dataclass(frozen=True)
@@ -70,11 +77,15 @@ class Bench:
         self.lost: list[str] = []
 
     def __enter__(self) -> "Bench":
+        if self.options.realtime:
+            go_first()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stop()
         os.sched_setaffinity(0, self._cores)
+        if self.options.realtime:
+            go_beside()
 
     def _stop(self) -> None:
         for process in reversed(self._processes):
@@ -86,7 +97,6 @@ class Bench:
         cores = Cores.share(setup.workers, self._cores)
         # The generator inherits it, and what this tool does itself happens there too.
         os.sched_setaffinity(0, cores.load)
-        prefer(os.getpid())
         folder = self.options.out / "work"
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)

@@ -62,6 +62,7 @@ class Options:
     rounds: int
     seconds: int
     starts: int
+    realtime: bool
     binaries: Path
     out: Path
 
@@ -124,6 +125,7 @@ def parser() -> argparse.ArgumentParser:
     add("--rounds", type=number, default=5, help="of which the median is taken (5)")
     add("--seconds", type=number, default=3, help="of load in each round (3)")
     add("--starts", type=number, default=3, help="of each proxy, for the start-up time (3)")
+    add("--realtime", action="store_true", help="before all else on a busy machine (root only)")
     add(
         "--binaries",
         type=Path,
@@ -158,6 +160,7 @@ def parse(arguments: list[str] | None = None) -> Options:
         rounds=read.rounds,
         seconds=read.seconds,
         starts=read.starts,
+        realtime=read.realtime,
         binaries=read.binaries.resolve(),
         out=read.out.resolve(),
     )

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 import socket
 import subprocess
 import time
@@ -50,7 +51,11 @@ class Process:
                 )
         except OSError as error:
             raise Failed(f"{name} cannot be started: {error}") from error
-        prefer(self._child.pid)
+
+    @property
+    def pid(self) -> int:
+        """Of the first of its processes."""
+        return self._child.pid
 
     def wait_until(self, what: str, done: Callable[[], bool]) -> float:
         """Waits, and says how many seconds after the start it was."""
@@ -92,7 +97,7 @@ class Process:
     def _stats(self) -> list[list[str]]:
         """The fields of /proc/PID/stat from the state on, for the process and all below it."""
         everyone = processes()
-        found, wanted = [], [self._child.pid]
+        found, wanted = [], [self.pid]
         while wanted:
             pid = wanted.pop()
             if pid in everyone:
@@ -101,15 +106,14 @@ class Process:
         return found
 
     def stop(self) -> None:
-        if self._child.poll() is not None:
-            return
-        self._child.terminate()
-        try:
-            self._child.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            # Workers too: some do not end with their parent.
-            os.killpg(self._child.pid, 9)
-            self._child.wait()
+        if self._child.poll() is None:
+            self._child.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._child.wait(STOP_SECONDS)
+        # Its workers too: some do not end with their parent.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+        self._child.wait()
 
 
 def environment() -> dict[str, str]:
@@ -132,15 +136,17 @@ def processes() -> dict[int, list[str]]:
     return found
 
 
-def prefer(pid: int) -> None:
-    """Puts the process's session before all others, where that is allowed.
+def go_first() -> None:
+    """Puts this tool, and what it starts from now on, before every other process of the machine."""
+    try:
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
+    except PermissionError as error:
+        raise Failed("--realtime: only root may go before others") from error
 
-    Linux shares the cores out among sessions first (sched_autogroup), so that a build in another
-    one gets half of a core whatever its own nice value is.
-    """
-    # Not every kernel has it, and only root may.
-    with contextlib.suppress(OSError):
-        (Path("/proc") / str(pid) / "autogroup").write_text("-20")
+
+def go_beside() -> None:
+    """What a process usually does: takes its turn."""
+    os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
 
 
 def busy_seconds(cores: list[int]) -> float:
