@@ -17,8 +17,8 @@ use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use pailou_telemetry::Metrics;
 use pailou_upstream::balance::REGISTRY;
 use pailou_upstream::{
-    EjectionSettings, EndpointSet, EndpointSpec, Policy, Selection, ServiceId, Services, Subset,
-    Tried,
+    EjectionSettings, EndpointSet, EndpointSpec, Hint, Policy, Selection, ServiceId, Services,
+    Subset,
 };
 
 use clock::{CpuTime, process_time};
@@ -57,9 +57,10 @@ fn selection(policy: &str, count: usize) -> Arc<Selection> {
 }
 
 fn pick_once(selection: &Selection) {
-    let tried = Tried::none();
     drop(black_box(
-        selection.pick(black_box(&tried)).expect("an endpoint"),
+        selection
+            .pick(black_box(&Hint::first()))
+            .expect("an endpoint"),
     ));
 }
 

@@ -196,8 +196,111 @@ async fn explain_says_which_route_and_why_not_another() {
     assert_eq!(answer["passed_over"][0]["route"], "canary", "{answer}");
     let answer = gateway.admin_json("/api/v1/explain?path=/nowhere").await;
     assert!(answer["route"].is_null(), "{answer}");
-    let refused = reqwest::get(gateway.admin_url("/api/v1/explain?path=/a/..%252f")).await;
-    assert_eq!(refused.expect("an answer").status(), 400);
+    for (question, expected) in [
+        ("path=/a/..%252f", "path: "),
+        // A slip in a name gave an answer to another question.
+        ("path=/a&hots=shop.example.com", "hots"),
+        ("method=GET", "path"),
+    ] {
+        let url = gateway.admin_url(&format!("/api/v1/explain?{question}"));
+        let refused = reqwest::get(url).await.expect("an answer");
+        assert_eq!(refused.status(), 400, "{question}");
+        let problem = problem(refused).await;
+        let detail = problem["detail"].as_str().expect("a detail");
+        assert!(detail.contains(expected), "{question}: {detail}");
+    }
+}
+
+/// The body of an answer that has to be `application/problem+json`.
+async fn problem(answer: reqwest::Response) -> serde_json::Value {
+    assert_eq!(answer.headers()["content-type"], "application/problem+json");
+    answer.json().await.expect("JSON")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_path_that_is_not_there_is_answered_with_those_that_are() {
+    let (_world, _upstream, _registered, gateway) = World::small().await;
+    let client = reqwest::Client::new();
+    for (url, post, status, expected) in [
+        (gateway.admin_url("/status"), false, 404, "/api/v1/status"),
+        (
+            gateway.admin_url("/api/v1/statu"),
+            false,
+            404,
+            "/api/v1/explain?path=/api/users/1",
+        ),
+        (
+            gateway.admin_url("/api/v1/status"),
+            true,
+            405,
+            "/api/v1/status",
+        ),
+        (gateway.probes_url("/api/v1/status"), false, 404, "/readyz"),
+        (gateway.probes_url("/healthz"), true, 405, "/healthz"),
+    ] {
+        let request = if post {
+            client.post(&url)
+        } else {
+            client.get(&url)
+        };
+        let answer = request.send().await.expect("an answer");
+        assert_eq!(answer.status(), status, "{url}");
+        let problem = problem(answer).await;
+        let endpoints = problem["endpoints"].as_array().expect("a list");
+        assert!(
+            endpoints.iter().any(|one| one == expected),
+            "{url}: {problem}"
+        );
+    }
+}
+
+/// A site that let its own name resolve to 127.0.0.1 read every instance and its metadata through a browser.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_browser_on_the_machine_shows_the_admin_interface_to_no_other_site() {
+    let more = "admin: { address: '127.0.0.1:0', hosts: [ gateway.internal ] }";
+    let (_world, _upstream, _registered, gateway) = World::small_with(more).await;
+    let client = reqwest::Client::new();
+    let own = gateway
+        .admin_url("")
+        .trim_start_matches("http://")
+        .to_owned();
+    let own_site = format!("http://{own}");
+    for path in ["/api/v1/status", "/metrics", "/nowhere"] {
+        for (host, origin, refused) in [
+            (&*own, None, None),
+            ("localhost", None, None),
+            ("gateway.internal:9901", None, None),
+            (&*own, Some(&*own_site), None),
+            ("evil.example", None, Some((421, "admin.hosts"))),
+            (
+                &*own,
+                Some("http://evil.example"),
+                Some((403, "evil.example")),
+            ),
+            (&*own, Some("null"), Some((403, "null"))),
+        ] {
+            let mut request = client.get(gateway.admin_url(path)).header("host", host);
+            if let Some(origin) = origin {
+                request = request.header("origin", origin);
+            }
+            let answer = request.send().await.expect("an answer");
+            let Some((status, expected)) = refused else {
+                assert!(
+                    ![403, 421].contains(&answer.status().as_u16()),
+                    "{host} {origin:?}"
+                );
+                continue;
+            };
+            assert_eq!(answer.status(), status, "{host} {origin:?}");
+            let detail = problem(answer).await["detail"].to_string();
+            assert!(detail.contains(expected), "{detail}");
+        }
+    }
+    // A probe comes by whatever name it likes, and there is nothing to read.
+    let probe = client
+        .get(gateway.probes_url("/readyz"))
+        .header("host", "gateway-7f9c");
+    assert_eq!(probe.send().await.expect("an answer").status(), 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,10 +1,12 @@
 //! What the process never runs out of, and what nobody reaches through it.
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
+use crate::support::PATIENCE;
 use crate::support::gateway::Gateway;
 use crate::support::raw::exchange;
 use crate::support::upstream::Upstream;
@@ -55,6 +57,63 @@ async fn however_many_clients_come_probes_and_admin_answer() {
     until_answered_by(&gateway.url("/api/users/1"), "one").await;
     let log = gateway.log().join("\n");
     assert!(!log.contains("cannot be accepted"), "{log}");
+}
+
+/// 64 silent connections took every place: a probe was answered once in nine, and an orchestrator kills such a gateway.
+#[tokio::test(flavor = "multi_thread")]
+async fn probes_and_admin_answer_beside_200_silent_clients_on_each() {
+    let (_world, _upstream, _registered, gateway) = World::small().await;
+    let (probes, admin) = (gateway.probes_url(""), gateway.admin_url(""));
+    let mut silent = Vec::new();
+    for _ in 0..200 {
+        for url in [&probes, &admin] {
+            let address = url.trim_start_matches("http://");
+            let mut stream = TcpStream::connect(address).await.expect("a connection");
+            // Every other one has begun to ask.
+            if silent.len() % 4 < 2 {
+                let _ = stream.write_all(b"GET /healthz HTTP/1.1\r\nx").await;
+            }
+            silent.push(stream);
+        }
+    }
+    for round in 0..50 {
+        for url in [&probes, &admin] {
+            let began = Instant::now();
+            let answer = reqwest::get(format!("{url}/healthz"))
+                .await
+                .expect("an answer");
+            assert_eq!(answer.status(), 200, "{url} in round {round}");
+            assert_eq!(answer.headers()["connection"], "close");
+            // A kubelet waits for a second.
+            assert!(
+                began.elapsed() < Duration::from_secs(1),
+                "{:?}",
+                began.elapsed()
+            );
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_probe_that_does_not_send_its_head_in_time_is_cut() {
+    let (_world, _upstream, _registered, gateway) = World::small().await;
+    for url in [gateway.probes_url(""), gateway.admin_url("")] {
+        for begun in ["", "GET /healthz HTTP/1.1\r\nx"] {
+            let address = url.trim_start_matches("http://");
+            let mut stream = TcpStream::connect(address).await.expect("a connection");
+            stream.write_all(begun.as_bytes()).await.expect("written");
+            let began = Instant::now();
+            let mut rest = Vec::new();
+            let read = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut rest)).await;
+            read.expect("it ends").ok();
+            let waited = began.elapsed();
+            // 2 s, and what a busy machine takes.
+            assert!(
+                waited > Duration::from_secs(1) && waited < Duration::from_secs(8),
+                "{waited:?}"
+            );
+        }
+    }
 }
 
 /// Only the data listeners were kept out of services: whoever could register an instance with the address of the admin

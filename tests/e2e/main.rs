@@ -53,10 +53,13 @@ mod samples;
 mod services;
 /// SIGTERM and SIGINT.
 mod shutdown;
+/// SIGHUP, SIGUSR1 and those that must not end it.
+mod signals;
 /// The snapshot on disk: starting while Nacos is down.
 mod snapshot;
 /// Starting: settings, environment, ports.
 mod startup;
+mod steps;
 /// Odd spellings of targets.
 mod targets;
 /// TLS on clients' connections.

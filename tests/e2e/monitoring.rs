@@ -43,7 +43,8 @@ async fn guarded(more: &str) -> (World, Upstream, Registered, Gateway) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_own_registration_and_any_service_are_shown() {
-    let (world, upstream, _registered, gateway) = World::small().await;
+    let (world, upstream, _registered, gateway) =
+        World::small_with("admin: { address: '127.0.0.1:0', any_service: true }").await;
     let own = gateway
         .admin_until("the registration", "/monitoring/nacos/service", |own| {
             own["registered"] == true
@@ -77,6 +78,30 @@ async fn the_own_registration_and_any_service_are_shown() {
         .admin_json("/monitoring/nacos/service/nobody/instances")
         .await;
     assert_eq!(nobody["count"], 0, "{nobody}");
+}
+
+/// Whoever reached the interface could ask Nacos for every service there is.
+#[tokio::test(flavor = "multi_thread")]
+async fn services_that_the_gateway_does_not_follow_are_not_told_of() {
+    let (world, upstream, _registered, gateway) = World::small().await;
+    let _other = world.register("other-service", upstream.address()).await;
+    for (name, status) in [
+        ("user-service", 200),
+        ("DEFAULT_GROUP@@user-service", 200),
+        ("pailou-gateway", 200),
+        ("other-service", 404),
+        ("OTHER@@user-service", 404),
+    ] {
+        let path = format!("/monitoring/nacos/service/{name}/instances");
+        let answer = reqwest::get(gateway.admin_url(&path))
+            .await
+            .expect("an answer");
+        assert_eq!(answer.status(), status, "{name}");
+        if status == 404 {
+            let said = json(answer).await["detail"].to_string();
+            assert!(said.contains("admin.any_service"), "{said}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -76,7 +76,7 @@ async fn a_half_sent_request_to_the_probes_is_given_up() {
     let (_world, _upstream, _registered, gateway) = World::small().await;
     let address = gateway.probes_url("").replace("http://", "");
     let mut half = Vec::new();
-    // More than there is room for, so that the last ones wait for a place as well.
+    // More than there is room for, so that the first ones give way.
     for _ in 0..100 {
         let mut stream = TcpStream::connect(&address).await.expect("a connection");
         stream.write_all(b"GET /readyz HT").await.expect("sent");
@@ -90,7 +90,7 @@ async fn a_half_sent_request_to_the_probes_is_given_up() {
         let _ = ended.await.expect("the connection was left open");
     }
     assert!(
-        began.elapsed() > Duration::from_secs(5),
+        began.elapsed() > Duration::from_secs(1),
         "a slow client has time"
     );
     until_status(&gateway.probes_url("/readyz"), 200).await;
@@ -134,31 +134,28 @@ fn check_reads_no_more_of_a_file_than_a_document_may_have() {
     assert!(out.contains("is larger than"), "{out}");
 }
 
-/// SIGHUP and SIGQUIT ended the process at once and cut what was in flight. Whoever sends them means a restart: the end is the same
-/// as with SIGTERM.
+/// SIGQUIT ended the process at once and cut what was in flight. The end is the same as with SIGTERM.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_hangup_loses_no_request() {
-    for signal in ["-HUP", "-QUIT"] {
-        let (_world, _upstream, _registered, mut gateway) = World::small().await;
-        let mut stream = TcpStream::connect(gateway.data())
-            .await
-            .expect("a connection");
-        let head = b"POST /api/users/1 HTTP/1.1\r\nhost: a\r\ncontent-length: 4\r\n\r\nbo";
-        stream.write_all(head).await.expect("sent");
-        until("the request to be in flight", async || {
-            let metrics = gateway.metrics().await;
-            metrics
-                .contains("\ngateway_requests_in_flight 1\n")
-                .then_some(())
-        })
-        .await;
-        gateway.signal(signal);
-        gateway.logged(&["shutting down"]).await;
-        stream.write_all(b"dy").await.expect("sent");
-        let answer = read_all(&mut stream, Duration::from_secs(5)).await;
-        assert!(answer.starts_with("HTTP/1.1 200"), "{signal}: {answer}");
-        assert!(gateway.exited().await.success(), "{signal}");
-    }
+async fn a_quit_loses_no_request() {
+    let (_world, _upstream, _registered, mut gateway) = World::small().await;
+    let mut stream = TcpStream::connect(gateway.data())
+        .await
+        .expect("a connection");
+    let head = b"POST /api/users/1 HTTP/1.1\r\nhost: a\r\ncontent-length: 4\r\n\r\nbo";
+    stream.write_all(head).await.expect("sent");
+    until("the request to be in flight", async || {
+        let metrics = gateway.metrics().await;
+        metrics
+            .contains("\ngateway_requests_in_flight 1\n")
+            .then_some(())
+    })
+    .await;
+    gateway.signal("-QUIT");
+    gateway.logged(&["shutting down"]).await;
+    stream.write_all(b"dy").await.expect("sent");
+    let answer = read_all(&mut stream, Duration::from_secs(5)).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert!(gateway.exited().await.success());
 }
 
 /// The HTTP engine does not read from an endpoint while it waits to write to it, so an endpoint that answers while it is sent to

@@ -1,11 +1,11 @@
 //! The snapshot: the gateway starts while Nacos is down, and an unusable snapshot costs nothing.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::support::gateway::{Gateway, command};
+use crate::support::gateway::{Gateway, command, run};
 use crate::support::load::Load;
 use crate::support::ports::{free_pair, free_port};
 use crate::support::process::Process;
@@ -104,6 +104,42 @@ async fn a_gateway_started_while_nacos_is_down_serves_from_the_snapshot() {
     drop((upstream, registered));
 }
 
+/// From the start of the process to the first answer. It was a second, which was waited for Nacos.
+#[tokio::test(flavor = "multi_thread")]
+async fn with_a_hung_nacos_the_first_answer_comes_at_once() {
+    let folder = folder();
+    let path = folder.path().join("snapshot");
+    let (mut world, upstream, _registered, gateway) = World::small_with(&setting(&path)).await;
+    until_kept(&path, &upstream.address().to_string()).await;
+    drop(gateway);
+    world.kill_registry().await;
+    let _http = std::net::TcpListener::bind(world.http()).expect("the port");
+    let _grpc = std::net::TcpListener::bind(world.grpc()).expect("the port");
+    let data = format!("127.0.0.1:{}", free_port());
+    let settings = world.settings(&setting(&path));
+    std::fs::write(folder.path().join("gateway.yaml"), settings).expect("a written file");
+    let mut fastest = Duration::MAX;
+    // The fastest of some, since the machine may be busy.
+    for _ in 0..5 {
+        let started = Instant::now();
+        let mut command = command(&["run", "--config", "gateway.yaml"]);
+        command
+            .current_dir(folder.path())
+            .env("PAILOU_LISTENERS", &data);
+        let _gateway = Process::spawn("the gateway", &mut command);
+        // Until the port is there; from then on the connection waits for the gateway to be ready.
+        let answer = loop {
+            match reqwest::get(format!("http://{data}/api/users/1")).await {
+                Ok(answer) => break answer,
+                Err(_) => tokio::time::sleep(Duration::from_millis(2)).await,
+            }
+        };
+        fastest = fastest.min(started.elapsed());
+        assert_eq!(answer.status(), 200);
+    }
+    assert!(fastest <= Duration::from_millis(150), "{fastest:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_corrupt_snapshot_is_ignored_and_replaced() {
     let folder = folder();
@@ -127,7 +163,7 @@ async fn a_corrupt_snapshot_is_ignored_and_replaced() {
 async fn a_corrupt_snapshot_and_no_nacos_is_not_ready_and_no_crash() {
     let folder = folder();
     let path = folder.path().join("snapshot");
-    std::fs::write(&path, [0xff; 100]).expect("a written file");
+    std::fs::write(&path, b"pailou-snapshot/9 \xff\xff\n").expect("a written file");
     let mut world = World::new().await;
     world.kill_registry().await;
     let gateway = world.gateway_with(&setting(&path)).await;
@@ -140,11 +176,101 @@ async fn a_corrupt_snapshot_and_no_nacos_is_not_ready_and_no_crash() {
     assert_eq!(answer.status(), 503);
 }
 
+/// What `check` and `run` say of these settings, both of which must refuse them, beside some files.
+fn refused(settings: &str, files: &Path) -> String {
+    std::fs::write(files.join("gateway.yaml"), settings).expect("a written file");
+    for args in [
+        &["check", "gateway.yaml"][..],
+        &["run", "--config", "gateway.yaml"],
+    ] {
+        let (status, out, err) = run(args, files);
+        let said = format!("{out}{err}");
+        assert!(!status.success(), "{settings}: {said}");
+        if args[0] == "run" {
+            return said;
+        }
+        assert!(said.contains("snapshot.path"), "{said}");
+    }
+    unreachable!("run is the last one")
+}
+
+/// A slip in this one setting cost a route file, and a device node of the system.
+#[test]
+fn a_file_of_the_operators_is_never_overwritten() {
+    let folder = folder();
+    let place = |name: &str| folder.path().join(name);
+    std::fs::write(place("routes.yaml"), "routes: {}\n").expect("a written file");
+    std::fs::write(place("empty.yaml"), "").expect("a written file");
+    std::os::unix::fs::symlink(place("away"), place("link")).expect("a link");
+    let _socket = std::os::unix::net::UnixListener::bind(place("socket")).expect("a socket");
+    for (path, expected) in [
+        ("routes.yaml", "routes.yaml holds something else"),
+        (
+            "gateway.yaml",
+            "gateway.yaml is also the file of these settings",
+        ),
+        ("./empty.yaml", "empty.yaml is also routes"),
+        ("link", "a symbolic link"),
+        ("socket", "a socket"),
+        (".", "a folder"),
+        ("/dev/null", "a device"),
+        ("nowhere/snapshot", "nowhere"),
+    ] {
+        let settings =
+            format!("routes: [{{ file: empty.yaml }}]\nsnapshot: {{ path: '{path}' }}\n");
+        let said = refused(&settings, folder.path());
+        for piece in ["gateway.yaml:2:19", "snapshot.path", expected, "or `off`"] {
+            assert!(said.contains(piece), "{path}: {piece:?} is not in {said}");
+        }
+        let text = |name: &str| std::fs::read_to_string(place(name)).expect("a file");
+        assert_eq!(text("routes.yaml"), "routes: {}\n");
+        assert_eq!(text("gateway.yaml"), settings);
+    }
+    // The default's place counts as well.
+    std::fs::write(place("pailou-snapshot"), "notes of mine").expect("a written file");
+    let said = refused("routes: [{ file: empty.yaml }]\n", folder.path());
+    assert!(
+        said.contains("pailou-snapshot holds something else"),
+        "{said}"
+    );
+    assert!(said.contains("or `off`"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_gateways_do_not_share_a_snapshot_in_silence() {
+    let folder = folder();
+    let path = folder.path().join("snapshot");
+    let (world, upstream, _registered, first) = World::small_with(&setting(&path)).await;
+    until_kept(&path, &upstream.address().to_string()).await;
+    let second = world.gateway_with(&setting(&path)).await.ready().await;
+    second
+        .logged(&["WARN", "the snapshot cannot be written", "another gateway"])
+        .await;
+    world
+        .publish("routes: { /api/more/**: user-service }")
+        .await;
+    until_status(&second.url("/api/more/1"), 200).await;
+    until_kept(&path, "/api/more/").await;
+    // The first one ends, and the next change is the second one's to keep.
+    drop(first);
+    world
+        .publish("routes: { /api/last/**: user-service }")
+        .await;
+    until_kept(&path, "/api/last/").await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_snapshot_that_cannot_be_written_is_said_once_and_costs_nothing() {
     let folder = folder();
-    let path = folder.path().join("nowhere").join("snapshot");
+    let nowhere = folder.path().join("nowhere");
+    let path = nowhere.join("snapshot");
+    std::fs::create_dir(&nowhere).expect("a folder");
     let (world, upstream, _registered, gateway) = World::small_with(&setting(&path)).await;
+    until_kept(&path, &upstream.address().to_string()).await;
+    std::fs::remove_dir_all(&nowhere).expect("removed");
+    world
+        .publish("routes: { /api/users/**: user-service, /gone/**: user-service }")
+        .await;
     gateway
         .logged(&["WARN", "the snapshot cannot be written", "nowhere"])
         .await;

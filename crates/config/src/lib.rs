@@ -19,7 +19,8 @@
 //! let text = "routes:\n  /api/users/**: user-service\n";
 //! let DocumentOutcome::Routes(document) = parse_route_document("routes.yaml", text) else { panic!("a valid document") };
 //! assert_eq!(&*document.routes[0].id, "/api/users/**");
-//! assert_eq!(document.routes[0].service.name, "user-service");
+//! let service = document.routes[0].service.as_ref().expect("it names one");
+//! assert_eq!(service.name, "user-service");
 //!
 //! let text = "routes:\n  /api/users/**:\n    service: user-service\n    strip_prefx: 1\n";
 //! let DocumentOutcome::Refused(document) = parse_route_document("routes.yaml", text) else { panic!("a typing error") };
@@ -35,6 +36,7 @@ mod path;
 mod route;
 mod route_document;
 mod route_reference;
+mod service;
 mod settings;
 mod units;
 mod yaml;
@@ -44,9 +46,10 @@ pub use crate::{
     field::{Field, Fields},
     nearest::nearest,
     node::{Key, Node, Scalar, Value},
-    route::{Form, Limit, PartSpec, RouteSpec, ServiceSpec},
+    route::{Form, Limit, PartSpec, RouteSpec},
     route_document::{DocumentOutcome, MAX_DOCUMENT_BYTES, ParsedDocument, parse_route_document},
     route_reference::{RouteKeyDoc, route_reference},
+    service::ServiceSpec,
     settings::{
         AdminSettings, CertificateFiles, ClientAuth, DiscoverySettings, EjectionSettings,
         Environment, ForwardedSettings, KeyDoc, LimitSettings, ListenerSettings, LoadedSettings,

@@ -6,6 +6,7 @@ use crate::{
     fault::{Position, Report},
     field::Field,
     node::Node,
+    service::ServiceSpec,
 };
 
 /// A predicate, filter or policy as configured: its name and its arguments, not yet understood.
@@ -95,8 +96,8 @@ pub struct RouteSpec {
     pub predicates: Vec<PartSpec>,
     /// What is changed on the way: `strip_prefix`, then `prefix`, then the list of `filters` in order.
     pub filters: Vec<PartSpec>,
-    /// Who answers.
-    pub service: ServiceSpec,
+    /// Who answers; `None` where a filter answers every request.
+    pub service: Option<ServiceSpec>,
     /// How an endpoint is chosen.
     pub balance: Option<PartSpec>,
     /// Until the response's headers, over all tries.
@@ -157,46 +158,3 @@ impl PartialEq for RouteSpec {
 }
 
 impl Eq for RouteSpec {}
-
-/// The service that a route names. What is `None` takes the value of `nacos` in `gateway.yaml`.
-///
-/// Equality ignores where it stands.
-#[derive(Clone, Debug)]
-pub struct ServiceSpec {
-    /// The service's name, without its group.
-    pub name: String,
-    /// The id of the Nacos cluster that lists it, as `gateway.yaml` calls it.
-    pub nacos: Option<String>,
-    /// The Nacos group.
-    pub group: Option<String>,
-    /// The Nacos namespace id; empty is the public one.
-    pub namespace: Option<String>,
-    /// Only instances of this Nacos cluster.
-    pub cluster: Option<String>,
-    /// Only instances whose metadata has all of these.
-    pub metadata: BTreeMap<String, String>,
-    /// Where it stands.
-    pub at: Position,
-}
-
-impl PartialEq for ServiceSpec {
-    fn eq(&self, other: &ServiceSpec) -> bool {
-        let ServiceSpec {
-            name,
-            nacos,
-            group,
-            namespace,
-            cluster,
-            metadata,
-            at: _,
-        } = self;
-        *name == other.name
-            && *nacos == other.nacos
-            && *group == other.group
-            && *namespace == other.namespace
-            && *cluster == other.cluster
-            && *metadata == other.metadata
-    }
-}
-
-impl Eq for ServiceSpec {}

@@ -5,8 +5,9 @@ use std::{sync::Arc, time::Duration};
 use crate::{
     fault::{Fault, Report},
     field::{Field, Fields},
-    node::{Key, Node, Value},
-    route::{Form, PartSpec, RouteSpec, ServiceSpec},
+    node::{Key, Node},
+    route::{Form, PartSpec, RouteSpec},
+    service::ServiceSpec,
 };
 
 /// The longest route document that is looked at.
@@ -156,7 +157,7 @@ fn short_route(key: &Key, field: &Field<'_>) -> Option<RouteSpec> {
         );
         return None;
     }
-    let service = service(field);
+    let service = ServiceSpec::read(field);
     if !key.text.starts_with('/') {
         field.fault_expected(
             "only a service is given, and the id is no path",
@@ -166,14 +167,16 @@ fn short_route(key: &Key, field: &Field<'_>) -> Option<RouteSpec> {
     }
     Some(RouteSpec {
         predicates: vec![key_as_path(key, field)],
-        ..bare_route(key, field, service?)
+        ..bare_route(key, field, Some(service?))
     })
 }
 
 fn full_route(key: &Key, field: &Field<'_>) -> Option<RouteSpec> {
     let mut fields = field.mapping()?;
     let predicates = predicates(key, field, &mut fields);
-    let service = fields.required("service").and_then(|field| service(&field));
+    let service = fields
+        .optional("service")
+        .map(|field| ServiceSpec::read(&field));
     let balance = fields.optional("balance").and_then(|field| field.part());
     let mut filters: Vec<PartSpec> = ["strip_prefix", "prefix"]
         .into_iter()
@@ -188,6 +191,10 @@ fn full_route(key: &Key, field: &Field<'_>) -> Option<RouteSpec> {
         .and_then(|field| field.sequence())
     {
         filters.extend(list.iter().filter_map(Field::part));
+    }
+    // Whether one of the filters answers in its place, the registry of filters knows.
+    if service.is_none() && filters.is_empty() {
+        field.fault("`service` is missing");
     }
     let order = fields
         .optional("order")
@@ -230,11 +237,15 @@ fn full_route(key: &Key, field: &Field<'_>) -> Option<RouteSpec> {
         total_timeout,
         retries: retries.and_then(|retries| u32::try_from(retries).ok()),
         metadata: metadata.unwrap_or_default(),
-        ..bare_route(key, field, service?)
+        ..bare_route(
+            key,
+            field,
+            service.map_or(Some(None), |read| read.map(Some))?,
+        )
     })
 }
 
-fn bare_route(key: &Key, field: &Field<'_>, service: ServiceSpec) -> RouteSpec {
+fn bare_route(key: &Key, field: &Field<'_>, service: Option<ServiceSpec>) -> RouteSpec {
     RouteSpec {
         id: Arc::from(key.text.as_str()),
         document: field.report().document().clone(),
@@ -306,91 +317,6 @@ fn predicates(key: &Key, field: &Field<'_>, fields: &mut Fields<'_>) -> Vec<Part
         }
     }
     predicates
-}
-
-fn service(field: &Field<'_>) -> Option<ServiceSpec> {
-    let at = field.at();
-    if !field.is_mapping() {
-        let name = service_name(field)?;
-        return Some(ServiceSpec {
-            name,
-            nacos: None,
-            group: None,
-            namespace: None,
-            cluster: None,
-            metadata: Default::default(),
-            at,
-        });
-    }
-    let mut fields = field.mapping()?;
-    let name = fields
-        .required("name")
-        .and_then(|field| service_name(&field));
-    let nacos = fields
-        .optional("nacos")
-        .and_then(|field| nacos_name(&field, "the id of a Nacos cluster"));
-    let group = fields
-        .optional("group")
-        .and_then(|field| nacos_name(&field, "a Nacos group"));
-    let namespace = fields
-        .optional("namespace")
-        .and_then(|field| namespace(&field));
-    let cluster = fields
-        .optional("cluster")
-        .and_then(|field| nacos_name(&field, "a Nacos cluster"));
-    let metadata = fields
-        .optional("metadata")
-        .and_then(|field| field.string_map())
-        .unwrap_or_default();
-    fields.finish();
-    Some(ServiceSpec {
-        name: name?,
-        nacos,
-        group,
-        namespace,
-        cluster,
-        metadata,
-        at,
-    })
-}
-
-fn service_name(field: &Field<'_>) -> Option<String> {
-    let name = nacos_name(field, "the name of a service")?;
-    if name.contains("@@") {
-        field.fault_expected(
-            field.quoted(),
-            "the group apart: `service: { name: …, group: … }`",
-        );
-        return None;
-    }
-    Some(name)
-}
-
-/// The public namespace is the empty id; the console calls it `public`.
-fn namespace(field: &Field<'_>) -> Option<String> {
-    let is_empty = matches!(&field.node().value, Value::Scalar(scalar) if scalar.text.is_empty());
-    let id = if is_empty {
-        String::new()
-    } else {
-        nacos_name(field, "the id of a Nacos namespace")?
-    };
-    Some(if id == "public" { String::new() } else { id })
-}
-
-fn nacos_name(field: &Field<'_>, expected: &str) -> Option<String> {
-    if !field.is_scalar() {
-        field.fault_expected("not a name", expected);
-        return None;
-    }
-    let name = field.string()?;
-    if name.is_empty()
-        || name.len() > 512
-        || name.chars().any(|c| c.is_control() || c.is_whitespace())
-    {
-        field.fault_expected(field.quoted(), format!("{expected}, without spaces"));
-        return None;
-    }
-    Some(name)
 }
 
 #[cfg(test)]

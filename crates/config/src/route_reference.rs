@@ -36,7 +36,7 @@ const KEYS: &[(&str, &str, &str)] = &[
     (
         "service",
         "name, or mapping",
-        "The service whose endpoints answer. Required.",
+        "The service whose endpoints answer. Required, unless one of `filters` answers by itself, such as `redirect`.",
     ),
     (
         "service.name",
@@ -117,7 +117,7 @@ const KEYS: &[(&str, &str, &str)] = &[
     (
         "retries",
         "number, 0 to 10",
-        "More endpoints after the first; `defaults.retries` unless given.",
+        "More endpoints after the first; `defaults.retries` unless given. Refused connections do not count; 0 is a single try.",
     ),
     (
         "enabled",

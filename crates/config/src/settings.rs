@@ -1,7 +1,9 @@
 //! `gateway.yaml`: the static half of the configuration. A change of it needs a restart.
 
+mod changes;
 mod check;
 mod environment;
+mod files;
 mod kind;
 mod listener;
 mod listener_tls;
@@ -26,7 +28,7 @@ use std::{
 use self::{
     kind::{List, whole},
     listener::Listener,
-    schema::{Entry, KeyText, Outcome, Reader},
+    schema::{Entry, KeyText, Origin, Outcome, Reader},
     sources::{Source, SourceItem},
 };
 use crate::{
@@ -97,7 +99,9 @@ pub struct LoadedSettings {
     pub settings: Settings,
     /// What is accepted and worth knowing.
     pub warnings: Vec<Fault>,
-    /// The name of the file for the comments of [`render`](LoadedSettings::render).
+    /// The name of the file for faults.
+    document: String,
+    /// The same without its folder, for the comments of [`render`](LoadedSettings::render).
     file: String,
     entries: Vec<Entry>,
 }
@@ -202,6 +206,7 @@ fn load(
     Ok(LoadedSettings {
         settings,
         warnings: faults,
+        document: name.to_owned(),
         file,
         entries,
     })
@@ -271,6 +276,33 @@ fn read<'a>(fields: Option<Fields<'a>>, reader: &mut Reader<'a>) -> Settings {
         reader.fault("routes", problem, Some(&settings.nacos_ids()));
     }
     settings
+}
+
+impl LoadedSettings {
+    /// What faults call the text that the settings come from: the file, or what stands for none.
+    pub fn document(&self) -> &str {
+        &self.document
+    }
+
+    /// A fault of the setting at `path`, found by somebody who knows more than this crate. It names the place where the
+    /// setting was made: in the file, in the environment, or nowhere for a default.
+    pub fn fault(&self, path: &str, problem: String, expected: &str) -> Fault {
+        let entry = self.entries.iter().find(|entry| entry.path() == path);
+        let (document, position, path) = match entry.map(|entry| &entry.origin) {
+            Some(Origin::Environment(variable)) => ("environment", None, variable.as_str()),
+            Some(Origin::File(position)) => (self.document.as_str(), Some(*position), path),
+            Some(Origin::Default) | None => (self.document.as_str(), None, path),
+        };
+        Fault {
+            document: document.into(),
+            position,
+            path: path.to_owned(),
+            problem,
+            expected: Some(expected.to_owned()),
+            nearest: None,
+            severity: Severity::Error,
+        }
+    }
 }
 
 impl Settings {

@@ -91,7 +91,7 @@ impl Discovery {
             Box::new(connect),
             metrics.clone(),
         ));
-        let restore_at = Instant::now() + snapshot::PATIENCE;
+        let restore_at = Instant::now() + snapshot::SILENCE;
         let (snapshot, mut saved) = Snapshot::open(settings, &metrics).unzip();
         let snapshot = snapshot.map(Arc::new);
         let saved = saved.get_or_insert_default();

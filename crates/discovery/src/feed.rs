@@ -42,6 +42,8 @@ pub(crate) struct FeedContext {
 pub(crate) struct Restore {
     pub(crate) saved: SavedService,
     pub(crate) at: Instant,
+    /// Until when a first answer is believed, in place of what the earlier run knew.
+    pub(crate) at_once_until: Instant,
 }
 
 /// What a feed last did, for the views.
@@ -64,6 +66,12 @@ impl FeedStatus {
     /// Whether the endpoints are those that a lost connection told of.
     pub(crate) fn is_stale(&self) -> bool {
         self.stale
+    }
+
+    /// Whether the registry has spoken of the service, and listed an instance.
+    pub(crate) fn heard(&self) -> Option<bool> {
+        let state = self.watch.as_ref().and_then(ServiceWatch::current)?;
+        Some(!state.instances.is_empty())
     }
 
     /// The status as shown to people.
@@ -112,6 +120,8 @@ pub(crate) struct Feed {
     restore: Option<Restore>,
     /// Whether that is what is served.
     from_snapshot: bool,
+    /// Until when a first answer takes the place of that.
+    at_once_until: Option<Instant>,
 }
 
 impl Feed {
@@ -144,6 +154,7 @@ impl Feed {
             health_is_known: true,
             restore,
             from_snapshot: false,
+            at_once_until: None,
         }
     }
 
@@ -205,6 +216,9 @@ impl Feed {
             // A registry that has just been started as well says that there is nothing: what the earlier
             // run knew is the last good set of this first connection. Any other first answer is believed.
             self.take_saved();
+        } else if self.from_snapshot && self.at_once_until.is_some_and(|until| now < until) {
+            // It came at once all the same: what the snapshot lent for a moment is not held against it.
+            self.hold.trust_next();
         }
         self.restore = None;
         self.from_snapshot = false;
@@ -236,9 +250,11 @@ impl Feed {
     /// Makes what an earlier run knew the last good set, once, if there is any of it; addresses that the rules
     /// of today refuse are left out.
     fn take_saved(&mut self) -> bool {
-        let Some(Restore { saved, .. }) = self.restore.take() else {
+        let Some(restore) = self.restore.take() else {
             return false;
         };
+        self.at_once_until = Some(restore.at_once_until);
+        let saved = restore.saved;
         self.health_is_known = saved.health_is_known;
         let admitted = saved
             .endpoints

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use crate::claims::Claims;
 use crate::clients::Clients;
 use crate::feed::{Feed, FeedContext, FeedStatus, Restore};
-use crate::snapshot::{self, SavedService};
+use crate::snapshot::{self, Heard, SavedService};
 use crate::supervise;
 use crate::view::FeedView;
 
@@ -155,6 +155,15 @@ impl Feeds {
         self.feeds.iter().filter_map(last_good).collect()
     }
 
+    /// Notes which registries have said something of their services.
+    pub(crate) fn heard(&self, heard: &mut Heard) {
+        for (id, feed) in &self.feeds {
+            if let Some(is_something) = feed.status().heard() {
+                heard.note(&id.source, is_something);
+            }
+        }
+    }
+
     /// Unsubscribes everything.
     pub(crate) fn clear(&mut self) {
         self.feeds.clear();
@@ -180,12 +189,17 @@ impl Feeds {
             // With a connection the answer is a matter of milliseconds; without one the wait is over when
             // that of the start is.
             let patience = if client.states().borrow().connected {
-                snapshot::PATIENCE
+                snapshot::SILENCE
             } else {
                 Duration::ZERO
             };
             let at = self.times.restore_at.max(Instant::now() + patience);
-            Restore { saved, at }
+            let at_once_until = at + snapshot::AT_ONCE;
+            Restore {
+                saved,
+                at,
+                at_once_until,
+            }
         });
         let session = (Arc::clone(&id.source), Arc::clone(&id.namespace));
         let claims = Arc::clone(self.claims.entry(session).or_default());

@@ -106,6 +106,11 @@ impl Hold {
         self.epoch = Some(0);
     }
 
+    /// Makes of what was restored something that the connection to come has said: what the next answer does not list is gone.
+    pub(crate) fn trust_next(&mut self) {
+        self.epoch = None;
+    }
+
     /// Takes what the server says now.
     pub(crate) fn take(&mut self, now: Instant, update: Listed) -> Transition {
         let was_holding = !self.held.is_empty();

@@ -34,6 +34,7 @@ mod wiring;
 
 pub use discovery::Discovery;
 pub use rules::AddressRules;
+pub use snapshot::look_at_snapshot;
 pub use view::{
     DiscoveryView, DocumentState, DocumentView, FeedView, Readiness, RefusedView, RegistrationView,
     RestoredView, SessionView, SnapshotView, TableView,

@@ -6,10 +6,12 @@
 //! heard wins. It is used only for what it was taken from: each registry's entries carry its servers, each
 //! document its namespace, group and data id.
 //!
-//! It is written when what is live has changed, at most once a second, by a task of its own.
+//! It is written when what is live has changed, at most once a second, by a task of its own. What it says of a registry stays
+//! until something was learned from that registry.
 
 mod contents;
 mod file;
+mod lock;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -24,13 +26,19 @@ use pailou_telemetry::{Metrics, events};
 use pailou_upstream::{EndpointSpec, ServiceId};
 use tokio::sync::Notify;
 
+pub(crate) use self::contents::Heard;
 use self::file::Found;
+pub use self::file::look_at_snapshot;
+use self::lock::Lock;
 pub(crate) use self::writer::Writer;
 use crate::view::{RestoredView, SnapshotView};
 
-/// How long the live state is waited for before the snapshot is used: a Nacos server that is there answers
-/// in much less, and the gateway is to be ready within 2 s.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(1);
+/// How long the live state is waited for before the snapshot is served, marked as stale: a Nacos server that is near answers
+/// in less, and a gateway whose Nacos hangs is to answer its first request within 150 ms.
+pub(crate) const SILENCE: Duration = Duration::from_millis(60);
+/// How long after that a first answer of Nacos is still one that came at once: it is believed, unless it is empty, and
+/// takes the snapshot's place. A later one is the first word over a connection that was lost, so that the hold covers it.
+pub(crate) const AT_ONCE: Duration = Duration::from_secs(1);
 
 /// The servers of each registry, by its id.
 type Registries = BTreeMap<String, Vec<String>>;
@@ -84,6 +92,8 @@ pub(crate) struct Snapshot {
     view: Mutex<SnapshotView>,
     /// Digest of the contents that the file has.
     digest: Mutex<Option<String>>,
+    /// Held by the one gateway that writes the file.
+    lock: Mutex<Lock>,
 }
 
 impl Snapshot {
@@ -99,8 +109,10 @@ impl Snapshot {
             registries: registries(settings),
             changed: Notify::new(),
             digest: Mutex::default(),
+            lock: Mutex::default(),
             path,
         };
+        snapshot.take(metrics);
         let saved = match file::read(&snapshot.path) {
             Ok(Some(found)) => snapshot.found(found),
             Ok(None) => Saved::default(),
@@ -117,6 +129,24 @@ impl Snapshot {
             }
         };
         Some((snapshot, saved))
+    }
+
+    /// Makes the file this gateway's, or says that it is another one's: it is read all the same, and written once the other
+    /// one is gone.
+    fn take(&self, metrics: &Metrics) {
+        match self.lock().take(&self.path) {
+            Ok(()) => file::tidy(&self.path),
+            Err(error) => {
+                let error = error.to_string();
+                events::SnapshotWriteFailed {
+                    path: &self.path.to_string_lossy(),
+                    error: &error,
+                    log: true,
+                }
+                .record(metrics);
+                self.view().error = Some(error);
+            }
+        }
     }
 
     /// The state as shown to people.
@@ -141,6 +171,10 @@ impl Snapshot {
 
     fn view(&self) -> MutexGuard<'_, SnapshotView> {
         self.view.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Lock> {
+        self.lock.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn digest(&self) -> MutexGuard<'_, Option<String>> {

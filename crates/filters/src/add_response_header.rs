@@ -9,7 +9,7 @@ use crate::{
     registry::Entry,
 };
 
-pub(crate) const ENTRY: Entry = Entry::new(
+pub(crate) const ENTRY: Entry = Entry::edit(
     "add_response_header",
     "{ name, value }",
     "Adds a value to a response header, after those it has.",
@@ -47,7 +47,7 @@ mod tests {
         headers.insert("x-env", "old".parse().expect("a value"));
         headers.insert("x-other", "kept".parse().expect("a value"));
         edit.response(&mut ResponseHead {
-            status: 200,
+            status: http::StatusCode::OK,
             headers: &mut headers,
         });
         let values: Vec<&str> = headers

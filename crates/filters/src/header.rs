@@ -61,8 +61,19 @@ pub(crate) fn only_name(field: &Field<'_>, way: Way) -> Option<HeaderName> {
     name
 }
 
+/// Reads a list of names.
+pub(crate) fn names(field: &Field<'_>, way: Way) -> Option<Vec<HeaderName>> {
+    let items = field.sequence_or_one()?;
+    let names: Vec<_> = items.iter().filter_map(|item| name(item, way)).collect();
+    (names.len() == items.len()).then_some(names)
+}
+
 fn name(field: &Field<'_>, way: Way) -> Option<HeaderName> {
-    let text = field.string()?;
+    name_of(&field.string()?, field, way)
+}
+
+/// Checks a name that stands at `field`.
+pub(crate) fn name_of(text: &str, field: &Field<'_>, way: Way) -> Option<HeaderName> {
     let Ok(name) = HeaderName::from_bytes(text.as_bytes()) else {
         field.fault_expected("not a header name", "letters, digits and `-`");
         return None;
@@ -88,7 +99,7 @@ fn name(field: &Field<'_>, way: Way) -> Option<HeaderName> {
 
 /// Visible ASCII, spaces and tabs within. RFC 9110, 5.5: anything else has no
 /// agreed meaning, and white space at the ends is lost on the way.
-fn value(field: &Field<'_>) -> Option<HeaderValue> {
+pub(crate) fn value(field: &Field<'_>) -> Option<HeaderValue> {
     let text = field.string()?;
     if text.trim_matches([' ', '\t']).len() != text.len() {
         field.fault("a header value cannot begin or end with white space");
@@ -105,6 +116,11 @@ fn value(field: &Field<'_>) -> Option<HeaderValue> {
             None
         }
     }
+}
+
+/// Whether the field belongs to one connection or frames a message.
+pub(crate) fn is_of_the_connection(name: &HeaderName) -> bool {
+    CONNECTION.contains(&name.as_str())
 }
 
 #[cfg(test)]

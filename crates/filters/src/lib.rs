@@ -1,32 +1,43 @@
 //! What to change in a request or a response.
 //!
 //! **Its one job**: filters. A registry turns a filter's name and arguments
-//! into a compiled [`Edit`], or faults; a route's edits form a [`Chain`].
+//! into a [`Step`], or faults; a route's steps form a [`Chain`].
 //!
 //! **In**: [`PartSpec`](pailou_config::PartSpec)s at publish time; planned
 //! heads ([`RequestHead`], [`ResponseHead`]) at request time. **Out**: the same
-//! heads, changed.
+//! heads, changed, or an [`Answer`].
 //!
-//! **It must not know** pingora (a head's fields are behind [`Headers`]), Nacos,
-//! or which route a request takes.
+//! **It must not know** hyper or pingora (a [`Gate`] asks through [`Ask`]),
+//! Nacos, or which route a request takes.
 //!
 //! To add a filter: a file `src/<name>.rs` named as in YAML, one line in
 //! `src/registry.rs`, one row in `README.md`. A test fails while the row is
-//! missing.
+//! missing. Copy the file that is nearest in kind:
+//!
+//! - [`Edit`], heads only: `set_request_header.rs`; one that answers:
+//!   `redirect.rs`.
+//! - [`Gate`], waits for somebody else: `forward_auth.rs`.
+//! - [`Body`], changes a response's body: `rewrite_body.rs`.
 
 mod add_request_header;
 mod add_response_header;
-mod edit;
+mod chain;
+mod forward_auth;
+mod head;
 mod header;
-mod headers;
 mod prefix;
+mod redirect;
 mod registry;
 mod remove_request_header;
 mod remove_response_header;
+mod respond;
+mod rewrite_body;
 mod set_request_header;
 mod set_response_header;
+mod step;
 mod strip_prefix;
 
-pub use edit::{Chain, Edit, RequestHead, ResponseHead};
-pub use headers::Headers;
-pub use registry::{Entry, REGISTRY, compile};
+pub use chain::{Chain, ResponseHalf};
+pub use head::{RequestHead, ResponseHead};
+pub use registry::{Entry, REGISTRY, Selections, answers, compile};
+pub use step::{Answer, Ask, AskError, Body, Edit, Gate, Next, Step, Waiting};

@@ -4,9 +4,9 @@ use std::borrow::Cow;
 
 use pailou_config::Field;
 
-use crate::{Edit, RequestHead, registry::Entry};
+use crate::{Edit, Next, RequestHead, registry::Entry};
 
-pub(crate) const ENTRY: Entry = Entry::new(
+pub(crate) const ENTRY: Entry = Entry::edit(
     "prefix",
     "/v2",
     "Puts a path in front of the path.",
@@ -91,11 +91,12 @@ fn is_needed_escape(high: u8, low: u8) -> bool {
 }
 
 impl Edit for Prefix {
-    fn request(&self, head: &mut RequestHead<'_>) {
+    fn request(&self, head: &mut RequestHead<'_>) -> Next {
         let mut path = String::with_capacity(self.path.len() + head.path.len());
         path.push_str(&self.path);
         path.push_str(&head.path);
         head.path = Cow::Owned(path);
+        Next::Continue
     }
 }
 
@@ -103,8 +104,7 @@ impl Edit for Prefix {
 mod tests {
     use http::HeaderMap;
 
-    use super::*;
-    use crate::registry::tests::compiled;
+    use crate::registry::tests::{compiled, request_head};
 
     #[test]
     fn the_prefix_joins_with_one_slash() {
@@ -117,11 +117,8 @@ mod tests {
         ] {
             let edit = compiled("prefix", prefix).expect("legal");
             let mut headers = HeaderMap::new();
-            let mut head = RequestHead {
-                path: path.into(),
-                headers: &mut headers,
-            };
-            edit.request(&mut head);
+            let mut head = request_head(path, &mut headers);
+            let _ = edit.request(&mut head);
             assert_eq!(head.path, joined, "{prefix} before {path}");
         }
     }

@@ -2,9 +2,15 @@
 
 use pailou_config::{Fault, Field, PartSpec, Report, Severity, nearest};
 
+use std::sync::Arc;
+
+use pailou_config::ServiceSpec;
+use pailou_upstream::Selection;
+
 use crate::{
-    Edit, add_request_header, add_response_header, prefix, remove_request_header,
-    remove_response_header, set_request_header, set_response_header, strip_prefix,
+    Body, Edit, Gate, Step, add_request_header, add_response_header, forward_auth, prefix,
+    redirect, remove_request_header, remove_response_header, respond, rewrite_body,
+    set_request_header, set_response_header, strip_prefix,
 };
 
 /// A filter that routes can name.
@@ -16,7 +22,25 @@ pub struct Entry {
     pub arguments: &'static str,
     /// What it does, in one sentence.
     pub summary: &'static str,
-    compile: fn(&Field<'_>) -> Option<Box<dyn Edit>>,
+    /// Whether it answers every request that reaches it, so that its route needs
+    /// no service.
+    pub answers: bool,
+    compile: Compile,
+}
+
+/// From arguments to a step, by its kind.
+#[derive(Debug)]
+enum Compile {
+    Edit(fn(&Field<'_>) -> Option<Box<dyn Edit>>),
+    Gate(fn(&Field<'_>, &dyn Selections) -> Option<Box<dyn Gate>>),
+    Body(fn(&Field<'_>) -> Option<Box<dyn Body>>),
+}
+
+/// Where filters get the services that they ask.
+pub trait Selections {
+    /// The endpoints of a service, by the default policy. What is wrong with
+    /// `spec` goes to the report of `field`.
+    fn selection(&self, spec: &ServiceSpec, field: &Field<'_>) -> Option<Arc<Selection>>;
 }
 
 /// Every filter, in the order of the reference.
@@ -29,50 +53,93 @@ pub static REGISTRY: &[Entry] = &[
     set_response_header::ENTRY,
     add_response_header::ENTRY,
     remove_response_header::ENTRY,
+    forward_auth::ENTRY,
+    redirect::ENTRY,
+    respond::ENTRY,
+    rewrite_body::ENTRY,
 ];
 
 impl Entry {
-    /// A row of the registry.
-    pub(crate) const fn new(
+    const fn new(
+        name: &'static str,
+        arguments: &'static str,
+        summary: &'static str,
+        compile: Compile,
+    ) -> Entry {
+        Entry {
+            name,
+            arguments,
+            summary,
+            answers: false,
+            compile,
+        }
+    }
+
+    /// The row of a filter that changes heads.
+    pub(crate) const fn edit(
+        name: &'static str,
+        arguments: &'static str,
+        summary: &'static str,
+        compile: fn(&Field<'_>) -> Option<Box<dyn Edit>>,
+    ) -> Entry {
+        Entry::new(name, arguments, summary, Compile::Edit(compile))
+    }
+
+    /// The row of a filter that answers every request.
+    pub(crate) const fn answer(
         name: &'static str,
         arguments: &'static str,
         summary: &'static str,
         compile: fn(&Field<'_>) -> Option<Box<dyn Edit>>,
     ) -> Entry {
         Entry {
-            name,
-            arguments,
-            summary,
-            compile,
+            answers: true,
+            ..Entry::new(name, arguments, summary, Compile::Edit(compile))
         }
     }
+
+    /// The row of a filter that waits for somebody else's word.
+    pub(crate) const fn gate(
+        name: &'static str,
+        arguments: &'static str,
+        summary: &'static str,
+        compile: fn(&Field<'_>, &dyn Selections) -> Option<Box<dyn Gate>>,
+    ) -> Entry {
+        Entry::new(name, arguments, summary, Compile::Gate(compile))
+    }
+
+    /// The row of a filter that changes bodies.
+    pub(crate) const fn body(
+        name: &'static str,
+        arguments: &'static str,
+        summary: &'static str,
+        compile: fn(&Field<'_>) -> Option<Box<dyn Body>>,
+    ) -> Entry {
+        Entry::new(name, arguments, summary, Compile::Body(compile))
+    }
+}
+
+/// Whether a route with this filter needs no service: every request that
+/// reaches the filter is answered by it.
+pub fn answers(part: &PartSpec) -> bool {
+    REGISTRY
+        .iter()
+        .any(|entry| entry.answers && entry.name == part.name)
 }
 
 /// Compiles a filter. What is wrong with it goes to `report`, which decides:
 /// an answer beside an error (an unknown key, say) is not to be used.
-///
-/// ```
-/// use http::HeaderMap;
-/// use pailou_config::{Node, PartSpec, Position, Report};
-/// use pailou_filters::{Chain, RequestHead, compile};
-///
-/// let report = Report::new("example");
-/// let args = Node::parse_yaml("1", &report).expect("YAML");
-/// let at = Position { line: 1, column: 1 };
-/// let part = PartSpec { name: "strip_prefix".into(), args, at, path: "strip_prefix".into() };
-///
-/// let chain = Chain::new(vec![compile(&part, &report).expect("a legal filter")]);
-/// let mut headers = HeaderMap::new();
-/// let mut head = RequestHead { path: "/api/users".into(), headers: &mut headers };
-/// chain.request(&mut head);
-/// assert_eq!(head.path, "/users");
-/// ```
-pub fn compile(part: &PartSpec, report: &Report) -> Option<Box<dyn Edit>> {
+pub fn compile(part: &PartSpec, report: &Report, selections: &dyn Selections) -> Option<Step> {
     let Some(entry) = REGISTRY.iter().find(|entry| entry.name == part.name) else {
         report.push(unknown(part, report));
         return None;
     };
-    (entry.compile)(&part.field(report))
+    let field = part.field(report);
+    Some(match entry.compile {
+        Compile::Edit(compile) => Step::Edit(compile(&field)?),
+        Compile::Gate(compile) => Step::Gate(compile(&field, selections)?),
+        Compile::Body(compile) => Step::Body(compile(&field)?),
+    })
 }
 
 fn unknown(part: &PartSpec, report: &Report) -> Fault {
@@ -90,10 +157,30 @@ fn unknown(part: &PartSpec, report: &Report) -> Fault {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use std::borrow::Cow;
+
+    use http::{HeaderMap, Method};
+    use pailou_config::Node;
+    use pailou_upstream::{Policy, ServiceId, Services, Subset};
+
     use super::*;
+    use crate::RequestHead;
+
+    /// Services that nobody has listed.
+    struct Unlisted(Arc<Services>);
+
+    impl Selections for Unlisted {
+        fn selection(&self, spec: &ServiceSpec, _field: &Field<'_>) -> Option<Arc<Selection>> {
+            let service = self
+                .0
+                .service(&ServiceId::new("", "DEFAULT_GROUP", spec.name.as_str()));
+            let (all, policy) = (Subset::default(), Policy::round_robin());
+            Some(self.0.selection(&service, &all, &policy))
+        }
+    }
 
     /// Compiles `name: yaml`; the faults as text when it is refused.
-    pub(crate) fn compiled(name: &str, yaml: &str) -> Result<Box<dyn Edit>, String> {
+    pub(crate) fn step(name: &str, yaml: &str) -> Result<Step, String> {
         let report = Report::new("test");
         let args = Node::parse_yaml(yaml, &report).expect("YAML");
         let part = PartSpec {
@@ -102,7 +189,11 @@ pub(crate) mod tests {
             args,
             path: name.to_owned(),
         };
-        let edit = compile(&part, &report);
+        let services = Services::new(
+            pailou_upstream::EjectionSettings::default(),
+            pailou_telemetry::Metrics::new(),
+        );
+        let step = compile(&part, &report, &Unlisted(services));
         if report.has_errors() {
             let faults = report.into_faults();
             return Err(faults
@@ -111,10 +202,29 @@ pub(crate) mod tests {
                 .collect::<Vec<_>>()
                 .join("\n"));
         }
-        Ok(edit.expect("a filter that is refused has a fault"))
+        Ok(step.expect("a filter that is refused has a fault"))
     }
 
-    use pailou_config::Node;
+    /// The same for a filter that changes heads.
+    pub(crate) fn compiled(name: &str, yaml: &str) -> Result<Box<dyn Edit>, String> {
+        match step(name, yaml)? {
+            Step::Edit(edit) => Ok(edit),
+            other => panic!("{name} does not change heads: {other:?}"),
+        }
+    }
+
+    /// A GET without a query.
+    pub(crate) fn request_head<'a>(
+        path: impl Into<Cow<'a, str>>,
+        headers: &'a mut HeaderMap,
+    ) -> RequestHead<'a> {
+        RequestHead {
+            method: &Method::GET,
+            path: path.into(),
+            query: None,
+            headers,
+        }
+    }
 
     #[test]
     fn an_unknown_filter_is_named_with_the_nearest_one() {

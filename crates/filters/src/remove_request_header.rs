@@ -4,12 +4,12 @@ use http::HeaderName;
 use pailou_config::Field;
 
 use crate::{
-    Edit, RequestHead,
+    Edit, Next, RequestHead,
     header::{Way, only_name},
     registry::Entry,
 };
 
-pub(crate) const ENTRY: Entry = Entry::new(
+pub(crate) const ENTRY: Entry = Entry::edit(
     "remove_request_header",
     "{ name }",
     "Removes a request header.",
@@ -28,8 +28,9 @@ fn compile(field: &Field<'_>) -> Option<Box<dyn Edit>> {
 }
 
 impl Edit for RemoveRequestHeader {
-    fn request(&self, head: &mut RequestHead<'_>) {
+    fn request(&self, head: &mut RequestHead<'_>) -> Next {
         head.headers.remove(&self.name);
+        Next::Continue
     }
 }
 
@@ -37,8 +38,7 @@ impl Edit for RemoveRequestHeader {
 mod tests {
     use http::HeaderMap;
 
-    use super::*;
-    use crate::registry::tests::compiled;
+    use crate::registry::tests::{compiled, request_head};
 
     #[test]
     fn the_header_is_gone() {
@@ -46,10 +46,7 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert("x-env", "old".parse().expect("a value"));
         headers.insert("x-other", "kept".parse().expect("a value"));
-        edit.request(&mut RequestHead {
-            path: "/".into(),
-            headers: &mut headers,
-        });
+        let _ = edit.request(&mut request_head("/", &mut headers));
         let values: Vec<&str> = headers
             .get_all("x-env")
             .iter()

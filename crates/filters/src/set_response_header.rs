@@ -9,7 +9,7 @@ use crate::{
     registry::Entry,
 };
 
-pub(crate) const ENTRY: Entry = Entry::new(
+pub(crate) const ENTRY: Entry = Entry::edit(
     "set_response_header",
     "{ name, value }",
     "Gives a response header one value, in the place of those it had.",
@@ -29,7 +29,7 @@ fn compile(field: &Field<'_>) -> Option<Box<dyn Edit>> {
 
 impl Edit for SetResponseHeader {
     fn response(&self, head: &mut ResponseHead<'_>) {
-        head.headers.set(&self.name, self.value.clone());
+        head.headers.insert(&self.name, self.value.clone());
     }
 }
 
@@ -47,7 +47,7 @@ mod tests {
         headers.insert("x-env", "old".parse().expect("a value"));
         headers.insert("x-other", "kept".parse().expect("a value"));
         edit.response(&mut ResponseHead {
-            status: 200,
+            status: http::StatusCode::OK,
             headers: &mut headers,
         });
         let values: Vec<&str> = headers

@@ -4,9 +4,9 @@ use std::borrow::Cow;
 
 use pailou_config::Field;
 
-use crate::{Edit, RequestHead, registry::Entry};
+use crate::{Edit, Next, RequestHead, registry::Entry};
 
-pub(crate) const ENTRY: Entry = Entry::new(
+pub(crate) const ENTRY: Entry = Entry::edit(
     "strip_prefix",
     "1",
     "Removes that many segments from the front of the path.",
@@ -34,7 +34,7 @@ fn compile(field: &Field<'_>) -> Option<Box<dyn Edit>> {
 }
 
 impl Edit for StripPrefix {
-    fn request(&self, head: &mut RequestHead<'_>) {
+    fn request(&self, head: &mut RequestHead<'_>) -> Next {
         let path: &str = &head.path;
         let slashes = path
             .bytes()
@@ -49,6 +49,7 @@ impl Edit for StripPrefix {
             (Cow::Borrowed(path), Some(start)) => *path = &path[start..],
             (Cow::Owned(path), Some(start)) => drop(path.drain(..start)),
         }
+        Next::Continue
     }
 }
 
@@ -57,16 +58,13 @@ mod tests {
     use http::HeaderMap;
 
     use super::*;
-    use crate::registry::tests::compiled;
+    use crate::registry::tests::{compiled, request_head};
 
     fn stripped(segments: usize, path: Cow<'_, str>) -> String {
         let edit = compiled("strip_prefix", &segments.to_string()).expect("legal");
         let mut headers = HeaderMap::new();
-        let mut head = RequestHead {
-            path,
-            headers: &mut headers,
-        };
-        edit.request(&mut head);
+        let mut head = request_head(path, &mut headers);
+        let _ = edit.request(&mut head);
         head.path.into_owned()
     }
 

@@ -5,13 +5,15 @@
 //! of `/monitoring/nacos/service` that need a token.
 
 mod explain;
+mod guard;
 mod monitoring;
 mod views;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
-use axum::http::{StatusCode, header};
+use axum::http::{Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
@@ -20,10 +22,11 @@ use pailou_proxy::{Certificates, Serving};
 use pailou_routing::TableCell;
 use pailou_telemetry::Metrics;
 use pailou_upstream::Services;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use explain::Question;
+pub(crate) use guard::Guard;
 pub(crate) use monitoring::Monitoring;
 
 /// Where the gateway is in its life.
@@ -110,6 +113,10 @@ impl Facts {
 
 /// The probes alone.
 pub(crate) fn probes_router(facts: Arc<Facts>) -> Router {
+    complete(probes(facts), &PROBES)
+}
+
+fn probes(facts: Arc<Facts>) -> Router {
     Router::new()
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(readyz))
@@ -117,9 +124,28 @@ pub(crate) fn probes_router(facts: Arc<Facts>) -> Router {
         .with_state(facts)
 }
 
+/// Answers every other path, and every other method, by saying what there is.
+fn complete(router: Router, endpoints: &'static [&'static str]) -> Router {
+    let lists = move |status: StatusCode, detail: String| {
+        let title = status.canonical_reason().unwrap_or_default();
+        problem_body(
+            status,
+            json!({ "type": "about:blank", "title": title, "status": status.as_u16(), "detail": detail, "endpoints": endpoints }),
+        )
+    };
+    router
+        .method_not_allowed_fallback(async move |method: Method, uri: Uri| {
+            let detail = format!("{} does not take {method}", uri.path());
+            lists(StatusCode::METHOD_NOT_ALLOWED, detail)
+        })
+        .fallback(async move |uri: Uri| {
+            lists(StatusCode::NOT_FOUND, format!("there is no {}", uri.path()))
+        })
+}
+
 /// The admin interface, probes included.
-pub(crate) fn admin_router(facts: Arc<Facts>, monitoring: Monitoring) -> Router {
-    Router::new()
+pub(crate) fn admin_router(facts: Arc<Facts>, monitoring: Monitoring, guard: Guard) -> Router {
+    let router = Router::new()
         .route("/", get(async || Json(json!({ "endpoints": ENDPOINTS }))))
         .route("/api/v1/status", get(status))
         .route("/api/v1/routes", get(routes))
@@ -128,8 +154,12 @@ pub(crate) fn admin_router(facts: Arc<Facts>, monitoring: Monitoring) -> Router 
         .route("/api/v1/explain", get(explain))
         .with_state(facts.clone())
         .merge(monitoring::router(facts.clone(), Arc::new(monitoring)))
-        .merge(probes_router(facts))
+        .merge(probes(facts));
+    let guard = axum::middleware::from_fn_with_state(Arc::new(guard), guard::guard);
+    complete(router, &ENDPOINTS).layer(guard)
 }
+
+const PROBES: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
 
 const ENDPOINTS: [&str; 12] = [
     "/api/v1/status",
@@ -201,7 +231,14 @@ async fn service(State(facts): State<Arc<Facts>>, Path(name): Path<String>) -> R
     }
 }
 
-async fn explain(State(facts): State<Arc<Facts>>, Query(question): Query<Question>) -> Response {
+async fn explain(
+    State(facts): State<Arc<Facts>>,
+    question: Result<Query<Question>, QueryRejection>,
+) -> Response {
+    let question = match question {
+        Ok(Query(question)) => question,
+        Err(rejection) => return problem(StatusCode::BAD_REQUEST, rejection.body_text()),
+    };
     match explain::answer(&facts.table.load(), &question) {
         Ok(explanation) => Json(explanation).into_response(),
         Err(refusal) => problem(StatusCode::BAD_REQUEST, refusal),
@@ -211,6 +248,10 @@ async fn explain(State(facts): State<Arc<Facts>>, Query(question): Query<Questio
 fn problem(status: StatusCode, detail: String) -> Response {
     let title = status.canonical_reason().unwrap_or_default();
     let body = json!({ "type": "about:blank", "title": title, "status": status.as_u16(), "detail": detail });
+    problem_body(status, body)
+}
+
+fn problem_body(status: StatusCode, body: Value) -> Response {
     (
         status,
         [(header::CONTENT_TYPE, "application/problem+json")],

@@ -17,7 +17,7 @@ use pailou_telemetry::Metrics;
 use crate::cli::CheckArgs;
 use crate::judge::{self, Judge, fault};
 use crate::run::plural;
-use crate::say;
+use crate::{own_files, say};
 
 /// Checks each file. The code says whether there was an error.
 pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
@@ -86,11 +86,9 @@ impl Check {
             Err(faults) => self.faults.extend(faults),
             Ok(loaded) => {
                 self.read.push(format!("{}: settings", path.display()));
+                self.faults.extend(own_files::faults(&loaded, Some(path)));
+                self.faults.extend(judge::defaults(&loaded));
                 self.faults.extend(loaded.warnings);
-                self.faults.extend(judge::defaults(
-                    &loaded.settings,
-                    &path.display().to_string(),
-                ));
                 self.settings = loaded.settings;
                 self.certificates(path);
                 for source in self.settings.routes.clone() {

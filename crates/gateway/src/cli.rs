@@ -39,7 +39,9 @@ pub(crate) enum Command {
         after_help = "Environment variables override the file: PAILOU_<SECTION>_<KEY> first (PAILOU_ADMIN_ADDRESS, \
                       PAILOU_NACOS_SERVERS), then NACOS_SERVER_ADDR, NACOS_NAMESPACE, NACOS_GROUP, NACOS_USERNAME, \
                       NACOS_PASSWORD, NACOS_SERVICE_NAME, NACOS_SERVICE_IP, NACOS_SERVICE_PORT, \
-                      NACOS_HEARTBEAT_INTERVAL and LOG_LEVEL.\n\nSIGTERM, SIGINT, SIGHUP and SIGQUIT shut it down without losing a request."
+                      NACOS_HEARTBEAT_INTERVAL and LOG_LEVEL.\n\nSIGTERM, SIGINT and SIGQUIT shut it down without losing a request. SIGHUP reads the settings again and \
+                      takes the log level and the log files; what else has changed is named and needs a restart. SIGUSR1 opens \
+                      the log files again."
     )]
     Run(RunArgs),
     /// Run registry, sample services and gateway in one process, to try things out.

@@ -58,7 +58,7 @@ pub(crate) fn run(args: &DevArgs) -> anyhow::Result<ExitCode> {
         publish(&client)
             .await
             .context("the route document could not be published to the registry")?;
-        let stop = signals::stop();
+        let stop = signals::stop_or_hangup();
         say::out(&tour::text(args, &samples))?;
         gateway.run(stop).await
     });

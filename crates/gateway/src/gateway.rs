@@ -13,7 +13,9 @@ use pailou_upstream::Services;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::time::Instant;
 
-use crate::admin::{self, Facts, Monitoring, Phase};
+use crate::admin::{self, Facts, Guard, Monitoring, Phase};
+use crate::reload::Reloader;
+use crate::signals::Orders;
 use crate::{descriptors, listeners, nacos, signals};
 
 /// Threads for the Nacos session, discovery, the admin interface and the probes.
@@ -24,15 +26,17 @@ const CONTROL_THREADS: usize = 2;
 /// # Errors
 /// Something that it needs to start cannot be had: a port, a thread.
 pub(crate) fn run(
-    settings: Settings,
+    settings: &Settings,
     certificates: Certificates,
     metrics: Metrics,
     access_log: AccessLog,
+    reloader: Reloader,
 ) -> anyhow::Result<()> {
-    let runtimes = Runtimes::new(&settings)?;
+    let runtimes = Runtimes::new(settings)?;
     let result = runtimes.control.block_on(async {
         let stop = signals::stop();
-        let data = runtimes.data.handle();
+        tokio::spawn(reloader.run(Orders::new()));
+        let (settings, data) = (settings.clone(), runtimes.data.handle());
         let gateway = Gateway::start(settings, certificates, metrics, access_log, data).await?;
         gateway.run(stop).await
     });
@@ -114,11 +118,7 @@ impl Gateway {
         tokio::spawn(services.clone().supervise());
         let table = TableCell::default();
         let client = Client::connect(nacos::options(&settings)?);
-        let monitoring = Monitoring::new(
-            client.clone(),
-            settings.nacos.group.clone(),
-            settings.admin.token.clone(),
-        );
+        let monitoring = Monitoring::new(client.clone(), &settings);
         let discovery = Discovery::start(
             &settings,
             &addresses,
@@ -154,7 +154,11 @@ impl Gateway {
         listeners::serve(
             "admin",
             admin_listener,
-            admin::admin_router(facts.clone(), monitoring),
+            admin::admin_router(
+                facts.clone(),
+                monitoring,
+                Guard::new(settings.admin.address, &settings.admin.hosts),
+            ),
         );
         listeners::serve(
             "probes",

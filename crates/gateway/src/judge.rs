@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use pailou_config::{
-    DocumentOutcome, Fault, Position, Report, RouteSpec, Settings, Severity, parse_route_document,
+    DocumentOutcome, Fault, LoadedSettings, Position, Report, RouteSpec, Settings, Severity,
+    parse_route_document,
 };
 use pailou_routing::{Compiler, Route};
 use pailou_telemetry::Metrics;
@@ -12,12 +13,31 @@ use pailou_upstream::{Services, balance};
 const BLANK: &str = "has no content, which keeps the table that is served and raises an alarm; write `routes: {}` \
                      for no routes";
 
-/// Every fault of what routes take from the settings, whose file has this name.
-pub(crate) fn defaults(settings: &Settings, name: &str) -> Vec<Fault> {
-    let report = Report::new(name);
+/// The most faults that are printed or logged for one text; the rest is counted. Nobody reads past the first hundred.
+const MAX_PRINTED: usize = 100;
+
+/// Every fault of what routes take from the settings.
+pub(crate) fn defaults(loaded: &LoadedSettings) -> Vec<Fault> {
+    let report = Report::new(loaded.document());
     // Only its faults are asked for here.
-    let _ = balance::parse(&settings.defaults.balance, &report);
+    let _ = balance::parse(&loaded.settings.defaults.balance, &report);
     report.into_faults()
+}
+
+/// The faults as lines, the first hundred and a count of the rest.
+pub(crate) fn bounded(faults: &[Fault]) -> Vec<String> {
+    let mut lines: Vec<_> = faults
+        .iter()
+        .take(MAX_PRINTED)
+        .map(Fault::to_string)
+        .collect();
+    if faults.len() > MAX_PRINTED {
+        lines.push(format!(
+            "{} more faults are not listed",
+            faults.len() - MAX_PRINTED
+        ));
+    }
+    lines
 }
 
 /// Reads and compiles documents under some settings.

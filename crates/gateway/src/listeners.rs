@@ -1,17 +1,37 @@
-//! The listeners that people and probes use, apart from the one for data.
+//! The listeners that people and probes use, apart from the ones for data.
 //!
-//! The one for probes is open to every interface, so it is bounded like the one for data: in connections, and in how long each may go
-//! without an answer. Half-sent requests would hold descriptors for good otherwise.
+//! The one for probes is open to every interface, and an orchestrator kills a gateway whose probes do not answer. So nobody can
+//! keep others out: see [`places`]. Each connection has a short time for the head of its request, and carries one request.
 
-mod bounded;
+mod places;
 
+use std::convert::Infallible;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::Router;
-use tokio::net::TcpListener;
+use axum::extract::Request;
+use axum::response::Response;
+use http::{HeaderValue, header};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tower_service::Service as _;
 
-use bounded::Bounded;
+use places::{Place, Places};
+
+/// How long the head of a request may take. A probe sends it in one piece.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a connection may take in all. Every answer is made from memory, but for a registration that is waited for; a
+/// slow reader of the metrics of many routes needs the rest.
+const LIFETIME: Duration = Duration::from_secs(30);
+/// How long nothing is accepted after the process has run out of descriptors.
+const EXHAUSTED: Duration = Duration::from_millis(100);
 
 /// Binds an address, or takes none when it is `off`.
 pub(crate) async fn bind(
@@ -35,10 +55,56 @@ pub(crate) fn announce(name: &'static str, address: SocketAddr) {
 
 /// Serves a router in the background until the process ends.
 pub(crate) fn serve(name: &'static str, listener: Option<TcpListener>, router: Router) {
-    let Some(listener) = listener else { return };
-    tokio::spawn(async move {
-        if let Err(error) = axum::serve(Bounded::new(listener), router).await {
-            tracing::error!(listener = name, %error, "a listener ended");
+    if let Some(listener) = listener {
+        tokio::spawn(accept(name, listener, router));
+    }
+}
+
+async fn accept(name: &'static str, listener: TcpListener, router: Router) {
+    let places = Places::default();
+    loop {
+        let (stream, peer) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            // That client went away before it was seen.
+            Err(error) if is_of_client(error.kind()) => continue,
+            Err(error) => {
+                tracing::warn!(listener = name, %error, "a connection cannot be accepted");
+                tokio::time::sleep(EXHAUSTED).await;
+                continue;
+            }
+        };
+        let place = Arc::new(places.take(peer.ip().to_canonical()));
+        let number = place.number();
+        let task = tokio::spawn(converse(stream, place, router.clone()));
+        Place::belongs_to(&places, number, task.abort_handle());
+    }
+}
+
+fn is_of_client(kind: ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::ConnectionRefused | ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset
+    )
+}
+
+/// Answers one request.
+async fn converse(stream: TcpStream, place: Arc<Place>, router: Router) {
+    let service = service_fn(move |request: Request<Incoming>| {
+        place.asked();
+        let answer = router.clone().call(request);
+        async move {
+            let mut answer: Response = answer.await?;
+            let close = HeaderValue::from_static("close");
+            answer.headers_mut().insert(header::CONNECTION, close);
+            Ok::<_, Infallible>(answer)
         }
     });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .keep_alive(false)
+        .half_close(true)
+        .serve_connection(TokioIo::new(stream), service);
+    // What goes wrong with one connection is its client's, who sees it.
+    let _ = tokio::time::timeout(LIFETIME, connection).await;
 }

@@ -9,7 +9,7 @@ use crate::{say, signals};
 
 /// Runs the registry until SIGTERM or SIGINT.
 pub(crate) async fn run(args: &RegistryArgs) -> anyhow::Result<()> {
-    let stop = signals::stop();
+    let stop = signals::stop_or_hangup();
     let options = Options {
         http: SocketAddr::new(args.address, args.port),
         grpc: args

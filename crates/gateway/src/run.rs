@@ -1,13 +1,15 @@
 //! `pailou run`: settings, logs, then the gateway until a signal ends it.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use pailou_config::{Environment, Fault, LogFormat, LogSettings, Severity, load_settings};
 use pailou_proxy::Certificates;
 use pailou_telemetry::{Format, LogGuard, LogOptions, Metrics, init_logs};
 
 use crate::cli::RunArgs;
-use crate::{gateway, judge, say};
+use crate::reload::Reloader;
+use crate::{gateway, judge, own_files, reload, say};
 
 /// Runs the gateway, or prints its effective settings.
 pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
@@ -18,22 +20,16 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
             anyhow::bail!("{}", not_started(&faults));
         }
     };
-    let name = args.config.as_deref().map_or_else(
-        || "the environment".to_owned(),
-        |file| file.display().to_string(),
-    );
-    let faults = judge::defaults(&loaded.settings, &name);
-    if !faults.is_empty() {
-        print_faults(&faults);
-        anyhow::bail!("{}", not_started(&faults));
-    }
+    refuse(&judge::defaults(&loaded))?;
     if args.print_config {
         print_faults(&loaded.warnings);
         say::out(&loaded.render())?;
         return Ok(ExitCode::SUCCESS);
     }
+    refuse(&own_files::faults(&loaded, args.config.as_deref()))?;
     let metrics = Metrics::new();
-    let certificates = Certificates::load(&loaded.settings.listeners, &name, &metrics);
+    let listeners = &loaded.settings.listeners;
+    let certificates = Certificates::load(listeners, loaded.document(), &metrics);
     let (certificates, doubts) = certificates.map_err(|faults| {
         print_faults(&faults);
         anyhow::anyhow!("{}", not_started(&faults))
@@ -42,8 +38,32 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     for warning in loaded.warnings.iter().chain(&doubts) {
         tracing::warn!(fault = %warning, "a setting is doubtful");
     }
-    gateway::run(loaded.settings, certificates, metrics, logs.access_log())?;
+    let loaded = Arc::new(loaded);
+    let reloader = Reloader {
+        file: args.config.clone(),
+        started: Arc::clone(&loaded),
+        taken: Arc::clone(&loaded),
+        logs: logs.control(),
+        certificates: certificates.clone(),
+    };
+    let access_log = logs.access_log();
+    gateway::run(
+        &loaded.settings,
+        certificates,
+        metrics,
+        access_log,
+        reloader,
+    )?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Prints the faults, and says that nothing is started; if there are any.
+fn refuse(faults: &[Fault]) -> anyhow::Result<()> {
+    if faults.is_empty() {
+        return Ok(());
+    }
+    print_faults(faults);
+    anyhow::bail!("{}", not_started(faults));
 }
 
 /// Sets up logging as the settings say.
@@ -56,13 +76,14 @@ pub(crate) fn start_logs(settings: &LogSettings, metrics: &Metrics) -> anyhow::R
             LogFormat::Json => Format::Json,
         },
         access: settings.access,
+        files: reload::log_files(settings),
     };
     Ok(init_logs(&options, metrics)?)
 }
 
 fn print_faults(faults: &[Fault]) {
-    for fault in faults {
-        say::err(&fault.to_string());
+    for line in judge::bounded(faults) {
+        say::err(&line);
     }
 }
 

@@ -9,13 +9,13 @@ use tokio::net::TcpStream;
 use crate::cause::Cause;
 use crate::connection::Shared;
 use crate::connections::Place;
-use crate::edge::Socket;
-use crate::http1;
+use crate::edge::{Edge, Socket};
 use crate::listener::Listener;
 use crate::opening::{self, Unopened};
 use crate::problem;
 use crate::request_id::RequestId;
 use crate::server::Server;
+use crate::{http1, http2};
 
 /// A connection that was just accepted.
 pub(crate) struct Arrival {
@@ -45,7 +45,7 @@ impl Arrival {
             }
         };
         match opened {
-            Ok(Some((socket, connection))) => http1::serve(self.server, socket, connection).await,
+            Ok(Some((socket, connection))) => speak(self.server, socket, connection).await,
             Ok(None) => {}
             Err(unopened) => self.server.metrics.connection_refused(unopened.reason()),
         }
@@ -85,6 +85,15 @@ impl Arrival {
         };
         let connection = place.open(self.listener.clone(), secured);
         Ok(connection.map(|connection| (socket, connection)))
+    }
+}
+
+/// Serves requests in the version of HTTP that the client speaks.
+async fn speak(server: Arc<Server>, socket: Socket, connection: Shared) {
+    let mut edge = Edge::new(socket, connection.clone(), server.clone());
+    match edge.begins_with_preface().await {
+        true => http2::serve(server, edge, connection).await,
+        false => http1::serve(server, edge, connection).await,
     }
 }
 

@@ -47,6 +47,11 @@ pub(crate) enum Cause {
     ReadTimeout,
     UpstreamWriteTimeout,
     TotalTimeout,
+    /// More than a step takes that needs a response whole.
+    UpstreamTooLarge,
+    // A gate's.
+    GateFailed,
+    GateTimeout,
     // Ours.
     Internal,
     Panic,
@@ -192,6 +197,21 @@ impl Cause {
                 "the endpoint stopped reading the request",
             ),
             Cause::TotalTimeout => (504, "total_timeout", "the exchange took longer than it may"),
+            Cause::UpstreamTooLarge => (
+                502,
+                "upstream_too_large",
+                "the endpoint's answer is longer than a filter of the route takes",
+            ),
+            Cause::GateFailed => (
+                503,
+                "gate_failed",
+                "nobody could say whether the request may pass",
+            ),
+            Cause::GateTimeout => (
+                503,
+                "gate_timeout",
+                "nobody said in time whether the request may pass",
+            ),
             Cause::Internal => (500, "internal", "the gateway failed"),
             Cause::Panic => (500, "panic", "the gateway failed"),
         };
@@ -212,6 +232,8 @@ impl Cause {
                 | Cause::ServiceUnknown
                 | Cause::ServiceEmpty
                 | Cause::NoEligibleEndpoint
+                | Cause::GateFailed
+                | Cause::GateTimeout
         )
     }
 }

@@ -52,7 +52,7 @@ pub(crate) struct Connection {
     pub(crate) peer: PeerName,
     pub(crate) listener: Arc<Listener>,
     /// What the connection was opened on, if it is TLS.
-    secured: Option<Secured>,
+    secured: Option<Arc<Secured>>,
     opened: Instant,
     stage: AtomicU8,
     /// Whether a byte of the head that is being read has come.
@@ -77,6 +77,8 @@ pub(crate) struct Connection {
     task: AtomicWaker,
     slots: Mutex<Slots>,
     registry: Weak<Connections>,
+    /// Of a stream: the connection that it is a part of.
+    parent: Option<Shared>,
 }
 
 /// What one part of the connection leaves for another.
@@ -95,8 +97,29 @@ impl Connection {
         id: u64,
         peer: PeerName,
         listener: Arc<Listener>,
-        secured: Option<Secured>,
+        secured: Option<Arc<Secured>>,
         registry: Weak<Connections>,
+    ) -> Connection {
+        Connection::with(id, peer, listener, secured, registry, None)
+    }
+
+    /// A stream of this connection. It has a state of its own; what the client
+    /// is owed, and what was served, the connection counts.
+    pub(crate) fn stream(self: &Arc<Self>) -> Shared {
+        let (listener, secured) = (self.listener.clone(), self.secured.clone());
+        let parent = Some(Arc::clone(self));
+        let peer = self.peer.clone();
+        let stream = Connection::with(self.id, peer, listener, secured, Weak::new(), parent);
+        Arc::new(stream)
+    }
+
+    fn with(
+        id: u64,
+        peer: PeerName,
+        listener: Arc<Listener>,
+        secured: Option<Arc<Secured>>,
+        registry: Weak<Connections>,
+        parent: Option<Shared>,
     ) -> Connection {
         Connection {
             id,
@@ -120,7 +143,13 @@ impl Connection {
             task: AtomicWaker::new(),
             slots: Mutex::default(),
             registry,
+            parent,
         }
+    }
+
+    /// The connection itself, also for a stream.
+    fn whole_connection(&self) -> &Connection {
+        self.parent.as_deref().unwrap_or(self)
     }
 
     /// The scheme of the requests on it.
@@ -186,7 +215,7 @@ impl Connection {
 
     /// The exchange is over; the connection may serve another.
     pub(crate) fn end_exchange(&self) {
-        self.served.fetch_add(1, Relaxed);
+        self.whole_connection().served.fetch_add(1, Relaxed);
         self.cut_at.store(NEVER, Relaxed);
         self.ended.store(true, Relaxed);
         if self.stage() == Stage::Exchange {
@@ -225,7 +254,7 @@ impl Connection {
 
     /// How many requests were served.
     pub(crate) fn served(&self) -> u32 {
-        self.served.load(Relaxed)
+        self.whole_connection().served.load(Relaxed)
     }
 
     /// What came of the body is not what it has to be.
@@ -304,6 +333,11 @@ impl Connection {
         self.task.wake();
     }
 
+    /// Wakes the task, to look at what has changed outside.
+    pub(crate) fn wake(&self) {
+        self.task.wake();
+    }
+
     pub(crate) fn must_close(&self) -> bool {
         self.must_close.load(Relaxed)
     }
@@ -315,8 +349,9 @@ impl Connection {
 
     /// Something is owed that ends with the guard.
     pub(crate) fn owe(self: &Arc<Self>) -> Owed {
-        self.under_way.fetch_add(1, Relaxed);
-        Owed(Arc::clone(self))
+        let connection = self.parent.as_ref().unwrap_or(self);
+        connection.under_way.fetch_add(1, Relaxed);
+        Owed(Arc::clone(connection))
     }
 
     /// Whether closing now would cost nobody an answer: between requests. A
@@ -326,6 +361,11 @@ impl Connection {
             && !self.head_begun()
             && self.under_way.load(Relaxed) == 0
             && (self.served() > 0 || now.duration_since(self.opened) > FIRST_REQUEST)
+    }
+
+    /// Requests under way.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.under_way.load(Relaxed) > 0
     }
 
     /// What the client is owed: requests, tunnels, ends of uploads.
@@ -357,7 +397,10 @@ pub(crate) struct Owed(Shared);
 
 impl Drop for Owed {
     fn drop(&mut self) {
-        self.0.under_way.fetch_sub(1, Relaxed);
+        if self.0.under_way.fetch_sub(1, Relaxed) == 1 {
+            // Idle from now on.
+            self.0.task.wake();
+        }
     }
 }
 

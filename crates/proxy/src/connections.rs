@@ -159,6 +159,13 @@ impl Connections {
         self.panics.load(Relaxed)
     }
 
+    /// Has every connection look at whether the gateway drains.
+    pub(crate) fn wake_all(&self) {
+        for connection in self.held() {
+            connection.wake();
+        }
+    }
+
     /// Asks the connections that are between requests to close, and closes
     /// those that have been opening for long.
     pub(crate) fn close_idle(&self) {

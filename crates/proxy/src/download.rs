@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use pailou_upstream::Outcome;
@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use crate::cause::Cause;
 use crate::exchange::Exchange;
 use crate::line::{Line, LineFailure, failure_of};
+use crate::streams;
 use crate::upload::{Awaited, Upload};
 
 /// What the client is sent after a head.
@@ -36,7 +37,7 @@ pub(crate) struct Broken;
 /// The body of an endpoint's response. The exchange ends with it.
 #[derive(Debug)]
 pub(crate) struct Flow {
-    exchange: Box<Exchange>,
+    pub(crate) exchange: Box<Exchange>,
     incoming: Incoming,
     /// Taken when the body has ended.
     line: Option<Line>,
@@ -53,7 +54,7 @@ impl Flow {
         incoming: Incoming,
         line: Line,
         keeps: bool,
-    ) -> Download {
+    ) -> Flow {
         let mut flow = Flow {
             exchange,
             incoming,
@@ -64,9 +65,40 @@ impl Flow {
         };
         if flow.incoming.is_end_stream() {
             flow.end();
-            return Download::Nothing;
         }
-        Download::Endpoint(flow)
+        flow
+    }
+
+    /// The body as the client is sent it.
+    pub(crate) fn into_download(self) -> Download {
+        match self.line {
+            Some(_) => Download::Endpoint(self),
+            None => Download::Nothing,
+        }
+    }
+
+    /// All of the body, if it has at most so many bytes.
+    pub(crate) async fn collect(&mut self, most: usize) -> Result<Bytes, Cause> {
+        let mut bytes = BytesMut::new();
+        let expected = self.incoming.size_hint().lower();
+        if expected > most as u64 {
+            return Err(Cause::UpstreamTooLarge);
+        }
+        while self.line.is_some() {
+            let frame = std::future::poll_fn(|cx| self.poll_frame(cx)).await;
+            let frame = match frame {
+                None => break,
+                Some(Ok(frame)) => frame,
+                Some(Err(Broken)) => return Err(self.exchange.cause.unwrap_or(Cause::Internal)),
+            };
+            if let Ok(piece) = frame.into_data() {
+                bytes.extend_from_slice(&piece);
+            }
+            if bytes.len() > most {
+                return Err(Cause::UpstreamTooLarge);
+            }
+        }
+        Ok(bytes.freeze())
     }
 
     fn poll_incoming(
@@ -169,11 +201,12 @@ impl Flow {
                 };
                 let (server, connection) = (&self.exchange.server, &self.exchange.connection);
                 let (server, owed) = (Arc::clone(server), connection.owe());
+                let in_flight = self.exchange.in_flight.take();
                 tokio::spawn(async move {
                     if let Some(line) = end.run().await {
                         server.pool.put(line);
                     }
-                    drop(owed);
+                    drop((owed, in_flight));
                 });
             }
             _ if self.keeps => self.exchange.server.pool.put(line),
@@ -202,11 +235,13 @@ impl Body for Download {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        match self.get_mut() {
+        let frame = match self.get_mut() {
             Download::Nothing => Poll::Ready(None),
             Download::Own(bytes) => Poll::Ready(bytes.take().map(|it| Ok(Frame::data(it)))),
             Download::Endpoint(flow) => flow.poll_frame(cx),
-        }
+        };
+        streams::gave(matches!(frame, Poll::Ready(Some(Ok(_)))));
+        frame
     }
 
     fn is_end_stream(&self) -> bool {

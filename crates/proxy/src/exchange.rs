@@ -1,31 +1,34 @@
 //! One request, from its head to its last byte: the order of what happens.
 
 use std::net::{IpAddr, SocketAddr};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use http::{HeaderValue, Method, Request, Response, Version};
 use hyper::body::Incoming;
+use pailou_filters::Answer;
 use pailou_routing::Route;
 use pailou_telemetry::RequestInFlight;
 use pailou_telemetry::events::RequestDone;
 use pailou_upstream::{Pick, Tried};
 use tokio::time::Instant;
 
-use crate::answer::answer;
+use crate::answer;
 use crate::cause::Cause;
 use crate::connection::{Owed, Shared};
 use crate::deadline::Timer;
 use crate::download::Download;
 use crate::edge::Heading;
 use crate::hops;
-use crate::plan::{self, Planned};
+use crate::plan;
 use crate::request_id::{RequestId, X_REQUEST_ID};
 use crate::respond;
 use crate::server::Server;
+use crate::streams;
 use crate::tries;
 use crate::upload::{Awaited, Upload};
 
@@ -44,6 +47,8 @@ pub(crate) struct Exchange {
     pub(crate) path: Bytes,
     pub(crate) client: IpAddr,
     pub(crate) route: Option<Arc<Route>>,
+    /// How many of the route's steps the request has passed.
+    pub(crate) passed: usize,
     pub(crate) websocket: bool,
     /// Whether the client waits for an interim answer.
     pub(crate) expects_continue: bool,
@@ -56,6 +61,9 @@ pub(crate) struct Exchange {
     pub(crate) pick: Option<Pick>,
     pub(crate) tried: Tried,
     pub(crate) tries: u32,
+    /// How many of the tries were refused connections.
+    pub(crate) refusals: u32,
+    pub(crate) try_began: Instant,
     pub(crate) upstream: Option<SocketAddr>,
     pub(crate) status: u16,
     pub(crate) cause: Option<Cause>,
@@ -64,39 +72,57 @@ pub(crate) struct Exchange {
     pub(crate) bytes_in: u64,
     pub(crate) bytes_out: u64,
     pub(crate) timer: Timer,
-    _in_flight: RequestInFlight,
+    /// Goes with what is left of the upload when the answer was early.
+    pub(crate) in_flight: Option<RequestInFlight>,
     _owed: Owed,
 }
 
 /// Serves a request. This is the order of it:
 ///
-/// 1. `plan`: the head is checked, its target parsed, its route found; the
-///    route's steps change the head that every try sends.
-/// 2. `tries`: an endpoint is picked and asked; another one if that is safe.
-/// 3. `respond`: the steps change the response's head.
-/// 4. `download`: the response's body passes, or `tunnel`: bytes both ways.
-/// 5. The event, when the exchange is dropped.
+/// 1. `plan`: the head is checked, its target parsed, its route found.
+/// 2. `steps`: the route's steps change the head that every try sends. A gate
+///    waits here, with its deadline.
+/// 3. `tries`: an endpoint is picked and asked; another one if that is safe.
+/// 4. `respond`: the response's head; `rewrite` lets the steps change it, and a
+///    body that they take whole.
+/// 5. `download`: the response's body passes, or `tunnel`: bytes both ways.
+/// 6. The event, when the exchange is dropped.
 ///
-/// A cause that ends it before its response becomes an `answer` of the
-/// gateway's own.
+/// What ends it before an endpoint's response becomes an `answer` of the
+/// gateway's own: a step's, or a problem.
 pub(crate) async fn serve(
     server: Arc<Server>,
     connection: Shared,
     heading: Option<Heading>,
     request: Request<Incoming>,
 ) -> Response<Download> {
+    streams::serves(&connection);
     let mut exchange = Box::new(Exchange::begin(server, connection, &request));
-    let response = match exchange.ask(heading, request).await {
-        Ok(received) => respond::respond(exchange, received).await,
-        Err(cause) => Err((exchange, cause)),
+    let received = match exchange.ask(heading, request).await {
+        Ok(received) => received,
+        Err(Ended::Answered(said)) => return answer::step(&mut exchange, *said),
+        Err(Ended::Failed(cause)) => return answer::problem(&mut exchange, cause),
     };
-    response.unwrap_or_else(|(exchange, cause)| answer(exchange, cause))
+    respond::respond(exchange, received).await
+}
+
+/// Why a request ended before an endpoint answered it.
+pub(crate) enum Ended {
+    /// A step of the route gave the answer.
+    Answered(Box<Answer>),
+    Failed(Cause),
+}
+
+impl From<Cause> for Ended {
+    fn from(cause: Cause) -> Ended {
+        Ended::Failed(cause)
+    }
 }
 
 impl Exchange {
     fn begin(server: Arc<Server>, connection: Shared, request: &Request<Incoming>) -> Exchange {
         Exchange {
-            _in_flight: server.metrics.request_started(),
+            in_flight: Some(server.metrics.request_started()),
             _owed: connection.owe(),
             began: Instant::now(),
             method: request.method().clone(),
@@ -106,6 +132,7 @@ impl Exchange {
             path: Bytes::new(),
             client: connection.peer.address,
             route: None,
+            passed: 0,
             websocket: false,
             expects_continue: false,
             upload: None,
@@ -114,6 +141,8 @@ impl Exchange {
             pick: None,
             tried: Tried::none(),
             tries: 0,
+            refusals: 0,
+            try_began: Instant::now(),
             upstream: None,
             status: 0,
             cause: None,
@@ -131,20 +160,13 @@ impl Exchange {
         &mut self,
         heading: Option<Heading>,
         request: Request<Incoming>,
-    ) -> Result<tries::Received, Cause> {
-        let planned = self.plan(heading, request)?;
-        tries::send(self, planned).await
-    }
-
-    /// A fault in a step costs its request alone.
-    fn plan(
-        &mut self,
-        heading: Option<Heading>,
-        request: Request<Incoming>,
-    ) -> Result<Planned, Cause> {
+    ) -> Result<tries::Received, Ended> {
         let heading = heading.ok_or(Cause::Internal)?;
-        let planned = catch_unwind(AssertUnwindSafe(|| plan::plan(self, heading, request)));
-        planned.unwrap_or(Err(Cause::Panic))
+        let planned = plan::plan(self, heading, request);
+        // A fault in a step costs its request alone.
+        let planned = AssertUnwindSafe(planned).catch_unwind().await;
+        let planned = planned.unwrap_or(Err(Cause::Panic.into()))?;
+        Ok(tries::send(self, planned).await?)
     }
 
     /// Ready with the reason when the request has taken too long before its
@@ -204,6 +226,13 @@ impl Exchange {
     fn response_timeout(&self) -> Duration {
         let route = self.route.as_ref();
         route.map_or(Duration::ZERO, |route| route.timeouts.response)
+    }
+
+    /// The response half of the steps that the request has passed, if the route
+    /// has any.
+    pub(crate) fn route_with_steps(&self) -> Option<Arc<Route>> {
+        let route = self.route.as_ref();
+        route.filter(|_| self.passed > 0).cloned()
     }
 
     /// How long a tunnel may be silent.

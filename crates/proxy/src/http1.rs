@@ -12,7 +12,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 
 use crate::connection::Shared;
-use crate::edge::{Begun, Edge, Socket};
+use crate::edge::{Begun, Edge};
 use crate::exchange;
 use crate::server::Server;
 use crate::tunnel::Tunnel;
@@ -24,9 +24,8 @@ const ENGINE_FIELDS: usize = 100;
 const BUFFER_BYTES: usize = 64 << 10;
 
 /// Serves one connection until it ends.
-pub(crate) async fn serve(server: Arc<Server>, socket: Socket, connection: Shared) {
+pub(crate) async fn serve(server: Arc<Server>, mut edge: Edge, connection: Shared) {
     let _left = Left(connection.clone());
-    let mut edge = Edge::new(socket, connection.clone(), server.clone());
     // The engine takes some 10 KiB: a connection that waits for its next
     // request for long has none.
     while edge.begun().await == Begun::Yes {

@@ -42,6 +42,7 @@
 
 mod answer;
 mod arrival;
+mod ask;
 mod cause;
 mod connection;
 mod connections;
@@ -52,6 +53,7 @@ mod exchange;
 mod forwarded;
 mod hops;
 mod http1;
+mod http2;
 mod interim;
 mod line;
 mod listen;
@@ -64,8 +66,11 @@ mod proxy_header;
 mod redirect;
 mod request_id;
 mod respond;
+mod rewrite;
 mod serve;
 mod server;
+mod steps;
+mod streams;
 mod tls;
 mod transport;
 mod tries;

@@ -11,11 +11,12 @@ use pailou_routing::{Host, Target};
 
 use crate::cause::Cause;
 use crate::edge::{Framing, Heading};
-use crate::exchange::Exchange;
+use crate::exchange::{Ended, Exchange};
 use crate::forwarded::Scheme;
 use crate::hops;
 use crate::redirect;
 use crate::request_id::X_REQUEST_ID;
+use crate::steps;
 use crate::tls;
 use crate::upload::{Outgoing, Upload};
 
@@ -38,15 +39,16 @@ impl Planned {
     }
 }
 
-/// Checks the head, finds the route, and plans the head of the tries.
-pub(crate) fn plan(
+/// Checks the head, finds the route, runs its steps, and plans the head of the
+/// tries.
+pub(crate) async fn plan(
     exchange: &mut Exchange,
     heading: Heading,
     request: Request<Incoming>,
-) -> Result<Planned, Cause> {
+) -> Result<Planned, Ended> {
     let (head, body) = request.into_parts();
     let mut headers = head.headers;
-    check(exchange, &heading, &head.method)?;
+    check(exchange, &heading, &head.method, headers.len())?;
     exchange.websocket = hops::clean_request(&mut headers, &head.method, head.version)
         .map_err(|_| Cause::MalformedConnection)?
         && heading.framing == Framing::Length(0);
@@ -61,10 +63,10 @@ pub(crate) fn plan(
         .authority()
         .is_some_and(|authority| !authority.is_same(&host, port))
     {
-        return Err(Cause::MalformedHead);
+        return Err(Cause::MalformedHead.into());
     }
     if !exchange.connection.is_for(host.name()) {
-        return Err(Cause::Misdirected);
+        return Err(Cause::Misdirected.into());
     }
     exchange.path = part_of(&heading.target, target.path().as_bytes());
     let forwarded = &exchange.server.forwarded;
@@ -74,15 +76,21 @@ pub(crate) fn plan(
         && let Some(port) = exchange.connection.listener.redirect_to_https
     {
         exchange.location = Some(redirect::location(&host, port, &target)?);
-        return Err(Cause::HttpsElsewhere);
+        return Err(Cause::HttpsElsewhere.into());
     }
     tls::tell(exchange.connection.client_certificate(), &mut headers);
     find_route(exchange, &host, &target, &headers)?;
 
     headers.insert(X_REQUEST_ID, exchange.request_id.value());
-    let path = run_steps(exchange, &target, &mut headers);
-    let uri = uri(&heading.target, &path, target.query())?;
     set_deadlines(exchange);
+    let mut planned = RequestHead {
+        method: &head.method,
+        path: Cow::Borrowed(target.forwarded_path()),
+        query: target.query().map(Cow::Borrowed),
+        headers: &mut headers,
+    };
+    steps::run(exchange, &mut planned).await?;
+    let uri = uri(&heading.target, &planned.path, planned.query.as_deref())?;
     Ok(Planned {
         method: head.method,
         uri,
@@ -91,7 +99,12 @@ pub(crate) fn plan(
 }
 
 /// What is refused whatever its route.
-fn check(exchange: &Exchange, heading: &Heading, method: &Method) -> Result<(), Cause> {
+fn check(
+    exchange: &Exchange,
+    heading: &Heading,
+    method: &Method,
+    fields: usize,
+) -> Result<(), Cause> {
     if let Some(fault) = heading.fault {
         return Err(fault);
     }
@@ -100,6 +113,10 @@ fn check(exchange: &Exchange, heading: &Heading, method: &Method) -> Result<(), 
         return Err(Cause::RequestLineTooLong);
     }
     if heading.bytes > limits.header_bytes {
+        return Err(Cause::HeadTooLarge);
+    }
+    // Of HTTP/1.1 the edge has counted them.
+    if exchange.version == Version::HTTP_2 && fields > limits.header_count {
         return Err(Cause::HeadTooLarge);
     }
     if matches!(heading.framing, Framing::Length(bytes) if bytes > limits.body_bytes) {
@@ -130,6 +147,7 @@ fn take_body(exchange: &mut Exchange, heading: &Heading, body: Incoming, headers
     exchange.upload = Some(Upload::new(
         body,
         length,
+        exchange.version,
         rules,
         exchange.connection.clone(),
     ));
@@ -179,22 +197,6 @@ fn find_route(
     Ok(())
 }
 
-/// The request half of the route's steps; gives the path to forward.
-fn run_steps<'a>(
-    exchange: &Exchange,
-    target: &'a Target<'a>,
-    headers: &'a mut HeaderMap,
-) -> Cow<'a, str> {
-    let mut planned = RequestHead {
-        path: Cow::Borrowed(target.forwarded_path()),
-        headers,
-    };
-    if let Some(route) = &exchange.route {
-        route.chain.request(&mut planned);
-    }
-    planned.path
-}
-
 /// The target to forward. It shares the bytes that the client sent if nothing
 /// was changed.
 fn uri(sent: &Bytes, path: &str, query: Option<&str>) -> Result<Uri, Cause> {
@@ -232,8 +234,10 @@ fn set_deadlines(exchange: &mut Exchange) {
         return;
     };
     let timeouts = route.timeouts;
-    let budget = route.selection.service().retry_budget();
-    budget.pay_in(exchange.server.retry.budget_percent);
+    if let Some(selection) = route.target.selection() {
+        let budget = selection.service().retry_budget();
+        budget.pay_in(exchange.server.retry.budget_percent, exchange.began);
+    }
     if let Some(total) = timeouts.total
         && !exchange.websocket
     {

@@ -22,7 +22,7 @@ pub(crate) fn body(answer: &Answer, request_id: &str, route: Option<&str>) -> Ve
     problem.to_string().into_bytes()
 }
 
-/// A whole answer for a connection that is closed after it, past pingora.
+/// A whole answer for a connection that is closed after it, past the engine.
 pub(crate) fn bare(answer: &Answer, request_id: &str) -> Vec<u8> {
     let body = body(answer, request_id, None);
     let mut bytes = format!(

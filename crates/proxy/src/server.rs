@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use hyper::server::conn::http1;
+use hyper::server::conn::{http1, http2};
 use pailou_config::{ForwardedSettings, LimitSettings, RetrySettings, Settings};
 use pailou_routing::TableCell;
 use pailou_telemetry::events::RequestDone;
@@ -17,6 +17,7 @@ use crate::forwarded::Forwarded;
 use crate::pool::Pool;
 use crate::problem;
 use crate::request_id::RequestId;
+use crate::streams::Streams;
 use crate::transport::Transport;
 use crate::upload::UploadRules;
 
@@ -60,6 +61,7 @@ pub(crate) struct Server {
     pub(crate) access_log: AccessLog,
     pub(crate) connections: Arc<Connections>,
     pub(crate) http1: http1::Builder,
+    pub(crate) http2: http2::Builder<Streams>,
     pub(crate) transport: Transport,
     pub(crate) pool: Pool,
     pub(crate) upload_rules: UploadRules,
@@ -96,6 +98,7 @@ impl Server {
         let most_idle = (limits.connections / workers.max(1)).clamp(1, 1024);
         Arc::new(Server {
             http1: crate::http1::engine(&limits),
+            http2: crate::http2::engine(&limits),
             transport: Transport::new(),
             pool: Pool::new(workers, most_idle, limits.upstream_idle_timeout),
             upload_rules,
@@ -117,6 +120,7 @@ impl Server {
 
     pub(crate) fn drain(&self) {
         self.draining.store(true, Relaxed);
+        self.connections.wake_all();
     }
 }
 

@@ -8,13 +8,14 @@
 //! - Anything else: never.
 //!
 //! Every try counts against the route's number and must begin before the
-//! response's deadline, which is one over all tries. A retry of the second
-//! kind is paid for from the service's budget; one of the first kind adds no load to
-//! anybody, since nobody has seen the request.
+//! response's deadline, which is one over all tries. A refused connection does
+//! not count: it took no time, and the next endpoint may be well. A retry of the
+//! second kind is paid for from the service's budget; one of the first kind adds
+//! no load to anybody, since nobody has seen the request.
 
 use http::{Request, Response};
 use hyper::body::Incoming;
-use pailou_upstream::{NoEndpoint, Outcome};
+use pailou_upstream::{Hint, NoEndpoint, Outcome, Tried};
 use tokio::time::Instant;
 
 use crate::cause::Cause;
@@ -65,6 +66,9 @@ pub(crate) async fn send(exchange: &mut Exchange, planned: Planned) -> Result<Re
         }
         // An idle connection that was closed says nothing about its endpoint.
         let stale = failed.again != Again::Never && failed.outcome.is_none();
+        if failed.outcome == Some(Outcome::Refused) {
+            exchange.refusals += 1;
+        }
         if !is_allowed(exchange, &failed) || !next(exchange, !stale, failed.again) {
             return Err(failed.cause);
         }
@@ -74,9 +78,9 @@ pub(crate) async fn send(exchange: &mut Exchange, planned: Planned) -> Result<Re
 /// Picks an endpoint that has not been tried.
 fn pick(exchange: &mut Exchange) -> Result<(), Cause> {
     let route = exchange.route.as_ref().ok_or(Cause::Internal)?;
-    let pick = route
-        .selection
-        .pick(&exchange.tried)
+    let selection = route.target.selection().ok_or(Cause::Internal)?;
+    let pick = selection
+        .pick(&Hint::after(&exchange.tried))
         .map_err(|none| match none {
             NoEndpoint::Unknown => Cause::ServiceUnknown,
             NoEndpoint::Empty => Cause::ServiceEmpty,
@@ -91,6 +95,7 @@ fn pick(exchange: &mut Exchange) -> Result<(), Cause> {
 /// One try.
 async fn attempt(exchange: &mut Exchange, planned: &Planned) -> Result<Received, Failed> {
     exchange.tries += 1;
+    exchange.try_began = Instant::now();
     let mut line = connect(exchange).await?;
     let request = request(exchange, planned);
     if exchange.upload.is_some() {
@@ -222,10 +227,7 @@ fn next(exchange: &mut Exchange, elsewhere: bool, again: Again) -> bool {
     let Some(route) = exchange.route.clone() else {
         return false;
     };
-    let is_late = exchange
-        .response_due
-        .is_some_and(|due| due <= Instant::now());
-    if exchange.tries > route.retries || is_late {
+    if !has_tries(exchange, route.retries) {
         return false;
     }
     let failed = exchange.upstream;
@@ -234,14 +236,27 @@ fn next(exchange: &mut Exchange, elsewhere: bool, again: Again) -> bool {
     }
     // Dropped first: the failed try is not in flight any more.
     exchange.pick = None;
-    let budget = route.selection.service().retry_budget();
+    let Some(selection) = route.target.selection() else {
+        return false;
+    };
+    let budget = selection.service().retry_budget();
     let min_per_second = exchange.server.retry.min_per_second;
-    let is_paid = || again == Again::Free || budget.take(min_per_second);
+    let is_paid = || again == Again::Free || budget.take(min_per_second, Instant::now());
     if pick_again(exchange, is_paid) {
         return true;
     }
     exchange.upstream = failed;
     false
+}
+
+/// Whether there may be one more try. Without retries there is none, also after
+/// a refusal.
+fn has_tries(exchange: &Exchange, retries: u32) -> bool {
+    let counted = exchange.tries - exchange.refusals;
+    // Beyond what can be remembered a try would go where another was.
+    let is_bounded = exchange.tried.len() < Tried::MAX;
+    let (due, _) = exchange.connect_due();
+    retries > 0 && counted <= retries && is_bounded && due > Instant::now()
 }
 
 fn pick_again(exchange: &mut Exchange, is_paid: impl FnOnce() -> bool) -> bool {

@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::HeaderMap;
+use http::{HeaderMap, Version};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use thiserror::Error;
@@ -41,6 +41,7 @@ pub(crate) struct UploadRules {
 pub(crate) struct Upload {
     rules: UploadRules,
     length: Option<u64>,
+    version: Version,
     connection: Shared,
     state: Mutex<State>,
 }
@@ -85,12 +86,14 @@ impl Upload {
     pub(crate) fn new(
         incoming: Incoming,
         length: Option<u64>,
+        version: Version,
         rules: UploadRules,
         connection: Shared,
     ) -> Arc<Upload> {
         Arc::new(Upload {
             rules,
             length,
+            version,
             connection,
             state: Mutex::new(State {
                 incoming,
@@ -168,6 +171,15 @@ impl Upload {
         .await;
     }
 
+    /// Whether a body that has ended came to its last byte.
+    fn is_whole(&self, incoming: &Incoming) -> bool {
+        match self.version {
+            // A reset may look like an end.
+            Version::HTTP_2 => incoming.is_end_stream(),
+            _ => self.connection.is_whole(),
+        }
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -243,7 +255,7 @@ impl Sending {
                 }
                 return Poll::Pending;
             }
-            Poll::Ready(None) if self.upload.connection.is_whole() => {
+            Poll::Ready(None) if self.upload.is_whole(&state.incoming) => {
                 state.wait_for(Waits::Done(Instant::now()));
                 return Poll::Ready(None);
             }

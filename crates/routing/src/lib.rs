@@ -30,6 +30,6 @@ mod target;
 pub use cell::TableCell;
 pub use host::{Host, HostError};
 pub use request::Request;
-pub use route::{Compiler, Route, Timeouts};
+pub use route::{Compiler, Route, RouteTarget, Timeouts};
 pub use table::{Table, Verdict};
 pub use target::{Target, TargetError};

@@ -1,7 +1,6 @@
 //! What predicates look at.
 
-use http::Method;
-use pailou_filters::Headers;
+use http::{HeaderMap, Method};
 
 use crate::Target;
 
@@ -16,5 +15,5 @@ pub struct Request<'a> {
     /// The parsed target.
     pub target: &'a Target<'a>,
     /// The header fields as the client sent them.
-    pub headers: &'a dyn Headers,
+    pub headers: &'a HeaderMap,
 }

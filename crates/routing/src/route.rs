@@ -2,10 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use pailou_config::{Fault, Report, RouteDefaults, RouteSpec, ServiceSpec, Settings, Severity};
-use pailou_filters::Chain;
+use pailou_config::{
+    Fault, Field, Report, RouteDefaults, RouteSpec, ServiceSpec, Settings, Severity,
+};
+use pailou_filters::{Chain, Selections, Step};
 use pailou_telemetry::{Metrics, RouteMetrics};
-use pailou_upstream::{Selection, ServiceId, Services, Subset, balance};
+use pailou_upstream::{Policy, Selection, ServiceId, Services, Subset, balance};
 
 use crate::{Request, matcher::Matcher, predicate::Predicate};
 
@@ -19,7 +21,7 @@ pub struct Route {
     /// Its filters.
     pub chain: Chain,
     /// Who answers.
-    pub selection: Arc<Selection>,
+    pub target: RouteTarget,
     /// How long things may take.
     pub timeouts: Timeouts,
     /// How many more endpoints are tried after the first.
@@ -29,6 +31,25 @@ pub struct Route {
     /// What was accepted and is worth knowing.
     pub warnings: Vec<Fault>,
     matcher: Matcher,
+}
+
+/// Who answers the requests of a route.
+#[derive(Clone, Debug)]
+pub enum RouteTarget {
+    /// An endpoint of a service.
+    Service(Arc<Selection>),
+    /// One of the route's filters.
+    Filter,
+}
+
+impl RouteTarget {
+    /// The service's endpoints, if a service answers.
+    pub fn selection(&self) -> Option<&Arc<Selection>> {
+        match self {
+            RouteTarget::Service(selection) => Some(selection),
+            RouteTarget::Filter => None,
+        }
+    }
 }
 
 /// The time limits of a route.
@@ -67,7 +88,8 @@ impl<'a> Compiler<'a> {
     /// The compiler for the registry that the route's service names, this one if it names none; `None` when
     /// there is no such registry.
     fn for_route(&self, spec: &RouteSpec, settings: &'a Settings) -> Option<Compiler<'a>> {
-        let Some(id) = spec.service.nacos.as_deref() else {
+        let service = spec.service.as_ref();
+        let Some(id) = service.and_then(|service| service.nacos.as_deref()) else {
             return Some(*self);
         };
         let mut all = settings.all_nacos();
@@ -96,6 +118,42 @@ impl<'a> Compiler<'a> {
     }
 }
 
+impl Compiler<'_> {
+    fn select(&self, spec: &ServiceSpec, policy: &Policy) -> Arc<Selection> {
+        let service = self.services.service(&self.service_id(spec));
+        let subset = Subset {
+            cluster: spec.cluster.clone(),
+            metadata: spec.metadata.clone(),
+        };
+        self.services.selection(&service, &subset, policy)
+    }
+}
+
+impl Selections for Compiler<'_> {
+    fn selection(&self, spec: &ServiceSpec, field: &Field<'_>) -> Option<Arc<Selection>> {
+        let policy = balance::parse(&self.defaults.balance, field.report())?;
+        Some(self.select(spec, &policy))
+    }
+}
+
+/// Somebody has to answer: a service, or a filter in its place.
+fn check_target(spec: &RouteSpec, report: &Report) {
+    let answers = spec.filters.iter().any(pailou_filters::answers);
+    if spec.service.is_none() && !answers {
+        report.push(Fault {
+            document: Arc::clone(report.document()),
+            position: Some(spec.at),
+            path: format!("routes.{}", spec.id),
+            problem: "`service` is missing".to_owned(),
+            expected: Some(
+                "the name of a service, or a filter that answers, such as `redirect`".to_owned(),
+            ),
+            nearest: None,
+            severity: Severity::Error,
+        });
+    }
+}
+
 impl Route {
     /// Compiles a route. A disabled one is compiled too, so that its faults show.
     ///
@@ -109,29 +167,32 @@ impl Route {
     ) -> Result<Arc<Route>, Vec<Fault>> {
         let report = Report::new(Arc::clone(&spec.document));
         let matcher = Matcher::compile(&spec, &report);
-        let edits = spec
+        let steps = spec
             .filters
             .iter()
-            .map(|part| pailou_filters::compile(part, &report))
+            .map(|part| pailou_filters::compile(part, &report, compiler))
             .collect::<Vec<_>>();
-        let balance = spec.balance.as_ref().unwrap_or(&compiler.defaults.balance);
+        let defaults = compiler.defaults;
+        let balance = spec.balance.as_ref().unwrap_or(&defaults.balance);
         let policy = balance::parse(balance, &report);
+        check_target(&spec, &report);
         let (false, Some(matcher), Some(policy)) = (report.has_errors(), matcher, policy) else {
             return Err(report.into_faults());
         };
-        let defaults = compiler.defaults;
-        let service = compiler
-            .services
-            .service(&compiler.service_id(&spec.service));
-        let subset = Subset {
-            cluster: spec.service.cluster.clone(),
-            metadata: spec.service.metadata.clone(),
+        let target = match &spec.service {
+            Some(service) => RouteTarget::Service(compiler.select(service, &policy)),
+            None => RouteTarget::Filter,
         };
-        let metrics = compiler.metrics.route(&spec.id, &service.id().to_string());
+        let label = target
+            .selection()
+            .map(|selection| selection.service().id().to_string());
+        let metrics = compiler
+            .metrics
+            .route(&spec.id, label.as_deref().unwrap_or_default());
         Ok(Arc::new(Route {
             id: Arc::clone(&spec.id),
-            chain: Chain::new(edits.into_iter().flatten().collect()),
-            selection: compiler.services.selection(&service, &subset, &policy),
+            chain: Chain::new(steps.into_iter().flatten().collect()),
+            target,
             timeouts: Timeouts {
                 response: spec.timeout.unwrap_or(defaults.timeout),
                 connect: spec.connect_timeout.unwrap_or(defaults.connect_timeout),
@@ -172,6 +233,13 @@ impl Route {
         Err(faults)
     }
 
+    /// The services that it needs: the one that answers, and those that its
+    /// filters ask.
+    pub fn selections(&self) -> impl Iterator<Item = &Arc<Selection>> {
+        let asked = self.chain.steps().iter().filter_map(Step::selection);
+        self.target.selection().into_iter().chain(asked)
+    }
+
     /// Whether it takes the request: all its predicates hold.
     pub fn matches(&self, request: &Request<'_>) -> bool {
         self.matcher.matches(request)
@@ -189,10 +257,12 @@ impl Route {
 }
 
 fn unknown_registry(spec: &RouteSpec, settings: &Settings) -> Fault {
-    let id = spec.service.nacos.as_deref().unwrap_or_default();
+    let service = spec.service.as_ref();
+    let id = service.and_then(|service| service.nacos.as_deref());
+    let id = id.unwrap_or_default();
     Fault {
         document: Arc::clone(&spec.document),
-        position: Some(spec.service.at),
+        position: service.map(|service| service.at),
         path: format!("routes.{}.service.nacos", spec.id),
         problem: format!("no Nacos has the id `{}`", id.escape_debug()),
         expected: Some(settings.nacos_ids()),

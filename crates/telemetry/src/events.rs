@@ -23,6 +23,6 @@ pub use tls::{
     CertificateReloaded,
 };
 pub use upstream::{
-    DriftFound, EndpointEjected, EndpointRefused, EndpointReturned, HoldBegan, HoldEnded,
-    PanicBegan, PanicEnded, ServiceFirstStateLate,
+    DriftFound, EjectedEndpointGone, EndpointEjected, EndpointRefused, EndpointReturned,
+    EndpointStillFailing, HoldBegan, HoldEnded, PanicBegan, PanicEnded, ServiceFirstStateLate,
 };

@@ -15,9 +15,12 @@ pub mod events;
 mod lines;
 mod log;
 mod metrics;
+pub mod own_file;
 
 pub use access_log::AccessLog;
-pub use log::{Format, LogError, LogGuard, LogOptions, init_logs};
+pub use log::{
+    Format, LogControl, LogError, LogFiles, LogGuard, LogOptions, init_logs, look_at_log,
+};
 pub use metrics::{
     ConnectionOpen, EndpointCounts, Metrics, RequestInFlight, RouteMetrics, ServiceMetrics,
 };

@@ -1,9 +1,9 @@
 //! A bounded queue of finished lines in front of one writer thread: whoever logs never waits for a disk, a pipe or a terminal.
 
 use std::io::{self, Write};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -19,11 +19,22 @@ enum Message {
     Flush(SyncSender<()>),
 }
 
+/// Where lines are written.
+type Sink = Box<dyn Write + Send>;
+
 /// The sending half; cheap to clone.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Lines {
     sender: SyncSender<Message>,
     dropped: Arc<AtomicU64>,
+    /// What takes the place of the sink before the next batch.
+    next_sink: Arc<Mutex<Option<Sink>>>,
+}
+
+impl std::fmt::Debug for Lines {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Lines").finish_non_exhaustive()
+    }
 }
 
 impl Lines {
@@ -38,10 +49,25 @@ impl Lines {
     ) -> io::Result<Lines> {
         let (sender, receiver) = sync_channel(capacity);
         let lost = Arc::clone(&dropped);
+        let next_sink = Arc::new(Mutex::new(None));
+        let next = Arc::clone(&next_sink);
+        let sink: Sink = Box::new(sink);
         thread::Builder::new()
             .name(name.to_owned())
-            .spawn(move || write_batches(&receiver, sink, &lost))?;
-        Ok(Lines { sender, dropped })
+            .spawn(move || write_batches(&receiver, sink, &next, &lost))?;
+        Ok(Lines {
+            sender,
+            dropped,
+            next_sink,
+        })
+    }
+
+    /// Writes to `sink` from the next batch on, and lets go of what was written to so far.
+    pub(crate) fn redirect(&self, sink: Sink) {
+        *lock(&self.next_sink) = Some(sink);
+        // A batch of nothing, so that a quiet log lets go as well; in a full queue there is a batch anyway.
+        let (done, _) = sync_channel(1);
+        let _ = self.sender.try_send(Message::Flush(done));
     }
 
     /// Queues one line, which carries its newline, or drops and counts it when the queue is full. Never waits.
@@ -61,7 +87,16 @@ impl Lines {
     }
 }
 
-fn write_batches(receiver: &Receiver<Message>, mut sink: impl Write, dropped: &AtomicU64) {
+fn lock(slot: &Mutex<Option<Sink>>) -> std::sync::MutexGuard<'_, Option<Sink>> {
+    slot.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn write_batches(
+    receiver: &Receiver<Message>,
+    mut sink: Sink,
+    next_sink: &Mutex<Option<Sink>>,
+    dropped: &AtomicU64,
+) {
     let mut batch = Vec::with_capacity(BATCH_BYTES / 4);
     let mut flushes = Vec::new();
     while let Ok(first) = receiver.recv() {
@@ -79,6 +114,9 @@ fn write_batches(receiver: &Receiver<Message>, mut sink: impl Write, dropped: &A
             next = if full { None } else { receiver.try_recv().ok() };
         }
         let drained = batch.len() < BATCH_BYTES;
+        if let Some(next) = lock(next_sink).take() {
+            sink = next;
+        }
         if sink.write_all(&batch).and_then(|()| sink.flush()).is_err() {
             dropped.fetch_add(lines, Ordering::Relaxed);
         }

@@ -1,5 +1,7 @@
 //! Log set-up: what is said, how it looks, and who writes it.
 
+mod control;
+mod file;
 mod foreign;
 
 use std::io::{self, IsTerminal, Write};
@@ -10,13 +12,18 @@ use std::time::Duration;
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::{FilterExt, LevelFilter, Targets};
 use tracing_subscriber::fmt::MakeWriter;
-use tracing_subscriber::layer::{Filter, SubscriberExt};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::access_log::{AccessLog, Style};
 use crate::escape::clean_line;
 use crate::lines::{Lines, QUEUE_LINES};
 use crate::metrics::Metrics;
+use crate::own_file::NotOurs;
+use control::AnyFilter;
+pub use control::{LogControl, LogFiles};
+pub use file::look_at_log;
 use foreign::Foreign;
 
 /// How long the end of the process waits for lines still queued.
@@ -27,7 +34,7 @@ const MAX_LINE_BYTES: usize = 32 * 1024;
 /// How log lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Format {
-    /// Text when standard error is a terminal, JSON otherwise.
+    /// Text when lines go to a terminal, JSON otherwise.
     #[default]
     Auto,
     /// For people.
@@ -48,6 +55,8 @@ pub struct LogOptions<'a> {
     pub format: Format,
     /// Whether each request gets a line in the access log.
     pub access: bool,
+    /// Where the lines go.
+    pub files: LogFiles<'a>,
 }
 
 /// Why logging could not be set up.
@@ -63,6 +72,9 @@ pub enum LogError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A log file cannot be opened.
+    #[error(transparent)]
+    File(#[from] NotOurs),
     /// A writer thread could not be started.
     #[error("the log writer could not be started")]
     Writer(#[source] io::Error),
@@ -78,9 +90,15 @@ pub struct LogGuard {
     log: Lines,
     access: Option<Lines>,
     access_log: AccessLog,
+    control: LogControl,
 }
 
 impl LogGuard {
+    /// Changes this set-up while the process runs.
+    pub fn control(&self) -> LogControl {
+        self.control.clone()
+    }
+
     /// The access log that belongs to this set-up; off when the options say so.
     pub fn access_log(&self) -> AccessLog {
         self.access_log.clone()
@@ -96,58 +114,61 @@ impl Drop for LogGuard {
     }
 }
 
-/// Sets up logging for the whole process: log lines go to standard error, access-log lines to standard output.
+/// Sets up logging for the whole process: log lines go to standard error, access-log lines to standard output, or each to a
+/// file.
 ///
 /// Each has its own bounded queue and writer thread, so that neither a slow terminal nor a stuck pipe ever blocks a worker; lines that
 /// are dropped are counted in `metrics`.
 ///
 /// # Errors
-/// An unknown level, a thread that cannot be started, or a second call.
+/// An unknown level, a file that cannot be opened, a thread that cannot be started, or a second call.
 pub fn init_logs(options: &LogOptions<'_>, metrics: &Metrics) -> Result<LogGuard, LogError> {
     let filter = filter(options.level, metrics.log_dropped())?;
-    let terminal = io::stderr().is_terminal();
+    let terminal = options.files.log.is_none() && io::stderr().is_terminal();
     let style = match options.format {
         Format::Text => Style::Text,
         Format::Json => Style::Json,
         Format::Auto if terminal => Style::Text,
         Format::Auto => Style::Json,
     };
+    let access_sink = options.access.then(|| options.files.open_access());
+    let access_sink = access_sink.transpose()?;
     let log = Lines::spawn(
         "pailou-log",
-        io::stderr(),
+        options.files.open_log()?,
         QUEUE_LINES,
         metrics.log_dropped(),
     )
     .map_err(LogError::Writer)?;
     let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let to_lines = ToLines {
+        lines: log.clone(),
+        colour,
+    };
+    let (filter, handle) = reload::Layer::new(filter);
     tracing_subscriber::registry()
-        .with(
-            layer(
-                style,
-                colour,
-                ToLines {
-                    lines: log.clone(),
-                    colour,
-                },
-            )
-            .with_filter(filter),
-        )
+        .with(layer(style, colour, to_lines).with_filter(filter))
         .try_init()
         .map_err(|_| LogError::AlreadySet)?;
-    let access = if options.access {
+    let access = access_sink.map(|sink| {
         let dropped = metrics.access_log_dropped();
-        let lines = Lines::spawn("pailou-access", io::stdout(), QUEUE_LINES, dropped);
-        Some(lines.map_err(LogError::Writer)?)
-    } else {
-        None
-    };
+        Lines::spawn("pailou-access", sink, QUEUE_LINES, dropped)
+    });
+    let access = access.transpose().map_err(LogError::Writer)?;
     let access_log = access
         .clone()
         .map_or_else(AccessLog::off, |lines| AccessLog::new(lines, style));
+    let control = LogControl {
+        log: log.clone(),
+        access: access.clone(),
+        filter: handle,
+        foreign_dropped: metrics.log_dropped(),
+    };
     Ok(LogGuard {
         log,
         access,
         access_log,
+        control,
     })
 }
 
@@ -163,13 +184,7 @@ where
     }
 }
 
-fn filter<S>(
-    level: &str,
-    dropped: Arc<AtomicU64>,
-) -> Result<impl Filter<S> + Send + Sync + 'static, LogError>
-where
-    S: tracing::Subscriber + for<'a> tracing_subscriber::registry::LookupSpan<'a>,
-{
+fn filter(level: &str, dropped: Arc<AtomicU64>) -> Result<AnyFilter, LogError> {
     let refused = |reason: String| LogError::Level {
         given: level.to_owned(),
         reason,
@@ -188,7 +203,7 @@ where
         .replace(' ', "")
         .parse()
         .map_err(|error: tracing_subscriber::filter::ParseError| refused(error.to_string()))?;
-    Ok(targets.and(Foreign::new(dropped)))
+    Ok(Box::new(targets.and(Foreign::new(dropped))))
 }
 
 /// Hands each formatted event to the writer thread.
@@ -292,7 +307,7 @@ mod tests {
     #[test]
     fn levels_that_are_not_understood_are_refused_by_name() {
         for level in ["loud", "", "info,pailou=loud", "info,", "[span]=debug"] {
-            let error = filter::<tracing_subscriber::Registry>(level, Arc::default()).err();
+            let error = filter(level, Arc::default()).err();
             let text = error.map(|error| error.to_string()).unwrap_or_default();
             assert!(text.contains("expected off, error"), "{level:?}: {text}");
         }
@@ -302,10 +317,7 @@ mod tests {
             "warn,pailou=debug",
             "info, pailou_proxy=trace",
         ] {
-            assert!(
-                filter::<tracing_subscriber::Registry>(level, Arc::default()).is_ok(),
-                "{level:?}"
-            );
+            assert!(filter(level, Arc::default()).is_ok(), "{level:?}");
         }
     }
 
@@ -315,7 +327,7 @@ mod tests {
             ("info", LevelFilter::INFO),
             ("warn,pailou=debug", LevelFilter::DEBUG),
         ] {
-            let filter = filter::<tracing_subscriber::Registry>(level, Arc::default()).unwrap();
+            let filter = filter(level, Arc::default()).unwrap();
             assert_eq!(filter.max_level_hint(), Some(hint), "{level}");
         }
     }

@@ -1,6 +1,6 @@
 //! Logging is set up once in a process, which is why this test has one to itself.
 
-use pailou_telemetry::{Format, LogError, LogOptions, Metrics, init_logs};
+use pailou_telemetry::{Format, LogError, LogFiles, LogOptions, Metrics, init_logs};
 
 #[test]
 fn logging_is_set_up_once_and_a_wrong_level_is_refused() {
@@ -9,6 +9,7 @@ fn logging_is_set_up_once_and_a_wrong_level_is_refused() {
         level: "loud",
         format: Format::Auto,
         access: true,
+        files: LogFiles::default(),
     };
     let error = init_logs(&options, &metrics).expect_err("no such level");
     assert!(matches!(error, LogError::Level { .. }), "{error}");

@@ -3,11 +3,11 @@
 //! To add one: a file here with an [`Entry`], a line in [`REGISTRY`], a row in the crate's README; a test fails while the row is
 //! missing, and the shared suite (`tests/policies.rs`) runs over whatever the registry lists.
 
+mod cycle;
 mod draw;
 mod least_request;
 mod random;
 mod round_robin;
-mod schedule;
 mod weights;
 
 use std::collections::HashMap;
@@ -140,6 +140,17 @@ pub(crate) struct Share {
     pub(crate) endpoint: Arc<Endpoint>,
     /// At least 1; see [`quantise`].
     pub(crate) weight: u32,
+    /// Whether the source lists it no longer.
+    pub(crate) held: bool,
+}
+
+impl Share {
+    /// Whether a schedule makes no difference between the two.
+    pub(crate) fn is(&self, other: &Share) -> bool {
+        Arc::ptr_eq(&self.endpoint, &other.endpoint)
+            && self.weight == other.weight
+            && self.held == other.held
+    }
 }
 
 /// A policy: makes a chooser for each new state of a selection.
@@ -152,8 +163,8 @@ pub(crate) trait Balance: fmt::Debug + Send + Sync + 'static {
 
 /// Chooses among the shares it was made for. Called for every request: takes no lock and allocates nothing.
 pub(crate) trait Chooser: Send + Sync + 'static {
-    /// The index of the share that the next request goes to.
-    fn choose(&self) -> usize;
+    /// The index of the share that the next request goes to. Requests with an equal `key` want the same one, if the policy hashes.
+    fn choose(&self, key: Option<u64>) -> usize;
 
     /// The same for a request whose first choice cannot be used: chosen by weight and independently of [`Chooser::choose`], so that what
     /// one endpoint cannot take is spread over all others instead of falling on its successor.

@@ -1,8 +1,112 @@
-//! How long and how far ejection goes.
+//! What becomes of an endpoint that failed: how long it is out, how it comes back, and how far all of this goes.
 
 use std::time::Duration;
 
 use pailou_config::EjectionSettings;
+use tokio::time::Instant;
+
+use crate::member::Member;
+use crate::news::News;
+use crate::standing::{Condition, Failure};
+use crate::trouble::Trouble;
+
+/// Since when an endpoint is out, and why.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ejection {
+    pub(crate) until: Instant,
+    pub(crate) cause: &'static str,
+}
+
+impl Member {
+    /// Takes what requests have marked since the last look; whether anything changed.
+    pub(crate) fn settle(
+        &mut self,
+        now: Instant,
+        settings: &EjectionSettings,
+        news: &News,
+    ) -> bool {
+        let standing = self.endpoint.standing();
+        let is_next = standing.term == self.seen.wrapping_add(1);
+        if standing.term == self.seen {
+            return false;
+        }
+        self.seen = standing.term;
+        match standing.condition {
+            Condition::Out(failure) => {
+                // Two marks since the last look: an answer lay between.
+                if !is_next {
+                    self.failures = 0;
+                }
+                self.eject(failure, now, settings, news);
+            }
+            Condition::Well => {
+                self.failures = 0;
+                self.ejection = None;
+                if let Some(trouble) = &mut self.trouble {
+                    trouble.answered(now);
+                }
+            }
+            // The supervisor puts it on trial, and knows.
+            Condition::OnTrial | Condition::Tested => {}
+        }
+        true
+    }
+
+    fn eject(&mut self, failure: Failure, now: Instant, settings: &EjectionSettings, news: &News) {
+        let backoff = backoff_after(settings, self.failures, fastrand::f64());
+        let cause = failure.word();
+        self.failures += 1;
+        self.slow_since = None;
+        self.ejection = Some(Ejection {
+            until: now + backoff,
+            cause,
+        });
+        let address = self.endpoint.address();
+        Trouble::ejected(&mut self.trouble, address, cause, backoff, now, news);
+    }
+
+    /// Does what time does: ends the back-off, moves a slow start on, reminds. Says whether a schedule may differ now.
+    pub(crate) fn advance(&mut self, now: Instant, news: &News) -> bool {
+        let is_over = self.ejection.is_some_and(|it| it.until <= now) && self.may_return();
+        let mut changed = false;
+        // An answer may have come first: the next look sees that.
+        if is_over && let Some(trial) = self.endpoint.try_again() {
+            self.seen = trial.term;
+            self.ejection = None;
+            changed = true;
+        }
+        if self.slow_since.is_some() {
+            self.slow_since = self.slow_since.filter(|_| self.slow_start(now).is_some());
+            changed = true;
+        }
+        let address = self.endpoint.address();
+        if let Some(trouble) = &mut self.trouble
+            && trouble.is_over(address, now, news)
+        {
+            self.trouble = None;
+        }
+        changed
+    }
+
+    /// A fresh registration speaks for another process: whatever is held against the address is forgotten, but it starts slowly.
+    pub(crate) fn lift(&mut self, now: Instant, news: &News) {
+        if self.endpoint.standing().is_well() {
+            return;
+        }
+        self.failures = 0;
+        self.ejection = None;
+        self.slow_since = Some(now);
+        self.seen = self.endpoint.absolve().term;
+        if let Some(trouble) = self.trouble.take() {
+            trouble.returned(self.endpoint.address(), "registered afresh", now, news);
+        }
+    }
+
+    /// Whether an ejected one may return by itself. A held one may not: nobody lists it, so that nothing speaks for it.
+    pub(crate) fn may_return(&self) -> bool {
+        !self.is_held()
+    }
+}
 
 /// The back-off after `failures` earlier ones in a row, shortened by up to a fifth by `jitter` (0 to 1), so that
 /// endpoints that failed together do not return together.

@@ -2,10 +2,17 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::Weak;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
 
-use crate::service::Service;
+use crate::standing::{Condition, Failure, Standing, StandingCell};
+use crate::wake::Bell;
+
+/// So many requests in a row without an answer in time eject an endpoint: it accepts and hangs.
+const TIMEOUTS_TO_EJECT: u32 = 5;
+/// The newest answer counts for an eighth of the latency, as in TCP's round-trip time (RFC 6298).
+const LATENCY_SHARE: u64 = 8;
 
 /// One address of one service: its counters, and how it stands with ejection.
 ///
@@ -13,75 +20,28 @@ use crate::service::Service;
 /// within seconds: nothing here is shared between services.
 pub struct Endpoint {
     address: SocketAddr,
-    service: Weak<Service>,
+    bell: Arc<Bell>,
+    standing: StandingCell,
     in_flight: AtomicU32,
-    picks: AtomicU64,
-    /// A [`Standing`] in one word, so that a pick and an ejection cannot see halves of two.
-    standing: AtomicU64,
     timeouts: AtomicU32,
-}
-
-/// How an endpoint stands, and since which change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Standing {
-    /// Counts ejections, returns and lifts. What a pick of an earlier term reports says nothing about the present one.
-    pub(crate) term: u32,
-    pub(crate) condition: Condition,
-}
-
-/// What ejection allows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Condition {
-    /// Any number of requests.
-    Well,
-    /// Back from ejection: one request, on which the rest depends.
-    OnTrial,
-    /// Back from ejection, and that one request is under way.
-    Tested,
-    /// None, except in panic mode.
-    Out,
-}
-
-impl Standing {
-    fn from_word(word: u64) -> Standing {
-        let condition = match word & 3 {
-            0 => Condition::Well,
-            1 => Condition::OnTrial,
-            2 => Condition::Tested,
-            _ => Condition::Out,
-        };
-        Standing {
-            term: (word >> 2) as u32,
-            condition,
-        }
-    }
-
-    fn to_word(self) -> u64 {
-        let condition = match self.condition {
-            Condition::Well => 0,
-            Condition::OnTrial => 1,
-            Condition::Tested => 2,
-            Condition::Out => 3,
-        };
-        u64::from(self.term) << 2 | condition
-    }
+    picks: AtomicU64,
+    /// Smoothed, in microseconds; 0 before the first answer.
+    latency_us: AtomicU64,
+    /// Answers with a status of 500 or more.
+    error_answers: AtomicU64,
 }
 
 impl Endpoint {
-    pub(crate) fn new(address: SocketAddr, service: Weak<Service>) -> Endpoint {
+    pub(crate) fn new(address: SocketAddr, bell: Arc<Bell>) -> Endpoint {
         Endpoint {
             address,
-            service,
+            bell,
+            standing: StandingCell::new(),
             in_flight: AtomicU32::new(0),
-            picks: AtomicU64::new(0),
-            standing: AtomicU64::new(
-                Standing {
-                    term: 0,
-                    condition: Condition::Well,
-                }
-                .to_word(),
-            ),
             timeouts: AtomicU32::new(0),
+            picks: AtomicU64::new(0),
+            latency_us: AtomicU64::new(0),
+            error_answers: AtomicU64::new(0),
         }
     }
 
@@ -100,8 +60,15 @@ impl Endpoint {
         self.picks.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn service(&self) -> &Weak<Service> {
-        &self.service
+    /// How long it takes to answer, smoothed over its last answers; `None` before the first.
+    pub fn latency(&self) -> Option<Duration> {
+        let latency = self.latency_us.load(Ordering::Relaxed);
+        (latency > 0).then(|| Duration::from_micros(latency))
+    }
+
+    /// How many of its answers had a status of 500 or more.
+    pub fn error_answers(&self) -> u64 {
+        self.error_answers.load(Ordering::Relaxed)
     }
 
     pub(crate) fn begin(&self) {
@@ -114,42 +81,80 @@ impl Endpoint {
     }
 
     pub(crate) fn standing(&self) -> Standing {
-        Standing::from_word(self.standing.load(Ordering::Acquire))
+        self.standing.load()
     }
 
-    /// Moves to a condition of the next term; only under the service's lock.
-    pub(crate) fn enter(&self, condition: Condition) {
-        self.timeouts.store(0, Ordering::Relaxed);
-        let term = self.standing().term.wrapping_add(1);
-        self.standing
-            .store(Standing { term, condition }.to_word(), Ordering::Release);
+    /// It answered a request that was picked in that term. An answer of the present term makes it well.
+    pub(crate) fn answered(&self, term: u32, status: u16, latency: Duration) {
+        self.measure(latency);
+        if status >= 500 {
+            self.error_answers.fetch_add(1, Ordering::Relaxed);
+        }
+        self.forget_timeouts();
+        if self.standing().is_well() {
+            return;
+        }
+        self.mark(Condition::Well, |now| now.term == term && !now.is_well());
     }
 
-    /// Changes the condition within a term, unless somebody changed it first.
+    /// It failed a request that was picked in that term. A failure of the present term puts it out at once; picks skip it from here on,
+    /// and the supervisor does the rest.
+    pub(crate) fn failed(&self, term: u32, failure: Failure) {
+        let now = self.standing();
+        if now.term != term || now.is_out() {
+            return;
+        }
+        if failure == Failure::Timeout {
+            let timeouts = self.timeouts.fetch_add(1, Ordering::Relaxed) + 1;
+            if now.is_well() && timeouts < TIMEOUTS_TO_EJECT {
+                return;
+            }
+        }
+        self.mark(Condition::Out(failure), |now| {
+            now.term == term && !now.is_out()
+        });
+    }
+
+    /// Takes the one request of an endpoint on trial, or gives it back.
     pub(crate) fn shift(&self, term: u32, from: Condition, to: Condition) -> bool {
-        let from = Standing {
-            term,
-            condition: from,
-        }
-        .to_word();
-        let to = Standing {
-            term,
-            condition: to,
-        }
-        .to_word();
-        self.standing
-            .compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire)
-            .is_ok()
+        self.standing.shift(term, from, to)
     }
 
-    /// Counts a request that was not answered in time, and says how many there were since the last answer.
-    pub(crate) fn count_timeout(&self) -> u32 {
-        self.timeouts
-            .fetch_add(1, Ordering::Relaxed)
-            .saturating_add(1)
+    /// Ends an ejection by trial, unless it has ended already. For the supervisor.
+    pub(crate) fn try_again(&self) -> Option<Standing> {
+        self.standing.mark(Condition::OnTrial, Standing::is_out)
     }
 
-    pub(crate) fn forget_timeouts(&self) {
+    /// Forgets whatever was held against it. For the writer of a new set.
+    pub(crate) fn absolve(&self) -> Standing {
+        self.forget_timeouts();
+        let absolved = self.standing.mark(Condition::Well, |_| true);
+        absolved.unwrap_or_else(|| self.standing())
+    }
+
+    fn mark(&self, to: Condition, may: impl Fn(Standing) -> bool) {
+        if self.standing.mark(to, may).is_some() {
+            self.forget_timeouts();
+            self.bell.ring();
+        }
+    }
+
+    /// Two answers at one moment may count as one: an estimate needs no more.
+    fn measure(&self, latency: Duration) {
+        let new = u64::try_from(latency.as_micros())
+            .unwrap_or(u64::MAX)
+            .clamp(1, u64::MAX / LATENCY_SHARE);
+        let old = self.latency_us.load(Ordering::Relaxed);
+        let smooth = match old {
+            0 => new,
+            old => (old * (LATENCY_SHARE - 1) + new).div_ceil(LATENCY_SHARE),
+        };
+        if smooth != old {
+            self.latency_us.store(smooth, Ordering::Relaxed);
+        }
+    }
+
+    fn forget_timeouts(&self) {
         // Read first: the line stays shared between workers while all is well.
         if self.timeouts.load(Ordering::Relaxed) != 0 {
             self.timeouts.store(0, Ordering::Relaxed);
@@ -165,5 +170,30 @@ impl fmt::Debug for Endpoint {
             .field("picks", &self.picks())
             .field("standing", &self.standing())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn latency_is_smoothed_and_follows() {
+        let bell = Bell::new(Arc::default());
+        let endpoint = Endpoint::new(([127, 0, 0, 1], 80).into(), bell);
+        assert_eq!(endpoint.latency(), None);
+        let answer = |millis| endpoint.answered(0, 200, Duration::from_millis(millis));
+        answer(80);
+        assert_eq!(endpoint.latency(), Some(Duration::from_millis(80)));
+        answer(160);
+        assert_eq!(endpoint.latency(), Some(Duration::from_millis(90)));
+        for _ in 0..100 {
+            answer(20);
+        }
+        let latency = endpoint.latency().unwrap_or_default();
+        assert_eq!(latency.as_millis(), 20);
+        endpoint.answered(0, 503, Duration::MAX);
+        assert!(endpoint.latency() > Some(Duration::from_secs(3600)));
+        assert_eq!(endpoint.error_answers(), 1);
     }
 }

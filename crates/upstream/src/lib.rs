@@ -5,18 +5,21 @@
 //! ([`Service::view`]). It must not know who told the endpoints, nor how a request is sent.
 //!
 //! State changes at three rates, each with its own home: an endpoint set and what ejection makes of it live in a [`Service`] behind a
-//! lock; a selection's plan is one immutable value behind a swap, rebuilt when its service changes; counters are atomics of the
-//! endpoint, which survive every update. A pick loads the plan, asks the policy, and takes no lock and allocates nothing.
+//! lock; a selection's schedule is one immutable value behind a swap, rebuilt when its service changes; counters and the mark of an
+//! ejection are atomics of the endpoint, which survive every update. A pick loads the schedule, asks the policy, and takes no lock and
+//! allocates nothing. A report sets the mark and rings the supervisor, which rebuilds: no request thread does.
+//!
+//! Whether an endpoint is in or out, and why, is decided in one place (`verdict`) for schedules, metrics and views alike.
 //!
 //! ```
-//! use pailou_upstream::{EjectionSettings, EndpointSet, EndpointSpec, Policy, ServiceId, Services, Subset, Tried};
+//! use pailou_upstream::{EjectionSettings, EndpointSet, EndpointSpec, Hint, Policy, ServiceId, Services, Subset};
 //!
 //! let services = Services::new(EjectionSettings::default(), pailou_telemetry::Metrics::new());
 //! let service = services.service(&ServiceId::new("", "DEFAULT_GROUP", "user-service"));
 //! let selection = services.selection(&service, &Subset::default(), &Policy::round_robin());
 //! service.update(EndpointSet::of([EndpointSpec::new("127.0.0.1:8081".parse()?)]));
 //!
-//! let pick = selection.pick(&Tried::none()).expect("one endpoint is eligible");
+//! let pick = selection.pick(&Hint::first()).expect("one endpoint is eligible");
 //! assert_eq!(pick.address(), "127.0.0.1:8081".parse()?);
 //! # Ok::<(), std::net::AddrParseError>(())
 //! ```
@@ -25,29 +28,38 @@ pub mod balance;
 mod budget;
 mod ejection;
 mod endpoint;
+mod hint;
 mod id;
 mod member;
+mod news;
 mod pick;
-mod plan;
+mod rebuild;
+mod schedule;
 mod selection;
 mod service;
 mod services;
 mod set;
+mod standing;
 mod state;
 mod tried;
+mod trouble;
+mod verdict;
 mod view;
+mod wake;
 
 pub use balance::Policy;
 pub use budget::RetryBudget;
 pub use endpoint::Endpoint;
+pub use hint::Hint;
 pub use id::ServiceId;
 /// What [`Services::new`] takes.
 pub use pailou_config::EjectionSettings;
 pub use pick::{Outcome, Pick};
-pub use plan::NoEndpoint;
+pub use schedule::NoEndpoint;
 pub use selection::{Selection, Subset};
 pub use service::Service;
 pub use services::Services;
 pub use set::{EndpointSet, EndpointSpec};
 pub use tried::Tried;
-pub use view::{EjectionView, EndpointView, Reason, SelectionView, ServiceView};
+pub use verdict::Reason;
+pub use view::{EjectionView, EndpointView, SelectionView, ServiceView};

@@ -1,12 +1,16 @@
-//! One endpoint as its service knows it.
+//! One address as its service knows it.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::ejection::Ejection;
 use crate::endpoint::Endpoint;
+use crate::selection::Subset;
 use crate::set::EndpointSpec;
+use crate::trouble::Trouble;
+use crate::verdict::Verdict;
 
 /// How long an endpoint that was registered afresh after an ejection takes to its full share.
 const SLOW_START: Duration = Duration::from_secs(10);
@@ -15,56 +19,61 @@ const SLOW_START_STEP: Duration = Duration::from_secs(1);
 /// What it begins with, of its weight.
 const SLOW_START_FROM: f64 = 0.1;
 
-/// What the source says of an endpoint, what ejection made of it, and its state that survives both.
+/// What the source says of an address, what ejection made of it, and its state that survives both.
 #[derive(Debug)]
 pub(crate) struct Member {
-    pub(crate) spec: EndpointSpec,
+    /// What the source lists under the address, at least once: two versions or two clusters may share it.
+    pub(crate) listings: Vec<EndpointSpec>,
     pub(crate) endpoint: Arc<Endpoint>,
+    /// The term that the supervisor has seen last.
+    pub(crate) seen: u32,
     pub(crate) ejection: Option<Ejection>,
     /// Ejections in a row, without an answer between them.
     pub(crate) failures: u32,
     pub(crate) slow_since: Option<Instant>,
-}
-
-/// Since when an endpoint is out, and why.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Ejection {
-    pub(crate) until: Instant,
-    pub(crate) cause: &'static str,
-}
-
-/// Why a weight is not one.
-pub(crate) fn weight_fault(weight: f64) -> Option<&'static str> {
-    if weight.is_nan() {
-        Some("weight is not a number")
-    } else if weight.is_infinite() {
-        Some("weight is infinite")
-    } else if weight < 0.0 {
-        Some("weight is negative")
-    } else {
-        None
-    }
-}
-
-impl EndpointSpec {
-    /// Whether the source lets it have traffic.
-    pub(crate) fn is_eligible(&self, health_is_known: bool) -> bool {
-        self.enabled
-            && (self.healthy || !health_is_known)
-            && weight_fault(self.weight).is_none()
-            && self.weight > 0.0
-    }
+    pub(crate) trouble: Option<Trouble>,
 }
 
 impl Member {
-    pub(crate) fn new(spec: EndpointSpec, endpoint: Arc<Endpoint>) -> Member {
+    pub(crate) fn new(listings: Vec<EndpointSpec>, endpoint: Arc<Endpoint>) -> Member {
         Member {
-            spec,
+            listings,
+            seen: endpoint.standing().term,
             endpoint,
             ejection: None,
             failures: 0,
             slow_since: None,
+            trouble: None,
         }
+    }
+
+    /// The listing that a subset uses: of those that it has and the source lets have traffic, the heaviest, and of equals the first.
+    pub(crate) fn listing(&self, subset: &Subset, health_is_known: bool) -> Option<&EndpointSpec> {
+        let usable = self.listings.iter().filter(|listing| {
+            subset.has(listing) && Verdict::listed(listing, health_is_known).is_in()
+        });
+        usable.reduce(|best, other| match other.weight > best.weight {
+            true => other,
+            false => best,
+        })
+    }
+
+    /// The verdict on the address as a whole: that on its best listing, or else on its first.
+    pub(crate) fn verdict(&self, health_is_known: bool) -> Verdict {
+        let best = self.listing(&Subset::default(), health_is_known);
+        best.or(self.listings.first())
+            .map(|listing| Verdict::on(listing, self, health_is_known))
+            .unwrap_or_default()
+    }
+
+    /// Whether the source lists it no longer.
+    pub(crate) fn is_held(&self) -> bool {
+        self.listings.iter().all(|listing| listing.held)
+    }
+
+    /// Its registration: one for all listings of an address.
+    pub(crate) fn registration(&self) -> Option<u64> {
+        self.listings.first().map(|listing| listing.registration)
     }
 
     /// Whether it is worth remembering although it is no longer listed: its requests are under way, or it would escape its ejection.
@@ -72,14 +81,9 @@ impl Member {
         self.endpoint.in_flight() > 0 || self.ejection.is_some_and(|ejection| ejection.until > now)
     }
 
-    /// Whether an ejected one may return by itself. A held one may not: nobody lists it, so that nothing speaks for it.
-    pub(crate) fn may_return(&self) -> bool {
-        !self.spec.held
-    }
-
-    /// Its weight now, slow start considered.
-    pub(crate) fn weight(&self, now: Instant) -> f64 {
-        self.spec.weight * self.slow_start(now).unwrap_or(1.0)
+    /// How much of its weight it gets now.
+    pub(crate) fn part(&self, now: Instant) -> f64 {
+        self.slow_start(now).unwrap_or(1.0)
     }
 
     /// How much of its weight it gets, if it starts slowly.
@@ -93,7 +97,7 @@ impl Member {
         Some(SLOW_START_FROM + (1.0 - SLOW_START_FROM) * step / steps)
     }
 
-    /// When it changes by itself next.
+    /// When it changes by itself next, or something is to be said of it.
     pub(crate) fn next_change(&self, now: Instant) -> Option<Instant> {
         let returns = self
             .ejection
@@ -104,106 +108,27 @@ impl Member {
                 now.saturating_duration_since(since).as_secs_f64() / SLOW_START_STEP.as_secs_f64();
             since + SLOW_START_STEP.mul_f64(done.floor() + 1.0)
         });
-        [returns, steps].into_iter().flatten().min()
+        let line = self.trouble.as_ref().map(Trouble::due);
+        [returns, steps, line].into_iter().flatten().min()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Weak;
-
     use super::*;
+    use crate::wake::Bell;
 
-    #[test]
-    fn eligible_is_enabled_and_healthy_and_of_a_weight_above_zero() {
-        let good = EndpointSpec::new(([127, 0, 0, 1], 80).into());
-        for (spec, known, unknown) in [
-            (good.clone(), true, true),
-            (
-                EndpointSpec {
-                    enabled: false,
-                    ..good.clone()
-                },
-                false,
-                false,
-            ),
-            (
-                EndpointSpec {
-                    healthy: false,
-                    ..good.clone()
-                },
-                false,
-                true,
-            ),
-            (
-                EndpointSpec {
-                    weight: 0.0,
-                    ..good.clone()
-                },
-                false,
-                false,
-            ),
-            (
-                EndpointSpec {
-                    weight: -0.0,
-                    ..good.clone()
-                },
-                false,
-                false,
-            ),
-            (
-                EndpointSpec {
-                    weight: -1.0,
-                    ..good.clone()
-                },
-                false,
-                false,
-            ),
-            (
-                EndpointSpec {
-                    weight: f64::NAN,
-                    ..good.clone()
-                },
-                false,
-                false,
-            ),
-            (
-                EndpointSpec {
-                    weight: f64::INFINITY,
-                    ..good.clone()
-                },
-                false,
-                false,
-            ),
-            (
-                EndpointSpec {
-                    weight: 1e-9,
-                    ..good.clone()
-                },
-                true,
-                true,
-            ),
-            (
-                EndpointSpec {
-                    held: true,
-                    ..good.clone()
-                },
-                true,
-                true,
-            ),
-        ] {
-            assert_eq!(spec.is_eligible(true), known, "{spec:?}");
-            assert_eq!(spec.is_eligible(false), unknown, "{spec:?}");
-        }
+    fn member(listings: Vec<EndpointSpec>) -> Member {
+        let bell = Bell::new(Arc::default());
+        let endpoint = Endpoint::new(([127, 0, 0, 1], 80).into(), bell);
+        Member::new(listings, Arc::new(endpoint))
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_slow_start_rises_from_a_tenth_to_all_in_ten_seconds() {
-        let address = ([127, 0, 0, 1], 80).into();
-        let endpoint = Arc::new(Endpoint::new(address, Weak::new()));
-        let mut member = Member::new(EndpointSpec::new(address), endpoint);
+        let mut member = member(vec![EndpointSpec::new(([127, 0, 0, 1], 80).into())]);
         let start = Instant::now();
-        assert_eq!(member.weight(start), 1.0);
+        assert_eq!(member.part(start), 1.0);
         member.slow_since = Some(start);
         for (milliseconds, percent, next) in [
             (0, 10, 1),
@@ -213,12 +138,42 @@ mod tests {
             (9_999, 91, 10),
         ] {
             let now = start + Duration::from_millis(milliseconds);
-            assert_eq!((member.weight(now) * 100.0).round(), f64::from(percent));
+            assert_eq!((member.part(now) * 100.0).round(), f64::from(percent));
             assert_eq!(
                 member.next_change(now),
                 Some(start + Duration::from_secs(next))
             );
         }
-        assert_eq!(member.weight(start + SLOW_START), 1.0);
+        assert_eq!(member.part(start + SLOW_START), 1.0);
+    }
+
+    #[test]
+    fn the_listing_that_fits_is_the_heaviest_that_can_be_used() {
+        let of = |cluster: &str, weight, enabled| EndpointSpec {
+            cluster: cluster.into(),
+            weight,
+            enabled,
+            ..EndpointSpec::new(([127, 0, 0, 1], 80).into())
+        };
+        let cluster = |name: &str| Subset {
+            cluster: Some(name.to_owned()),
+            ..Subset::default()
+        };
+        let member = member(vec![
+            of("a", 0.0, true),
+            of("b", 1.0, true),
+            of("b", 3.0, true),
+            of("c", 9.0, false),
+        ]);
+        for (subset, expected) in [
+            (Subset::default(), Some(3.0)),
+            (cluster("a"), None),
+            (cluster("b"), Some(3.0)),
+            (cluster("c"), None),
+        ] {
+            let listing = member.listing(&subset, true);
+            assert_eq!(listing.map(|listing| listing.weight), expected, "{subset}");
+        }
+        assert!(member.verdict(true).is_in());
     }
 }

@@ -2,11 +2,11 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::endpoint::{Condition, Endpoint};
-
-/// So many requests in a row without an answer in time eject an endpoint: it accepts and hangs.
-const TIMEOUTS_TO_EJECT: u32 = 5;
+use crate::balance::Share;
+use crate::endpoint::Endpoint;
+use crate::standing::{Condition, Failure};
 
 /// An endpoint chosen for one request; it counts as in flight until this is dropped.
 ///
@@ -21,11 +21,16 @@ pub struct Pick {
     is_test: bool,
 }
 
-/// What became of a request to an endpoint, as far as the endpoint's health goes.
+/// What became of a request to an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It answered, with whatever status: it is alive.
-    Answered,
+    /// It answered: it is alive, whatever it said.
+    Answered {
+        /// The status of the answer.
+        status: u16,
+        /// From the beginning of the try to the head of the answer.
+        latency: Duration,
+    },
     /// It refused the connection, or the network says that there is no such host.
     Refused,
     /// The connection did not come about in time.
@@ -37,32 +42,14 @@ pub enum Outcome {
     Timeout,
 }
 
-impl Outcome {
-    /// The static word for logs and metrics.
-    pub fn word(self) -> &'static str {
-        match self {
-            Outcome::Answered => "answered",
-            Outcome::Refused => "refused",
-            Outcome::ConnectTimeout => "connect_timeout",
-            Outcome::Reset => "reset",
-            Outcome::Timeout => "timeout",
-        }
-    }
-}
-
 impl Pick {
     /// Takes an endpoint that is well or on trial, or, with `anyhow`, in whatever condition it is.
-    pub(crate) fn take(endpoint: &Arc<Endpoint>, anyhow: bool) -> Option<Pick> {
+    pub(crate) fn take(share: &Share, anyhow: bool) -> Option<Pick> {
+        let endpoint = &share.endpoint;
         let standing = endpoint.standing();
-        let is_test = match standing.condition {
-            Condition::Well => false,
-            Condition::OnTrial => {
-                endpoint.shift(standing.term, Condition::OnTrial, Condition::Tested)
-            }
-            Condition::Tested | Condition::Out => false,
-        };
-        let is_free = is_test || standing.condition == Condition::Well;
-        if !is_free && !anyhow {
+        let is_test = standing.condition == Condition::OnTrial
+            && endpoint.shift(standing.term, Condition::OnTrial, Condition::Tested);
+        if !is_test && !standing.is_well() && !anyhow {
             return None;
         }
         endpoint.begin();
@@ -83,37 +70,20 @@ impl Pick {
         &self.endpoint
     }
 
-    /// Says what became of the request. Costs two loads when it was answered and all is well; ejection takes the service's lock.
+    /// Says what became of the request. Takes no lock: a failure marks the endpoint out by one atomic, and the supervisor does the rest.
     ///
-    /// A pick that was made before the endpoint's latest ejection or return says nothing about it now, and is ignored.
+    /// A pick that was made before the endpoint's latest ejection or return says nothing about it now: it changes neither.
     pub fn report(&self, outcome: Outcome) {
-        let standing = self.endpoint.standing();
-        let is_current = standing.term == self.term;
-        match outcome {
-            Outcome::Answered => {
-                self.endpoint.forget_timeouts();
-                if is_current && standing.condition != Condition::Well {
-                    self.with_service(|service| service.answered(&self.endpoint, self.term));
-                }
+        let failure = match outcome {
+            Outcome::Answered { status, latency } => {
+                return self.endpoint.answered(self.term, status, latency);
             }
-            _ if !is_current || standing.condition == Condition::Out => {}
-            Outcome::Timeout => {
-                let timeouts = self.endpoint.count_timeout();
-                if standing.condition != Condition::Well || timeouts >= TIMEOUTS_TO_EJECT {
-                    self.with_service(|service| service.failed(&self.endpoint, self.term, outcome));
-                }
-            }
-            Outcome::Refused | Outcome::ConnectTimeout | Outcome::Reset => {
-                self.with_service(|service| service.failed(&self.endpoint, self.term, outcome));
-            }
-        }
-    }
-
-    /// The service may be gone while its last requests end.
-    fn with_service(&self, act: impl FnOnce(&crate::Service)) {
-        if let Some(service) = self.endpoint.service().upgrade() {
-            act(&service);
-        }
+            Outcome::Refused => Failure::Refused,
+            Outcome::ConnectTimeout => Failure::ConnectTimeout,
+            Outcome::Reset => Failure::Reset,
+            Outcome::Timeout => Failure::Timeout,
+        };
+        self.endpoint.failed(self.term, failure);
     }
 }
 

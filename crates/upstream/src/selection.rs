@@ -7,11 +7,12 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 
 use crate::Policy;
+use crate::hint::Hint;
 use crate::pick::Pick;
-use crate::plan::{NoEndpoint, Plan};
+use crate::schedule::{NoEndpoint, Schedule};
+
 use crate::service::Service;
 use crate::set::EndpointSpec;
-use crate::tried::Tried;
 
 /// Which endpoints of a service a route wants; all of them by default.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -58,23 +59,23 @@ impl fmt::Display for Subset {
 
 /// A subset of a service's endpoints and a policy over it. Routes that want the same share one, and with it the place in the cycle.
 ///
-/// [`Services::selection`](crate::Services::selection) makes it, and the service rebuilds its plan for as long as anybody holds it.
+/// [`Services::selection`](crate::Services::selection) makes it, and the service rebuilds its schedule for as long as anybody holds it.
 #[derive(Debug)]
 pub struct Selection {
     service: Arc<Service>,
     subset: Subset,
     policy: Policy,
-    plan: ArcSwap<Plan>,
+    schedule: ArcSwap<Schedule>,
 }
 
 impl Selection {
     pub(crate) fn new(service: Arc<Service>, subset: Subset, policy: Policy) -> Selection {
-        let plan = ArcSwap::from_pointee(Plan::nothing(NoEndpoint::Unknown));
+        let schedule = ArcSwap::from_pointee(Schedule::nothing(NoEndpoint::Unknown));
         Selection {
             service,
             subset,
             policy,
-            plan,
+            schedule,
         }
     }
 
@@ -95,7 +96,7 @@ impl Selection {
 
     /// How many endpoints may be picked now.
     pub fn len(&self) -> usize {
-        self.plan.load().shares().len()
+        self.schedule.load().shares().len()
     }
 
     /// Whether none may be picked now.
@@ -110,16 +111,16 @@ impl Selection {
     ///
     /// # Errors
     /// When there is none, and why.
-    pub fn pick(&self, tried: &Tried) -> Result<Pick, NoEndpoint> {
-        self.plan.load().pick(tried)
+    pub fn pick(&self, hint: &Hint<'_>) -> Result<Pick, NoEndpoint> {
+        self.schedule.load().pick(hint)
     }
 
-    pub(crate) fn plan(&self) -> Arc<Plan> {
-        self.plan.load_full()
+    pub(crate) fn schedule(&self) -> Arc<Schedule> {
+        self.schedule.load_full()
     }
 
-    pub(crate) fn replace_plan(&self, plan: Plan) {
-        self.plan.store(Arc::new(plan));
+    pub(crate) fn replace_schedule(&self, schedule: Schedule) {
+        self.schedule.store(Arc::new(schedule));
     }
 }
 

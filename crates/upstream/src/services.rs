@@ -28,7 +28,7 @@ pub(crate) struct Context {
     pub(crate) settings: EjectionSettings,
     pub(crate) metrics: Metrics,
     /// Tells the supervisor that something may fall due earlier than it thinks.
-    pub(crate) wake: Notify,
+    pub(crate) wake: Arc<Notify>,
 }
 
 impl Services {
@@ -37,7 +37,7 @@ impl Services {
         let context = Context {
             settings,
             metrics,
-            wake: Notify::new(),
+            wake: Arc::default(),
         };
         Arc::new(Services {
             context: Arc::new(context),
@@ -77,17 +77,12 @@ impl Services {
         all
     }
 
-    /// Returns ejected endpoints when their back-off is over and moves slow starts on.
+    /// Draws the consequences of what requests report, returns ejected endpoints when their back-off is over and moves slow starts on.
     ///
-    /// Runs until it is dropped, and may be dropped at any time. Without it ejected endpoints stay out.
+    /// Runs until it is dropped, and may be dropped at any time. A report wakes it at once. Without it ejected endpoints stay out.
     pub async fn supervise(self: Arc<Self>) {
         loop {
-            let now = Instant::now();
-            let next = self
-                .live()
-                .iter()
-                .filter_map(|service| service.advance(now))
-                .min();
+            let next = self.advance();
             let woken = self.context.wake.notified();
             match next {
                 Some(next) => tokio::select! {
@@ -97,6 +92,13 @@ impl Services {
                 None => woken.await,
             }
         }
+    }
+
+    /// One round of [`Services::supervise`]; says when the next one is due, reports aside.
+    pub fn advance(&self) -> Option<Instant> {
+        let now = Instant::now();
+        let live = self.live();
+        live.iter().filter_map(|service| service.advance(now)).min()
     }
 
     fn live(&self) -> Vec<Arc<Service>> {

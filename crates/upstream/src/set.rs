@@ -7,7 +7,8 @@ use std::sync::Arc;
 /// Everything that is known of a service's endpoints at one moment: an update replaces the whole.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct EndpointSet {
-    /// The endpoints. An address that is listed twice counts once: the first listing that is eligible, or else the first.
+    /// The endpoints. An address may be listed several times, such as in two clusters or as two versions: each selection uses the
+    /// heaviest listing that it wants and that may have traffic, and counts the address once.
     pub endpoints: Vec<EndpointSpec>,
     /// False when the source says of itself that its health marks mean nothing now (too many of them would be bad): `healthy` is
     /// then ignored, and ejection alone decides.
@@ -27,7 +28,7 @@ impl EndpointSet {
     }
 }
 
-/// One endpoint, as a source describes it.
+/// One endpoint, as a source describes it: one listing of its address.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EndpointSpec {
     /// Its address, which identifies it within its service.
@@ -42,9 +43,10 @@ pub struct EndpointSpec {
     pub cluster: Arc<str>,
     /// Its labels.
     pub metadata: Arc<BTreeMap<String, String>>,
-    /// Whether it is kept although the source no longer lists it.
+    /// Whether it is kept although the source no longer lists it: all listings of an address, or none.
     pub held: bool,
-    /// Changes when the address was registered afresh: whatever the endpoint did before, it is another process now.
+    /// Changes when the address was registered afresh: whatever the endpoint did before, it is another process now. The same
+    /// for all listings of an address.
     pub registration: u64,
 }
 

@@ -4,12 +4,17 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 
+use pailou_config::EjectionSettings;
 use pailou_telemetry::EndpointCounts;
 use tokio::time::Instant;
 
 use crate::endpoint::Endpoint;
 use crate::member::Member;
+use crate::news::News;
 use crate::selection::Selection;
+use crate::set::EndpointSpec;
+use crate::verdict::{Reason, weight_fault};
+use crate::wake::Bell;
 
 /// What the source said last, and what ejection made of it. Changed a few times a second at most; never read by a pick.
 #[derive(Debug, Default)]
@@ -23,29 +28,96 @@ pub(crate) struct State {
     pub(crate) stale: bool,
     pub(crate) panic: bool,
     pub(crate) selections: Vec<Weak<Selection>>,
+    /// When something changes by itself next.
+    pub(crate) due: Option<Instant>,
 }
 
 impl State {
-    /// What is known of that endpoint, if it is still the one of its address.
-    pub(crate) fn member(&mut self, endpoint: &Arc<Endpoint>) -> Option<&mut Member> {
-        let address = endpoint.address();
-        let members = [
-            self.members.get_mut(&address),
-            self.departed.get_mut(&address),
-        ];
-        members
-            .into_iter()
-            .flatten()
-            .find(|member| Arc::ptr_eq(&member.endpoint, endpoint))
+    /// Takes what requests have marked; whether anything changed.
+    pub(crate) fn settle(
+        &mut self,
+        now: Instant,
+        settings: &EjectionSettings,
+        news: &News,
+    ) -> bool {
+        let mut changed = false;
+        for member in self.members.values_mut().chain(self.departed.values_mut()) {
+            changed |= member.settle(now, settings, news);
+        }
+        changed
     }
 
-    /// When something changes by itself next.
-    pub(crate) fn next_change(&self, now: Instant) -> Option<Instant> {
+    /// Does what time does; whether a schedule may differ now.
+    pub(crate) fn advance(&mut self, now: Instant, news: &News) -> bool {
+        self.departed.retain(|_, member| member.is_remembered(now));
+        let mut changed = false;
+        for member in self.members.values_mut() {
+            changed |= member.advance(now, news);
+        }
+        changed
+    }
+
+    /// Notes when something changes by itself next.
+    pub(crate) fn look_ahead(&mut self, now: Instant) {
         let changes = self
             .members
             .values()
             .filter_map(|member| member.next_change(now));
-        changes.min()
+        self.due = changes.min();
+    }
+
+    /// Puts the listed endpoints in the place of the present ones.
+    pub(crate) fn relist(
+        &mut self,
+        specs: Vec<EndpointSpec>,
+        now: Instant,
+        bell: &Arc<Bell>,
+        news: &News,
+    ) {
+        let mut listed: BTreeMap<SocketAddr, Vec<EndpointSpec>> = BTreeMap::new();
+        for spec in specs {
+            listed.entry(spec.address).or_default().push(spec);
+        }
+        let mut before = std::mem::take(&mut self.members);
+        for (address, listings) in listed {
+            let member = match before.remove(&address) {
+                Some(mut member) => {
+                    report_weights(&listings, &member.listings, news);
+                    member.list(listings, now, news);
+                    member
+                }
+                None => {
+                    report_weights(&listings, &[], news);
+                    self.arrived(address, listings, now, bell, news)
+                }
+            };
+            self.members.insert(address, member);
+        }
+        for (address, member) in &mut before {
+            if let Some(trouble) = member.trouble.take() {
+                trouble.gone(*address, now, news);
+            }
+        }
+        self.departed.extend(before);
+        self.departed.retain(|_, member| member.is_remembered(now));
+    }
+
+    /// An address that was not listed before: a new one, or one that comes back before it is forgotten.
+    fn arrived(
+        &mut self,
+        address: SocketAddr,
+        listings: Vec<EndpointSpec>,
+        now: Instant,
+        bell: &Arc<Bell>,
+        news: &News,
+    ) -> Member {
+        if let Some(mut member) = self.departed.remove(&address) {
+            member.lift(now, news);
+            member.listings = listings;
+            return member;
+        }
+        let endpoint = Endpoint::new(address, Arc::clone(bell));
+        Member::new(listings, Arc::new(endpoint))
     }
 
     pub(crate) fn live_selections(&self) -> Vec<Arc<Selection>> {
@@ -55,11 +127,12 @@ impl State {
     pub(crate) fn counts(&self) -> EndpointCounts {
         let mut counts = EndpointCounts::default();
         for member in self.members.values() {
-            let count = if member.ejection.is_some() {
+            let verdict = member.verdict(self.health_is_known);
+            let count = if verdict.has(Reason::Ejected) {
                 &mut counts.ejected
-            } else if !member.spec.is_eligible(self.health_is_known) {
+            } else if !verdict.is_in() {
                 &mut counts.ineligible
-            } else if member.spec.held {
+            } else if verdict.has(Reason::Held) {
                 &mut counts.held
             } else {
                 &mut counts.eligible
@@ -67,5 +140,32 @@ impl State {
             *count += 1;
         }
         counts
+    }
+}
+
+impl Member {
+    /// Takes what the source lists of it now.
+    fn list(&mut self, listings: Vec<EndpointSpec>, now: Instant, news: &News) {
+        let (was_held, registration) = (self.is_held(), self.registration());
+        self.listings = listings;
+        let is_listed_again = was_held && !self.is_held();
+        if is_listed_again || self.registration() != registration {
+            self.lift(now, news);
+        }
+    }
+}
+
+/// Reports the weights that are refused and were not before.
+fn report_weights(listings: &[EndpointSpec], before: &[EndpointSpec], news: &News) {
+    for listing in listings {
+        let Some(fault) = weight_fault(listing.weight) else {
+            continue;
+        };
+        if !before
+            .iter()
+            .any(|it| weight_fault(it.weight) == Some(fault))
+        {
+            news.refused(listing.address, fault);
+        }
     }
 }

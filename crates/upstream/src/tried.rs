@@ -13,12 +13,15 @@ pub struct Tried {
 
 impl Tried {
     /// How many addresses it remembers.
-    pub const MAX: usize = 16;
+    pub const MAX: usize = 32;
     const INLINE: usize = 4;
 
     /// Nothing tried yet.
-    pub fn none() -> Tried {
-        Tried::default()
+    pub const fn none() -> Tried {
+        Tried {
+            first: [None; Tried::INLINE],
+            more: Vec::new(),
+        }
     }
 
     /// Remembers an address. Beyond [`Tried::MAX`] it is forgotten: no request has that many tries.
@@ -60,17 +63,17 @@ mod tests {
         let address = |port| SocketAddr::from(([127, 0, 0, 1], port));
         let mut tried = Tried::none();
         assert!(tried.is_empty());
-        for port in 1..=20 {
+        for port in 1..=40 {
             tried.push(address(port));
             assert!(!tried.is_empty());
         }
         assert_eq!(tried.len(), Tried::MAX);
-        assert!((1..=16).all(|port| tried.contains(&address(port))));
-        assert!(!tried.contains(&address(17)));
+        assert!((1..=32).all(|port| tried.contains(&address(port))));
+        assert!(!tried.contains(&address(33)));
         assert!(
             tried
                 .iter()
-                .eq((1..=16).map(address).collect::<Vec<_>>().iter())
+                .eq((1..=32).map(address).collect::<Vec<_>>().iter())
         );
     }
 }

@@ -1,18 +1,18 @@
 //! A service as people see it: every endpoint, and why it is in or out.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use serde::Serialize;
 use tokio::time::Instant;
 
-use crate::endpoint::Condition;
-use crate::member::{Member, weight_fault};
+use crate::member::Member;
 use crate::selection::Selection;
 use crate::service::Service;
+use crate::set::EndpointSpec;
 use crate::state::State;
+use crate::verdict::{Reason, Verdict};
 
 /// A service, for the admin interface.
 #[derive(Clone, Debug, Serialize)]
@@ -37,7 +37,7 @@ pub struct ServiceView {
     pub panic: bool,
     /// What routes use of it.
     pub selections: Vec<SelectionView>,
-    /// Every endpoint, in the order of addresses.
+    /// Every listing, in the order of addresses.
     pub endpoints: Vec<EndpointView>,
 }
 
@@ -54,7 +54,7 @@ pub struct SelectionView {
     pub panic: bool,
 }
 
-/// One endpoint.
+/// One listing of an endpoint. An address that is listed several times has as many of them, with one state.
 #[derive(Clone, Debug, Serialize)]
 pub struct EndpointView {
     /// Its address.
@@ -83,6 +83,11 @@ pub struct EndpointView {
     pub in_flight: u32,
     /// How often it was picked since it is listed.
     pub picks: u64,
+    /// How long it takes to answer, in milliseconds, smoothed over its last answers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub latency_ms: Option<f64>,
+    /// How many of its answers had a status of 500 or more.
+    pub error_answers: u64,
 }
 
 /// Why an endpoint is ejected, and for how long.
@@ -96,65 +101,6 @@ pub struct EjectionView {
     pub failures: u32,
 }
 
-/// Why an endpoint is in or out: the one list of words, for JSON and for people.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub enum Reason {
-    /// Nothing is against it.
-    #[serde(rename = "eligible")]
-    Eligible,
-    /// An operator took it out.
-    #[serde(rename = "disabled")]
-    Disabled,
-    /// The source believes it to be dead.
-    #[serde(rename = "unhealthy")]
-    Unhealthy,
-    /// Its weight is 0.
-    #[serde(rename = "weight zero")]
-    WeightZero,
-    /// Its weight is negative, infinite or not a number.
-    #[serde(rename = "weight refused")]
-    WeightRefused,
-    /// It refused, reset or did not answer; in panic mode it is used all the same.
-    #[serde(rename = "ejected")]
-    Ejected,
-    /// It is back from ejection and gets one request, on which the rest depends.
-    #[serde(rename = "on trial")]
-    OnTrial,
-    /// The source no longer lists it; it is kept for a while.
-    #[serde(rename = "held")]
-    Held,
-    /// No route's subset has it.
-    #[serde(rename = "filtered")]
-    Filtered,
-    /// It was registered afresh after an ejection and gets a part of its weight.
-    #[serde(rename = "slow start")]
-    SlowStart,
-}
-
-impl Reason {
-    /// The word.
-    pub fn word(self) -> &'static str {
-        match self {
-            Reason::Eligible => "eligible",
-            Reason::Disabled => "disabled",
-            Reason::Unhealthy => "unhealthy",
-            Reason::WeightZero => "weight zero",
-            Reason::WeightRefused => "weight refused",
-            Reason::Ejected => "ejected",
-            Reason::OnTrial => "on trial",
-            Reason::Held => "held",
-            Reason::Filtered => "filtered",
-            Reason::SlowStart => "slow start",
-        }
-    }
-}
-
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.word())
-    }
-}
-
 impl ServiceView {
     pub(crate) fn new(
         service: &Service,
@@ -163,7 +109,7 @@ impl ServiceView {
         now: Instant,
     ) -> ServiceView {
         let id = service.id();
-        let endpoint = |member| EndpointView::new(member, state.health_is_known, selections, now);
+        let rows = |member| EndpointView::rows(member, state.health_is_known, selections, now);
         ServiceView {
             service: service.label().to_owned(),
             source: id.source.to_string(),
@@ -178,82 +124,86 @@ impl ServiceView {
                 .iter()
                 .map(|selection| SelectionView::new(selection))
                 .collect(),
-            endpoints: state.members.values().map(endpoint).collect(),
+            endpoints: state.members.values().flat_map(rows).collect(),
         }
     }
 }
 
 impl SelectionView {
     fn new(selection: &Selection) -> SelectionView {
-        let plan = selection.plan();
+        let schedule = selection.schedule();
         SelectionView {
             subset: selection.subset().to_string(),
             balance: selection.policy().name(),
-            endpoints: plan.shares().len(),
-            panic: plan.is_panic(),
+            endpoints: schedule.shares().len(),
+            panic: schedule.is_panic(),
         }
     }
 }
 
 impl EndpointView {
-    fn new(
+    /// One for each listing of the address.
+    fn rows(
         member: &Member,
         health_is_known: bool,
         selections: &[Arc<Selection>],
         now: Instant,
+    ) -> Vec<EndpointView> {
+        let row = |listing| EndpointView::new(member, listing, health_is_known, selections, now);
+        member.listings.iter().map(row).collect()
+    }
+
+    fn new(
+        member: &Member,
+        listing: &EndpointSpec,
+        health_is_known: bool,
+        selections: &[Arc<Selection>],
+        now: Instant,
     ) -> EndpointView {
-        let spec = &member.spec;
-        let in_panic = |selection: &Selection| selection.plan().is_panic() && !spec.held;
-        let admits = |selection: &Selection| {
-            selection.subset().has(spec) && (member.ejection.is_none() || in_panic(selection))
-        };
-        let filtered_by: Vec<String> = selections
+        let (has, has_not): (Vec<_>, Vec<_>) = selections
             .iter()
-            .filter(|selection| !selection.subset().has(spec))
-            .map(|selection| selection.subset().to_string())
-            .collect();
-        let is_filtered = !selections.is_empty() && filtered_by.len() == selections.len();
-        let slow_start = member.slow_start(now);
-        let on_trial = matches!(
-            member.endpoint.standing().condition,
-            Condition::OnTrial | Condition::Tested
-        );
-        let listed = [
-            (!spec.enabled, Reason::Disabled),
-            (!spec.healthy && health_is_known, Reason::Unhealthy),
-            (spec.weight == 0.0, Reason::WeightZero),
-            (weight_fault(spec.weight).is_some(), Reason::WeightRefused),
-            (member.ejection.is_some(), Reason::Ejected),
-            (on_trial, Reason::OnTrial),
-            (spec.held, Reason::Held),
-            (is_filtered, Reason::Filtered),
-            (slow_start.is_some(), Reason::SlowStart),
-        ];
-        let applies = |(applies, reason): (bool, Reason)| applies.then_some(reason);
-        let mut reasons: Vec<Reason> = listed.into_iter().filter_map(applies).collect();
-        if reasons.is_empty() {
-            reasons.push(Reason::Eligible);
-        }
+            .partition(|selection| selection.subset().has(listing));
+        let is_filtered = has.is_empty() && !has_not.is_empty();
+        let verdict =
+            Verdict::on(listing, member, health_is_known).and(is_filtered, Reason::Filtered);
+        let admits = |selection: &&Arc<Selection>| {
+            verdict.is_in() || (selection.schedule().is_panic() && verdict.is_in_by_panic())
+        };
+        let endpoint = &member.endpoint;
         EndpointView {
-            address: spec.address,
-            cluster: spec.cluster.to_string(),
-            weight: Some(spec.weight).filter(|weight| weight.is_finite()),
-            metadata: (*spec.metadata).clone(),
-            is_in: spec.is_eligible(health_is_known)
-                && selections.iter().any(|selection| admits(selection)),
-            reasons,
-            filtered_by,
-            ejection: member.ejection.map(|ejection| EjectionView {
-                cause: ejection.cause,
-                returns_in_ms: member.may_return().then(|| {
-                    let left = ejection.until.saturating_duration_since(now);
-                    u64::try_from(left.as_millis()).unwrap_or(u64::MAX)
-                }),
-                failures: member.failures,
-            }),
-            slow_start_percent: slow_start.map(|part| (part * 100.0).round() as u8),
-            in_flight: member.endpoint.in_flight(),
-            picks: member.endpoint.picks(),
+            address: listing.address,
+            cluster: listing.cluster.to_string(),
+            weight: Some(listing.weight).filter(|weight| weight.is_finite()),
+            metadata: (*listing.metadata).clone(),
+            is_in: has.iter().any(admits),
+            reasons: verdict.reasons(),
+            filtered_by: has_not
+                .iter()
+                .map(|selection| selection.subset().to_string())
+                .collect(),
+            ejection: EjectionView::of(member, now),
+            slow_start_percent: member
+                .slow_start(now)
+                .map(|part| (part * 100.0).round() as u8),
+            in_flight: endpoint.in_flight(),
+            picks: endpoint.picks(),
+            latency_ms: endpoint
+                .latency()
+                .map(|latency| latency.as_secs_f64() * 1_000.0),
+            error_answers: endpoint.error_answers(),
         }
+    }
+}
+
+impl EjectionView {
+    fn of(member: &Member, now: Instant) -> Option<EjectionView> {
+        let ejection = member.ejection?;
+        let left = ejection.until.saturating_duration_since(now);
+        let left = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
+        Some(EjectionView {
+            cause: ejection.cause,
+            returns_in_ms: member.may_return().then_some(left),
+            failures: member.failures,
+        })
     }
 }

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pailou_upstream::{
-    EjectionSettings, EndpointSet, EndpointSpec, NoEndpoint, Outcome, ServiceId, Subset, Tried,
+    EjectionSettings, EndpointSet, EndpointSpec, Hint, NoEndpoint, Outcome, ServiceId, Subset,
+    Tried,
 };
-use support::{World, address, spec};
+use support::{ANSWERED, World, address, spec};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, advance, sleep};
 
@@ -53,7 +54,7 @@ async fn what_ejects_and_what_does_not() {
         (Outcome::Reset, true),
         (Outcome::ConnectTimeout, true),
         (Outcome::Timeout, false),
-        (Outcome::Answered, false),
+        (ANSWERED, false),
     ] {
         let world = World::new("round_robin");
         world.weights(&[1.0; 3]);
@@ -71,7 +72,7 @@ async fn five_timeouts_in_a_row_eject_and_an_answer_between_them_forgives() {
     for _ in 0..4 {
         world.report(1, Outcome::Timeout);
     }
-    world.report(1, Outcome::Answered);
+    world.report(1, ANSWERED);
     for _ in 0..4 {
         world.report(1, Outcome::Timeout);
     }
@@ -92,7 +93,7 @@ async fn the_back_off_doubles_while_it_fails_and_an_answer_resets_it() {
         assert_eq!(world.reasons(1), "ejected");
         assert_between(returns_after(&world, 1).await, longest * 0.8, longest);
     }
-    world.report(1, Outcome::Answered);
+    world.report(1, ANSWERED);
     assert_eq!(world.reasons(1), "eligible");
     world.report(1, Outcome::Reset);
     assert_between(returns_after(&world, 1).await, 0.8, 1.0);
@@ -112,7 +113,7 @@ async fn a_returned_endpoint_gets_one_request_at_a_time_until_it_answers() {
         !world.is_picked(1),
         "a trial that said nothing is open again, for one"
     );
-    test.report(Outcome::Answered);
+    test.report(ANSWERED);
     assert!(world.is_picked(1));
     assert_eq!(world.reasons(1), "eligible");
 }
@@ -145,7 +146,7 @@ async fn the_last_resort_is_an_endpoint_on_trial() {
     assert_eq!(
         world
             .selection
-            .pick(&tried)
+            .pick(&Hint::after(&tried))
             .expect("rather than none")
             .address(),
         address(1)
@@ -215,7 +216,7 @@ async fn beyond_the_share_ejected_endpoints_are_used_again() {
     let mut tried = Tried::none();
     tried.push(address(3));
     for _ in 0..50 {
-        let pick = world.selection.pick(&tried).expect("another");
+        let pick = world.selection.pick(&Hint::after(&tried)).expect("another");
         assert_eq!(pick.address(), address(4), "a retry goes where it is well");
     }
 
@@ -225,7 +226,7 @@ async fn beyond_the_share_ejected_endpoints_are_used_again() {
         Some(1),
         "no doubling while it is out"
     );
-    world.report(1, Outcome::Answered);
+    world.report(1, ANSWERED);
     assert!(
         !world.service.view().panic,
         "the answer of an ejected endpoint returns it"
@@ -250,7 +251,7 @@ async fn a_lone_endpoint_is_used_although_it_is_ejected() {
     never.weights(&[1.0]);
     never.report(1, Outcome::Refused);
     assert_eq!(
-        never.selection.pick(&Tried::none()).err(),
+        never.selection.pick(&Hint::first()).err(),
         Some(NoEndpoint::NoneEligible)
     );
 }
@@ -274,11 +275,11 @@ async fn the_share_is_reckoned_within_a_selections_subset() {
         .services
         .selection(&world.service, &subset, world.selection.policy());
     selection
-        .pick(&Tried::none())
+        .pick(&Hint::first())
         .expect("the canary")
         .report(Outcome::Refused);
     assert!(
-        selection.pick(&Tried::none()).is_ok(),
+        selection.pick(&Hint::first()).is_ok(),
         "the canary's only endpoint is used in panic"
     );
     assert!(
@@ -300,12 +301,12 @@ async fn panic_never_revives_a_held_endpoint() {
     world.report(1, Outcome::Refused);
     world.report(2, Outcome::Refused);
     assert_eq!(
-        world.selection.pick(&Tried::none()).err(),
+        world.selection.pick(&Hint::first()).err(),
         Some(NoEndpoint::NoneEligible)
     );
     sleep(Duration::from_secs(60)).await;
     assert_eq!(
-        world.selection.pick(&Tried::none()).err(),
+        world.selection.pick(&Hint::first()).err(),
         Some(NoEndpoint::NoneEligible)
     );
     assert_eq!(world.reasons(1), "ejected, held");
@@ -455,4 +456,66 @@ async fn a_report_after_the_service_is_gone_is_ignored() {
     let pick = world.pick();
     drop(world);
     pick.report(Outcome::Refused);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_is_skipped_before_the_supervisor_has_seen_it() {
+    for policy in ["round_robin", "random", "least_request"] {
+        let world = World::new(policy);
+        world.weights(&[1.0; 3]);
+        world.pick_of(1).report(Outcome::Refused);
+        assert_eq!(world.selection.len(), 3, "nothing was rebuilt");
+        assert!(!world.is_picked(1), "{policy}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_report_wakes_the_supervisor_at_once() {
+    let (world, _supervisor) = supervised();
+    world.weights(&[1.0; 3]);
+    let start = Instant::now();
+    let pick = world.pick_of(1);
+    pick.report(Outcome::Refused);
+    while world.selection.len() == 3 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(start.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_held_endpoint_that_just_failed_is_no_last_resort() {
+    let world = World::new("round_robin");
+    world.update([EndpointSpec {
+        held: true,
+        ..spec(1)
+    }]);
+    world.pick_of(1).report(Outcome::Refused);
+    let error = || world.selection.pick(&Hint::first()).err();
+    assert_eq!(error(), Some(NoEndpoint::NoneEligible));
+    world.services.advance();
+    assert_eq!(error(), Some(NoEndpoint::NoneEligible));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_tries_what_is_listed_before_what_is_held() {
+    for policy in ["round_robin", "random", "least_request"] {
+        let world = World::new(policy);
+        let held = |number| EndpointSpec {
+            held: true,
+            ..spec(number)
+        };
+        world.update([held(1), held(2), held(3), spec(4), spec(5), spec(6)]);
+        for first in 1..=3 {
+            let mut tried = Tried::none();
+            tried.push(address(first));
+            let mut order = Vec::new();
+            while let Ok(pick) = world.selection.pick(&Hint::after(&tried)) {
+                tried.push(pick.address());
+                order.push(pick.address().port());
+            }
+            let (listed, rest) = order.split_at(3);
+            assert!(listed.iter().all(|port| *port > 3), "{policy} {order:?}");
+            assert_eq!(rest.len(), 2, "{policy} {order:?}");
+        }
+    }
 }

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::thread;
 
 use pailou_upstream::balance::REGISTRY;
-use pailou_upstream::{EndpointSpec, NoEndpoint, Outcome, Tried};
+use pailou_upstream::{EndpointSpec, Hint, NoEndpoint, Outcome, Tried};
 use proptest::prelude::*;
-use support::{World, address, assert_shares, spec};
+use support::{ANSWERED, World, address, assert_shares, spec};
 
 /// Weights that operators write, and some that they should not.
 const WEIGHTS: [&[f64]; 7] = [
@@ -151,12 +151,15 @@ fn retries_go_elsewhere_until_everything_was_tried() {
             let mut tried = Tried::none();
             let mut seen = BTreeSet::new();
             for _ in 0..count {
-                let pick = world.selection.pick(&tried).expect("one is left");
+                let pick = world
+                    .selection
+                    .pick(&Hint::after(&tried))
+                    .expect("one is left");
                 assert!(seen.insert(pick.address()), "{policy}");
                 tried.push(pick.address());
             }
             assert_eq!(
-                world.selection.pick(&tried).err(),
+                world.selection.pick(&Hint::after(&tried)).err(),
                 Some(NoEndpoint::AllTried),
                 "{policy}"
             );
@@ -176,7 +179,7 @@ fn a_retry_does_not_double_the_load_of_the_successor() {
             if pick.address() == address(1) {
                 let mut tried = Tried::none();
                 tried.push(pick.address());
-                pick = world.selection.pick(&tried).expect("another");
+                pick = world.selection.pick(&Hint::after(&tried)).expect("another");
             }
             *shares.entry(pick.address().port()).or_default() += 1;
         }
@@ -192,7 +195,11 @@ fn a_retry_finds_the_light_one_beside_the_heavy() {
         tried.push(address(1));
         for _ in 0..100 {
             assert_eq!(
-                world.selection.pick(&tried).expect("the other").address(),
+                world
+                    .selection
+                    .pick(&Hint::after(&tried))
+                    .expect("the other")
+                    .address(),
                 address(2),
                 "{policy}"
             );
@@ -264,11 +271,7 @@ fn picks_ejections_and_updates_at_the_same_time_never_lose_an_endpoint() {
                     for round in 0..3_000 {
                         let pick = world.pick();
                         let dead = pick.address().port() <= 2 && round % 10 == worker;
-                        pick.report(if dead {
-                            Outcome::Refused
-                        } else {
-                            Outcome::Answered
-                        });
+                        pick.report(if dead { Outcome::Refused } else { ANSWERED });
                     }
                 });
             }

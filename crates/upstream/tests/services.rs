@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pailou_upstream::{
-    EndpointSet, EndpointSpec, NoEndpoint, Outcome, Policy, ServiceId, Subset, Tried,
+    EndpointSet, EndpointSpec, Hint, NoEndpoint, Outcome, Policy, Reason, ServiceId, Subset, Tried,
 };
-use support::{World, address, spec};
+use support::{World, address, assert_shares, spec};
 
 #[test]
 fn services_and_selections_are_shared_as_long_as_they_are_held() {
@@ -64,7 +64,7 @@ fn services_and_selections_are_shared_as_long_as_they_are_held() {
 #[test]
 fn the_reason_for_no_endpoint_is_told() {
     let world = World::new("round_robin");
-    let error = |world: &World| world.selection.pick(&Tried::none()).err();
+    let error = |world: &World| world.selection.pick(&Hint::first()).err();
     assert_eq!(error(&world), Some(NoEndpoint::Unknown));
     world.weights(&[]);
     assert_eq!(error(&world), Some(NoEndpoint::Empty));
@@ -76,7 +76,7 @@ fn the_reason_for_no_endpoint_is_told() {
     let mut tried = Tried::none();
     tried.push(address(1));
     assert_eq!(
-        world.selection.pick(&tried).err(),
+        world.selection.pick(&Hint::after(&tried)).err(),
         Some(NoEndpoint::AllTried)
     );
 }
@@ -90,7 +90,7 @@ async fn who_waits_for_the_first_state_can_pick_at_once() {
     let (service, selection) = (Arc::clone(&world.service), Arc::clone(&world.selection));
     let waiting = tokio::spawn(async move {
         service.known().await;
-        selection.pick(&Tried::none()).map(|pick| pick.address())
+        selection.pick(&Hint::first()).map(|pick| pick.address())
     });
     tokio::task::yield_now().await;
     world.weights(&[1.0]);
@@ -127,18 +127,18 @@ fn a_subset_picks_its_own_only() {
         .selection(&world.service, &subset, world.selection.policy());
     assert_eq!(selection.len(), 1);
     assert_eq!(
-        selection.pick(&Tried::none()).expect("one").address(),
+        selection.pick(&Hint::first()).expect("one").address(),
         address(2)
     );
     world.update([of(1, "hz", "v1"), of(3, "sh", "v2")]);
     assert_eq!(
-        selection.pick(&Tried::none()).err(),
+        selection.pick(&Hint::first()).err(),
         Some(NoEndpoint::NoneEligible)
     );
     world.update([of(1, "hz", "v2"), of(3, "sh", "v2")]);
     assert_eq!(
         selection
-            .pick(&Tried::none())
+            .pick(&Hint::first())
             .expect("a change of labels alone")
             .address(),
         address(1)
@@ -181,9 +181,77 @@ fn an_address_that_is_listed_twice_counts_once() {
     };
     world.update([of("a", false), of("b", true), of("c", true), spec(2)]);
     assert_eq!(world.selection.len(), 2);
-    assert_eq!(world.view(1).cluster, "b");
-    world.update([of("a", false), of("b", false)]);
-    assert_eq!(world.view(1).cluster, "a");
+    assert_shares(&world.shares(1_000), &[1.0, 1.0], 0.2, "twice listed");
+    let rows = world.service.view().endpoints;
+    let row = |at: usize| (rows[at].cluster.as_str(), rows[at].is_in);
+    assert_eq!(
+        [row(0), row(1), row(2)],
+        [("a", false), ("b", true), ("c", true)]
+    );
+    let service = "service=\"DEFAULT_GROUP@@user-service\"";
+    world.assert_metric(&format!(
+        "gateway_service_endpoints{{{service},state=\"eligible\"}} 2"
+    ));
+}
+
+#[test]
+fn each_selection_sees_the_listing_that_fits_it() {
+    let world = World::new("round_robin");
+    let of = |cluster: &str, version: &str, weight| EndpointSpec {
+        cluster: cluster.into(),
+        metadata: Arc::new([("version".to_owned(), version.to_owned())].into()),
+        weight,
+        ..spec(1)
+    };
+    let subset = |cluster: Option<&str>, version: Option<&str>| Subset {
+        cluster: cluster.map(str::to_owned),
+        metadata: version
+            .map(|version| ("version".to_owned(), version.to_owned()))
+            .into_iter()
+            .collect(),
+    };
+    // Weight 0 beside weight 1, two versions, two clusters; the one that cannot be used stands first and last.
+    let listings = [
+        of("hz", "v1", 0.0),
+        of("hz", "v2", 1.0),
+        of("sh", "v1", 2.0),
+        of("sh", "v2", f64::NAN),
+    ];
+    for rotation in 0..listings.len() {
+        let mut listings = listings.clone();
+        listings.rotate_left(rotation);
+        world.update(listings);
+        for (cluster, version, expected) in [
+            (None, None, 1),
+            (Some("hz"), None, 1),
+            (Some("sh"), None, 1),
+            (None, Some("v1"), 1),
+            (None, Some("v2"), 1),
+            (Some("hz"), Some("v1"), 0),
+            (Some("hz"), Some("v2"), 1),
+            (Some("sh"), Some("v1"), 1),
+            (Some("sh"), Some("v2"), 0),
+        ] {
+            let subset = subset(cluster, version);
+            let policy = world.selection.policy();
+            let selection = world.services.selection(&world.service, &subset, policy);
+            assert_eq!(selection.len(), expected, "{subset} {rotation}");
+        }
+    }
+    // The state is the address's: what one selection finds dead is dead for all.
+    let sh = subset(Some("sh"), None);
+    let selection = world
+        .services
+        .selection(&world.service, &sh, world.selection.policy());
+    let pick = selection.pick(&Hint::first()).expect("the address");
+    assert_eq!(world.view(1).in_flight, 1);
+    pick.report(Outcome::Refused);
+    let reasons = world.service.view().endpoints;
+    assert!(
+        reasons
+            .iter()
+            .all(|row| row.reasons.contains(&Reason::Ejected))
+    );
 }
 
 #[test]
@@ -278,10 +346,7 @@ fn the_view_tells_what_a_subset_filters() {
     } = world;
     drop(all);
     let view = service.view();
-    assert_eq!(
-        view.endpoints[1].reasons,
-        [pailou_upstream::Reason::Filtered]
-    );
+    assert_eq!(view.endpoints[1].reasons, [Reason::Filtered]);
     assert!(!view.endpoints[1].is_in && view.endpoints[0].is_in);
     assert_eq!(selection.len(), 1);
 }
@@ -297,6 +362,11 @@ fn the_view_is_json_with_words() {
         },
         spec(3),
     ]);
+    let failed = Outcome::Answered {
+        status: 500,
+        latency: Duration::from_millis(8),
+    };
+    world.report(1, failed);
     world.report(1, Outcome::Reset);
     let json = serde_json::to_value(world.service.view()).expect("a view is JSON");
     assert_eq!(json["service"], "DEFAULT_GROUP@@user-service");
@@ -308,6 +378,8 @@ fn the_view_is_json_with_words() {
     assert_eq!(ejected["in"], false);
     assert_eq!(ejected["reasons"], serde_json::json!(["ejected"]));
     assert_eq!(ejected["ejection"]["cause"], "reset");
+    assert_eq!(ejected["error_answers"], 1);
+    assert_eq!(ejected["latency_ms"], 8.0);
     assert!(
         ejected["ejection"]["returns_in_ms"]
             .as_u64()

@@ -31,7 +31,8 @@ pub(crate) fn command(args: &[&str]) -> Command {
     without_settings(command)
 }
 
-fn without_settings(mut command: Command) -> Command {
+/// The same command with none of the caller's settings in its environment.
+pub(crate) fn without_settings(mut command: Command) -> Command {
     for (name, _) in std::env::vars() {
         if name.starts_with("PAILOU_") || name.starts_with("NACOS_") || name == "LOG_LEVEL" {
             command.env_remove(name);

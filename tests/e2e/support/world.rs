@@ -101,9 +101,13 @@ impl World {
     pub(crate) fn settings(&self, more: &str) -> String {
         format!(
             "listeners: [{{ address: '127.0.0.1:0' }}]\n\
-             admin: {{ address: '127.0.0.1:0' }}\n\
-             probes: {{ address: '127.0.0.1:0' }}\n\
+             {}probes: {{ address: '127.0.0.1:0' }}\n\
              nacos: {{ servers: ['{}'], grpc_port: {} }}\n{}{}\n",
+            if more.contains("admin:") {
+                ""
+            } else {
+                "admin: { address: '127.0.0.1:0' }\n"
+            },
             self.http,
             self.grpc.port(),
             if more.contains("routes:") {

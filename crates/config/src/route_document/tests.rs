@@ -26,6 +26,10 @@ fn faults(text: &str) -> Vec<String> {
     }
 }
 
+fn service(route: &RouteSpec) -> &ServiceSpec {
+    route.service.as_ref().expect("a service")
+}
+
 fn names(parts: &[PartSpec]) -> Vec<&str> {
     parts.iter().map(|part| part.name.as_str()).collect()
 }
@@ -39,7 +43,7 @@ fn the_shortest_form_is_a_path_and_a_service() {
     assert_eq!(&*route.id, "/api/users/**");
     assert_eq!(&*route.document, "r.yaml");
     assert_eq!((route.at.line, route.at.column), (2, 3));
-    assert_eq!(route.service.name, "user-service");
+    assert_eq!(service(route).name, "user-service");
     assert_eq!(names(&route.predicates), ["path"]);
     assert_eq!(route.predicates[0].path, "routes[\"/api/users/**\"]");
     assert_eq!(
@@ -96,13 +100,13 @@ fn the_full_form_keeps_every_key() {
         route.balance.as_ref().map(|part| part.name.as_str()),
         Some("least_request")
     );
-    assert_eq!(route.service.group.as_deref(), Some("G"));
+    assert_eq!(service(route).group.as_deref(), Some("G"));
     assert_eq!(
-        route.service.namespace.as_deref(),
+        service(route).namespace.as_deref(),
         Some(""),
         "the public namespace has the empty id"
     );
-    assert_eq!(route.service.metadata["version"], "1.10");
+    assert_eq!(service(route).metadata["version"], "1.10");
     assert_eq!(route.timeout, Some(Duration::from_secs(5)));
     assert_eq!(route.connect_timeout, Some(Duration::from_millis(500)));
     assert_eq!(route.read_timeout, Some(Duration::from_secs(60)));
@@ -161,7 +165,7 @@ fn blank_is_not_empty() {
 fn merge_keys_line_ends_and_marks_are_understood() {
     let text = "\u{feff}routes:\r\n  /a: &base\r\n    service: s\r\n    retries: 1\r\n  /b:\r\n    <<: *base\r\n    retries: 0\r\n";
     let routes = routes(text);
-    assert_eq!(routes[1].service.name, "s");
+    assert_eq!(service(&routes[1]).name, "s");
     assert_eq!((routes[0].retries, routes[1].retries), (Some(1), Some(0)));
     let text = "routes:\n  /a: &base\n    service: s\n    retrys: 1\n  /b:\n    <<: *base\n";
     let faults = faults(text);

@@ -9,10 +9,10 @@ use std::{
 use ipnet::IpNet;
 
 use super::{
-    kind::{FilePath, List, Maybe, SecretText, Time, bytes, whole},
+    kind::{FilePath, Flag, List, Maybe, SecretText, Time, bytes, whole},
     schema::section,
     secret::Secret,
-    values::{AddressOrOff, NETWORK},
+    values::{AddressOrOff, NAME, NETWORK},
 };
 
 section! {
@@ -25,6 +25,14 @@ section! {
         token: Option<Secret> = None, Maybe(SecretText);
         /// A file with the token, as a mounted secret; one line break at its end is cut. Relative to this file's folder.
         token_file: Option<PathBuf> = None, Maybe(FilePath);
+        /// Names beside those of loopback that `Host` may have, such as that of a proxy in front. On loopback a request with
+        /// any other host gets 421: a site could otherwise let its own name resolve to 127.0.0.1 and read everything through
+        /// a browser on this machine. Elsewhere any host is answered while this is empty. A page of another site is refused
+        /// in any case.
+        hosts: Vec<String> = Vec::new(), List(NAME);
+        /// Whether `/monitoring/nacos/service/{name}/instances` asks Nacos for any service, or only tells of those that a
+        /// route names and of the gateway itself.
+        any_service: bool = false, Flag;
     }
 }
 
@@ -66,6 +74,8 @@ section! {
         keepalive_timeout: Duration = Duration::from_secs(60), Time(Duration::from_secs(1)..=mins(60));
         /// The most requests on one connection; then it is closed, so that long-lived clients spread over new gateways.
         keepalive_requests: u32 = 10_000, whole(1..=1_000_000_000);
+        /// The most streams at once on one HTTP/2 connection; the client waits with the next.
+        http2_streams: u32 = 128, whole(1..=10_000);
         /// How long one write to a client may stall. A client that reads nothing holds an endpoint's response otherwise.
         write_timeout: Duration = Duration::from_secs(30), Time(ms(100)..=mins(60));
         /// The most client connections at once; the next is closed at once. Each may need another one to an endpoint, so

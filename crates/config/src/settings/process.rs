@@ -12,9 +12,10 @@ section! {
     /// The snapshot: the routes and endpoints that were last good, on disk, so that the gateway starts while Nacos is down.
     /// It is used only where Nacos does not answer, and only for the servers and data ids that it was taken from.
     SnapshotSettings in "snapshot" {
-        /// The file, or `off`. Its folder must exist and be writable; a gateway that cannot write it serves all the same and
-        /// warns. It holds route documents and instances as they are in Nacos, and nothing of these settings: no account, no
-        /// password. Two gateways must not share one.
+        /// The file, or `off`. Its folder must exist and be writable, and nothing but a snapshot may be there: the gateway does
+        /// not start otherwise. One that cannot write it later serves all the same and warns. It holds route documents and
+        /// instances as they are in Nacos, and nothing of these settings: no account, no password. Each gateway needs its own;
+        /// a second one that shares it reads it, warns, and does not write it.
         path: Option<PathBuf> = Some(PathBuf::from("pailou-snapshot")), PathOrOff;
     }
 }
@@ -84,13 +85,18 @@ const FORMATS: &[(&str, LogFormat)] = &[
 ];
 
 section! {
-    /// Logs: the gateway's own events go to standard error, the access log to standard output. Secrets are in neither, at any
-    /// level.
+    /// Logs: the gateway's own events go to standard error, the access log to standard output, or each to a file. Secrets are
+    /// in neither, at any level.
     LogSettings in "log" {
-        /// How much is logged.
+        /// How much is logged. SIGHUP takes a change of it.
         level: LogLevel = LogLevel::Info, Choice(LEVELS), also "LOG_LEVEL";
         /// What the lines look like; `auto`: text on a terminal, JSON elsewhere.
         format: LogFormat = LogFormat::Auto, Choice(FORMATS);
+        /// The file that the gateway's own events are added to, or `off` for standard error. A file that was rotated is opened
+        /// anew within a second, and at once on SIGUSR1. SIGHUP takes a change of it. Nothing but a log may be there.
+        file: Option<PathBuf> = None, PathOrOff;
+        /// The same for the access log, or `off` for standard output.
+        access_file: Option<PathBuf> = None, PathOrOff;
         /// Whether each request gets a line. It never holds up a request: lines that cannot be written in time are counted.
         access: bool = true, Flag;
     }

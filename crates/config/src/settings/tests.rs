@@ -1,3 +1,4 @@
+mod changes;
 mod environment;
 
 use std::{path::PathBuf, time::Duration};

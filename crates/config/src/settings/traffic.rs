@@ -25,7 +25,8 @@ section! {
         tunnel_idle_timeout: Duration = Duration::from_secs(600), Time(ms(1)..=hours(24));
         /// For a whole exchange with its body. Off, since a download may take its time.
         total_timeout: Limit = Limit::Off, TimeOrOff(ms(1)..=hours(24));
-        /// How many more endpoints are tried after the first one failed in a way that is safe to try again.
+        /// How many more endpoints are tried after the first one failed in a way that is safe to try again. An endpoint that refuses
+        /// the connection does not count: the next one is tried at once. 0 for a single try in any case.
         retries: u32 = 2, whole(0..=10);
         /// How an endpoint is chosen.
         balance: PartSpec = round_robin(), Part;
@@ -35,8 +36,8 @@ section! {
 section! {
     /// Bounds on tries after the first, so that they do not finish off services that are already failing.
     RetrySettings in "retry" {
-        /// The most requests that are sent a second time, in percent of the last requests for the same service. A connection
-        /// that could not be made does not count: nobody has seen the request.
+        /// The most requests that are sent a second time, in percent of those for the same service in the last 10s, and 1,000 a
+        /// second. A connection that could not be made does not count: nobody has seen the request.
         budget_percent: u32 = 20, whole(0..=100);
         /// So many retries a second are always allowed for each service, or a quiet one could never be retried.
         min_per_second: u32 = 10, whole(0..=100_000);

@@ -72,7 +72,15 @@ impl Bench {
     fn routes(&mut self) -> Vec<String> {
         self.revision += 1;
         let merged = self.documents.merge(self.revision);
-        let name = |route: &Arc<Route>| format!("{}={}", route.id, route.spec.service.name);
+        let service = |route: &Route| {
+            route
+                .spec
+                .service
+                .as_ref()
+                .map(|service| service.name.clone())
+        };
+        let name =
+            |route: &Arc<Route>| format!("{}={}", route.id, service(route).unwrap_or_default());
         merged.routes.iter().map(name).collect()
     }
 }

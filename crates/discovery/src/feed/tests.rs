@@ -7,6 +7,7 @@ use pailou_upstream::{EjectionSettings, EndpointView, ServiceId, Services};
 use super::*;
 use crate::claims::Claims;
 use crate::resolve::Answer;
+use crate::snapshot::AT_ONCE;
 
 /// Answers every name with the addresses that the test sets.
 #[derive(Default)]
@@ -220,6 +221,7 @@ fn restore(ports: &[u16]) -> Restore {
             health_is_known: true,
         },
         at: Instant::now(),
+        at_once_until: Instant::now() + AT_ONCE,
     }
 }
 
@@ -234,13 +236,34 @@ async fn a_silent_registrys_service_has_the_snapshots_endpoints_and_is_stale() {
     assert!(bench.service.view().stale);
     assert!(bench.feed.status().from_snapshot);
 
-    // What was served counts as last good: it is held beside the first answer, whatever that is.
+    // What was served for so long counts as last good: it is held beside the first answer, whatever that is.
+    tokio::time::advance(AT_ONCE).await;
     bench.feed.connection_is(connection(1));
     bench.listed(1, [Instance::new("10.0.0.1", 2)]);
     assert_eq!(bench.addresses(), ["10.0.0.1:1", "10.0.0.1:2"]);
     assert!(!bench.service.view().stale);
     assert!(!bench.feed.status().from_snapshot);
     assert_eq!(bench.feed.status().held, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_snapshot_is_served_for_a_moment_and_not_held_against_an_answer_that_comes_soon() {
+    let mut bench = Bench::new();
+    bench.feed.restore = Some(restore(&[1, 2]));
+    bench.feed.restore();
+    tokio::time::advance(AT_ONCE / 2).await;
+    bench.listed(1, [Instance::new("10.0.0.1", 2)]);
+    assert_eq!(bench.addresses(), ["10.0.0.1:2"]);
+    assert_eq!(bench.feed.status().held, 0);
+    assert!(!bench.feed.status().from_snapshot);
+
+    // An empty one may come from a registry that was started together with the gateway.
+    let mut bench = Bench::new();
+    bench.feed.restore = Some(restore(&[1, 2]));
+    bench.feed.restore();
+    bench.listed(1, []);
+    assert_eq!(bench.addresses(), ["10.0.0.1:1", "10.0.0.1:2"]);
+    assert_eq!(bench.feed.status().held, 2);
 }
 
 #[tokio::test(start_paused = true)]

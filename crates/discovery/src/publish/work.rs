@@ -120,7 +120,8 @@ impl Work {
         let services: BTreeMap<_, _> = table
             .routes()
             .iter()
-            .map(|route| route.selection.service())
+            .flat_map(|route| route.selections())
+            .map(|selection| selection.service())
             .map(|service| (service.id(), service))
             .collect();
         let services = services.into_values().cloned().collect();

@@ -1,7 +1,7 @@
 //! What is in the file: its shape as JSON, and the way from and to what discovery works with.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,6 +46,35 @@ struct Service<'a> {
     endpoints: Vec<Endpoint<'a>>,
 }
 
+/// From which registries something was learned since the start, by their ids.
+#[derive(Debug, Default)]
+pub(crate) struct Heard {
+    /// Those that answered, if only with nothing.
+    pub(crate) answered: BTreeSet<Arc<str>>,
+    /// Those that told of a document or an instance.
+    pub(crate) told: BTreeSet<Arc<str>>,
+}
+
+impl Heard {
+    /// Notes an answer of registry `id`, and whether there was something in it.
+    pub(crate) fn note(&mut self, id: &Arc<str>, is_something: bool) {
+        self.answered.insert(Arc::clone(id));
+        if is_something {
+            self.told.insert(Arc::clone(id));
+        }
+    }
+
+    /// Whether what is known of registry `id` takes the place of what an earlier run knew. Of other servers than before
+    /// more is asked: an answer without anything comes from a wrong address as well.
+    fn replaces(&self, id: &str, same_servers: bool) -> bool {
+        if same_servers {
+            self.answered.contains(id)
+        } else {
+            self.told.contains(id)
+        }
+    }
+}
+
 /// Most endpoints are enabled and healthy, of weight 1 and without labels: that is left out.
 #[derive(Debug, Deserialize, PartialEq, Serialize)]
 struct Endpoint<'a> {
@@ -75,6 +104,41 @@ impl<'a> Contents<'a> {
         }
     }
 
+    /// The same with what `old` has of those registries that nothing was learned from. A start with a wrong address, or
+    /// with Nacos down, must not cost what an earlier run knew.
+    pub(super) fn keep_unheard(mut self, old: Contents<'a>, heard: &Heard) -> Contents<'a> {
+        let mut kept = BTreeSet::new();
+        for (id, servers) in old.registries.iter() {
+            let Some(current) = self.registries.get(id) else {
+                continue;
+            };
+            let same_servers = current == servers;
+            if heard.replaces(id, same_servers) {
+                continue;
+            }
+            if !same_servers {
+                self.registries.to_mut().insert(id.clone(), servers.clone());
+                self.documents.retain(|one| one.registry() != Some(id));
+                self.services.retain(|one| one.registry != *id);
+            }
+            kept.insert(id.clone());
+        }
+        for document in old.documents {
+            let is_kept = document.registry().is_some_and(|id| kept.contains(id));
+            if is_kept && !self.documents.iter().any(|one| one.is_same(&document)) {
+                self.documents.push(document);
+            }
+        }
+        let known: BTreeSet<_> = self.services.iter().map(Service::key).collect();
+        let unknown = |one: &Service<'_>| !known.contains(&one.key());
+        let services = old.services.into_iter();
+        let services: Vec<_> = services
+            .filter(|one| kept.contains(&*one.registry) && unknown(one))
+            .collect();
+        self.services.extend(services);
+        self
+    }
+
     /// What can be used of it: entries of registries with other servers, or that are none of ours any
     /// more, are left out.
     pub(super) fn into_saved(self, registries: &Registries, age: Option<Duration>) -> Saved {
@@ -94,6 +158,40 @@ impl<'a> Contents<'a> {
             services: services.map(saved_service).collect(),
             age,
         }
+    }
+}
+
+impl Document<'_> {
+    /// The registry that it is in, unless it is a file.
+    fn registry(&self) -> Option<&str> {
+        match self {
+            Document::Config { registry, .. } => Some(registry),
+            Document::File { .. } => None,
+        }
+    }
+
+    /// Whether `other` is the same document, whatever its text.
+    fn is_same(&self, other: &Document<'_>) -> bool {
+        self.key() == other.key()
+    }
+
+    fn key(&self) -> [&str; 4] {
+        match self {
+            Document::File { path, .. } => ["", "", "", path],
+            Document::Config {
+                registry,
+                namespace,
+                group,
+                data_id,
+                ..
+            } => [registry, namespace, group, data_id],
+        }
+    }
+}
+
+impl Service<'_> {
+    fn key(&self) -> [String; 4] {
+        [&self.registry, &self.namespace, &self.group, &self.name].map(ToString::to_string)
     }
 }
 

@@ -1,7 +1,8 @@
 //! The file: one line with format, digest and length, then JSON.
 //!
 //! It is written beside its place, flushed to the disk and renamed, so that at every moment the place
-//! holds a whole snapshot or none. Whatever the disk does to it all the same, the digest tells.
+//! holds a whole snapshot or none. Whatever the disk does to it all the same, the digest tells. Neither
+//! place is written to when it holds anything that is no snapshot: see [`own_file`].
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -9,12 +10,16 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use md5::{Digest, Md5};
+use pailou_telemetry::own_file::{self, NotOurs, Place};
 use thiserror::Error;
 
 use super::contents::Contents;
+use super::lock::Lock;
 
 /// How the file begins; the number grows when what is in it changes its meaning.
 const FORMAT: &str = "pailou-snapshot/1";
+/// How a snapshot of any format begins.
+const MARK: &[u8] = b"pailou-snapshot/";
 /// The longest header that is looked for.
 const MAX_HEADER_BYTES: usize = 128;
 /// The longest snapshot that is written or read: 50,000 endpoints with a few labels are 10 MiB.
@@ -25,8 +30,12 @@ pub(super) const MAX_BYTES: u64 = 64 << 20;
 pub(super) enum SnapshotError {
     #[error("it cannot be read: {0}")]
     Read(io::Error),
-    #[error("it is no file")]
-    NoFile,
+    #[error(transparent)]
+    Place(#[from] NotOurs),
+    #[error(
+        "another gateway keeps its snapshot there; give each gateway a snapshot.path of its own"
+    )]
+    Shared,
     #[error("everybody may write to it")]
     WorldWritable,
     #[error("{0} bytes are more than the {MAX_BYTES} that a snapshot may have")]
@@ -59,15 +68,23 @@ pub(super) enum Outcome {
     Written { digest: String, bytes: u64 },
 }
 
+/// Looks whether a snapshot can be kept at `path`.
+///
+/// # Errors
+/// Something that is no snapshot is there or beside it, or nothing can be written in the folder.
+pub fn look_at_snapshot(path: &Path) -> Result<(), NotOurs> {
+    own_file::look(path, is_ours)?;
+    own_file::look(&temporary(path), is_ours)?;
+    own_file::look_at_folder(path)
+}
+
 /// Reads the snapshot at `path`; `None` when there is none.
 pub(super) fn read(path: &Path) -> Result<Option<Found>, SnapshotError> {
-    let metadata = match fs::metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(SnapshotError::Read(error)),
-        Ok(metadata) => metadata,
+    let Place::Ours(metadata) = own_file::look(path, is_ours)? else {
+        return Ok(None);
     };
-    if !metadata.is_file() {
-        return Err(SnapshotError::NoFile);
+    if metadata.len() == 0 {
+        return Ok(None);
     }
     if is_world_writable(&metadata) {
         return Err(SnapshotError::WorldWritable);
@@ -88,16 +105,30 @@ pub(super) fn read(path: &Path) -> Result<Option<Found>, SnapshotError> {
     }))
 }
 
-/// Writes the snapshot, unless the file is known to have the contents with digest `present`.
+/// Removes what an earlier run left when it was killed while it wrote.
+pub(super) fn tidy(path: &Path) {
+    let temporary = temporary(path);
+    if let Ok(Place::Ours(_)) = own_file::look(&temporary, is_ours) {
+        // The next write tries again, and says what is wrong.
+        let _ = fs::remove_file(temporary);
+    }
+}
+
+/// Writes the snapshot, unless the file is known to have the contents with digest `present`. `lock` is held from then on.
 pub(super) fn write(
     path: &Path,
     contents: &Contents<'_>,
     present: Option<&str>,
+    lock: &mut Lock,
 ) -> Result<Outcome, SnapshotError> {
     let body = serde_json::to_vec(contents).map_err(SnapshotError::Contents)?;
     let digest = digest(&body);
-    if present == Some(&*digest) && path.exists() {
-        return Ok(Outcome::Unchanged);
+    let place = own_file::look(path, is_ours)?;
+    if let Place::Ours(_) = place {
+        lock.take(path)?;
+        if present == Some(&*digest) {
+            return Ok(Outcome::Unchanged);
+        }
     }
     let header = format!("{FORMAT} {digest} {}\n", body.len());
     let bytes = (header.len() + body.len()) as u64;
@@ -105,18 +136,33 @@ pub(super) fn write(
         return Err(SnapshotError::TooLong(bytes));
     }
     let temporary = temporary(path);
+    own_file::look(&temporary, is_ours)?;
     let failed = |path: &Path, error| SnapshotError::Write {
         path: path.to_owned(),
         error,
     };
-    create(&temporary, header.as_bytes(), &body).map_err(|error| failed(&temporary, error))?;
-    fs::rename(&temporary, path).map_err(|error| failed(path, error))?;
+    let file = create(&temporary, header.as_bytes(), &body);
+    let file = file.map_err(|error| failed(&temporary, error))?;
+    // Locked before the name points to it, so that nobody finds a snapshot that nobody keeps.
+    let placed = Lock::of(file).and_then(|held| {
+        let renamed = fs::rename(&temporary, path).map_err(|error| failed(path, error));
+        renamed.map(|()| *lock = held)
+    });
+    if let Err(error) = placed {
+        let _ = fs::remove_file(&temporary);
+        return Err(error);
+    }
     // The name is as durable as the contents only when the folder is flushed too. Where a folder cannot
     // be opened, the old snapshot may come back after a power cut, which is no harm.
-    if let Ok(folder) = File::open(folder(path)) {
+    if let Ok(folder) = File::open(own_file::folder_of(path)) {
         let _ = folder.sync_all();
     }
     Ok(Outcome::Written { digest, bytes })
+}
+
+/// Whether a file that begins so is a snapshot, of whatever format, or the beginning of one.
+fn is_ours(head: &[u8]) -> bool {
+    head.starts_with(MARK) || MARK.starts_with(head)
 }
 
 /// The digest and the body of a whole snapshot.
@@ -146,8 +192,8 @@ fn split(bytes: &[u8]) -> Result<(String, &[u8]), SnapshotError> {
 }
 
 /// Makes a new file that only its owner may read, and writes it through to the disk.
-fn create(path: &Path, header: &[u8], body: &[u8]) -> io::Result<()> {
-    // One that an earlier run left may have another owner or mode, or be a link to somewhere else.
+fn create(path: &Path, header: &[u8], body: &[u8]) -> io::Result<File> {
+    // One that an earlier run left may have another owner or mode.
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
@@ -161,24 +207,18 @@ fn create(path: &Path, header: &[u8], body: &[u8]) -> io::Result<()> {
         .write_all(header)
         .and_then(|()| file.write_all(body))
         .and_then(|()| file.sync_all());
-    if written.is_err() {
+    if let Err(error) = written {
         // A disk that is full is not made fuller.
         let _ = fs::remove_file(path);
+        return Err(error);
     }
-    written
+    Ok(file)
 }
 
 fn temporary(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".tmp");
     PathBuf::from(name)
-}
-
-fn folder(path: &Path) -> &Path {
-    match path.parent() {
-        Some(folder) if folder != Path::new("") => folder,
-        _ => Path::new("."),
-    }
 }
 
 fn digest(body: &[u8]) -> String {

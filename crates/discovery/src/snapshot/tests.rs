@@ -54,7 +54,8 @@ fn write(path: &Path, present: Option<&str>) -> Result<Outcome, SnapshotError> {
     let (documents, services) = (documents(), services());
     let registries = of("default", &["n:8848"]);
     let texts = documents.iter().map(|(key, text)| (key, &**text));
-    file::write(path, &Contents::new(&registries, texts, &services), present)
+    let contents = Contents::new(&registries, texts, &services);
+    file::write(path, &contents, present, &mut Lock::default())
 }
 
 fn error(path: &Path) -> String {
@@ -94,17 +95,13 @@ fn only_the_owner_may_read_it_whatever_was_there_before() {
     use std::os::unix::fs::PermissionsExt;
     let folder = folder();
     let path = folder.path().join("snapshot");
-    let victim = folder.path().join("victim");
-    std::fs::write(&victim, "mine").expect("a file");
-    std::os::unix::fs::symlink(&victim, folder.path().join("snapshot.tmp")).expect("a link");
-    std::fs::write(&path, "old").expect("a file");
+    std::fs::write(&path, "pailou-snapshot/0 old").expect("a file");
     write(&path, None).expect("written");
     let mode = std::fs::metadata(&path)
         .expect("a file")
         .permissions()
         .mode();
     assert_eq!(mode & 0o777, 0o600);
-    assert_eq!(std::fs::read_to_string(&victim).expect("a file"), "mine");
 
     let everybody = std::fs::Permissions::from_mode(0o666);
     std::fs::set_permissions(&path, everybody).expect("permissions");
@@ -117,7 +114,8 @@ fn a_snapshot_torn_anywhere_is_ignored() {
     let path = folder.path().join("snapshot");
     write(&path, None).expect("written");
     let whole = std::fs::read(&path).expect("a file");
-    for end in 0..whole.len() {
+    // An empty file is none: there is nothing in it that could be lost.
+    for end in 1..whole.len() {
         std::fs::write(&path, &whole[..end]).expect("a file");
         assert!(error(&path).contains("torn"), "{end}: {}", error(&path));
     }
@@ -143,12 +141,11 @@ fn a_snapshot_with_any_byte_changed_is_ignored() {
 fn what_is_no_snapshot_of_this_format_is_ignored() {
     let folder = folder();
     let path = folder.path().join("snapshot");
-    let cases: [(&[u8], &str); 6] = [
-        (b"", "torn"),
+    let cases: [(&[u8], &str); 5] = [
         (b"pailou-snapshot/2 0 0\n", "another format"),
         (b"pailou-snapshot/10 0 0\n", "another format"),
-        (b"routes: {}\n", "another format"),
-        (&[0xff; 4096], "another format"),
+        (b"routes: {}\n", "something else"),
+        (&[0xff; 4096], "something else"),
         // The digest of an empty body fits; the body is no JSON.
         (
             b"pailou-snapshot/1 d41d8cd98f00b204e9800998ecf8427e 0\n",
@@ -161,14 +158,16 @@ fn what_is_no_snapshot_of_this_format_is_ignored() {
     }
     std::fs::remove_file(&path).expect("removed");
     std::fs::create_dir(&path).expect("a folder");
-    assert!(error(&path).contains("no file"));
+    assert!(error(&path).contains("a folder"));
 }
 
 #[test]
 fn a_snapshot_that_is_too_long_is_neither_read_nor_written() {
     let folder = folder();
     let path = folder.path().join("snapshot");
-    let file = std::fs::File::create(&path).expect("a file");
+    std::fs::write(&path, "pailou-snapshot/1 ").expect("a file");
+    let file = std::fs::File::options().append(true).open(&path);
+    let file = file.expect("the file");
     file.set_len(MAX_BYTES + 1).expect("a sparse file");
     assert!(error(&path).contains("67108865 bytes"), "{}", error(&path));
 
@@ -178,7 +177,7 @@ fn a_snapshot_that_is_too_long_is_neither_read_nor_written() {
     let text = "x".repeat(4 << 20);
     let keys: Vec<_> = (0..17).map(|n| config("r", &n.to_string())).collect();
     let long = Contents::new(&registries, keys.iter().map(|key| (key, &*text)), &[]);
-    let refused = file::write(&path, &long, None).expect_err("too long");
+    let refused = file::write(&path, &long, None, &mut Lock::default()).expect_err("too long");
     assert!(refused.to_string().contains("more than"), "{refused}");
     assert_eq!(std::fs::read(&path).expect("a file"), good);
 }
@@ -192,13 +191,84 @@ fn a_folder_that_cannot_be_written_is_an_error_that_names_it() {
         let path = folder.path().join(place);
         let error = write(&path, None).expect_err("not writable").to_string();
         assert!(
-            error.contains(place) && error.contains("cannot be written"),
+            error.contains(place) && error.contains(" cannot be "),
             "{error}"
         );
     }
-    // A place that is a folder: the rename fails, and what was there stays.
-    std::fs::create_dir(folder.path().join("snapshot")).expect("a folder");
-    assert!(write(&folder.path().join("snapshot"), None).is_err());
+}
+
+#[test]
+fn what_is_no_snapshot_is_not_overwritten() {
+    let folder = folder();
+    let place = |name: &str| folder.path().join(name);
+    let victim = place("routes.yaml");
+    std::fs::write(&victim, "routes: {}").expect("a file");
+    std::os::unix::fs::symlink(&victim, place("link")).expect("a link");
+    std::os::unix::fs::symlink(&victim, place("beside.tmp")).expect("a link");
+    std::fs::write(place("own.tmp"), "notes of mine").expect("a file");
+    std::fs::create_dir(place("folder")).expect("a folder");
+    let _socket = std::os::unix::net::UnixListener::bind(place("socket")).expect("a socket");
+    for (name, expected) in [
+        ("routes.yaml", "routes.yaml holds something else"),
+        ("link", "a symbolic link"),
+        ("folder", "a folder"),
+        ("socket", "a socket"),
+        ("beside", "beside.tmp is a symbolic link"),
+        ("own", "own.tmp holds something else"),
+    ] {
+        let refusal = write(&place(name), None).expect_err("not ours");
+        assert!(refusal.to_string().contains(expected), "{name}: {refusal}");
+        let told = look_at_snapshot(&place(name)).expect_err("not ours");
+        assert!(told.to_string().contains(expected), "{name}: {told}");
+    }
+    let text = |name: &str| std::fs::read_to_string(place(name)).expect("a file");
+    assert_eq!(text("routes.yaml"), "routes: {}");
+    assert_eq!(text("own.tmp"), "notes of mine");
+    assert!(!place("beside").exists() && !place("own").exists());
+}
+
+#[test]
+fn what_a_killed_run_left_goes_away() {
+    let folder = folder();
+    let path = folder.path().join("snapshot");
+    let left = folder.path().join("snapshot.tmp");
+    for text in ["", "pailou-sn", "pailou-snapshot/1 00 99\n{"] {
+        std::fs::write(&left, text).expect("a file");
+        file::tidy(&path);
+        assert!(!left.exists(), "{text:?}");
+        std::fs::write(&left, text).expect("a file");
+        std::fs::remove_file(&path).ok();
+        write(&path, None).expect("written");
+        assert!(!left.exists(), "{text:?}");
+    }
+    std::fs::write(&left, "notes of mine").expect("a file");
+    file::tidy(&path);
+    assert!(left.exists());
+}
+
+#[test]
+fn a_second_gateway_does_not_write_where_the_first_one_does() {
+    let folder = folder();
+    let path = folder.path().join("snapshot");
+    let registries = of("default", &["n:8848"]);
+    let (documents, services) = (documents(), services());
+    let all = || documents.iter().map(|(key, text)| (key, &**text));
+    let contents = Contents::new(&registries, all(), &services);
+    let less = Contents::new(&registries, [], &services);
+    let (mut first, mut second) = (Lock::default(), Lock::default());
+    let written = file::write(&path, &contents, None, &mut first).expect("written");
+    let refusal = file::write(&path, &less, None, &mut second).expect_err("another one's");
+    assert!(refusal.to_string().contains("snapshot.path"), "{refusal}");
+    assert!(matches!(second.take(&path), Err(SnapshotError::Shared)));
+    // The first one goes on: each write replaces the file, and the lock goes along.
+    file::write(&path, &less, None, &mut first).expect("written");
+    assert!(second.take(&path).is_err());
+    assert_eq!(
+        file::write(&path, &contents, None, &mut first).expect("written"),
+        written
+    );
+    drop(first);
+    file::write(&path, &less, None, &mut second).expect("the first one is gone");
 }
 
 #[test]
@@ -218,6 +288,86 @@ fn entries_of_other_servers_are_not_used() {
         let saved = found.contents.into_saved(&registries, None);
         let counts = (saved.documents.len(), saved.services.len());
         assert_eq!(counts, expected, "{registries:?}");
+    }
+}
+
+/// One start with a wrong address, and what the run before had learned was gone.
+#[test]
+fn what_nothing_was_learned_of_since_stays_as_it_was() {
+    let endpoints = |port: u16| SavedService {
+        endpoints: [EndpointSpec::new(([10, 0, 0, 1], port).into())].into(),
+        health_is_known: true,
+    };
+    let id = |registry: &str, name: &str| {
+        let id = ServiceId::new("dev", "G", name);
+        ServiceId {
+            source: registry.into(),
+            ..id
+        }
+    };
+    let old = |folder: &TempDir| {
+        let path = folder.path().join("snapshot");
+        let services = [
+            (id("default", "users"), endpoints(1)),
+            (id("default", "orders"), endpoints(1)),
+            (id("gone", "users"), endpoints(1)),
+        ];
+        let registries: Registries = [of("default", &["n:1"]), of("gone", &["g:1"])]
+            .into_iter()
+            .flatten()
+            .collect();
+        let (a, b) = (config("default", "a.yaml"), config("default", "b.yaml"));
+        let contents = Contents::new(&registries, [(&a, "A"), (&b, "B")], &services);
+        file::write(&path, &contents, None, &mut Lock::default()).expect("written");
+        file::read(&path)
+            .expect("usable")
+            .expect("a snapshot")
+            .contents
+    };
+    let heard = |answered: bool, told: bool| {
+        let mut heard = Heard::default();
+        if answered {
+            heard.note(&"default".into(), told);
+        }
+        heard
+    };
+    // What this run knows: one of the documents and one of the services.
+    let (new_a, new_services) = (
+        config("default", "a.yaml"),
+        [(id("default", "users"), endpoints(2))],
+    );
+    for (servers, answered, told, documents, services) in [
+        // The same servers: what is new wins, the rest stays until they answer.
+        ("n:1", false, false, "new A, B", "orders at 1, users at 2"),
+        ("n:1", true, false, "new A", "users at 2"),
+        ("n:1", true, true, "new A", "users at 2"),
+        // Others: all stays until they have told of something.
+        ("wrong:1", false, false, "A, B", "orders at 1, users at 1"),
+        ("wrong:1", true, false, "A, B", "orders at 1, users at 1"),
+        ("wrong:1", true, true, "new A", "users at 2"),
+    ] {
+        let case = format!("{servers} answered {answered} told {told}");
+        let folder = folder();
+        let registries = of("default", &[servers]);
+        let new = Contents::new(&registries, [(&new_a, "new A")], &new_services);
+        let kept = new.keep_unheard(old(&folder), &heard(answered, told));
+        // Whoever starts with the servers that it was taken from finds it.
+        let same = documents.contains("new") || answered && told;
+        let taken_from = of("default", &[if same { servers } else { "n:1" }]);
+        let path = folder.path().join("kept");
+        file::write(&path, &kept, None, &mut Lock::default()).expect("written");
+        let found = file::read(&path).expect("usable").expect("a snapshot");
+        let saved = found.contents.into_saved(&taken_from, None);
+        let texts: Vec<_> = saved.documents.values().map(|text| &**text).collect();
+        assert_eq!(texts.join(", "), documents, "{case}");
+        let ports = saved.services.iter().map(|(id, saved)| {
+            assert_eq!(
+                &*id.source, "default",
+                "{case}: the settings have no other registry"
+            );
+            format!("{} at {}", id.name, saved.endpoints[0].address.port())
+        });
+        assert_eq!(ports.collect::<Vec<_>>().join(", "), services, "{case}");
     }
 }
 
@@ -241,7 +391,8 @@ fn an_endpoint_whose_weight_is_no_number_does_not_spoil_the_rest() {
     endpoints[0].weight = f64::NAN;
     services[0].1.endpoints = endpoints.into();
     let registries = of("default", &[]);
-    file::write(&path, &Contents::new(&registries, [], &services), None).expect("written");
+    let contents = Contents::new(&registries, [], &services);
+    file::write(&path, &contents, None, &mut Lock::default()).expect("written");
     let found = file::read(&path).expect("usable").expect("a snapshot");
     let saved = found.contents.into_saved(&registries, None);
     let service = saved.services.values().next().expect("the service");

@@ -9,9 +9,10 @@ use tokio::time::Instant;
 
 use super::contents::Contents;
 use super::file::{self, Outcome, SnapshotError};
-use super::{DocumentKey, Snapshot};
+use super::{DocumentKey, Heard, Snapshot};
 use crate::feeds::Feeds;
 use crate::publish::{Published, unix_ms};
+use crate::view::DocumentState;
 
 /// How long changes are collected before they are written.
 const COLLECT: Duration = Duration::from_secs(1);
@@ -82,12 +83,42 @@ impl Writer {
         let texts = Arc::clone(&self.published.borrow().texts);
         let documents = self.documents.iter().zip(&*texts);
         let documents = documents.filter_map(|(key, text)| Some((key, text.as_deref()?)));
+        let mut heard = self.heard_of_documents();
         let feeds = self.feeds.lock().unwrap_or_else(PoisonError::into_inner);
         let services = feeds.last_good();
+        feeds.heard(&mut heard);
         drop(feeds);
-        let contents = Contents::new(&self.snapshot.registries, documents, &services);
+        let registries = &self.snapshot.registries;
+        let mut contents = Contents::new(registries, documents, &services);
+        if registries.keys().any(|id| !heard.told.contains(&**id))
+            && let Ok(Some(old)) = file::read(&self.snapshot.path)
+        {
+            contents = contents.keep_unheard(old.contents, &heard);
+        }
         let present = self.snapshot.digest().clone();
-        file::write(&self.snapshot.path, &contents, present.as_deref())
+        let mut lock = self.snapshot.lock();
+        file::write(
+            &self.snapshot.path,
+            &contents,
+            present.as_deref(),
+            &mut lock,
+        )
+    }
+
+    /// What the sources of documents said since the start.
+    fn heard_of_documents(&self) -> Heard {
+        let mut heard = Heard::default();
+        let published = self.published.borrow();
+        for (key, document) in self.documents.iter().zip(&*published.documents) {
+            let DocumentKey::Config { registry, .. } = key else {
+                continue;
+            };
+            match document.state {
+                DocumentState::Waiting | DocumentState::Unreadable => {}
+                state => heard.note(&registry.as_str().into(), state == DocumentState::Applied),
+            }
+        }
+        heard
     }
 
     fn written(&self, outcome: Outcome, trouble: &mut Trouble) {

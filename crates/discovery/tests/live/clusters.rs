@@ -60,7 +60,8 @@ async fn routes_of_one_cluster_lead_to_services_of_another() {
     gateway.discovery.ready().await;
     for (route, port) in [("/main/**", 9001), ("/east/**", 9002), ("/dev/**", 9003)] {
         let table = gateway.table.load();
-        let service = table.route(route).expect("a route").selection.service();
+        let target = &table.route(route).expect("a route").target;
+        let service = target.selection().expect("a service").service();
         let endpoints = service.view().endpoints;
         let ports: Vec<_> = endpoints.iter().map(|one| one.address.port()).collect();
         assert_eq!(ports, [port], "{route}");

@@ -317,6 +317,6 @@ async fn a_thousand_routes_are_live_soon_after_they_are_published() {
         .await;
         fastest = fastest.min(published.elapsed());
     }
-    // An unoptimised build on a busy machine; an optimised one takes a fraction of it.
-    assert!(fastest < Duration::from_millis(500), "{fastest:?}");
+    // By the push: a poll, or the audit that finds a lost push, would take longer. How fast it is, the bench says.
+    assert!(fastest < Duration::from_secs(5), "{fastest:?}");
 }

@@ -10,7 +10,7 @@ use pailou_nacos::{Client, ClientOptions};
 use pailou_nacos_lite::{Instance, Options, Registry};
 use pailou_routing::TableCell;
 use pailou_telemetry::Metrics;
-use pailou_upstream::{EjectionSettings, EndpointView, ServiceId, Services, Tried};
+use pailou_upstream::{EjectionSettings, EndpointView, Hint, ServiceId, Services};
 
 pub(crate) struct Gateway {
     pub(crate) discovery: Discovery,
@@ -103,7 +103,15 @@ impl Gateway {
     pub(crate) fn routes(&self) -> Vec<String> {
         let table = self.table.load();
         let name = |route: &Arc<pailou_routing::Route>| {
-            format!("{}={}", route.id, route.spec.service.name)
+            format!(
+                "{}={}",
+                route.id,
+                route
+                    .spec
+                    .service
+                    .as_ref()
+                    .map_or("", |service| &service.name)
+            )
         };
         let mut routes: Vec<_> = table.routes().iter().map(name).collect();
         routes.sort();
@@ -113,9 +121,12 @@ impl Gateway {
     /// Whether a request that takes this route finds an endpoint.
     pub(crate) fn answers(&self, route: &str) -> bool {
         let table = self.table.load();
-        table
-            .route(route)
-            .is_some_and(|route| route.selection.pick(&Tried::none()).is_ok())
+        table.route(route).is_some_and(|route| {
+            route
+                .target
+                .selection()
+                .is_some_and(|all| all.pick(&Hint::first()).is_ok())
+        })
     }
 
     pub(crate) async fn until_routes(&self, routes: &[&str]) {

@@ -9,6 +9,7 @@ const MAX_PASSED_OVER: usize = 50;
 
 /// A request that was not sent: `?path=/api/users/1&method=GET&host=shop.example.com&header=x-canary:true`.
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Question {
     /// Path and query, as a client would send them.
     path: String,
@@ -75,7 +76,9 @@ pub(super) fn answer(table: &Table, question: &Question) -> Result<Explanation, 
     Ok(Explanation {
         path: target.path().to_owned(),
         route: found.map(|route| route.id.to_string()),
-        service: found.map(|route| route.selection.service().id().to_string()),
+        service: found
+            .and_then(|route| route.target.selection())
+            .map(|selection| selection.service().id().to_string()),
         passed_over,
     })
 }

@@ -12,9 +12,10 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use pailou_config::Secret;
+use pailou_config::{Secret, Settings};
 use pailou_discovery::{RegistrationView, SessionView};
 use pailou_nacos::{Client, Instance, ServiceName};
+use pailou_upstream::ServiceId;
 use serde::Serialize;
 use tokio::sync::Mutex;
 
@@ -31,20 +32,42 @@ pub(crate) struct Monitoring {
     client: Client,
     /// The group of services that are named without one.
     group: String,
+    /// The namespace that `client` asks in.
+    namespace: String,
     token: Option<Secret>,
+    /// Whether Nacos is asked for services that the gateway does not follow.
+    any_service: bool,
     /// One change at a time: who leaves must be gone before it comes back.
     changing: Mutex<()>,
 }
 
 impl Monitoring {
     /// Without a token nothing can be changed.
-    pub(crate) fn new(client: Client, group: String, token: Option<Secret>) -> Monitoring {
+    pub(crate) fn new(client: Client, settings: &Settings) -> Monitoring {
         Monitoring {
             client,
-            group,
-            token,
+            group: settings.nacos.group.clone(),
+            namespace: settings.nacos.namespace.clone(),
+            token: settings.admin.token.clone(),
+            any_service: settings.admin.any_service,
             changing: Mutex::default(),
         }
+    }
+}
+
+impl Monitoring {
+    /// Whether a route names the service, or the gateway is registered as it.
+    fn follows(&self, facts: &Facts, name: &ServiceName) -> bool {
+        if facts.discovery.view().registration.service == name.to_string() {
+            return true;
+        }
+        let services = facts.services.all();
+        services.iter().map(|service| service.id()).any(|id| {
+            *id.source == *ServiceId::DEFAULT_SOURCE
+                && *id.namespace == *self.namespace
+                && *id.group == *name.group
+                && *id.name == *name.name
+        })
     }
 }
 
@@ -79,7 +102,7 @@ async fn own(State((facts, _)): Shared) -> Response {
     own_view(&facts).into_response()
 }
 
-/// What Nacos says of a service at this moment, whether or not a route names it.
+/// What Nacos says of a service at this moment.
 #[derive(Serialize)]
 struct Instances<'a> {
     service: String,
@@ -91,11 +114,17 @@ struct Instances<'a> {
 }
 
 /// By name, or by `group@@name`.
-async fn instances(State((_, monitoring)): Shared, Path(name): Path<String>) -> Response {
+async fn instances(State((facts, monitoring)): Shared, Path(name): Path<String>) -> Response {
     let name = match name.split_once("@@") {
         Some((group, name)) => ServiceName::new(group, name),
         None => ServiceName::new(&monitoring.group, &name),
     };
+    if !monitoring.any_service && !monitoring.follows(&facts, &name) {
+        let detail = format!(
+            "no route names the service {name}; admin.any_service: true in the settings lets any be asked for"
+        );
+        return problem(StatusCode::NOT_FOUND, detail);
+    }
     let state = match monitoring.client.query_service(&name).await {
         Ok(state) => state,
         Err(error) => return problem(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),

@@ -66,9 +66,9 @@ pub(super) struct RouteView {
     order: i32,
     predicates: BTreeMap<String, Value>,
     filters: Vec<Value>,
-    service: String,
-    subset: String,
-    balance: &'static str,
+    service: Option<String>,
+    subset: Option<String>,
+    balance: Option<&'static str>,
     timeout: String,
     connect_timeout: String,
     read_timeout: String,
@@ -82,6 +82,7 @@ pub(super) struct RouteView {
 pub(super) fn route(route: &Route) -> RouteView {
     let spec = &route.spec;
     let timeouts = &route.timeouts;
+    let selection = route.target.selection();
     RouteView {
         id: route.id.to_string(),
         document: spec.document.to_string(),
@@ -93,9 +94,9 @@ pub(super) fn route(route: &Route) -> RouteView {
             .map(|part| (part.name.clone(), json!(part.args)))
             .collect(),
         filters: spec.filters.iter().map(part).collect(),
-        service: route.selection.service().id().to_string(),
-        subset: route.selection.subset().to_string(),
-        balance: route.selection.policy().name(),
+        service: selection.map(|selection| selection.service().id().to_string()),
+        subset: selection.map(|selection| selection.subset().to_string()),
+        balance: selection.map(|selection| selection.policy().name()),
         timeout: format_duration(timeouts.response),
         connect_timeout: format_duration(timeouts.connect),
         read_timeout: format_duration(timeouts.read),

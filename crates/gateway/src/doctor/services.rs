@@ -36,15 +36,18 @@ pub(super) struct Wanted {
 /// Every service of a cluster that a route names, once.
 pub(super) fn wanted(routes: &[Arc<Route>], nacos: &str) -> Vec<Wanted> {
     let mut all: BTreeMap<Place, Vec<(Arc<str>, Subset)>> = BTreeMap::new();
-    for route in routes {
-        let id = route.selection.service().id();
+    let selections = routes
+        .iter()
+        .flat_map(|route| route.selections().map(move |selection| (route, selection)));
+    for (route, selection) in selections {
+        let id = selection.service().id();
         if &*id.source != nacos {
             continue;
         }
         let subsets = all
             .entry(Place::new(&id.namespace, &id.group, &id.name))
             .or_default();
-        let subset = route.selection.subset();
+        let subset = selection.subset();
         if *subset != Subset::default() {
             subsets.push((route.id.clone(), subset.clone()));
         }

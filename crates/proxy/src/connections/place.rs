@@ -48,6 +48,7 @@ impl Place {
         }
         let client = PeerName::new(client);
         let register = Arc::downgrade(register);
+        let secured = secured.map(Arc::new);
         let connection = Connection::new(self.id, client, listener, secured, register);
         let connection = Arc::new(connection);
         entry.stage = Stage::Open(Arc::downgrade(&connection));

@@ -44,6 +44,9 @@ const LINGER: Duration = Duration::from_secs(3);
 /// memory that it takes.
 const REST: Duration = Duration::from_secs(1);
 
+/// What a client of HTTP/2 sends first.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
 /// Bytes that are read of a head that does not come at once, and of what a
 /// client sends before its turn.
 const PIECE: usize = 4096;
@@ -107,6 +110,40 @@ impl Edge {
             refused: false,
             connection,
             server,
+        }
+    }
+
+    /// Whether the client speaks HTTP/2 from its first byte (RFC 9113 section
+    /// 3.4). What was read is kept.
+    pub(crate) async fn begins_with_preface(&mut self) -> bool {
+        poll_fn(|cx| self.poll_preface(cx)).await
+    }
+
+    fn poll_preface(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        loop {
+            let known = self.ahead.len().min(PREFACE.len());
+            if self.ahead[..known] != PREFACE[..known] {
+                return Poll::Ready(false);
+            }
+            if known == PREFACE.len() {
+                return Poll::Ready(true);
+            }
+            let mut piece = [0; PIECE];
+            let mut piece = ReadBuf::new(&mut piece);
+            match socket(&mut self.socket).poll_read(cx, &mut piece) {
+                Poll::Ready(Ok(())) if !piece.filled().is_empty() => {
+                    self.ahead.extend_from_slice(piece.filled());
+                }
+                // The reader of a head finds out why.
+                Poll::Ready(_) => return Poll::Ready(false),
+                Poll::Pending if self.ahead.is_empty() => {
+                    return self.poll_silence(cx).map(|()| false);
+                }
+                Poll::Pending => {
+                    let due = self.connection.opened() + self.server.limits.header_timeout;
+                    return self.timer.poll_until(cx, due).map(|()| false);
+                }
+            }
         }
     }
 

@@ -34,7 +34,7 @@ pub(crate) use watched::Watched;
 
 /// What is spoken inside TLS, best first (ALPN, RFC 7301). A client that
 /// offers none of it is refused by alert; one that offers nothing is served.
-pub(crate) const ALPN: &[&[u8]] = &[b"http/1.1"];
+pub(crate) const ALPN: &[&[u8]] = &[b"h2", b"http/1.1"];
 
 /// How often the files are looked at.
 const WATCH_INTERVAL: Duration = Duration::from_secs(2);

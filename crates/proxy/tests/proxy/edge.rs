@@ -143,7 +143,7 @@ async fn what_is_ambiguous_or_malformed_is_refused() {
             405,
             "method_not_allowed",
         ),
-        ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400, "malformed_head"),
+        ("PRI * HTTP/2.0\r\nhost: a\r\n\r\n", 400, "malformed_head"),
         ("\u{16}\u{3}\u{1}\u{2}\0\u{1}\0\u{1}", 400, "malformed_head"),
         ("hello\r\n\r\n", 400, "malformed_head"),
     ];

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pailou_config::{DocumentOutcome, Environment, Settings, load_settings, parse_route_document};
-use pailou_filters::{Chain, Edit};
+use pailou_filters::{Chain, Step};
 use pailou_proxy::{Proxy, ProxyOptions, Serving};
 use pailou_routing::{Compiler, Route, Table, TableCell};
 use pailou_telemetry::{AccessLog, Metrics};
@@ -42,7 +42,7 @@ impl Gateway {
         settings: &[(&'static str, &'static str)],
         routes: &str,
         endpoints: &[SocketAddr],
-        filters: fn() -> Vec<Box<dyn Edit>>,
+        filters: fn() -> Vec<Step>,
     ) -> Gateway {
         let environment = Environment::from_iter(settings.iter().copied());
         let settings = load_settings(None, &environment)
@@ -53,6 +53,7 @@ impl Gateway {
         let cell = TableCell::default();
         let table = table(routes, &settings, &services, &metrics, filters);
         let gateway_services = services.clone();
+        tokio::spawn(services.clone().supervise());
         service(&services, "users").update(EndpointSet::of(
             endpoints.iter().map(|address| EndpointSpec::new(*address)),
         ));
@@ -105,7 +106,7 @@ fn table(
     settings: &Settings,
     services: &Services,
     metrics: &Metrics,
-    filters: fn() -> Vec<Box<dyn Edit>>,
+    filters: fn() -> Vec<Step>,
 ) -> Table {
     let parsed = match parse_route_document("test.yaml", routes) {
         DocumentOutcome::Routes(parsed) => parsed,

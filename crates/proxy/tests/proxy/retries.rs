@@ -180,21 +180,75 @@ async fn an_answer_that_has_begun_is_never_asked_for_again() {
 
 #[tokio::test]
 async fn tries_are_counted() {
+    for (retries, expected) in [(0, 1), (1, 2), (3, 4)] {
+        let mut breaking = Vec::new();
+        for _ in 0..5 {
+            breaking.push(Upstream::start(|_| vec![Step::Reset]).await);
+        }
+        let addresses: Vec<_> = breaking.iter().map(|one| one.address).collect();
+        let routes =
+            format!("routes: {{ any: {{ path: /**, service: users, retries: {retries} }} }}");
+        let gateway = Gateway::start(&routes, &addresses).await;
+        assert_eq!(gateway.connect().await.get("/").await.status, 502);
+        let sent: usize = breaking.iter().map(|one| one.received().len()).sum();
+        assert_eq!(sent, expected, "{retries} retries");
+    }
+}
+
+#[tokio::test]
+async fn a_refused_connection_goes_on_to_the_next_endpoint_until_one_answers() {
+    let upstream = Upstream::start(|_| ok("alive")).await;
+    let mut addresses = vec![upstream.address];
+    for _ in 0..9 {
+        addresses.push(nobody().await);
+    }
     let routes = "routes: { any: { path: /**, service: users, retries: 1 } }";
-    let dead = [
-        nobody().await,
-        nobody().await,
-        nobody().await,
-        nobody().await,
-    ];
-    let gateway = Gateway::start(routes, &dead).await;
-    assert_eq!(gateway.connect().await.get("/").await.status, 502);
-    let view = serde_json::to_string(&gateway.service("users").view()).expect("JSON");
-    assert_eq!(
-        view.matches("refused").count(),
-        2,
-        "one try and one retry: {view}"
-    );
+    // Many times, since the first pick is a random one.
+    for _ in 0..5 {
+        let gateway = Gateway::start(routes, &addresses).await;
+        let posted = gateway.connect().await.post("/", b"x").await;
+        assert_eq!(posted.status, 200);
+    }
+
+    // Where nobody answers it ends with the last endpoint, and without retries with the first.
+    for (retries, expected) in [(1, 9), (0, 1)] {
+        let routes =
+            format!("routes: {{ any: {{ path: /**, service: users, retries: {retries} }} }}");
+        let gateway = Gateway::start(&routes, &addresses[1..]).await;
+        assert_eq!(gateway.connect().await.get("/").await.status, 502);
+        let view = serde_json::to_string(&gateway.service("users").view()).expect("JSON");
+        assert_eq!(view.matches("\"refused\"").count(), expected, "{view}");
+    }
+}
+
+/// Three endpoints that the registry no longer lists are dead, three that it lists are alive: all three tries of the first request
+/// went to dead ones.
+#[tokio::test]
+async fn a_retry_goes_to_a_listed_endpoint_before_a_held_one() {
+    for _ in 0..10 {
+        let gateway = Gateway::start(ANY, &[]).await;
+        let upstream = [
+            Upstream::start(|_| ok("alive")).await,
+            Upstream::start(|_| ok("alive")).await,
+            Upstream::start(|_| ok("alive")).await,
+        ];
+        let breaking = [
+            Upstream::start(|_| vec![Step::Reset]).await,
+            Upstream::start(|_| vec![Step::Reset]).await,
+            Upstream::start(|_| vec![Step::Reset]).await,
+        ];
+        let listed = upstream.iter().map(|one| EndpointSpec::new(one.address));
+        let held = breaking.iter().map(|one| EndpointSpec {
+            held: true,
+            ..EndpointSpec::new(one.address)
+        });
+        gateway
+            .service("users")
+            .update(EndpointSet::of(listed.chain(held)));
+        assert_eq!(gateway.connect().await.get("/").await.status, 200);
+        let sent: usize = breaking.iter().map(|one| one.received().len()).sum();
+        assert!(sent <= 1, "{sent} tries went to held endpoints");
+    }
 }
 
 #[tokio::test]

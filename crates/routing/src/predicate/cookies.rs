@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use http::header::COOKIE;
 use pailou_config::{Field, Key};
 
 use super::{Entry, Place, Predicate, value::ValueMatch};
@@ -22,11 +23,12 @@ impl Predicate for Cookies {
     fn matches(&self, request: &Request<'_>) -> bool {
         self.0.iter().all(|(name, wanted)| {
             wanted.holds(|each| {
-                request.headers.values("cookie", &mut |line| {
-                    line.split(|byte| *byte == b';')
+                for line in request.headers.get_all(COOKIE) {
+                    line.as_bytes()
+                        .split(|byte| *byte == b';')
                         .filter_map(|pair| value(pair, name))
                         .for_each(&mut *each);
-                });
+                }
             })
         })
     }

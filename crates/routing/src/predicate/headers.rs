@@ -20,9 +20,10 @@ struct Headers(Vec<(HeaderName, ValueMatch)>);
 
 impl Predicate for Headers {
     fn matches(&self, request: &Request<'_>) -> bool {
-        self.0
-            .iter()
-            .all(|(name, wanted)| wanted.holds(|each| request.headers.values(name.as_str(), each)))
+        self.0.iter().all(|(name, wanted)| {
+            let values = request.headers.get_all(name).iter();
+            wanted.holds(|each| values.for_each(|value| each(value.as_bytes())))
+        })
     }
 
     fn place(&self) -> Place<'_> {

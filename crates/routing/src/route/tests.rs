@@ -73,7 +73,7 @@ fn what_a_route_does_not_say_is_the_default() {
     );
     assert_eq!(defaults.total_timeout, Limit::Off);
     assert_eq!(route.metrics.service(), "dev/DEFAULT_GROUP@@s");
-    assert!(route.chain.is_empty());
+    assert!(route.chain.steps().is_empty());
     assert_eq!(
         route.warnings.len(),
         1,
@@ -102,7 +102,7 @@ fn what_a_route_does_not_say_is_the_default() {
         total: Some(Duration::from_secs(4)),
     };
     assert_eq!(
-        (route.timeouts, route.retries, route.chain.len()),
+        (route.timeouts, route.retries, route.chain.steps().len()),
         (expected, 0, 2)
     );
     assert_eq!(route.metrics.service(), "g@@s");
@@ -141,7 +141,16 @@ fn a_service_may_be_of_another_registry() {
     let compiled = parsed.routes.into_iter().map(|spec| {
         let id = spec.id.to_string();
         match Route::compile_among(Arc::new(spec), &compiler, &settings) {
-            Ok(route) => (id, route.selection.service().id().to_string()),
+            Ok(route) => (
+                id,
+                route
+                    .target
+                    .selection()
+                    .expect("a service")
+                    .service()
+                    .id()
+                    .to_string(),
+            ),
             Err(faults) => {
                 let faults: Vec<_> = faults.iter().map(Fault::to_string).collect();
                 (id, faults.join("\n"))

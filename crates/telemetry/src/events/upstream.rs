@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::Metrics;
 
@@ -19,32 +19,69 @@ pub struct EndpointEjected<'a> {
     pub cause: &'static str,
     /// For how long.
     pub backoff: Duration,
+    /// Whether it was so before and has not been well since: the log knows, or will be reminded.
+    pub is_again: bool,
 }
 
 impl EndpointEjected<'_> {
-    /// Logs and counts it.
+    /// Counts it, and logs it the first time.
     pub fn record(&self, metrics: &Metrics) {
         metrics.service(self.service).ejections.count(self.cause);
+        let backoff_ms = self.backoff.as_millis() as u64;
+        let EndpointEjected {
+            service,
+            address,
+            cause: error,
+            ..
+        } = *self;
+        if self.is_again {
+            debug!(target: "pailou", service, %address, error, backoff_ms, "an endpoint was ejected again");
+        } else {
+            warn!(target: "pailou", service, %address, error, backoff_ms, "an endpoint was ejected");
+        }
+    }
+}
+
+/// An endpoint that was ejected goes on failing: said once a minute.
+#[derive(Clone, Copy, Debug)]
+pub struct EndpointStillFailing<'a> {
+    /// The service.
+    pub service: &'a str,
+    /// The endpoint.
+    pub address: SocketAddr,
+    /// What it did last.
+    pub cause: &'static str,
+    /// How often it was ejected since the last line about it.
+    pub ejections: u32,
+}
+
+impl EndpointStillFailing<'_> {
+    /// Logs it; its ejections are counted already.
+    pub fn record(&self) {
         warn!(
             target: "pailou",
             service = self.service,
             address = %self.address,
             error = self.cause,
-            backoff_ms = self.backoff.as_millis() as u64,
-            "an endpoint was ejected"
+            ejections = self.ejections,
+            "an ejected endpoint goes on failing"
         );
     }
 }
 
-/// An ejected endpoint may get traffic again.
+/// An endpoint that was ejected is well again.
 #[derive(Clone, Copy, Debug)]
 pub struct EndpointReturned<'a> {
     /// The service.
     pub service: &'a str,
     /// The endpoint.
     pub address: SocketAddr,
-    /// Why: `backoff over`, `answered`, `registered afresh`.
+    /// Why: `answered`, `registered afresh`.
     pub reason: &'static str,
+    /// How often it was ejected meanwhile.
+    pub ejections: u32,
+    /// Since the first of them.
+    pub lasted: Duration,
 }
 
 impl EndpointReturned<'_> {
@@ -59,7 +96,36 @@ impl EndpointReturned<'_> {
             service = self.service,
             address = %self.address,
             reason = self.reason,
+            ejections = self.ejections,
+            lasted_ms = self.lasted.as_millis() as u64,
             "an ejected endpoint returned"
+        );
+    }
+}
+
+/// An endpoint that was ejected is not listed any more.
+#[derive(Clone, Copy, Debug)]
+pub struct EjectedEndpointGone<'a> {
+    /// The service.
+    pub service: &'a str,
+    /// The endpoint.
+    pub address: SocketAddr,
+    /// How often it was ejected.
+    pub ejections: u32,
+    /// Since the first of them.
+    pub lasted: Duration,
+}
+
+impl EjectedEndpointGone<'_> {
+    /// Logs it; its ejections are counted already.
+    pub fn record(&self) {
+        info!(
+            target: "pailou",
+            service = self.service,
+            address = %self.address,
+            ejections = self.ejections,
+            lasted_ms = self.lasted.as_millis() as u64,
+            "an ejected endpoint is no longer listed"
         );
     }
 }

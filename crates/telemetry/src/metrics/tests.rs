@@ -100,6 +100,7 @@ fn a_service_shows_its_endpoints_and_ejections() {
         address,
         cause: "refused",
         backoff: Duration::from_secs(1),
+        is_again: false,
     }
     .record(&metrics);
     let text = metrics.render();

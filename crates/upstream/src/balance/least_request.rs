@@ -37,7 +37,7 @@ struct LessBusy {
 }
 
 impl Chooser for LessBusy {
-    fn choose(&self) -> usize {
+    fn choose(&self, _key: Option<u64>) -> usize {
         let first = self.draw.draw();
         let second = self.other(first);
         if self.is_busier(first, second) {
@@ -48,7 +48,7 @@ impl Chooser for LessBusy {
     }
 
     fn choose_again(&self) -> usize {
-        self.choose()
+        self.choose(None)
     }
 }
 

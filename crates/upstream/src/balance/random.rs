@@ -29,7 +29,7 @@ impl Balance for Random {
 struct Chance(Draw);
 
 impl Chooser for Chance {
-    fn choose(&self) -> usize {
+    fn choose(&self, _key: Option<u64>) -> usize {
         self.0.draw()
     }
 

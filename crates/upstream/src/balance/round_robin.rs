@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::schedule::{owed_after, schedule, settle};
+use super::cycle::{cycle, owed_after, settle};
 use super::{Balance, Chooser, Entry, Policy, Share, no_arguments};
 
 /// The registry's line.
@@ -34,7 +34,7 @@ impl Balance for RoundRobin {
         let owed_to = |share: &Share| before.get(&share.endpoint.address()).copied().unwrap_or(0);
         let mut owed: Vec<i64> = shares.iter().map(owed_to).collect();
         settle(&mut owed);
-        let slots = schedule(&weights, &owed);
+        let slots = cycle(&weights, &owed);
         let start = if is_new {
             fastrand::usize(..slots.len().max(1))
         } else {
@@ -65,7 +65,7 @@ struct Turns {
 struct Cursor(AtomicUsize);
 
 impl Chooser for Turns {
-    fn choose(&self) -> usize {
+    fn choose(&self, _key: Option<u64>) -> usize {
         let slot = self.next.0.fetch_add(1, Ordering::Relaxed) % self.slots.len();
         self.slots[slot] as usize
     }

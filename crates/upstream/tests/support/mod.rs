@@ -5,11 +5,18 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use pailou_telemetry::Metrics;
 use pailou_upstream::{
-    EjectionSettings, EndpointSet, EndpointSpec, EndpointView, Outcome, Pick, Policy, Selection,
-    Service, ServiceId, Services, Subset, Tried,
+    EjectionSettings, EndpointSet, EndpointSpec, EndpointView, Hint, Outcome, Pick, Policy,
+    Selection, Service, ServiceId, Services, Subset,
+};
+
+/// An answer as it should be.
+pub const ANSWERED: Outcome = Outcome::Answered {
+    status: 200,
+    latency: Duration::from_millis(1),
 };
 
 /// One service with a selection of everything under one policy.
@@ -54,7 +61,7 @@ impl World {
     }
 
     pub fn pick(&self) -> Pick {
-        self.selection.pick(&Tried::none()).expect("an endpoint")
+        self.selection.pick(&Hint::first()).expect("an endpoint")
     }
 
     /// Where `count` requests go that are answered at once.
@@ -62,15 +69,16 @@ impl World {
         let mut shares = BTreeMap::new();
         for _ in 0..count {
             let pick = self.pick();
-            pick.report(Outcome::Answered);
+            pick.report(ANSWERED);
             *shares.entry(pick.address().port()).or_default() += 1;
         }
         shares
     }
 
-    /// Picks until it gets that endpoint, and reports of it alone.
+    /// Picks until it gets that endpoint, and reports of it alone; the supervisor has seen it.
     pub fn report(&self, number: u16, outcome: Outcome) {
         self.pick_of(number).report(outcome);
+        self.services.advance();
     }
 
     /// A pick of that endpoint.
@@ -84,7 +92,7 @@ impl World {
     pub fn is_picked(&self, number: u16) -> bool {
         (0..1_000).any(|_| {
             self.selection
-                .pick(&Tried::none())
+                .pick(&Hint::first())
                 .is_ok_and(|pick| pick.address() == address(number))
         })
     }

@@ -88,6 +88,8 @@ fn every_setting_has_a_variable_that_sets_it() {
                 "registration.metadata",
                 "defaults.balance",
                 "snapshot.path",
+                "log.file",
+                "log.access_file",
             ];
             let is_read = match &loaded {
                 Err(faults) => faults

@@ -17,7 +17,7 @@ const MOST_OWED: i64 = 2 * TURN;
 /// the windows of an endpoint to the left.
 ///
 /// Costs O(W log n) and is built when the endpoints change.
-pub(super) fn schedule(weights: &[u32], owed: &[i64]) -> Box<[u32]> {
+pub(super) fn cycle(weights: &[u32], owed: &[i64]) -> Box<[u32]> {
     let total: i64 = weights.iter().map(|weight| i64::from(*weight)).sum();
     let weight = |index: usize| i64::from(weights[index]);
     let opens = |index: usize, turn: i64| {
@@ -55,7 +55,7 @@ pub(super) fn schedule(weights: &[u32], owed: &[i64]) -> Box<[u32]> {
     slots.into()
 }
 
-/// What each is owed after the first `done` slots of its schedule: its exact share of them, less the turns it had.
+/// What each is owed after the first `done` slots of its cycle: its exact share of them, less the turns it had.
 pub(super) fn owed_after(done: usize, slots: &[u32], weights: &[u32], owed: &[i64]) -> Vec<i64> {
     let mut owed = owed.to_vec();
     for (owed, weight) in owed.iter_mut().zip(weights) {
@@ -84,7 +84,7 @@ mod tests {
 
     fn letters(weights: &[u32]) -> String {
         let letter = |index: &u32| char::from(b'A' + *index as u8);
-        schedule(weights, &vec![0; weights.len()])
+        cycle(weights, &vec![0; weights.len()])
             .iter()
             .map(letter)
             .collect()
@@ -113,7 +113,7 @@ mod tests {
         fn each_gets_its_share_and_is_never_a_whole_turn_away_from_it(
             weights in prop::collection::vec(1_u32..=200, 1..30),
         ) {
-            let slots = schedule(&weights, &vec![0; weights.len()]);
+            let slots = cycle(&weights, &vec![0; weights.len()]);
             let total: u32 = weights.iter().sum();
             prop_assert_eq!(slots.len(), total as usize);
             let mut taken = vec![0_u32; weights.len()];
@@ -135,7 +135,7 @@ mod tests {
             let mut exact = [0.0; 6];
             let mut taken = [0.0; 6];
             for (weights, turns) in edits {
-                let slots = schedule(&weights, &owed);
+                let slots = cycle(&weights, &owed);
                 prop_assert_eq!(slots.len() as u32, weights.iter().sum::<u32>());
                 let turns = turns.min(slots.len());
                 for index in &slots[..turns] {
@@ -155,7 +155,7 @@ mod tests {
 
         #[test]
         fn there_are_no_bursts(weights in prop::collection::vec(1_u32..=100, 2..20)) {
-            let slots = schedule(&weights, &vec![0; weights.len()]);
+            let slots = cycle(&weights, &vec![0; weights.len()]);
             let total: u32 = weights.iter().sum();
             // Twice around, so that a run over the end of the cycle shows.
             let (mut run, mut last) = (0, u32::MAX);

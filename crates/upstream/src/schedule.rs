@@ -1,12 +1,13 @@
-//! A selection's compiled state: what a pick reads.
+//! A selection's schedule: which endpoints may be picked, and who is next. It is all that a pick reads.
 
 use std::fmt;
 use std::sync::Arc;
 
 use crate::Policy;
 use crate::balance::{Chooser, Share};
-use crate::endpoint::{Condition, Endpoint};
+use crate::hint::Hint;
 use crate::pick::Pick;
+use crate::standing::Condition;
 use crate::tried::Tried;
 
 /// How often a request whose first choice cannot be used draws again before all shares are looked at.
@@ -30,7 +31,7 @@ pub enum NoEndpoint {
 }
 
 /// Which endpoints may be picked, and the policy's chooser over them. Immutable but for the chooser's own counters.
-pub(crate) struct Plan {
+pub(crate) struct Schedule {
     shares: Arc<[Share]>,
     chooser: Option<Box<dyn Chooser>>,
     /// Ejected endpoints are among the shares, and are used.
@@ -39,10 +40,10 @@ pub(crate) struct Plan {
     nothing: NoEndpoint,
 }
 
-impl Plan {
-    /// A plan without endpoints.
-    pub(crate) fn nothing(nothing: NoEndpoint) -> Plan {
-        Plan {
+impl Schedule {
+    /// A schedule without endpoints.
+    pub(crate) fn nothing(nothing: NoEndpoint) -> Schedule {
+        Schedule {
             shares: Arc::new([]),
             chooser: None,
             panic: false,
@@ -50,11 +51,16 @@ impl Plan {
         }
     }
 
-    /// A plan over `shares`, which goes on where `before` was.
-    pub(crate) fn new(policy: &Policy, shares: Vec<Share>, panic: bool, before: &Plan) -> Plan {
+    /// A schedule over `shares`, which goes on where `before` was.
+    pub(crate) fn new(
+        policy: &Policy,
+        shares: Vec<Share>,
+        panic: bool,
+        before: &Schedule,
+    ) -> Schedule {
         let shares: Arc<[Share]> = shares.into();
         let chooser = policy.compile(&shares, before.chooser.as_deref());
-        Plan {
+        Schedule {
             shares,
             chooser: Some(chooser),
             panic,
@@ -62,13 +68,15 @@ impl Plan {
         }
     }
 
-    /// Whether a new plan over these would be this one.
+    /// Whether a new schedule over these would be this one.
     pub(crate) fn is_over(&self, shares: &[Share], panic: bool) -> bool {
         self.panic == panic
             && self.shares.len() == shares.len()
-            && self.shares.iter().zip(shares).all(|(own, other)| {
-                own.weight == other.weight && Arc::ptr_eq(&own.endpoint, &other.endpoint)
-            })
+            && self
+                .shares
+                .iter()
+                .zip(shares)
+                .all(|(own, other)| own.is(other))
     }
 
     pub(crate) fn shares(&self) -> &[Share] {
@@ -80,65 +88,69 @@ impl Plan {
     }
 
     /// The policy's choice, or another by weight when that one was tried, is on trial or has just been ejected.
-    pub(crate) fn pick(&self, tried: &Tried) -> Result<Pick, NoEndpoint> {
+    pub(crate) fn pick(&self, hint: &Hint<'_>) -> Result<Pick, NoEndpoint> {
         let Some(chooser) = &self.chooser else {
             return Err(self.nothing);
         };
-        if tried.is_empty() {
-            let endpoint = &self.shares[chooser.choose()].endpoint;
-            let is_out = || endpoint.standing().condition == Condition::Out;
-            if let Some(pick) = Pick::take(endpoint, self.panic && is_out()) {
+        if hint.tried.is_empty() {
+            let share = &self.shares[chooser.choose(hint.key)];
+            let is_revived = || self.panic && !share.held && share.endpoint.standing().is_out();
+            if let Some(pick) = Pick::take(share, is_revived()) {
                 return Ok(pick);
             }
         }
-        self.pick_another(&**chooser, tried)
+        self.pick_another(&**chooser, hint.tried)
     }
 
     /// A retry does not take the next turn but draws by weight: otherwise the successor of a dead endpoint would get its load as well.
+    ///
+    /// An endpoint that the source lists comes before a held one: held ones may all be dead together.
     #[cold]
     fn pick_another(&self, chooser: &dyn Chooser, tried: &Tried) -> Result<Pick, NoEndpoint> {
+        let is_left = |share: &Share| !tried.contains(&share.endpoint.address());
         for _ in 0..REDRAWS {
-            let endpoint = &self.shares[chooser.choose_again()].endpoint;
-            if !tried.contains(&endpoint.address())
-                && let Some(pick) = Pick::take(endpoint, false)
+            let share = &self.shares[chooser.choose_again()];
+            if is_left(share)
+                && !share.held
+                && let Some(pick) = Pick::take(share, false)
             {
                 return Ok(pick);
             }
         }
-        let is_well = |endpoint: &Endpoint| {
-            matches!(
-                endpoint.standing().condition,
-                Condition::Well | Condition::OnTrial
-            )
-        };
-        // Better one that is ejected or on trial than none at all.
-        self.draw_among(|endpoint| !tried.contains(&endpoint.address()) && is_well(endpoint))
-            .or_else(|| self.draw_among(|endpoint| !tried.contains(&endpoint.address())))
-            .and_then(|endpoint| Pick::take(endpoint, true))
-            .ok_or(NoEndpoint::AllTried)
+        // Better a listed one that is ejected or on trial than none at all.
+        self.draw_among(|share| is_left(share) && !share.held && is_free(share))
+            .or_else(|| self.draw_among(|share| is_left(share) && share.held && is_free(share)))
+            .or_else(|| self.draw_among(|share| is_left(share) && !share.held))
+            .and_then(|share| Pick::take(share, true))
+            .ok_or(match tried.is_empty() {
+                true => NoEndpoint::NoneEligible,
+                false => NoEndpoint::AllTried,
+            })
     }
 
     /// One of those that are wanted, drawn by weight in one pass.
-    fn draw_among(&self, is_wanted: impl Fn(&Endpoint) -> bool) -> Option<&Arc<Endpoint>> {
+    fn draw_among(&self, is_wanted: impl Fn(&Share) -> bool) -> Option<&Share> {
         let mut drawn = None;
         let mut total = 0_u64;
-        for share in self
-            .shares
-            .iter()
-            .filter(|share| is_wanted(&share.endpoint))
-        {
+        for share in self.shares.iter().filter(|share| is_wanted(share)) {
             total += u64::from(share.weight);
             if fastrand::u64(..total) < u64::from(share.weight) {
-                drawn = Some(&share.endpoint);
+                drawn = Some(share);
             }
         }
         drawn
     }
 }
 
-impl fmt::Debug for Plan {
+/// Whether a request may have it, rather than must.
+fn is_free(share: &Share) -> bool {
+    let condition = share.endpoint.standing().condition;
+    matches!(condition, Condition::Well | Condition::OnTrial)
+}
+
+impl fmt::Debug for Schedule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Plan")
+        f.debug_struct("Schedule")
             .field("shares", &self.shares)
             .field("panic", &self.panic)
             .finish_non_exhaustive()

@@ -1,0 +1,141 @@
+//! The service that somebody in a route document names.
+
+use std::collections::BTreeMap;
+
+use crate::{fault::Position, field::Field, node::Value};
+
+/// The service that a route names. What is `None` takes the value of `nacos` in `gateway.yaml`.
+///
+/// Equality ignores where it stands.
+#[derive(Clone, Debug)]
+pub struct ServiceSpec {
+    /// The service's name, without its group.
+    pub name: String,
+    /// The id of the Nacos cluster that lists it, as `gateway.yaml` calls it.
+    pub nacos: Option<String>,
+    /// The Nacos group.
+    pub group: Option<String>,
+    /// The Nacos namespace id; empty is the public one.
+    pub namespace: Option<String>,
+    /// Only instances of this Nacos cluster.
+    pub cluster: Option<String>,
+    /// Only instances whose metadata has all of these.
+    pub metadata: BTreeMap<String, String>,
+    /// Where it stands.
+    pub at: Position,
+}
+
+impl PartialEq for ServiceSpec {
+    fn eq(&self, other: &ServiceSpec) -> bool {
+        let ServiceSpec {
+            name,
+            nacos,
+            group,
+            namespace,
+            cluster,
+            metadata,
+            at: _,
+        } = self;
+        *name == other.name
+            && *nacos == other.nacos
+            && *group == other.group
+            && *namespace == other.namespace
+            && *cluster == other.cluster
+            && *metadata == other.metadata
+    }
+}
+
+impl Eq for ServiceSpec {}
+
+impl ServiceSpec {
+    /// Reads a service's name, or the mapping with `name`. What is wrong goes to
+    /// the field's report.
+    pub fn read(field: &Field<'_>) -> Option<ServiceSpec> {
+        service(field)
+    }
+}
+
+fn service(field: &Field<'_>) -> Option<ServiceSpec> {
+    let at = field.at();
+    if !field.is_mapping() {
+        let name = service_name(field)?;
+        return Some(ServiceSpec {
+            name,
+            nacos: None,
+            group: None,
+            namespace: None,
+            cluster: None,
+            metadata: Default::default(),
+            at,
+        });
+    }
+    let mut fields = field.mapping()?;
+    let name = fields
+        .required("name")
+        .and_then(|field| service_name(&field));
+    let nacos = fields
+        .optional("nacos")
+        .and_then(|field| nacos_name(&field, "the id of a Nacos cluster"));
+    let group = fields
+        .optional("group")
+        .and_then(|field| nacos_name(&field, "a Nacos group"));
+    let namespace = fields
+        .optional("namespace")
+        .and_then(|field| namespace(&field));
+    let cluster = fields
+        .optional("cluster")
+        .and_then(|field| nacos_name(&field, "a Nacos cluster"));
+    let metadata = fields
+        .optional("metadata")
+        .and_then(|field| field.string_map())
+        .unwrap_or_default();
+    fields.finish();
+    Some(ServiceSpec {
+        name: name?,
+        nacos,
+        group,
+        namespace,
+        cluster,
+        metadata,
+        at,
+    })
+}
+
+fn service_name(field: &Field<'_>) -> Option<String> {
+    let name = nacos_name(field, "the name of a service")?;
+    if name.contains("@@") {
+        field.fault_expected(
+            field.quoted(),
+            "the group apart: `service: { name: …, group: … }`",
+        );
+        return None;
+    }
+    Some(name)
+}
+
+/// The public namespace is the empty id; the console calls it `public`.
+fn namespace(field: &Field<'_>) -> Option<String> {
+    let is_empty = matches!(&field.node().value, Value::Scalar(scalar) if scalar.text.is_empty());
+    let id = if is_empty {
+        String::new()
+    } else {
+        nacos_name(field, "the id of a Nacos namespace")?
+    };
+    Some(if id == "public" { String::new() } else { id })
+}
+
+fn nacos_name(field: &Field<'_>, expected: &str) -> Option<String> {
+    if !field.is_scalar() {
+        field.fault_expected("not a name", expected);
+        return None;
+    }
+    let name = field.string()?;
+    if name.is_empty()
+        || name.len() > 512
+        || name.chars().any(|c| c.is_control() || c.is_whitespace())
+    {
+        field.fault_expected(field.quoted(), format!("{expected}, without spaces"));
+        return None;
+    }
+    Some(name)
+}

@@ -1,0 +1,155 @@
+//! The steps that a route runs.
+
+use crate::{Body, ResponseHead, Step};
+
+/// A route's filters, in the order of its document.
+///
+/// Requests pass them first to last. Responses pass them last to first: each
+/// sees what the filters after it in the document made of the response.
+#[derive(Debug, Default)]
+pub struct Chain {
+    steps: Vec<Step>,
+}
+
+impl Chain {
+    /// A chain of compiled filters.
+    pub fn new(steps: Vec<Step>) -> Chain {
+        Chain { steps }
+    }
+
+    /// The steps, first to last.
+    pub fn steps(&self) -> &[Step] {
+        &self.steps
+    }
+
+    /// The response half of the first `passed` steps, which are those that the
+    /// request has passed.
+    pub fn response(&self, passed: usize) -> ResponseHalf<'_> {
+        let passed = passed.min(self.steps.len());
+        ResponseHalf(self.steps.get(..passed).unwrap_or_default())
+    }
+}
+
+/// The steps that a response has still to pass.
+///
+/// ```
+/// use http::{HeaderMap, StatusCode};
+/// use pailou_filters::{Chain, Edit, ResponseHead, Step};
+///
+/// #[derive(Debug)]
+/// struct Hide;
+/// impl Edit for Hide {
+///     fn response(&self, head: &mut ResponseHead<'_>) {
+///         head.status = StatusCode::NOT_FOUND;
+///     }
+/// }
+///
+/// let chain = Chain::new(vec![Step::Edit(Box::new(Hide))]);
+/// let mut headers = HeaderMap::new();
+/// let mut head = ResponseHead { status: StatusCode::FORBIDDEN, headers: &mut headers };
+/// assert!(chain.response(1).run(&mut head).is_none(), "no step wants the body");
+/// assert_eq!(head.status, StatusCode::NOT_FOUND);
+/// ```
+#[derive(Debug)]
+pub struct ResponseHalf<'a>(&'a [Step]);
+
+impl<'a> ResponseHalf<'a> {
+    /// Runs the steps up to the next that wants the body, which comes with the
+    /// most bytes that it takes. Call again once it has been given the body.
+    pub fn run(&mut self, head: &mut ResponseHead<'_>) -> Option<(&'a dyn Body, usize)> {
+        while let Some((last, before)) = self.0.split_last() {
+            self.0 = before;
+            match last {
+                Step::Edit(edit) => edit.response(head),
+                Step::Gate(_) => {}
+                Step::Body(body) => {
+                    if let Some(most) = body.wants(head) {
+                        return Some((&**body, most));
+                    }
+                }
+            }
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use http::{HeaderMap, HeaderValue, StatusCode};
+
+    use super::*;
+    use crate::{Edit, RequestHead};
+
+    #[derive(Debug)]
+    struct Mark(&'static str);
+
+    impl Edit for Mark {
+        fn response(&self, head: &mut ResponseHead<'_>) {
+            head.headers
+                .append("x-ran", HeaderValue::from_static(self.0));
+        }
+    }
+
+    #[derive(Debug)]
+    struct Shout;
+
+    impl Body for Shout {
+        fn request(&self, _head: &mut RequestHead<'_>) {}
+
+        fn wants(&self, head: &ResponseHead<'_>) -> Option<usize> {
+            (head.status == StatusCode::OK).then_some(10)
+        }
+
+        fn rewrite(&self, head: &mut ResponseHead<'_>, body: Bytes) -> Bytes {
+            head.headers
+                .append("x-ran", HeaderValue::from_static("body"));
+            body
+        }
+    }
+
+    fn chain() -> Chain {
+        Chain::new(vec![
+            Step::Edit(Box::new(Mark("a"))),
+            Step::Body(Box::new(Shout)),
+            Step::Edit(Box::new(Mark("b"))),
+        ])
+    }
+
+    fn ran(status: StatusCode, passed: usize) -> (Vec<String>, usize) {
+        let mut headers = HeaderMap::new();
+        let mut head = ResponseHead {
+            status,
+            headers: &mut headers,
+        };
+        let (chain, mut bodies) = (chain(), 0);
+        let mut half = chain.response(passed);
+        while let Some((body, most)) = half.run(&mut head) {
+            assert_eq!(most, 10);
+            body.rewrite(&mut head, Bytes::new());
+            bodies += 1;
+        }
+        let ran = headers.get_all("x-ran").iter();
+        let ran = ran.map(|value| value.to_str().expect("ASCII").to_owned());
+        (ran.collect(), bodies)
+    }
+
+    #[test]
+    fn a_response_passes_the_steps_last_to_first() {
+        let ran = |passed| ran(StatusCode::OK, passed);
+        assert_eq!(ran(3), (vec!["b".into(), "body".into(), "a".into()], 1));
+        assert_eq!(ran(usize::MAX), ran(3));
+    }
+
+    #[test]
+    fn a_body_is_taken_only_where_it_is_wanted() {
+        let (ran, bodies) = ran(StatusCode::NOT_FOUND, 3);
+        assert_eq!((ran, bodies), (vec!["b".to_owned(), "a".to_owned()], 0));
+    }
+
+    #[test]
+    fn an_early_answer_passes_only_the_steps_before() {
+        assert_eq!(ran(StatusCode::OK, 1), (vec!["a".to_owned()], 0));
+        assert_eq!(ran(StatusCode::OK, 0), (vec![], 0));
+    }
+}

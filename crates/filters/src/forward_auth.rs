@@ -1,0 +1,382 @@
+//! Asks a service whether a request may go on.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri};
+use pailou_config::{Field, ServiceSpec};
+use pailou_upstream::Selection;
+
+use crate::{
+    Answer, Ask, AskError, Gate, Next, RequestHead, Waiting,
+    header::{self, Way},
+    registry::{Entry, Selections},
+};
+
+pub(crate) const ENTRY: Entry = Entry::gate(
+    "forward_auth",
+    "{ service: auth-service, path: /check, request_headers: [authorization, cookie], copy_headers: [x-user], timeout: 2s }",
+    "Asks the service with the request's head; 2xx lets it go on with `copy_headers` of the answer, anything else is the client's answer.",
+    compile,
+);
+
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(2);
+const TIMEOUTS: std::ops::RangeInclusive<Duration> =
+    Duration::from_millis(10)..=Duration::from_secs(60);
+
+/// A refusal is a page at most.
+const MAX_ANSWER_BYTES: usize = 256 << 10;
+
+const METHOD: HeaderName = HeaderName::from_static("x-forwarded-method");
+const URI: HeaderName = HeaderName::from_static("x-forwarded-uri");
+
+/// What nginx's `auth_request` and Traefik's `ForwardAuth` do: a GET with the
+/// request's head and without its body. `x-forwarded-method` and
+/// `x-forwarded-uri` say what was asked for.
+///
+/// The headers that are copied from the answer are taken from every request
+/// first, so that a client cannot send them itself. No answer in time, no
+/// endpoint, an answer that is no HTTP, or 5xx: the request is refused.
+///
+/// Cost: a copy of the header map and one request.
+#[derive(Debug)]
+struct ForwardAuth {
+    selection: Arc<Selection>,
+    target: Uri,
+    timeout: Duration,
+    /// Which of the request's headers are shown; all of them if empty.
+    request_headers: Vec<HeaderName>,
+    copy_headers: Vec<HeaderName>,
+}
+
+fn compile(field: &Field<'_>, selections: &dyn Selections) -> Option<Box<dyn Gate>> {
+    let mut fields = field.mapping()?;
+    let service = fields.required("service").and_then(|field| {
+        let spec = ServiceSpec::read(&field)?;
+        selections.selection(&spec, &field)
+    });
+    let target = match fields.optional("path") {
+        Some(path) => target(&path),
+        None => Some(Uri::from_static("/")),
+    };
+    let request_headers = match fields.optional("request_headers") {
+        Some(names) => shown(&names),
+        None => Some(Vec::new()),
+    };
+    let copy_headers = match fields.optional("copy_headers") {
+        Some(names) => header::names(&names, Way::Request),
+        None => Some(Vec::new()),
+    };
+    let timeout = match fields.optional("timeout") {
+        Some(timeout) => timeout.duration(TIMEOUTS),
+        None => Some(DEFAULT_TIMEOUT),
+    };
+    fields.finish();
+    Some(Box::new(ForwardAuth {
+        selection: service?,
+        target: target?,
+        timeout: timeout?,
+        request_headers: request_headers?,
+        copy_headers: copy_headers?,
+    }))
+}
+
+fn target(field: &Field<'_>) -> Option<Uri> {
+    let text = field.string()?;
+    let target = text.starts_with('/').then(|| PathAndQuery::try_from(text));
+    if let Some(Ok(target)) = target {
+        return Some(Uri::from(target));
+    }
+    field.fault_expected("not a path", "a path such as `/check`");
+    None
+}
+
+/// Names of headers that are only shown, the gateway's own among them.
+fn shown(field: &Field<'_>) -> Option<Vec<HeaderName>> {
+    let items = field.sequence_or_one()?;
+    let names: Vec<HeaderName> = items
+        .iter()
+        .filter_map(|item| {
+            let name = HeaderName::try_from(item.string()?).ok();
+            if name.as_ref().is_none_or(header::is_of_the_connection) {
+                item.fault_expected(
+                    "not a header that can be shown",
+                    "a name that does not belong to the connection",
+                );
+                return None;
+            }
+            name
+        })
+        .collect();
+    (names.len() == items.len()).then_some(names)
+}
+
+impl ForwardAuth {
+    fn question(&self, head: &RequestHead<'_>) -> Request<()> {
+        let mut question = Request::new(());
+        *question.uri_mut() = self.target.clone();
+        *question.headers_mut() = self.shown(head.headers);
+        let fields = question.headers_mut();
+        if let Ok(target) = HeaderValue::from_str(&head.target()) {
+            fields.insert(URI, target);
+        }
+        let method = match *head.method {
+            Method::GET => HeaderValue::from_static("GET"),
+            ref other => HeaderValue::from_str(other.as_str())
+                .unwrap_or_else(|_| HeaderValue::from_static("GET")),
+        };
+        fields.insert(METHOD, method);
+        question
+    }
+
+    fn shown(&self, headers: &HeaderMap) -> HeaderMap {
+        if self.request_headers.is_empty() {
+            let mut shown = headers.clone();
+            for name in headers
+                .keys()
+                .filter(|name| header::is_of_the_connection(name))
+            {
+                shown.remove(name);
+            }
+            return shown;
+        }
+        let mut shown = HeaderMap::new();
+        // Who asks, and whose request it is, is always said.
+        const ALWAYS: [&str; 5] = [
+            "host",
+            "x-forwarded-for",
+            "x-forwarded-proto",
+            "x-forwarded-host",
+            "x-request-id",
+        ];
+        let always = ALWAYS.map(HeaderName::from_static);
+        for name in always.iter().chain(&self.request_headers) {
+            if shown.contains_key(name) {
+                continue;
+            }
+            for value in headers.get_all(name) {
+                shown.append(name, value.clone());
+            }
+        }
+        shown
+    }
+
+    fn judge(&self, head: &mut RequestHead<'_>, answer: Response<Bytes>) -> Result<Next, AskError> {
+        let (said, body) = answer.into_parts();
+        if said.status.is_server_error() || said.status.is_informational() {
+            return Err(AskError::Broken);
+        }
+        if said.status.is_success() {
+            for name in &self.copy_headers {
+                for value in said.headers.get_all(name) {
+                    head.headers.append(name, value.clone());
+                }
+            }
+            return Ok(Next::Continue);
+        }
+        let mut headers = said.headers;
+        let framing: Vec<HeaderName> = headers
+            .keys()
+            .filter(|name| header::is_of_the_connection(name))
+            .cloned()
+            .collect();
+        for name in framing {
+            headers.remove(name);
+        }
+        Ok(Next::Answer(Box::new(Answer {
+            status: said.status,
+            headers,
+            body,
+        })))
+    }
+}
+
+impl Gate for ForwardAuth {
+    fn request<'a>(
+        &'a self,
+        head: &'a mut RequestHead<'_>,
+        ask: &'a dyn Ask,
+    ) -> Waiting<'a, Result<Next, AskError>> {
+        for name in &self.copy_headers {
+            head.headers.remove(name);
+        }
+        let question = self.question(head);
+        Box::pin(async move {
+            let answer = ask.ask(&self.selection, question, MAX_ANSWER_BYTES).await?;
+            self.judge(head, answer)
+        })
+    }
+
+    fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    fn selection(&self) -> &Arc<Selection> {
+        &self.selection
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::Step;
+    use crate::registry::tests::{request_head, step};
+
+    /// Gives one answer and keeps the question.
+    struct Oracle {
+        answer: Result<Response<Bytes>, AskError>,
+        asked: Mutex<Option<Request<()>>>,
+    }
+
+    impl Ask for Oracle {
+        fn ask<'a>(
+            &'a self,
+            _selection: &'a Selection,
+            request: Request<()>,
+            _max_bytes: usize,
+        ) -> Waiting<'a, Result<Response<Bytes>, AskError>> {
+            *self.asked.lock().expect("no panic under it") = Some(request);
+            let answer = self.answer.clone();
+            Box::pin(async move { answer })
+        }
+    }
+
+    fn oracle(answer: Result<Response<Bytes>, AskError>) -> Oracle {
+        Oracle {
+            answer,
+            asked: Mutex::default(),
+        }
+    }
+
+    fn answer(status: u16, fields: &[(&'static str, &'static str)]) -> Response<Bytes> {
+        let mut answer = Response::new(Bytes::from("words"));
+        *answer.status_mut() = status.try_into().expect("a status");
+        for (name, value) in fields {
+            let value = HeaderValue::from_static(value);
+            answer.headers_mut().append(*name, value);
+        }
+        answer
+    }
+
+    fn gate(args: &str) -> Box<dyn Gate> {
+        match step("forward_auth", args).expect(args) {
+            Step::Gate(gate) => gate,
+            other => panic!("not a gate: {other:?}"),
+        }
+    }
+
+    fn sent() -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("host", "shop.example"),
+            ("cookie", "s=1"),
+            ("content-length", "5"),
+            ("x-user", "forged"),
+            ("x-secret", "1"),
+        ] {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+        headers
+    }
+
+    #[tokio::test]
+    async fn yes_lets_the_request_go_on_with_what_was_copied() {
+        let gate = gate("{ service: auth, copy_headers: [X-User, x-role] }");
+        let yes = oracle(Ok(answer(204, &[("x-user", "7"), ("x-other", "1")])));
+        let mut headers = sent();
+        let mut head = request_head("/a", &mut headers);
+        head.query = Some("b=c".into());
+        let next = gate.request(&mut head, &yes).await.expect("an answer");
+        assert!(matches!(next, Next::Continue));
+        assert_eq!(headers["x-user"], "7", "what the client sent is gone");
+        assert!(!headers.contains_key("x-other"));
+        let asked = yes.asked.lock().expect("no panic").take().expect("asked");
+        assert_eq!((asked.method(), asked.uri().path()), (&Method::GET, "/"));
+        assert_eq!(asked.headers()["x-forwarded-uri"], "/a?b=c");
+        assert_eq!(asked.headers()["x-forwarded-method"], "GET");
+        assert_eq!(asked.headers()["cookie"], "s=1");
+        assert!(!asked.headers().contains_key("content-length"));
+        assert!(!asked.headers().contains_key("x-user"), "it is forged");
+    }
+
+    #[tokio::test]
+    async fn no_is_the_clients_answer() {
+        let gate = gate("{ service: auth, path: '/check?x' }");
+        let fields = [
+            ("location", "/login"),
+            ("connection", "close"),
+            ("content-length", "5"),
+        ];
+        let no = oracle(Ok(answer(302, &fields)));
+        let mut headers = sent();
+        let next = gate
+            .request(&mut request_head("/a", &mut headers), &no)
+            .await;
+        let Ok(Next::Answer(answer)) = next else {
+            panic!("refused: {next:?}");
+        };
+        assert_eq!(
+            (answer.status.as_u16(), &answer.body[..]),
+            (302, &b"words"[..])
+        );
+        assert_eq!(answer.headers.keys().collect::<Vec<_>>(), ["location"]);
+        let asked = no.asked.lock().expect("no panic").take().expect("asked");
+        assert_eq!(asked.uri(), "/check?x");
+    }
+
+    #[tokio::test]
+    async fn only_the_listed_headers_are_shown() {
+        let gate = gate("{ service: auth, request_headers: [cookie] }");
+        let yes = oracle(Ok(answer(200, &[])));
+        let mut headers = sent();
+        let next = gate
+            .request(&mut request_head("/", &mut headers), &yes)
+            .await;
+        assert!(matches!(next, Ok(Next::Continue)));
+        let asked = yes.asked.lock().expect("no panic").take().expect("asked");
+        let mut shown: Vec<&str> = asked.headers().keys().map(HeaderName::as_str).collect();
+        shown.sort_unstable();
+        let expected = ["cookie", "host", "x-forwarded-method", "x-forwarded-uri"];
+        assert_eq!(shown, expected);
+    }
+
+    #[tokio::test]
+    async fn without_a_clear_word_it_stays_closed() {
+        let gate = gate("{ service: auth, copy_headers: x-user }");
+        for answer in [
+            Err(AskError::Refused),
+            Err(AskError::NoEndpoint),
+            Ok(answer(500, &[])),
+            Ok(answer(503, &[])),
+        ] {
+            let mut headers = sent();
+            let next = gate
+                .request(&mut request_head("/", &mut headers), &oracle(answer))
+                .await;
+            assert!(next.is_err(), "{next:?}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_asked_is_refused() {
+        for (args, problem) in [
+            ("{}", "`service` is missing"),
+            ("{ service: '' }", "the name of a service"),
+            ("{ service: a, path: check }", "not a path"),
+            ("{ service: a, timeout: 5m }", "5m"),
+            (
+                "{ service: a, copy_headers: [host] }",
+                "written by the gateway",
+            ),
+            ("{ service: a, request_headers: [connection] }", "be shown"),
+            ("{ service: a, url: b }", "unknown key"),
+        ] {
+            let error = step("forward_auth", args).expect_err(args);
+            assert!(error.contains(problem), "{args}: {error}");
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! What a filter is compiled to: one step of a route's chain.
+
+use std::fmt::Debug;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response, StatusCode};
+use pailou_upstream::Selection;
+use thiserror::Error;
+
+use crate::{RequestHead, ResponseHead};
+
+/// One step of a chain, by what it needs.
+#[derive(Debug)]
+pub enum Step {
+    /// Changes heads, or answers by itself; neither waits nor fails.
+    Edit(Box<dyn Edit>),
+    /// Waits for somebody else's word.
+    Gate(Box<dyn Gate>),
+    /// Changes the body of a response.
+    Body(Box<dyn Body>),
+}
+
+impl Step {
+    /// Where the step asks, if it does.
+    pub fn selection(&self) -> Option<&Arc<Selection>> {
+        match self {
+            Step::Gate(gate) => Some(gate.selection()),
+            Step::Edit(_) | Step::Body(_) => None,
+        }
+    }
+}
+
+/// Whether a request goes on after a step.
+#[derive(Debug)]
+#[must_use]
+pub enum Next {
+    /// To the next step.
+    Continue,
+    /// It does not: this is its answer. It passes the response half of the
+    /// steps before this one.
+    Answer(Box<Answer>),
+}
+
+/// An answer that a step gives in the endpoint's place.
+#[derive(Clone, Debug, Default)]
+pub struct Answer {
+    /// The status code; 200 by default.
+    pub status: StatusCode,
+    /// The header fields. What frames the body is not among them.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Bytes,
+}
+
+/// A filter that changes heads and neither waits nor fails.
+///
+/// Cost per request: what it says on the filter; none allocates unless it
+/// changes something.
+pub trait Edit: Debug + Send + Sync {
+    /// Changes the planned request, or answers it.
+    fn request(&self, _head: &mut RequestHead<'_>) -> Next {
+        Next::Continue
+    }
+
+    /// Changes the response.
+    fn response(&self, _head: &mut ResponseHead<'_>) {}
+}
+
+/// A filter that asks somebody else before a request may go on.
+///
+/// Whoever runs it keeps its deadline, and drops it when the client goes away.
+pub trait Gate: Debug + Send + Sync {
+    /// Lets the request go on, changed perhaps, or answers it.
+    ///
+    /// # Errors
+    /// When nobody could say. The request is refused then: a gate that fails
+    /// stays closed.
+    fn request<'a>(
+        &'a self,
+        head: &'a mut RequestHead<'_>,
+        ask: &'a dyn Ask,
+    ) -> Waiting<'a, Result<Next, AskError>>;
+
+    /// How long it may take.
+    fn timeout(&self) -> Duration;
+
+    /// Whom it asks.
+    fn selection(&self) -> &Arc<Selection>;
+}
+
+/// A filter that changes the body of a response. It gets the body whole.
+pub trait Body: Debug + Send + Sync {
+    /// Changes the planned request, so that the answer can be read: no
+    /// compression, for instance.
+    fn request(&self, head: &mut RequestHead<'_>);
+
+    /// The most bytes of this response that it takes; `None` if it leaves the
+    /// response alone, which then streams.
+    fn wants(&self, head: &ResponseHead<'_>) -> Option<usize>;
+
+    /// The body that takes the place of this one. The head's length is set to
+    /// it afterwards.
+    fn rewrite(&self, head: &mut ResponseHead<'_>, body: Bytes) -> Bytes;
+}
+
+/// A future that a gate waits for.
+pub type Waiting<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// The way out for gates: sends one request of their own.
+pub trait Ask: Send + Sync {
+    /// Sends `request`, whose target is a path and which has no body, to an endpoint of `selection`,
+    /// and reads the answer, whose body has at most `max_bytes` bytes.
+    ///
+    /// Another endpoint is tried when one refuses the connection.
+    ///
+    /// # Errors
+    /// When no whole answer came.
+    fn ask<'a>(
+        &'a self,
+        selection: &'a Selection,
+        request: Request<()>,
+        max_bytes: usize,
+    ) -> Waiting<'a, Result<Response<Bytes>, AskError>>;
+}
+
+/// Why a gate got no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum AskError {
+    /// No endpoint of the service may be picked.
+    #[error("the service has no endpoint to ask")]
+    NoEndpoint,
+    /// None accepted the connection.
+    #[error("no endpoint accepted the connection")]
+    Refused,
+    /// The connection ended, or what came was no HTTP.
+    #[error("the endpoint gave no answer")]
+    Broken,
+    /// The answer is longer than it may be.
+    #[error("the answer is too long")]
+    TooLong,
+}

@@ -1,0 +1,152 @@
+//! Requests of the gateway's own: what the gates of a route ask.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::{Request, Response};
+use http_body::Body as _;
+use hyper::body::Incoming;
+use pailou_filters::{Ask, AskError, Waiting};
+use pailou_upstream::{Hint, Outcome, Pick, Selection, Tried};
+use tokio::time::Instant;
+
+use crate::line::{Line, LineFailure, keeps};
+use crate::server::Server;
+use crate::transport::ConnectFailure;
+use crate::upload::Outgoing;
+
+/// How long one connection may take to come about.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How many endpoints and idle connections are tried.
+const MOST_TRIES: u32 = 4;
+
+/// Asks over the connections that requests take.
+pub(crate) struct Asking<'a> {
+    pub(crate) server: &'a Server,
+}
+
+impl Ask for Asking<'_> {
+    fn ask<'a>(
+        &'a self,
+        selection: &'a Selection,
+        request: Request<()>,
+        max_bytes: usize,
+    ) -> Waiting<'a, Result<Response<Bytes>, AskError>> {
+        Box::pin(self.try_all(selection, request, max_bytes))
+    }
+}
+
+impl Asking<'_> {
+    async fn try_all(
+        &self,
+        selection: &Selection,
+        request: Request<()>,
+        max_bytes: usize,
+    ) -> Result<Response<Bytes>, AskError> {
+        let mut tried = Tried::none();
+        let mut failed = AskError::NoEndpoint;
+        for _ in 0..MOST_TRIES {
+            let Ok(pick) = selection.pick(&Hint::after(&tried)) else {
+                return Err(failed);
+            };
+            let Some(line) = self.line(&pick).await else {
+                tried.push(pick.address());
+                failed = AskError::Refused;
+                continue;
+            };
+            let (reused, asked) = (line.reused, Instant::now());
+            match self.send(line, &request, max_bytes).await {
+                // An idle connection may be closed at any time.
+                Err(AskError::Broken) if reused => failed = AskError::Broken,
+                Err(AskError::Broken) => {
+                    pick.report(Outcome::Reset);
+                    return Err(AskError::Broken);
+                }
+                Err(error) => return Err(error),
+                Ok(answer) => {
+                    pick.report(Outcome::Answered {
+                        status: answer.status().as_u16(),
+                        latency: asked.elapsed(),
+                    });
+                    return Ok(answer);
+                }
+            }
+        }
+        Err(failed)
+    }
+
+    /// A connection to the endpoint; one that does not come about is reported.
+    async fn line(&self, pick: &Pick) -> Option<Line> {
+        let address = pick.address();
+        if let Some(line) = self.server.pool.take(address).await {
+            return Some(line);
+        }
+        let outcome = match self
+            .server
+            .transport
+            .connect(address, CONNECT_TIMEOUT)
+            .await
+        {
+            Ok(stream) => return Line::open(address, stream).await.ok(),
+            Err(ConnectFailure::Refused) => Outcome::Refused,
+            Err(ConnectFailure::TimedOut) => Outcome::ConnectTimeout,
+            Err(ConnectFailure::Ours) => return None,
+        };
+        pick.report(outcome);
+        None
+    }
+
+    async fn send(
+        &self,
+        mut line: Line,
+        request: &Request<()>,
+        max_bytes: usize,
+    ) -> Result<Response<Bytes>, AskError> {
+        let mut sent = Request::new(Outgoing::Nothing);
+        *sent.method_mut() = request.method().clone();
+        *sent.uri_mut() = request.uri().clone();
+        *sent.headers_mut() = request.headers().clone();
+        // The gate's deadline is kept by whoever runs it.
+        let never = |_: &mut std::task::Context<'_>| Poll::<std::convert::Infallible>::Pending;
+        let Ok(answer) = line.send(sent, never).await;
+        let answer = answer.map_err(|_: LineFailure| AskError::Broken)?;
+        let keeps = keeps(&answer);
+        let (head, body) = answer.into_parts();
+        let body = read(&mut line, body, max_bytes).await?;
+        if keeps {
+            self.server.pool.put(line);
+        }
+        Ok(Response::from_parts(head, body))
+    }
+}
+
+/// Reads a body to its end.
+async fn read(line: &mut Line, mut body: Incoming, max_bytes: usize) -> Result<Bytes, AskError> {
+    let mut bytes = BytesMut::new();
+    loop {
+        let frame = poll_fn(|cx| {
+            if let Poll::Ready(frame) = Pin::new(&mut body).poll_frame(cx) {
+                return Poll::Ready(frame);
+            }
+            // How it ends is told to the body.
+            let _ = line.poll_drive(cx);
+            Pin::new(&mut body).poll_frame(cx)
+        });
+        match frame.await {
+            None => return Ok(bytes.freeze()),
+            Some(Err(_)) => return Err(AskError::Broken),
+            Some(Ok(frame)) => {
+                if let Ok(piece) = frame.into_data() {
+                    bytes.extend_from_slice(&piece);
+                }
+            }
+        }
+        if bytes.len() > max_bytes {
+            return Err(AskError::TooLong);
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! The response half of a route's steps.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use bytes::Bytes;
+use http::response::Parts;
+use http::{HeaderValue, Method, StatusCode, header};
+use pailou_filters::ResponseHead;
+
+use crate::cause::Cause;
+use crate::download::Flow;
+use crate::exchange::Exchange;
+
+/// Runs the steps that the request has passed, last to first. Gives the body
+/// when a step took it whole; otherwise it still streams.
+pub(crate) async fn run(flow: &mut Flow, head: &mut Parts) -> Result<Option<Bytes>, Cause> {
+    let Some(route) = flow.exchange.route_with_steps() else {
+        return Ok(None);
+    };
+    let mut half = route.chain.response(flow.exchange.passed);
+    let mut whole: Option<Bytes> = None;
+    while let Some((step, most)) = guarded(head, |head| half.run(head))? {
+        if !has_body(&flow.exchange.method, head.status) {
+            // Of the body that it would have, nobody knows the length.
+            head.headers.remove(header::CONTENT_LENGTH);
+            continue;
+        }
+        let body = match whole.take() {
+            Some(body) if body.len() > most => return Err(Cause::UpstreamTooLarge),
+            Some(body) => body,
+            None => flow.collect(most).await?,
+        };
+        whole = Some(guarded(head, |head| step.rewrite(head, body))?);
+    }
+    if let Some(body) = &whole {
+        flow.exchange.bytes_out = body.len() as u64;
+        let length = HeaderValue::from(body.len());
+        head.headers.insert(header::CONTENT_LENGTH, length);
+        head.headers.remove(header::TRAILER);
+    }
+    Ok(whole)
+}
+
+/// The same for a response that has a head only.
+pub(crate) fn head(exchange: &Exchange, head: &mut Parts) -> Result<(), Cause> {
+    if let Some(route) = exchange.route_with_steps() {
+        let mut half = route.chain.response(exchange.passed);
+        guarded(head, |head| while half.run(head).is_some() {})?;
+    }
+    Ok(())
+}
+
+fn has_body(method: &Method, status: StatusCode) -> bool {
+    *method != Method::HEAD && !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+}
+
+/// Lets steps at the head. A fault in one costs its request alone.
+fn guarded<T>(head: &mut Parts, act: impl FnOnce(&mut ResponseHead<'_>) -> T) -> Result<T, Cause> {
+    let acted = catch_unwind(AssertUnwindSafe(|| {
+        let mut view = ResponseHead {
+            status: head.status,
+            headers: &mut head.headers,
+        };
+        let acted = act(&mut view);
+        head.status = view.status;
+        acted
+    }));
+    acted.map_err(|_| Cause::Panic)
+}

@@ -1,0 +1,32 @@
+//! What a request says about the endpoint that it wants.
+
+use crate::tried::Tried;
+
+static NOTHING_TRIED: Tried = Tried::none();
+
+/// What a request says about the endpoint that it wants.
+#[derive(Clone, Copy, Debug)]
+pub struct Hint<'a> {
+    /// Where it was already: not there again.
+    pub tried: &'a Tried,
+    /// What keeps requests together: a policy that hashes sends equal keys to the same endpoint. Handed to the policy; those of today
+    /// have no use for it.
+    pub key: Option<u64>,
+}
+
+impl Hint<'_> {
+    /// A first try, without a key.
+    pub fn first() -> Hint<'static> {
+        Hint {
+            tried: &NOTHING_TRIED,
+            key: None,
+        }
+    }
+}
+
+impl<'a> Hint<'a> {
+    /// A further try, without a key.
+    pub fn after(tried: &'a Tried) -> Hint<'a> {
+        Hint { tried, key: None }
+    }
+}

@@ -1,0 +1,103 @@
+//! From a service's state to the schedule of one selection.
+
+use std::sync::Arc;
+
+use pailou_config::EjectionSettings;
+use tokio::time::Instant;
+
+use crate::balance::{Share, quantise};
+use crate::ejection::is_panic;
+use crate::member::Member;
+use crate::schedule::{NoEndpoint, Schedule};
+use crate::selection::Selection;
+use crate::set::EndpointSpec;
+use crate::state::State;
+use crate::verdict::{Reason, Verdict};
+
+/// So many live endpoints of a selection are ejected that they are used again.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Panic {
+    pub(crate) ejected: usize,
+    /// Live ones that would be eligible.
+    pub(crate) eligible: usize,
+}
+
+/// An address that a selection may use, by the listing that fits it.
+struct Candidate<'a> {
+    member: &'a Member,
+    listing: &'a EndpointSpec,
+    verdict: Verdict,
+}
+
+impl Selection {
+    /// Makes its schedule anew, unless it would be the same.
+    pub(crate) fn rebuild(
+        &self,
+        state: &State,
+        settings: &EjectionSettings,
+        now: Instant,
+    ) -> Option<Panic> {
+        let mut candidates = self.candidates(state);
+        let panic = panic(&candidates, settings);
+        candidates.retain(|candidate| {
+            let verdict = candidate.verdict;
+            verdict.is_in() || (panic.is_some() && verdict.is_in_by_panic())
+        });
+        let before = self.schedule();
+        if candidates.is_empty() {
+            self.replace_schedule(Schedule::nothing(match () {
+                () if !state.is_known => NoEndpoint::Unknown,
+                () if state.members.is_empty() => NoEndpoint::Empty,
+                () => NoEndpoint::NoneEligible,
+            }));
+            return panic;
+        }
+        let shares = shares(&candidates, now);
+        if !before.is_over(&shares, panic.is_some()) {
+            let schedule = Schedule::new(self.policy(), shares, panic.is_some(), &before);
+            self.replace_schedule(schedule);
+        }
+        panic
+    }
+
+    fn candidates<'a>(&self, state: &'a State) -> Vec<Candidate<'a>> {
+        let health_is_known = state.health_is_known;
+        let candidate = |member: &'a Member| {
+            let listing = member.listing(self.subset(), health_is_known)?;
+            let verdict = Verdict::on(listing, member, health_is_known);
+            Some(Candidate {
+                member,
+                listing,
+                verdict,
+            })
+        };
+        state.members.values().filter_map(candidate).collect()
+    }
+}
+
+fn panic(candidates: &[Candidate<'_>], settings: &EjectionSettings) -> Option<Panic> {
+    let live = candidates
+        .iter()
+        .filter(|candidate| !candidate.verdict.has(Reason::Held));
+    let ejected = live
+        .clone()
+        .filter(|candidate| candidate.verdict.has(Reason::Ejected))
+        .count();
+    let eligible = live.count();
+    is_panic(settings, ejected, eligible).then_some(Panic { ejected, eligible })
+}
+
+fn shares(candidates: &[Candidate<'_>], now: Instant) -> Vec<Share> {
+    let weight = |candidate: &Candidate<'_>| candidate.listing.weight * candidate.member.part(now);
+    let weights: Vec<f64> = candidates.iter().map(weight).collect();
+    let share = |(candidate, weight): (&Candidate<'_>, u32)| Share {
+        endpoint: Arc::clone(&candidate.member.endpoint),
+        weight,
+        held: candidate.verdict.has(Reason::Held),
+    };
+    candidates
+        .iter()
+        .zip(quantise(&weights))
+        .map(share)
+        .collect()
+}
