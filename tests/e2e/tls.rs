@@ -2,7 +2,12 @@
 
 use std::time::Duration;
 
+use axum::http::Request;
+use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
+use http_body_util::{BodyExt, Empty};
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::tungstenite::Message;
@@ -161,6 +166,57 @@ async fn a_client_gets_the_certificate_for_the_host_that_it_names() {
     }
     let metrics = gateway.metrics().await;
     assert!(metrics.contains(r#"cause="misdirected""#), "{metrics}");
+}
+
+/// Every stream is a request like others: the host that it asks for, the scheme, the client's certificate.
+#[tokio::test(flavor = "multi_thread")]
+async fn http2_is_chosen_by_alpn_and_each_stream_is_held_to_the_certificate() {
+    let (authority, clients) = (Authority::new(), Authority::new());
+    authority.issue("one", &["one.example"]);
+    authority.issue("two", &["two.example"]);
+    clients.issue_client("alice", "alice", "spiffe://shop/alice");
+    let asks = format!(
+        "client_auth: required, client_ca: {}",
+        clients.file().display()
+    );
+    let tls = listener(&authority, &["one", "two"], &asks);
+    let (_world, _upstream, _registered, gateway) = World::small_with_listeners(&[&tls], "").await;
+    let (cert, key) = clients.files("alice");
+    let client = TlsClient::known(&authority.file(), &cert, &key).offering_http2();
+    let stream = client
+        .connect(gateway.data(), "one.example")
+        .await
+        .expect("a connection");
+    assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
+    let (mut requests, connection) =
+        http2::handshake::<_, _, Empty<Bytes>>(TokioExecutor::new(), TokioIo::new(stream))
+            .await
+            .expect("a preface");
+    tokio::spawn(connection);
+    for (host, status) in [
+        ("one.example", 200),
+        ("two.example", 421),
+        ("one.example", 200),
+    ] {
+        let request = Request::get(format!("https://{host}/api/users/headers"))
+            .header("x-client-cert-subject", "CN=admin")
+            .body(Empty::new())
+            .expect("a request");
+        let response = requests.send_request(request).await.expect("an answer");
+        assert_eq!(response.status(), status, "{host}");
+        let body = response.into_body().collect().await.expect("a body");
+        let body = String::from_utf8(body.to_bytes().to_vec()).expect("text");
+        if status == 200 {
+            for expected in [
+                r#"["x-forwarded-proto","https"]"#,
+                r#"["x-forwarded-port","443"]"#,
+                r#"["x-client-cert-subject","CN=alice,O=Shop"]"#,
+            ] {
+                assert!(body.contains(expected), "{expected}: {body}");
+            }
+            assert!(!body.contains("CN=admin"), "{body}");
+        }
+    }
 }
 
 /// Frames both ways over a connection that stays.

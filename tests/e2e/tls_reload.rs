@@ -93,14 +93,22 @@ async fn a_changed_certificate_is_used_and_a_bad_one_is_told_and_not_used() {
             .contains("gateway_certificate_refusals_total 1")
     );
 
+    // Told once, and again to whoever asks.
+    let told = || {
+        let log = gateway.log();
+        let lines = log.iter();
+        lines
+            .filter(|line| line.contains("the one before it stays"))
+            .count()
+    };
+    assert_eq!(told(), 1);
+    gateway.signal("-HUP");
+    until("it to be told again", async || (told() == 2).then_some(())).await;
+
     authority.issue("shop", &["third.example"]);
     until_served_by(&client, &gateway, "third.example").await;
     assert_eq!(ask(&mut open, GET).await.expect("an answer").status, 200);
-    let refused = gateway
-        .log()
-        .into_iter()
-        .filter(|line| line.contains("the one before it stays"));
-    assert_eq!(refused.count(), 1);
+    assert_eq!(told(), 2);
 }
 
 /// Kubernetes mounts a secret as a folder of links, and swaps the folder behind them.

@@ -85,6 +85,15 @@ impl TlsClient {
                 )
                 .expect("a pair"),
         };
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        TlsClient {
+            config: Arc::new(config),
+        }
+    }
+
+    /// The same, for a client that would rather speak HTTP/2.
+    pub(crate) fn offering_http2(&self) -> TlsClient {
+        let mut config = (*self.config).clone();
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         TlsClient {
             config: Arc::new(config),

@@ -48,8 +48,8 @@ impl Place {
         }
         let client = PeerName::new(client);
         let register = Arc::downgrade(register);
-        let connection =
-            Connection::new(self.id, client, listener, secured.map(Arc::new), register);
+        let secured = secured.map(Arc::new);
+        let connection = Connection::new(self.id, client, listener, secured, register);
         let connection = Arc::new(connection);
         entry.stage = Stage::Open(Arc::downgrade(&connection));
         drop(open);
