@@ -17,11 +17,16 @@ impl Server {
     ) -> Result<Line, ConnectFailure> {
         if place.http == Http::Http2 {
             let stream = self.trunks.stream(place, &self.transport, timeout);
-            return stream.await.map(Line::Stream);
+            return Box::pin(stream).await.map(Line::Stream);
         }
         if let Some(connection) = self.pool.take(&place).await {
             return Ok(Line::Connection(connection));
         }
+        // In a box, as above: a request seldom needs what connecting needs.
+        Box::pin(self.open(place, timeout)).await
+    }
+
+    async fn open(&self, place: Place, timeout: Duration) -> Result<Line, ConnectFailure> {
         let wire = self.transport.connect(&place, timeout).await?;
         let connection = Connection::open(place, wire).await;
         let connection = connection.map_err(|_| ConnectFailure::Ours)?;

@@ -1,5 +1,6 @@
 //! One request, from its head to its last byte: the order of what happens.
 
+use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -98,15 +99,15 @@ pub(crate) async fn serve(
     connection: Shared,
     heading: Option<Heading>,
     request: Request<Incoming>,
-) -> Response<Download> {
+) -> Result<Response<Download>, Infallible> {
     streams::serves(&connection);
     let mut exchange = Box::new(Exchange::begin(server, connection, &request));
     let received = match exchange.ask(heading, request).await {
         Ok(received) => received,
-        Err(Ended::Answered(said)) => return answer::step(&mut exchange, *said),
-        Err(Ended::Failed(cause)) => return answer::problem(&mut exchange, cause),
+        Err(Ended::Answered(said)) => return Ok(answer::step(&mut exchange, *said)),
+        Err(Ended::Failed(cause)) => return Ok(answer::problem(&mut exchange, cause)),
     };
-    respond::respond(exchange, received).await
+    Ok(respond::respond(exchange, received).await)
 }
 
 /// Why a request ended before an endpoint answered it.

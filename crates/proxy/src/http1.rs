@@ -1,6 +1,5 @@
 //! HTTP/1 on a client's connection: hyper's server above the edge.
 
-use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -50,8 +49,7 @@ enum After {
 async fn requests(server: &Arc<Server>, connection: &Shared, edge: Edge) -> After {
     let service = service_fn(|request| {
         let heading = connection.begin_exchange();
-        let response = exchange::serve(server.clone(), connection.clone(), heading, request);
-        async { Ok::<_, Infallible>(response.await) }
+        exchange::serve(server.clone(), connection.clone(), heading, request)
     });
     let mut engine = server.http1.serve_connection(TokioIo::new(edge), service);
     let rests = poll_fn(|cx| {

@@ -1,6 +1,5 @@
 //! HTTP/2 on a client's connection: hyper's server above the edge.
 
-use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -64,11 +63,7 @@ pub(crate) async fn serve(server: Arc<Server>, mut edge: Edge, connection: Share
     edge.switch();
     let service = service_fn(|mut request: Request<Incoming>| {
         let heading = heading(&mut request);
-        let (server, stream) = (server.clone(), connection.stream());
-        async move {
-            let response = exchange::serve(server, stream, Some(heading), request).await;
-            Ok::<_, Infallible>(response)
-        }
+        exchange::serve(server.clone(), connection.stream(), Some(heading), request)
     });
     let engine = server.http2.serve_connection(TokioIo::new(edge), service);
     let mut engine = std::pin::pin!(engine);

@@ -129,7 +129,10 @@ pub(crate) async fn plan(
         query: target.query().map(Cow::Borrowed),
         headers: &mut headers,
     };
-    steps::run(exchange, &mut planned).await?;
+    if steps::has_any(exchange) {
+        // In a box: most routes have none, and what a gate needs is large.
+        Box::pin(steps::run(exchange, &mut planned)).await?;
+    }
     let uri = uri(&heading.target, &planned.path, planned.query.as_deref())?;
     Ok(Planned {
         method: head.method,

@@ -23,12 +23,16 @@ pub(crate) async fn respond(exchange: Box<Exchange>, received: Received) -> Resp
     // The version on the wire is the gateway's (RFC 9110 section 2.5).
     head.version = Version::HTTP_11;
     if head.status == StatusCode::SWITCHING_PROTOCOLS {
-        return switch(exchange, head, line).await;
+        return Box::pin(switch(exchange, head, line)).await;
     }
     report(&exchange, &head);
     hops::clean_response(&mut head);
     let mut flow = Flow::start(exchange, body, line, keeps);
-    let body = match rewrite::run(&mut flow, &mut head).await {
+    let rewritten = match flow.exchange.passed {
+        0 => Ok(None),
+        _ => Box::pin(rewrite::run(&mut flow, &mut head)).await,
+    };
+    let body = match rewritten {
         Ok(body) => body,
         Err(cause) => {
             return answer::problem(&mut flow.exchange, cause);

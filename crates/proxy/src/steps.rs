@@ -7,13 +7,15 @@ use crate::ask::Asking;
 use crate::cause::Cause;
 use crate::exchange::{Ended, Exchange};
 
+/// Whether the route has steps.
+pub(crate) fn has_any(exchange: &Exchange) -> bool {
+    let route = exchange.route.as_ref();
+    route.is_some_and(|route| !route.chain.steps().is_empty())
+}
+
 /// Runs the route's steps, first to last, until one answers or fails.
 pub(crate) async fn run(exchange: &mut Exchange, head: &mut RequestHead<'_>) -> Result<(), Ended> {
-    let route = exchange.route.as_ref();
-    let Some(route) = route
-        .filter(|route| !route.chain.steps().is_empty())
-        .cloned()
-    else {
+    let Some(route) = exchange.route.clone() else {
         return Ok(());
     };
     for step in route.chain.steps() {

@@ -54,6 +54,9 @@ enum Again {
 /// that is safe to repeat; gives the head of the response.
 pub(crate) async fn send(exchange: &mut Exchange, planned: Planned) -> Result<Received, Cause> {
     pick(exchange)?;
+    if let Some(upload) = &exchange.upload {
+        upload.look().await;
+    }
     loop {
         let failed = match attempt(exchange, &planned).await {
             Ok(received) => return Ok(received),

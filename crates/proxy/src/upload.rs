@@ -58,6 +58,8 @@ struct State {
     client_time: Duration,
     failure: Option<Cause>,
     exchange: Option<Waker>,
+    /// The first frame, if it came with the head.
+    first: Option<Option<Result<Frame<Bytes>, hyper::Error>>>,
 }
 
 /// Who is waited for.
@@ -104,8 +106,30 @@ impl Upload {
                 client_time: Duration::ZERO,
                 failure: None,
                 exchange: None,
+                first: None,
             }),
         })
+    }
+
+    /// Takes what of the body came with its head, so that both go on in one
+    /// piece: a write of its own wakes the endpoint once more. Waits for nothing.
+    pub(crate) async fn look(&self) {
+        let mut has_looked = false;
+        std::future::poll_fn(|cx| {
+            let mut state = self.state();
+            match Pin::new(&mut state.incoming).poll_frame(cx) {
+                Poll::Ready(frame) => state.first = Some(frame),
+                Poll::Pending if has_looked => {}
+                Poll::Pending => {
+                    // The engine reads it once it knows that somebody waits.
+                    has_looked = true;
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+            }
+            Poll::Ready(())
+        })
+        .await;
     }
 
     /// The body as one try sends it, from its first byte.
@@ -160,6 +184,7 @@ impl Upload {
         std::future::poll_fn(|cx| {
             let mut state = self.state();
             state.kept = None;
+            state.first = None;
             loop {
                 match Pin::new(&mut state.incoming).poll_frame(cx) {
                     Poll::Ready(Some(Ok(_))) => {}
@@ -248,7 +273,11 @@ impl Sending {
         cx: &mut Context<'_>,
         state: &mut State,
     ) -> Poll<Option<Result<Frame<Bytes>, Unsent>>> {
-        let frame = match Pin::new(&mut state.incoming).poll_frame(cx) {
+        let frame = match state.first.take() {
+            Some(frame) => Poll::Ready(frame),
+            None => Pin::new(&mut state.incoming).poll_frame(cx),
+        };
+        let frame = match frame {
             Poll::Pending => {
                 if !matches!(state.waits, Waits::Client(_)) {
                     state.wait_for(Waits::Client(Instant::now()));

@@ -7,6 +7,7 @@
 //! kernel answers it with a reset.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -51,8 +52,8 @@ impl Edge {
         if !self.ahead.is_empty() {
             return Poll::Pending;
         }
-        let mut piece = [0; PIECE];
-        let mut piece = ReadBuf::new(&mut piece);
+        let mut piece = [MaybeUninit::uninit(); PIECE];
+        let mut piece = ReadBuf::uninit(&mut piece);
         ready!(socket(&mut self.socket).poll_read(cx, &mut piece))?;
         match piece.filled() {
             [] => {

@@ -16,6 +16,7 @@ mod write;
 
 use std::future::poll_fn;
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -132,8 +133,8 @@ impl Edge {
             if known == PREFACE.len() {
                 return Poll::Ready(true);
             }
-            let mut piece = [0; PIECE];
-            let mut piece = ReadBuf::new(&mut piece);
+            let mut piece = [MaybeUninit::uninit(); PIECE];
+            let mut piece = ReadBuf::uninit(&mut piece);
             match socket(&mut self.socket).poll_read(cx, &mut piece) {
                 Poll::Ready(Ok(())) if !piece.filled().is_empty() => {
                     self.ahead.extend_from_slice(piece.filled());
@@ -235,8 +236,8 @@ impl Edge {
     }
 
     fn poll_next_piece(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Piece>> {
-        let mut piece = [0; PIECE];
-        let mut piece = ReadBuf::new(&mut piece);
+        let mut piece = [MaybeUninit::uninit(); PIECE];
+        let mut piece = ReadBuf::uninit(&mut piece);
         ready!(self.poll_fill(cx, &mut piece))?;
         let piece = piece.filled();
         if piece.is_empty() {
