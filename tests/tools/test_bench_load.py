@@ -20,6 +20,8 @@ from bench_load.process import Failed, Process, go_beside, go_first, processes
 from bench_load.summary import Row, Spread, rows
 from bench_load.table import noise, table
 
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the load bench needs Linux")
+
 ROOT = Path(__file__).resolve().parents[2]
 CASE = Case(connections=32)
 
