@@ -13,6 +13,8 @@ log_level = "{level}"
 log_target = "file://{folder}/sozu.log"
 {log}max_connections = 8192
 buffer_size = 16393
+min_buffers = 1
+max_buffers = 20000
 activate_listeners = true
 
 [[listeners]]
