@@ -295,3 +295,21 @@ impl std::fmt::Debug for Exchange {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The engine moves the future of an exchange twice: what is rare belongs
+    /// into a box of its own.
+    #[test]
+    fn the_future_of_an_exchange_is_small() {
+        fn size<F: Future>(
+            _: impl FnOnce(Arc<Server>, Shared, Option<Heading>, Request<Incoming>) -> F,
+        ) -> usize {
+            size_of::<F>()
+        }
+        let bytes = size(serve);
+        assert!(bytes <= 3 << 10, "{bytes} bytes");
+    }
+}
