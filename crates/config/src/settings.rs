@@ -42,7 +42,7 @@ pub use self::{
     environment::Environment,
     listener::{ListenerSettings, ProxyProtocol},
     listener_tls::{CertificateFiles, ClientAuth, Place, TlsSettings, TlsVersion},
-    listening::{AdminSettings, ForwardedSettings, LimitSettings, ProbeSettings},
+    listening::{AdminSettings, ForwardedSettings, HeaderCase, LimitSettings, ProbeSettings},
     process::{LogFormat, LogLevel, LogSettings, ShutdownSettings, SnapshotSettings},
     reference::{KeyDoc, SectionDoc, settings_reference},
     registry::{DiscoverySettings, Loopback, NacosSettings, RegistrationSettings},

@@ -28,7 +28,7 @@ impl Server {
 
     async fn open(&self, place: Place, timeout: Duration) -> Result<Line, ConnectFailure> {
         let wire = self.transport.connect(&place, timeout).await?;
-        let connection = Connection::open(place, wire).await;
+        let connection = Connection::open(place, wire, self.header_case).await;
         let connection = connection.map_err(|_| ConnectFailure::Ours)?;
         Ok(Line::Connection(connection))
     }

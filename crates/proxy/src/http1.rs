@@ -9,6 +9,7 @@ use bytes::Bytes;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use pailou_config::{HeaderCase, LimitSettings};
 
 use crate::connection::Shared;
 use crate::edge::{Begun, Edge};
@@ -82,11 +83,12 @@ async fn requests(server: &Arc<Server>, connection: &Shared, edge: Edge) -> Afte
 
 /// The engine's settings. Not `pipeline_flush`: with it hyper 1.12 buffers a
 /// response without a bound while the client does not read.
-pub(crate) fn engine(limits: &pailou_config::LimitSettings) -> http1::Builder {
+pub(crate) fn engine(limits: &LimitSettings, case: HeaderCase) -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
         .half_close(false)
         .header_read_timeout(None)
+        .preserve_header_case(case == HeaderCase::AsSent)
         .max_buf_size(limits.header_bytes.max(BUFFER_BYTES) + 8192);
     if limits.header_count > ENGINE_FIELDS {
         builder.max_headers(limits.header_count);

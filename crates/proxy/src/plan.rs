@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::uri::{self, Authority, PathAndQuery};
-use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, Version, header};
+use http::{Extensions, HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, Version, header};
 use hyper::body::Incoming;
 use pailou_filters::{Answer, RequestHead};
 use pailou_routing::{Host, Target};
@@ -32,6 +32,8 @@ pub(crate) struct Planned {
     method: Method,
     uri: Uri,
     headers: HeaderMap,
+    /// The spelling of header names, where it is kept.
+    extensions: Extensions,
     /// Whether the client takes trailers, as gRPC asks for.
     wants_trailers: bool,
 }
@@ -43,6 +45,7 @@ impl Planned {
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = self.uri.clone();
         *request.headers_mut() = self.headers.clone();
+        *request.extensions_mut() = self.extensions.clone();
         if place.http == Http::Http2 {
             self.name_authority(place, &mut request);
         }
@@ -138,6 +141,7 @@ pub(crate) async fn plan(
         method: head.method,
         uri,
         headers,
+        extensions: head.extensions,
         wants_trailers,
     })
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use hyper::server::conn::{http1, http2};
-use pailou_config::{ForwardedSettings, LimitSettings, RetrySettings, Settings};
+use pailou_config::{ForwardedSettings, HeaderCase, LimitSettings, RetrySettings, Settings};
 use pailou_routing::TableCell;
 use pailou_telemetry::events::RequestDone;
 use pailou_telemetry::{AccessLog, Metrics};
@@ -66,6 +66,8 @@ pub(crate) struct Server {
     pub(crate) limits: LimitSettings,
     pub(crate) retry: RetrySettings,
     pub(crate) forwarded: Forwarded,
+    /// How header names are spelled.
+    pub(crate) header_case: HeaderCase,
     /// How requests that pass are marked, if they are.
     pub(crate) via: Option<Via>,
     pub(crate) table: TableCell,
@@ -111,12 +113,13 @@ impl Server {
         // as is counted on where these are limited.
         let most_idle = (limits.connections / workers.max(1)).clamp(1, 1024);
         Arc::new(Server {
-            http1: crate::http1::engine(&limits),
+            http1: crate::http1::engine(&limits, forwarded.header_case),
             http2: crate::http2::engine(&limits),
             transport: Transport::new(upstream_tls),
             pool: Pool::new(workers, most_idle, limits.upstream_idle_timeout),
             trunks: Trunks::new(workers, limits.upstream_idle_timeout),
             upload_rules,
+            header_case: forwarded.header_case,
             via: forwarded.via.then(Via::new),
             forwarded: Forwarded::new(&forwarded),
             connections: Connections::new(caps),

@@ -9,7 +9,7 @@ use std::{
 use ipnet::IpNet;
 
 use super::{
-    kind::{FilePath, Flag, List, Maybe, SecretText, Time, bytes, whole},
+    kind::{Choice, FilePath, Flag, List, Maybe, SecretText, Time, bytes, whole},
     schema::section,
     secret::Secret,
     values::{AddressOrOff, HEADER_NAME, NAME, NETWORK},
@@ -103,8 +103,29 @@ section! {
         /// Whether requests to endpoints have `Via` (RFC 9110 section 7.6.3), by which a request that comes back is found
         /// and ends with 508. nginx as an endpoint compresses nothing for requests with `Via` unless its `gzip_proxied` says so.
         via: bool = true, Flag;
+        /// How header names are spelled towards endpoints of HTTP/1.1, and in their answers: `lower`; `as_sent`, as whoever
+        /// sent them did, for services that take case for a difference; `title`, such as `X-User-Id`, towards endpoints
+        /// only. Names mean the same in any case (RFC 9110 section 5.1).
+        header_case: HeaderCase = HeaderCase::Lower, Choice(HEADER_CASES);
     }
 }
+
+/// How header names are spelled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeaderCase {
+    /// In lower case.
+    Lower,
+    /// As whoever sent them did.
+    AsSent,
+    /// Each word with a capital, towards endpoints.
+    Title,
+}
+
+const HEADER_CASES: &[(&str, HeaderCase)] = &[
+    ("lower", HeaderCase::Lower),
+    ("as_sent", HeaderCase::AsSent),
+    ("title", HeaderCase::Title),
+];
 
 /// What frameworks and servers take for the word of a proxy: another URL or method, the client's address, an environment
 /// variable of CGI (httpoxy).

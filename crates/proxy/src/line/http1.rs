@@ -8,6 +8,7 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
+use pailou_config::HeaderCase;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
@@ -54,9 +55,15 @@ impl Drop for Task {
 
 impl Connection {
     /// Puts the engine on a new connection.
-    pub(crate) async fn open(place: Place, wire: Wire) -> Result<Connection, LineFailure> {
+    pub(crate) async fn open(
+        place: Place,
+        wire: Wire,
+        case: HeaderCase,
+    ) -> Result<Connection, LineFailure> {
         let handshake = http1::Builder::new()
             .max_buf_size(BUFFER_BYTES)
+            .preserve_header_case(case == HeaderCase::AsSent)
+            .title_case_headers(case == HeaderCase::Title)
             .handshake(TokioIo::new(wire))
             .await;
         let (sender, driver) = handshake.map_err(|_| LineFailure::Unsent)?;

@@ -1,7 +1,7 @@
 //! What endpoints and clients see of each other.
 
 use pailou_upstream::{EndpointSet, EndpointSpec};
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::gateway::{ANY, Gateway, until};
 use crate::upstream::{Step, Upstream, ok, response};
@@ -440,4 +440,42 @@ async fn a_client_that_half_closes_gets_its_answer() {
 
 async fn gateway_is_empty(gateway: &Gateway) {
     until("nothing is open", || gateway.serving.connections() == 0).await;
+}
+
+/// Some old services take the case of a header's name for a difference.
+#[tokio::test]
+async fn header_names_are_spelled_as_the_setting_says() {
+    for (case, to_endpoint, to_client) in [
+        ("lower", "x-uSer-id: 7", "x-Answer-ID: 8"),
+        ("as_sent", "X-uSer-Id: 7", "X-Answer-ID: 8"),
+        ("title", "X-User-Id: 7", "x-answer-id: 8"),
+    ] {
+        let (told, mut tell) = tokio::sync::mpsc::channel(1);
+        let upstream = Upstream::raw(move |mut stream| {
+            let told = told.clone();
+            async move {
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    head.push(stream.read_u8().await.expect("a head"));
+                }
+                let answer = response("200 OK", "X-Answer-ID: 8\r\n", "ok");
+                stream.write_all(&answer).await.expect("sent");
+                let _ = told.send(String::from_utf8(head).expect("ASCII")).await;
+            }
+        })
+        .await;
+        let settings = [("PAILOU_FORWARDED_HEADER_CASE", case)];
+        let gateway = Gateway::with(&settings, ANY, &[upstream.address]).await;
+        let mut client = gateway.connect().await;
+        let request = "GET / HTTP/1.1\r\nhost: a\r\nX-uSer-Id: 7\r\nconnection: close\r\n\r\n";
+        client.send(request).await;
+        let answer = String::from_utf8(client.rest().await).expect("ASCII");
+        let (to_endpoint, to_client) = match case {
+            "lower" => (to_endpoint.to_lowercase(), to_client.to_lowercase()),
+            _ => (to_endpoint.to_owned(), to_client.to_owned()),
+        };
+        assert!(answer.contains(&to_client), "{case}: {answer}");
+        let head = tell.recv().await.expect("a request");
+        assert!(head.contains(&to_endpoint), "{case}: {head}");
+    }
 }
