@@ -24,9 +24,16 @@ pub struct Listener {
 
 impl Listener {
     /// The listeners of the settings that the certificates were read by.
+    ///
+    /// # Panics
+    /// If they were read by others.
     pub fn all(settings: &[ListenerSettings], certificates: &Certificates) -> Vec<Listener> {
         let listener = |(index, settings): (usize, &ListenerSettings)| Listener {
-            tls: certificates.of(index),
+            // A listener that was to speak TLS must never speak without.
+            tls: settings.tls.as_ref().map(|_| {
+                let watched = certificates.of(index);
+                watched.expect("the certificates were read by these settings")
+            }),
             proxy_protocol: settings.proxy_protocol,
             believed: settings.proxy_protocol_from.clone(),
             redirect_to_https: settings.redirect_to_https,
