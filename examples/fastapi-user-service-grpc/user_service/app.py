@@ -49,7 +49,9 @@ def create_app(settings: Settings) -> FastAPI:
                     await link.close()
 
     app = FastAPI(
-        title="User service", version=__version__, lifespan=lifespan,
+        title="User service",
+        version=__version__,
+        lifespan=lifespan,
         default_response_class=Line,
     )
     instance = f"{settings.service_ip}:{settings.service_port}"

@@ -56,7 +56,9 @@ def create_app(settings: Settings) -> FastAPI:
                 scratch.cleanup()
 
     app = FastAPI(
-        title="User service", version=__version__, lifespan=lifespan,
+        title="User service",
+        version=__version__,
+        lifespan=lifespan,
         default_response_class=Line,
     )
     instance = f"{settings.service_ip}:{settings.service_port}"
