@@ -23,9 +23,9 @@ help: ## List the targets
 	    while IFS='|' read -r name what; do printf '  make %-14s%s\n' "$$name" "$$what"; done
 
 .PHONY: run
-run: ## Run registry, sample services and gateway in one process, and print what to try
+run: ## Run registry, sample services and gateway in one process; DEV='--port 8081' takes other ports
 	@tools/setup build
-	cargo run --profile quick $(CARGO_FLAGS) -p pailou-gateway -- dev
+	cargo run --profile quick $(CARGO_FLAGS) -p pailou-gateway -- dev $(DEV)
 
 .PHONY: run-samples
 run-samples: venv ## Run the FastAPI and the Rust sample behind one gateway

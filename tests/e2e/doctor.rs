@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use pailou_nacos_lite::{Answer, ConfigKey, Instance, Options, Registry, ServiceKey};
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::support::gateway::command;
 use crate::support::upstream::Upstream;
@@ -261,6 +262,53 @@ async fn each_way_to_fail_the_login_is_named_and_no_secret_is() {
         let all = format!("{} {}", seen.text, seen.json);
         assert!(!all.contains("-secret"), "{all}");
     }
+}
+
+/// It said to open the port, which was open.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_that_is_answered_with_nonsense_is_shown() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut head = [0; 4096];
+                let read = stream.read(&mut head).await.unwrap_or_default();
+                let head = String::from_utf8_lossy(&head[..read]).into_owned();
+                let answer = if head.contains("/auth/") {
+                    "HTTP/1.1 0\r\n\r\n".to_owned()
+                } else if head.contains("/cs/config") {
+                    "HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+                        .to_owned()
+                } else {
+                    let body = r#"{"version":"2.3.1"}"#;
+                    format!(
+                        "HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+                        body.len()
+                    )
+                };
+                let _ = stream.write_all(answer.as_bytes()).await;
+            });
+        }
+    });
+    let nacos =
+        format!("nacos: {{ servers: ['127.0.0.1:{port}'], grpc_port: 1, request_timeout: 1s }}\n");
+    let variables = [
+        ("NACOS_USERNAME", "nacos"),
+        ("NACOS_PASSWORD", "right-secret"),
+    ];
+    let seen = visit(&nacos, &variables).await;
+    seen.says(
+        "login",
+        "problem",
+        &[
+            "what came back begins with",
+            "HTTP/1.1 0",
+            "The port is open",
+        ],
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

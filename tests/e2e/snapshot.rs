@@ -137,7 +137,9 @@ async fn with_a_hung_nacos_the_first_answer_comes_at_once() {
         fastest = fastest.min(started.elapsed());
         assert_eq!(answer.status(), 200);
     }
-    assert!(fastest <= Duration::from_millis(150), "{fastest:?}");
+    // 100 ms on a machine of its own, of which Nacos is waited for 60. A busy one gets more, and less than the second that it
+    // took.
+    assert!(fastest <= Duration::from_millis(700), "{fastest:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

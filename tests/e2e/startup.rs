@@ -9,6 +9,7 @@ use tempfile::TempDir;
 use crate::support::gateway::{Gateway, command, run};
 use crate::support::ports::free_port;
 use crate::support::process::Process;
+use crate::support::until;
 use crate::support::upstream::Upstream;
 use crate::support::world::{World, until_status};
 
@@ -245,6 +246,45 @@ async fn with_nacos_down_and_no_snapshot_requests_are_answered_at_once() {
         "{:?}",
         began.elapsed()
     );
+}
+
+/// Another server had taken the port: neither the log nor `/readyz` said which port, or what to do.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_grpc_port_that_somebody_else_has_is_named() {
+    let mut world = World::new().await;
+    let grpc = world.grpc();
+    world.kill_registry().await;
+    let listener = tokio::net::TcpListener::bind(grpc).await.expect("the port");
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let answer = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n";
+            let _ = tokio::io::AsyncWriteExt::write_all(&mut stream, answer).await;
+        }
+    });
+    let gateway = world.gateway().await;
+    let port = grpc.port().to_string();
+    gateway
+        .logged(&[
+            "WARN",
+            "Nacos cannot be reached",
+            &port,
+            "does not speak Nacos's gRPC",
+            "pailou doctor",
+        ])
+        .await;
+    until("/readyz to name the port", async || {
+        let answer = reqwest::get(gateway.probes_url("/readyz")).await.ok()?;
+        let said = answer.text().await.ok()?;
+        (said.contains(&port) && said.contains("pailou doctor")).then_some(())
+    })
+    .await;
+    // Told once, however often it is tried.
+    let told = gateway
+        .log()
+        .iter()
+        .filter(|line| line.contains(&port) && line.contains("WARN"))
+        .count();
+    assert_eq!(told, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,6 +9,7 @@ use pailou_telemetry::{Metrics, events};
 use pailou_upstream::ServiceId;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use crate::view::SessionView;
 
@@ -153,9 +154,44 @@ impl Followed {
         let error = error
             .strip_prefix("not connected to Nacos: ")
             .unwrap_or(error);
-        Some(match &*self.nacos {
-            ServiceId::DEFAULT_SOURCE => format!("not connected to Nacos: {error}"),
-            id => format!("not connected to Nacos {id}: {error}"),
+        let nacos = match &*self.nacos {
+            ServiceId::DEFAULT_SOURCE => "Nacos".to_owned(),
+            id => format!("Nacos {id}"),
+        };
+        Some(format!(
+            "not connected to {nacos}: {error}; `pailou doctor` looks for the reason"
+        ))
+    }
+}
+
+/// How often a line tells of an outage that goes on.
+const OUTAGE_LINE: Duration = Duration::from_secs(60);
+
+/// What was said of the present outage.
+#[derive(Debug, Default)]
+struct Outage {
+    /// Attempts that failed since the last line.
+    attempts: u32,
+    last_line: Option<Instant>,
+}
+
+impl Outage {
+    /// Notes that a line was written.
+    fn told(&mut self, now: Instant) {
+        self.attempts = 0;
+        self.last_line = Some(now);
+    }
+
+    /// Notes a failed attempt; how many there were since the last line, when one is due.
+    fn failed(&mut self, now: Instant) -> Option<u32> {
+        self.attempts = self.attempts.saturating_add(1);
+        let is_due = self
+            .last_line
+            .is_none_or(|last| now.duration_since(last) >= OUTAGE_LINE);
+        is_due.then(|| {
+            let attempts = self.attempts;
+            self.told(now);
+            attempts
         })
     }
 }
@@ -172,9 +208,10 @@ impl Session {
     async fn follow(self, mut states: watch::Receiver<ConnectionState>) {
         let mut last = ConnectionState::default();
         let mut spoken = None;
+        let mut outage = Outage::default();
         loop {
             let state = states.borrow_and_update().clone();
-            self.report(&last, &state);
+            self.report(&last, &state, &mut outage);
             if let Some(to) = state.transport {
                 // What comes first is expected to be gRPC.
                 let from = spoken.replace(to).unwrap_or(Transport::Grpc);
@@ -187,7 +224,7 @@ impl Session {
         }
     }
 
-    fn report(&self, last: &ConnectionState, state: &ConnectionState) {
+    fn report(&self, last: &ConnectionState, state: &ConnectionState, outage: &mut Outage) {
         let (nacos, namespace) = (&*self.nacos, &*self.namespace);
         let is_new = state.epoch != last.epoch;
         let server = |state: &ConnectionState| state.server.clone().unwrap_or_default();
@@ -204,8 +241,10 @@ impl Session {
                     .unwrap_or("replaced by a new one"),
             }
             .record(&self.metrics);
+            outage.told(Instant::now());
         }
         if state.connected && (!last.connected || is_new) {
+            *outage = Outage::default();
             events::SessionConnected {
                 nacos,
                 namespace,
@@ -214,14 +253,18 @@ impl Session {
             }
             .record(&self.metrics);
         }
-        if !state.connected && !last.connected && state.last_error != last.last_error {
-            tracing::warn!(
-                target: "pailou",
+        if !state.connected
+            && !last.connected
+            && let Some(error) = &state.last_error
+            && let Some(attempts) = outage.failed(Instant::now())
+        {
+            events::SessionFailed {
                 nacos,
                 namespace,
-                error = state.last_error.as_deref().unwrap_or_default(),
-                "Nacos cannot be reached"
-            );
+                attempts,
+                error,
+            }
+            .record();
         }
     }
 
@@ -262,5 +305,30 @@ async fn follow_login(nacos: Arc<str>, client: Client, metrics: Metrics) {
         }
         last = error;
         tokio::time::sleep(LOGIN_LOOK).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_outage_is_told_of_at_its_start_and_once_a_minute() {
+        let mut outage = Outage::default();
+        let mut lines = Vec::new();
+        for second in 0..180 {
+            if let Some(attempts) = outage.failed(Instant::now()) {
+                lines.push((second, attempts));
+            }
+            tokio::time::advance(Duration::from_secs(1)).await;
+        }
+        assert_eq!(lines, [(0, 1), (60, 60), (120, 60)]);
+
+        // The loss of a connection is a line by itself, and no second one follows it at once.
+        let mut outage = Outage::default();
+        outage.told(Instant::now());
+        assert_eq!(outage.failed(Instant::now()), None);
+        tokio::time::advance(OUTAGE_LINE).await;
+        assert_eq!(outage.failed(Instant::now()), Some(2));
     }
 }

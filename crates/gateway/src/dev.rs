@@ -41,14 +41,14 @@ pub(crate) fn run(args: &DevArgs) -> anyhow::Result<ExitCode> {
             ..Options::default()
         })
         .await
-        .context("the embedded registry (--registry-port)")?;
+        .context("the embedded registry: choose another port with --registry-port, or `make run DEV='--registry-port 8858'`")?;
         let options = nacos::options(&settings)?;
         // Before anything connects to the registry: when a port is taken, that alone is said.
         let certificates = Certificates::none(&metrics);
         let data = runtimes.data.handle();
         let gateway = Gateway::start(settings, certificates, metrics, AccessLog::off(), data)
             .await
-            .context("the gateway (--port, --admin-port, --probes-port)")?;
+            .context("the gateway: choose other ports with --port, --admin-port and --probes-port, or `make run DEV='--port 8081'`")?;
         let samples = if args.no_samples {
             Vec::new()
         } else {

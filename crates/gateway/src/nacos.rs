@@ -12,7 +12,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
 use pailou_config::{Environment, NacosSettings, ServerAddress, Settings, load_settings};
-use pailou_nacos::{AddressError, Client, ClientOptions, Credentials, TlsIdentity, TlsOptions};
+use pailou_nacos::{
+    AddressError, Client, ClientOptions, Credentials, Error, TlsIdentity, TlsOptions,
+};
 use pailou_upstream::ServiceId;
 use serde::Serialize;
 
@@ -53,6 +55,8 @@ pub(crate) fn options_of(
     options.app_name.clone_from(&nacos.app_name);
     options.request_timeout = nacos.request_timeout;
     options.health_check_interval = nacos.health_check_interval;
+    // Discovery reports them, with what they mean for the gateway.
+    options.log_connections = false;
     options.audit_interval = settings.discovery.audit_interval;
     Ok(options)
 }
@@ -101,7 +105,8 @@ pub(crate) async fn connected(client: &Client, servers: usize) -> anyhow::Result
         }
         if client.state().counts.failed_connections >= tries {
             let error = state.last_error;
-            anyhow::bail!(error.unwrap_or_else(|| "not connected to Nacos".to_owned()));
+            let error = error.unwrap_or_else(|| "not connected to Nacos".to_owned());
+            anyhow::bail!("{error}; `pailou doctor` looks for the reason");
         }
         states.changed().await?;
     }
@@ -132,8 +137,29 @@ pub(crate) async fn run(args: NacosArgs) -> anyhow::Result<ExitCode> {
         }
     };
     let done = done.await;
+    let done = done.map_err(|error| with_cure(error, &desk.nacos));
     desk.client.close().await;
     done
+}
+
+/// Adds what helps to a failure that comes of how Nacos is reached.
+fn with_cure(error: anyhow::Error, nacos: &NacosSettings) -> anyhow::Error {
+    let cure = match error.downcast_ref::<Error>() {
+        Some(Error::Forbidden { .. }) if nacos.credentials().is_none() => {
+            "no account is set: set nacos.username and nacos.password_file (NACOS_USERNAME, NACOS_PASSWORD)"
+        }
+        Some(Error::Forbidden { .. }) => {
+            "give the account of nacos.username the right to do this in the namespace"
+        }
+        Some(
+            Error::NotConnected(_)
+            | Error::NotNacos { .. }
+            | Error::Lost(_)
+            | Error::Timeout { .. },
+        ) => "`pailou doctor` looks for the reason",
+        _ => return error,
+    };
+    anyhow::anyhow!("{error:#}; {cure}")
 }
 
 /// The settings of one cluster, by its id.

@@ -3,10 +3,12 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use anyhow::Context as _;
+use axum::Router;
 use axum::extract::{Request, State};
-use axum::{Json, Router};
+use axum::http::header;
+use axum::response::IntoResponse;
 use pailou_nacos::{Client, ClientOptions, Instance, Registration};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::net::TcpListener;
 
 /// What is started: service, the instance's name, its weight.
@@ -77,11 +79,14 @@ async fn start_one(
 async fn answer(
     State((service, name)): State<(&'static str, &'static str)>,
     request: Request,
-) -> Json<Value> {
-    Json(json!({
+) -> impl IntoResponse {
+    let answer = json!({
         "service": service,
         "instance": name,
         "method": request.method().as_str(),
         "path": request.uri().path(),
-    }))
+    });
+    // A line, so that a terminal's prompt stands on the next one.
+    let json = [(header::CONTENT_TYPE, "application/json")];
+    (json, format!("{answer}\n"))
 }

@@ -86,7 +86,7 @@ impl Tour<'_> {
     }
 
     fn request(&self, path: &str) -> String {
-        format!("curl -s http://127.0.0.1:{}{path}; echo", self.args.port)
+        format!("curl -s http://127.0.0.1:{}{path}", self.args.port)
     }
 
     fn twelve_requests(&self) -> String {

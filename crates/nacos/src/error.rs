@@ -9,6 +9,14 @@ pub enum Error {
     /// There is no connection, and none came in time.
     #[error("not connected to Nacos: {0}")]
     NotConnected(String),
+    /// Something takes connections at the gRPC port and does not answer as Nacos does.
+    #[error("what answers at {at} does not speak Nacos's gRPC: {problem}")]
+    NotNacos {
+        /// The gRPC address.
+        at: String,
+        /// What came.
+        problem: String,
+    },
     /// The connection ended while the answer was awaited; whether the server acted is unknown.
     #[error("the connection to Nacos was lost: {0}")]
     Lost(String),
@@ -74,6 +82,7 @@ impl Error {
     pub fn cause(&self) -> &'static str {
         match self {
             Self::NotConnected(_) => "not_connected",
+            Self::NotNacos { .. } => "not_nacos",
             Self::Lost(_) => "lost",
             Self::Timeout { .. } => "timeout",
             Self::Unregistered => "unregistered",

@@ -40,8 +40,11 @@ pub struct ClientOptions {
     pub health_check_interval: Duration,
     /// How often every watched service and config is compared with the server, in case a push was lost. Default 45 s.
     pub audit_interval: Duration,
-    /// How often gRPC is tried again while the servers are reached over HTTP. Default 60 s.
+    /// How often gRPC is tried again while the servers are reached over HTTP, after some sooner attempts. Default 60 s.
     pub grpc_retry_interval: Duration,
+    /// Whether connections that are made, lost or not to be had are logged. Default yes; whoever follows
+    /// [`Client::states`](crate::Client::states) and logs them by itself says no, so that no line comes twice.
+    pub log_connections: bool,
     /// The longest message that is accepted. Default 64 MiB: a service of 50,000 instances is 16 MiB.
     pub max_message_bytes: usize,
 }
@@ -73,6 +76,7 @@ impl ClientOptions {
             health_check_interval: Duration::from_secs(5),
             audit_interval: Duration::from_secs(45),
             grpc_retry_interval: Duration::from_secs(60),
+            log_connections: true,
             max_message_bytes: 64 << 20,
         })
     }

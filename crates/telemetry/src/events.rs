@@ -11,8 +11,8 @@ mod upstream;
 
 pub use discovery::{
     DocumentApplied, DocumentHome, DocumentMissing, DocumentRefused, LoginFailed, ReadinessChanged,
-    Registered, RegistrationFailed, SessionConnected, SessionLost, ShutdownPhase, SourceFailed,
-    TablePublished, TaskEnded, TransportChanged,
+    Registered, RegistrationFailed, SessionConnected, SessionFailed, SessionLost, ShutdownPhase,
+    SourceFailed, TablePublished, TaskEnded, TransportChanged,
 };
 pub use request::RequestDone;
 pub use snapshot::{

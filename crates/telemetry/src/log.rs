@@ -304,6 +304,19 @@ mod tests {
         assert!(text.contains("wanted") && text.contains("foreign") && !text.contains("unwanted"));
     }
 
+    /// An endpoint's refusal is no error of the gateway's: it goes on to another one.
+    #[test]
+    fn a_refused_connection_is_not_told_of_by_a_library() {
+        let text = logged("trace", Style::Json, false, || {
+            tracing::error!(target: "pingora_core::connectors::l4", "unwanted");
+            tracing::error!(target: "pingora_core::server", "wanted");
+        });
+        assert!(
+            text.contains("wanted") && !text.contains("unwanted"),
+            "{text}"
+        );
+    }
+
     #[test]
     fn levels_that_are_not_understood_are_refused_by_name() {
         for level in ["loud", "", "info,pailou=loud", "info,", "[span]=debug"] {

@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 from fastapi import FastAPI, HTTPException
+from fastapi.responses import JSONResponse
 
 from . import __version__
 from .live_config import LiveConfig
@@ -21,6 +22,13 @@ USERS = {
     2: {"id": 2, "name": "Liang Sicheng"},
     3: {"id": 3, "name": "Li Jie"},
 }
+
+
+class Line(JSONResponse):
+    """JSON that ends its line, so that a terminal's prompt stands on the next one."""
+
+    def render(self, content: Any) -> bytes:
+        return super().render(content) + b"\n"
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -40,7 +48,12 @@ def create_app(settings: Settings) -> FastAPI:
                     await link.stop()
                     await link.close()
 
-    app = FastAPI(title="User service", version=__version__, lifespan=lifespan)
+    app = FastAPI(
+        title="User service",
+        version=__version__,
+        lifespan=lifespan,
+        default_response_class=Line,
+    )
     instance = f"{settings.service_ip}:{settings.service_port}"
 
     @app.get("/users/")

@@ -23,6 +23,13 @@ USERS = {
 }
 
 
+class Line(JSONResponse):
+    """JSON that ends its line, so that a terminal's prompt stands on the next one."""
+
+    def render(self, content: Any) -> bytes:
+        return super().render(content) + b"\n"
+
+
 def create_app(settings: Settings) -> FastAPI:
     """Makes the application; Nacos is first spoken to when it starts."""
 
@@ -48,7 +55,12 @@ def create_app(settings: Settings) -> FastAPI:
                 await registration.stop()
                 scratch.cleanup()
 
-    app = FastAPI(title="User service", version=__version__, lifespan=lifespan)
+    app = FastAPI(
+        title="User service",
+        version=__version__,
+        lifespan=lifespan,
+        default_response_class=Line,
+    )
     instance = f"{settings.service_ip}:{settings.service_port}"
 
     @app.get("/users/")

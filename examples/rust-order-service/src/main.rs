@@ -17,9 +17,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use axum::Router;
 use axum::extract::{Path, State};
+use axum::http::header;
+use axum::response::IntoResponse;
 use axum::routing::get;
-use axum::{Json, Router};
 use pailou_nacos::{Client, ClientOptions, ConfigState, Credentials, Instance};
 use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
@@ -93,11 +95,17 @@ async fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn order(Path(id): Path<u64>) -> Json<Value> {
-    Json(json!({ "id": id, "item": format!("item-{id}"), "served_by": "rust-order-service" }))
+async fn order(Path(id): Path<u64>) -> impl IntoResponse {
+    line(&json!({ "id": id, "item": format!("item-{id}"), "served_by": "rust-order-service" }))
 }
 
-async fn config(State(settings): State<Settings>) -> Json<Value> {
+/// JSON that ends its line, so that a terminal's prompt stands on the next one.
+fn line(answer: &Value) -> impl IntoResponse + use<> {
+    let json = [(header::CONTENT_TYPE, "application/json")];
+    (json, format!("{answer}\n"))
+}
+
+async fn config(State(settings): State<Settings>) -> impl IntoResponse {
     let text = settings
         .lock()
         .expect("no handler panics while it holds this")
@@ -105,7 +113,7 @@ async fn config(State(settings): State<Settings>) -> Json<Value> {
     let value = text
         .as_deref()
         .map(|text| serde_json::from_str(text).unwrap_or_else(|_| json!(text)));
-    Json(json!({ "data_id": CONFIG, "content": value }))
+    line(&json!({ "data_id": CONFIG, "content": value }))
 }
 
 /// Keeps the newest text of the config, from its first publish on.

@@ -174,7 +174,8 @@ async fn a_hung_nacos_delays_no_first_answer() {
         assert!(gateway.discovery.view().stale);
         gateway.discovery.stop().await;
     }
-    assert!(fastest <= Duration::from_millis(150), "{fastest:?}");
+    // 70 ms on a machine of its own; a busy one gets more, and less than the second that it took.
+    assert!(fastest <= Duration::from_millis(500), "{fastest:?}");
 }
 
 #[tokio::test]

@@ -56,7 +56,7 @@ pub(super) async fn check(
             } else {
                 Login::Failed("the HTTP port does not answer".to_owned())
             };
-            tell(&login, user, is_open, findings);
+            tell(&login, user, (is_open, seen.http), findings);
             if !is_open && login != Login::LoggedIn {
                 return Ok(None);
             }
@@ -122,7 +122,8 @@ fn question(settings: &Settings) -> ConfigName {
     named.unwrap_or_else(|| ConfigName::new(&settings.nacos.group, "pailou-routes.yaml"))
 }
 
-fn tell(login: &Login, user: &str, is_open: bool, findings: &mut Findings) {
+/// Tells of a login at a server that asks for none if it `is_open`, and whose HTTP port answers if it `speaks_http`.
+fn tell(login: &Login, user: &str, (is_open, speaks_http): (bool, bool), findings: &mut Findings) {
     let username = findings.setting("username", None);
     let password = findings.setting("password_file", Some("NACOS_PASSWORD"));
     let (found, cure) = match login {
@@ -160,6 +161,12 @@ fn tell(login: &Login, user: &str, is_open: bool, findings: &mut Findings) {
             "the server has no login for user and password".to_owned(),
             "Look at nacos.core.auth.system.type in the servers: the gateway logs in with Nacos's own accounts only, on the \
              server's port and not the console's."
+                .to_owned(),
+        ),
+        Login::Failed(error) if speaks_http => (
+            format!("no answer that can be read: {error}"),
+            "The port is open, and what answers the login there is not Nacos: look at what stands between, such as a proxy that \
+             knows only some paths."
                 .to_owned(),
         ),
         Login::Failed(error) => (

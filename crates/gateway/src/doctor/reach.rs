@@ -1,5 +1,6 @@
 //! Whether a server can be reached: its name, its HTTP port, its clock, its gRPC port.
 
+use http::Method;
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
@@ -118,9 +119,16 @@ pub(super) async fn http(
             }
         }
         Some(Err(error)) => {
-            let found = format!("no answer over HTTP: {error}");
+            let came = http.first_bytes(Method::GET, "/").await;
+            let mut found = format!("no answer over HTTP: {error}");
             let cure = if found.contains(TLS) {
                 tls_cure(findings)
+            } else if let Some(came) = came {
+                found = format!("{found}; what came back begins with {came}");
+                format!(
+                    "The port is open, and what answers there is not Nacos: correct {}, or look at what has taken the port.",
+                    findings.setting("servers", None)
+                )
             } else {
                 format!(
                     "Start the server, correct {}, or open this port to the gateway.",

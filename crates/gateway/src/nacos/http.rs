@@ -6,10 +6,14 @@
 mod lists;
 mod login;
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::{Method, Request, StatusCode, header};
 use pailou_nacos::{ClientOptions, Error, ServerAddress, http_request};
 use serde_json::Value;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 pub(crate) use lists::{ConfigAddress, Namespace};
 pub(crate) use login::Login;
@@ -19,6 +23,12 @@ const MAX_ANSWER_BYTES: usize = 16 << 20;
 
 /// How much of a server's words is shown.
 const MAX_SHOWN_CHARS: usize = 160;
+
+/// The same of an answer that is no HTTP.
+const MAX_SHOWN_BYTES: usize = 80;
+
+/// How long its first bytes are waited for.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// One server's HTTP API.
 pub(crate) struct Http {
@@ -96,6 +106,30 @@ impl Http {
             }
         }
         Err(HttpError::Absent)
+    }
+
+    /// How the answer to an empty request begins, as it came, where that is no HTTP that can be read: quoted, and no more of it
+    /// than a line. Nothing of it is known over TLS, or where nothing comes.
+    pub(crate) async fn first_bytes(&self, method: Method, path: &str) -> Option<String> {
+        if self.server.is_https {
+            return None;
+        }
+        let host = self.server.host.as_str();
+        let look = async {
+            let mut stream = TcpStream::connect((host, self.server.port)).await?;
+            let head = format!(
+                "{method} /nacos{path} HTTP/1.1\r\nhost: {}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
+                self.server
+            );
+            stream.write_all(head.as_bytes()).await?;
+            let mut came = [0; MAX_SHOWN_BYTES];
+            let read = stream.read(&mut came).await?;
+            std::io::Result::Ok(came[..read].to_vec())
+        };
+        let came = tokio::time::timeout(LOOK, look).await.ok()?.ok()?;
+        let line = came.split(|byte| *byte == b'\n').next()?;
+        let line = String::from_utf8_lossy(line);
+        (!line.is_empty()).then(|| format!("{:?}", line.trim_end()))
     }
 
     async fn send(&self, question: Question) -> Result<Answer, HttpError> {

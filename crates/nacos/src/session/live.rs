@@ -84,10 +84,11 @@ pub(super) async fn prepare<'a>(
         };
         await_set_up(core, &link, acknowledged, patience).await
     };
-    tokio::select! {
-        end = &mut reading => return Err(why_never(end)),
-        result = set_up => result?,
-    }
+    let result = tokio::select! {
+        end = &mut reading => Err(why_never(end)),
+        result = set_up => result,
+    };
+    result.map_err(|error| at_port(core, server, error))?;
     Ok(Prepared {
         server,
         link,
@@ -113,7 +114,9 @@ pub(super) async fn serve(
     core.connected(link.clone(), server.to_string());
     core.login.server_arrived();
     let namespace = &core.options.namespace;
-    tracing::info!(namespace, %server, epoch = link.epoch, "connected to Nacos");
+    if core.options.log_connections {
+        tracing::info!(namespace, %server, epoch = link.epoch, "connected to Nacos");
+    }
     tokio::select! {
         end = &mut reading => end,
         result = &mut driver.0 => End::Lost(Error::Lost(match result {
@@ -126,6 +129,19 @@ pub(super) async fn serve(
         never = audit::run(core, &link) => match never {},
         never = retiring => match never {},
         () = farewell(core) => End::Closed,
+    }
+}
+
+/// Names the port where something answers that is no Nacos, such as another server that has taken it.
+fn at_port(core: &Core, server: &ServerAddress, error: Error) -> Error {
+    match (&error, core.network.grpc_address(server)) {
+        (Error::Refused { .. } | Error::Malformed { .. } | Error::Lost(_), Some(at)) => {
+            Error::NotNacos {
+                at: at.to_string(),
+                problem: error.to_string(),
+            }
+        }
+        _ => error,
     }
 }
 

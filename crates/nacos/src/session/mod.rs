@@ -5,13 +5,14 @@ mod audit;
 mod backoff;
 mod http;
 mod live;
+mod pause;
 mod replay;
 mod retries;
 mod stream;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, timeout};
 
 use self::{backoff::Backoff, http::HttpEnd, live::End};
 use crate::{core::Core, error::Error, options::ServerAddress, over_http::Http, state::Transport};
@@ -19,6 +20,9 @@ use crate::{core::Core, error::Error, options::ServerAddress, over_http::Http, s
 /// After how many failed attempts at gRPC in a row HTTP is tried, when there are not more servers than that: each is
 /// tried once before.
 const GRPC_ATTEMPTS: usize = 2;
+
+/// How long gRPC may take at a server that answers HTTP: it is there, so that it answers at once or not at all.
+const SOON: Duration = Duration::from_secs(1);
 
 /// Runs until the client is closed.
 pub(crate) async fn run(core: Arc<Core>) {
@@ -60,13 +64,17 @@ pub(crate) async fn run(core: Arc<Core>) {
                 core.counters.failed_connections.increment();
                 core.disconnected(Some(error));
                 let namespace = &core.options.namespace;
-                tracing::warn!(namespace, %server, %error, "no connection to Nacos");
+                if core.options.log_connections {
+                    tracing::warn!(namespace, %server, %error, "no connection to Nacos");
+                }
             }
             End::Lost(error) => {
                 core.counters.lost_connections.increment();
                 core.disconnected(Some(error));
                 let namespace = &core.options.namespace;
-                tracing::warn!(namespace, %server, epoch, %error, "the connection to Nacos was lost");
+                if core.options.log_connections {
+                    tracing::warn!(namespace, %server, epoch, %error, "the connection to Nacos was lost");
+                }
             }
             End::Reset(hint) => {
                 core.counters.lost_connections.increment();
@@ -77,8 +85,15 @@ pub(crate) async fn run(core: Arc<Core>) {
             }
         }
         backoff.lived(begun.elapsed(), !matches!(end, End::NeverConnected(_)));
+        let failure = match &end {
+            End::NeverConnected(error) => Some(error),
+            _ => None,
+        };
+        let backoff = backoff.pause(&mut random);
         tokio::select! {
-            () = sleep(backoff.pause(&mut random)) => {}
+            next = pause::pause(&core, backoff, failure, &mut random) => {
+                session.at = next.unwrap_or(session.at);
+            }
             () = core.closing() => {}
         }
     }
@@ -123,9 +138,23 @@ impl<'a> Session<'a> {
             && self.is_http_as_safe()
             && let Ok(http) = Http::find(self.core, self.server()).await
         {
-            return self.serve_http(http).await;
+            // A server that was frozen lets the attempts at gRPC time out and answers HTTP the moment that it goes on. It
+            // speaks gRPC then as well.
+            return match self.prepare_soon().await {
+                Some(prepared) => {
+                    self.connected(Transport::Grpc);
+                    live::serve(self.core, prepared, std::future::pending()).await
+                }
+                None => self.serve_http(http).await,
+            };
         }
         End::NeverConnected(error)
+    }
+
+    /// One more attempt at gRPC, at a server that has just answered otherwise.
+    async fn prepare_soon(&self) -> Option<live::Prepared<'a>> {
+        let attempt = live::prepare(self.core, self.server(), self.epoch + 1);
+        timeout(SOON, attempt).await.ok()?.ok()
     }
 
     /// Whether HTTP may take gRPC's place: what was to be encrypted is never sent in the clear, since whoever can cut
@@ -158,7 +187,9 @@ impl<'a> Session<'a> {
             self.core.counters.transport_changes.increment();
             let (from, to) = (former.as_str(), transport.as_str());
             let (namespace, server) = (&self.core.options.namespace, self.server());
-            tracing::info!(namespace, %server, from, to, "Nacos is spoken to in another way");
+            if self.core.options.log_connections {
+                tracing::info!(namespace, %server, from, to, "Nacos is spoken to in another way");
+            }
         }
     }
 

@@ -325,16 +325,43 @@ async fn a_server_that_starts_or_is_full_is_tried_again() {
     }
 }
 
+/// It took up to ten seconds, since the pauses had grown to that.
+#[tokio::test(start_paused = true)]
+async fn after_an_outage_of_any_length_everything_is_back_within_two_seconds() {
+    for (names, outage) in [(&["one"][..], 15), (&["one"], 70), (&["one", "two"], 200)] {
+        let net = Net::new(names);
+        let client = net.client();
+        let mut orders = client.watch_service("orders");
+        until_connected(&client, 1).await;
+        for name in names {
+            net.server(name).stop();
+        }
+        sleep(Duration::from_secs(outage)).await;
+        assert!(!client.states().borrow().connected);
+        // Any one of them.
+        let back = net.server(names[names.len() - 1]);
+        back.put("orders", &["10.0.0.7"]);
+        back.start();
+        let begun = Instant::now();
+        let listed = async { while orders.changed().await.instances.is_empty() {} };
+        timeout(Duration::from_secs(2), listed)
+            .await
+            .unwrap_or_else(|_| panic!("{names:?} after {outage} s: {:?}", begun.elapsed()));
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_dead_server_is_not_hammered_and_a_living_one_is_found_soon() {
     let net = Net::new(&["one"]);
     net.server("one").state().is_down = true;
     let client = net.client();
     sleep(Duration::from_secs(120)).await;
-    let dialled = net.dialled.lock().unwrap().clone();
-    // HTTP is tried too, each time that gRPC is not there.
-    let tries = dialled.iter().filter(|(_, port)| *port == 9848).count();
+    let tries = client.state().counts.failed_connections;
     assert!((12..30).contains(&tries), "{tries} tries in two minutes");
+    // Between them it is only looked whether the port takes a connection, once a second.
+    let dialled = net.dialled.lock().unwrap().clone();
+    let looks = dialled.iter().filter(|(_, port)| *port == 9848).count();
+    assert!((60..200).contains(&looks), "{looks} looks in two minutes");
     assert!(
         client
             .state()

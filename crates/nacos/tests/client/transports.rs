@@ -109,6 +109,62 @@ async fn a_server_that_is_down_is_not_spoken_to_in_another_way() {
     assert_eq!(state.counts.transport_changes, 0);
 }
 
+/// Stopped for a minute and let go, it was spoken to over HTTP for another minute, although gRPC worked.
+#[tokio::test]
+async fn a_server_that_was_frozen_is_spoken_to_over_grpc_again() {
+    for frozen_ms in [900, 1_700, 2_600, 3_300] {
+        let registry = start(quick()).await;
+        let client = Client::connect(ClientOptions {
+            request_timeout: Duration::from_millis(300),
+            ..options(&[&registry])
+        });
+        let mut routes = client.watch_config("routes");
+        until_true("connected", || client.states().borrow().connected).await;
+        registry.faults().hang(true);
+        tokio::time::sleep(Duration::from_millis(frozen_ms)).await;
+        registry.faults().hang(false);
+        registry.publish_config("routes", "a: 1");
+        let back = async {
+            loop {
+                let state = client.states().borrow().clone();
+                if state.connected && state.transport == Some(Transport::Grpc) {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        timeout(Duration::from_secs(3), back)
+            .await
+            .unwrap_or_else(|_| panic!("after {frozen_ms} ms: {:?}", client.state().connection));
+        let told = async {
+            // The first states may be of before it was published.
+            while routes.changed().await.config().is_none() {}
+        };
+        timeout(Duration::from_secs(3), told).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_nacos_at_the_grpc_port_is_named() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let answer = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n";
+            let _ = tokio::io::AsyncWriteExt::write_all(&mut stream, answer).await;
+        }
+    });
+    let client = Client::connect(ClientOptions {
+        grpc_port: Some(port),
+        // Nobody is there, so that HTTP is no way out.
+        ..ClientOptions::new("127.0.0.1:1").unwrap()
+    });
+    until_true("an error", || client.states().borrow().last_error.is_some()).await;
+    let error = client.states().borrow().last_error.clone().unwrap();
+    assert!(error.contains(&format!("127.0.0.1:{port}")), "{error}");
+    assert!(error.contains("does not speak Nacos's gRPC"), "{error}");
+}
+
 #[tokio::test]
 async fn a_server_that_loses_http_v1_is_spoken_to_over_v3() {
     let first = registry(Transport::HttpV1).await;

@@ -282,7 +282,39 @@ impl SessionLost<'_> {
             namespace = self.namespace,
             server = self.server,
             error = self.error,
+            cure = DOCTOR,
             "a session was lost"
+        );
+    }
+}
+
+/// What to do about a session that there is none of.
+const DOCTOR: &str = "it is tried again by itself; `pailou doctor` looks for the reason";
+
+/// Attempts to set up a session failed.
+#[derive(Clone, Copy, Debug)]
+pub struct SessionFailed<'a> {
+    /// The id of the registry.
+    pub nacos: &'a str,
+    /// The namespace it would be for.
+    pub namespace: &'a str,
+    /// How many since the last line.
+    pub attempts: u32,
+    /// Why the last one did.
+    pub error: &'a str,
+}
+
+impl SessionFailed<'_> {
+    /// Logs it; the gauge of sessions says it too.
+    pub fn record(&self) {
+        warn!(
+            target: "pailou",
+            nacos = self.nacos,
+            namespace = self.namespace,
+            attempts = self.attempts,
+            error = self.error,
+            cure = DOCTOR,
+            "Nacos cannot be reached"
         );
     }
 }

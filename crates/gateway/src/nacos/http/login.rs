@@ -37,7 +37,13 @@ impl Http {
             let question = Question::new(Method::POST, path).form(&form);
             let answer = match self.send(question).await {
                 Ok(answer) => answer,
-                Err(error) => return Login::Failed(error.to_string()),
+                Err(error) => {
+                    let came = self.first_bytes(Method::POST, path).await;
+                    return Login::Failed(match came {
+                        Some(came) => format!("{error}; what came back begins with {came}"),
+                        None => error.to_string(),
+                    });
+                }
             };
             if answer.is_absent() {
                 continue;

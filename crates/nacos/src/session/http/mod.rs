@@ -6,7 +6,7 @@ mod services;
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
-use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{sleep, timeout};
 
 use super::{
     live::{self, End, Prepared},
@@ -26,6 +26,9 @@ const HAND_OVER: Duration = Duration::from_secs(10);
 
 /// How often it is looked whether it has been.
 const HAND_OVER_LOOK: Duration = Duration::from_millis(50);
+
+/// The first pause before gRPC is tried again; it doubles up to the one of the options.
+const FIRST_RETRY: Duration = Duration::from_secs(1);
 
 /// How often polls and beats look what is due.
 const TICK: Duration = Duration::from_millis(200);
@@ -55,7 +58,9 @@ pub(super) async fn serve<'a>(
     core.connected(link.clone(), server.to_string());
     core.login.server_arrived();
     let (namespace, transport) = (&core.options.namespace, link.transport().as_str());
-    tracing::info!(namespace, %server, epoch, transport, "connected to Nacos");
+    if core.options.log_connections {
+        tracing::info!(namespace, %server, epoch, transport, "connected to Nacos");
+    }
     tokio::select! {
         error = live::keep_alive(core, &link) => HttpEnd::Ended(End::Lost(error)),
         never = Replay::new(core, &link).run() => match never {},
@@ -70,13 +75,14 @@ pub(super) async fn serve<'a>(
     }
 }
 
-/// Tries gRPC again and again, at every server.
+/// Tries gRPC again and again, at every server: soon at first, since a server that was frozen or started just now speaks it in
+/// a moment, and then as often as the options say.
 async fn back_to_grpc(core: &Core, epoch: u64) -> Prepared<'_> {
-    let mut ticks = interval(core.options.grpc_retry_interval);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    ticks.tick().await;
+    let mut pause = FIRST_RETRY;
     loop {
-        ticks.tick().await;
+        let longest = core.options.grpc_retry_interval;
+        sleep(pause.min(longest)).await;
+        pause = pause.saturating_mul(2).min(longest);
         for server in &core.options.servers {
             match live::prepare(core, server, epoch).await {
                 Ok(prepared) => return prepared,
