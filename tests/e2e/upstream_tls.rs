@@ -106,7 +106,7 @@ async fn a_certificate_that_is_not_accepted_is_told_in_the_answer_the_log_and_th
     let problem: serde_json::Value = answer.json().await.expect("a problem");
     assert_eq!(problem["cause"], "upstream_tls", "{problem}");
     gateway
-        .logged(&["TLS to an endpoint failed", "UnknownIssuer"])
+        .logged(&["TLS to an endpoint failed", "into upstream_tls.ca_file"])
         .await;
     gateway
         .logged(&["an endpoint was ejected", "\"tls\""])

@@ -16,8 +16,8 @@ use tokio::net::TcpSocket;
 use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 
-use crate::upstream_tls::UpstreamTls;
-use crate::wire::{Wire, tls_error};
+use crate::upstream_tls::{UpstreamTls, explain};
+use crate::wire::Wire;
 
 /// A writer hears of room when a third of the send buffer is free. In one that
 /// grows to 4 MiB an endpoint that takes 30 KiB/s would seem to take nothing
@@ -109,21 +109,15 @@ impl Transport {
         let profile = profile.ok_or("the route's way of TLS is not in the settings")?;
         let config = profile.config().await.map_err(|fault| fault.to_string())?;
         let name = profile.name(secured.host.as_deref(), address.ip());
-        let connected = TlsConnector::from(config).connect(name, stream).await;
-        match connected {
+        let connected = TlsConnector::from(config).connect(name.clone(), stream);
+        match connected.await {
             Ok(stream) => Ok(Wire::Tls(Box::new(stream))),
-            Err(error) => Err(match tls_error(&error) {
-                Some(rustls::Error::InvalidMessage(_)) => {
-                    "the endpoint does not speak TLS on this port".to_owned()
-                }
-                Some(error) => error.to_string(),
-                None => format!("the endpoint ended the handshake: {error}"),
-            }),
+            Err(error) => Err(explain(&error, profile.section(), &name)),
         }
     }
 
     /// Says why TLS failed: a few lines a minute, however many connections fail.
-    fn say(&self, address: net::SocketAddr, error: &str) {
+    pub(crate) fn say(&self, address: net::SocketAddr, error: &str) {
         let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         if said.is_none_or(|said| said + SAY_EVERY <= now) {
