@@ -55,7 +55,7 @@ async fn services_are_reached_over_tls_by_what_they_say_and_by_what_routes_say()
     world
         .publish(
             "routes:\n  /spring/**: spring\n  /https/**: https\n  /silent/**: { service: { name: silent, \
-             protocol: https, tls: internal } }\n  /plain/**: silent\n",
+             tls: internal } }\n  /plain/**: silent\n",
         )
         .await;
     let own = clients.identity("pailou");

@@ -185,9 +185,10 @@ impl TargetSpec {
         }
     }
 
-    /// What is spoken there, if it says so.
+    /// What is spoken there, if it says so. Whoever names a way of TLS wants TLS.
     pub fn protocol(&self) -> Option<Protocol> {
         match self {
+            TargetSpec::Service(service) if service.tls.is_some() => Some(Protocol::Https),
             TargetSpec::Service(service) => service.protocol,
             TargetSpec::Url(url) if url.url.is_https => Some(Protocol::Https),
             TargetSpec::Url(_) => Some(Protocol::Http),
