@@ -55,7 +55,7 @@ async fn services_are_reached_over_tls_by_what_they_say_and_by_what_routes_say()
     world
         .publish(
             "routes:\n  /spring/**: spring\n  /https/**: https\n  /silent/**: { service: { name: silent, \
-             protocol: https, tls: internal } }\n  /plain/**: silent\n",
+             tls: internal } }\n  /plain/**: silent\n",
         )
         .await;
     let own = clients.identity("pailou");
@@ -106,7 +106,7 @@ async fn a_certificate_that_is_not_accepted_is_told_in_the_answer_the_log_and_th
     let problem: serde_json::Value = answer.json().await.expect("a problem");
     assert_eq!(problem["cause"], "upstream_tls", "{problem}");
     gateway
-        .logged(&["TLS to an endpoint failed", "UnknownIssuer"])
+        .logged(&["TLS to an endpoint failed", "into upstream_tls.ca_file"])
         .await;
     gateway
         .logged(&["an endpoint was ejected", "\"tls\""])

@@ -78,7 +78,8 @@ const KEYS: &[(&str, &str, &str)] = &[
     (
         "service.tls",
         "id of a way of TLS",
-        "How TLS is spoken to them: one of `other_upstream_tls` in `gateway.yaml`; `upstream_tls` unless given.",
+        "How TLS is spoken to them: one of `other_upstream_tls` in `gateway.yaml`; `upstream_tls` unless given. Means \
+         `protocol: https`.",
     ),
     (
         "to",

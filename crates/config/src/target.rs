@@ -56,10 +56,13 @@ impl TargetSpec {
         }
     }
 
-    /// What is spoken there, if it says so.
+    /// What is spoken there, if it says so. Whoever names a way of TLS wants TLS.
     pub fn protocol(&self) -> Option<Protocol> {
         match self {
-            TargetSpec::Service(service) => service.protocol,
+            TargetSpec::Service(service) => {
+                let of_tls = service.tls.is_some().then_some(Protocol::Https);
+                service.protocol.or(of_tls)
+            }
             TargetSpec::Url(url) if url.url.is_https => Some(Protocol::Https),
             TargetSpec::Url(_) => Some(Protocol::Http),
         }

@@ -18,8 +18,8 @@ use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::upstream_tls::UpstreamTls;
-use crate::wire::{Wire, tls_error};
+use crate::upstream_tls::{UpstreamTls, explain};
+use crate::wire::Wire;
 
 /// A writer hears of room when a third of the send buffer is free. In one that
 /// grows to 4 MiB an endpoint that takes 30 KiB/s would seem to take nothing
@@ -145,24 +145,18 @@ impl Transport {
             Arc::make_mut(&mut config).alpn_protocols = vec![H2.to_vec()];
         }
         let name = profile.name(secured.host.as_deref(), place.address.ip());
-        let connected = TlsConnector::from(config).connect(name, stream).await;
-        match connected {
+        let connected = TlsConnector::from(config).connect(name.clone(), stream);
+        match connected.await {
             Ok(stream) if place.http == Http::Http2 && !speaks_http2(&stream) => {
                 Err("the endpoint does not speak HTTP/2 over TLS (by ALPN)".to_owned())
             }
             Ok(stream) => Ok(Wire::Tls(Box::new(stream))),
-            Err(error) => Err(match tls_error(&error) {
-                Some(rustls::Error::InvalidMessage(_)) => {
-                    "the endpoint does not speak TLS on this port".to_owned()
-                }
-                Some(error) => error.to_string(),
-                None => format!("the endpoint ended the handshake: {error}"),
-            }),
+            Err(error) => Err(explain(&error, profile.section(), &name)),
         }
     }
 
     /// Says why TLS failed: a few lines a minute, however many connections fail.
-    fn say(&self, address: net::SocketAddr, error: &str) {
+    pub(crate) fn say(&self, address: net::SocketAddr, error: &str) {
         let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         if said.is_none_or(|said| said + SAY_EVERY <= now) {

@@ -26,6 +26,10 @@ use crate::plan::Planned;
 use crate::transport::{ConnectFailure, Place};
 use crate::upload::Outgoing;
 
+/// In TLS 1.3 an endpoint judges its client only after the handshake.
+const ENDED_TLS: &str = "the endpoint ended TLS after the handshake: it may ask for a certificate of the gateway, or not accept the \
+                         one that it has (`cert_file` and `key_file` of the way of TLS)";
+
 /// The head of an endpoint's response, and the connection that it came on.
 pub(crate) struct Received {
     pub(crate) response: Response<Incoming>,
@@ -189,11 +193,16 @@ fn send_failed(exchange: &Exchange, failure: LineFailure, reused: bool) -> Faile
             outcome: (!reused).then_some(Outcome::Reset),
             again: Again::Paid,
         },
-        LineFailure::Tls => Failed {
-            cause: Cause::UpstreamTls,
-            outcome: (!reused).then_some(Outcome::Tls),
-            again: Again::Paid,
-        },
+        LineFailure::Tls => {
+            if let Some(address) = exchange.upstream {
+                exchange.server.transport.say(address, ENDED_TLS);
+            }
+            Failed {
+                cause: Cause::UpstreamTls,
+                outcome: (!reused).then_some(Outcome::Tls),
+                again: Again::Paid,
+            }
+        }
         // Whoever sent it is alive, and one bad handler must not take the whole
         // endpoint away.
         LineFailure::Malformed => Failed {

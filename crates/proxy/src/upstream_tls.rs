@@ -1,5 +1,6 @@
 //! TLS to endpoints: the ways of it that the settings describe.
 
+mod explain;
 mod files;
 mod verify;
 
@@ -13,6 +14,7 @@ use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use thiserror::Error;
 
+pub(crate) use self::explain::explain;
 use self::files::Files;
 
 /// How often files are looked at again.
@@ -137,6 +139,11 @@ impl Profile {
                 problem: error.to_string(),
             })
         })
+    }
+
+    /// Where it is set.
+    pub(crate) fn section(&self) -> &str {
+        &self.section
     }
 
     /// Whom the certificate of an endpoint at that address must be for.

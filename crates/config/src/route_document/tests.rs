@@ -551,7 +551,8 @@ fn a_service_may_say_what_its_endpoints_speak() {
     assert_eq!(read("protocol: h2").protocol, Some(Protocol::H2));
     let both = read("protocol: https, tls: internal");
     assert_eq!(both.tls.as_ref().map(|tls| &*tls.id), Some("internal"));
-    assert_eq!(read("tls: internal").protocol, None);
+    let named = TargetSpec::Service(read("tls: internal"));
+    assert_eq!(named.protocol(), Some(Protocol::Https));
     assert_ne!(read("tls: internal"), read("tls: other"));
     for (service, expected) in [
         (

@@ -55,7 +55,7 @@ pub(super) fn export(
     let counters: [Counter<ServiceMetrics>; 4] = [
         (
             "gateway_service_returns",
-            "Endpoints that returned from ejection",
+            "Ejected endpoints that are well again",
             |service| &service.returns,
         ),
         (
