@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use crate::line::{Line, LineFailure, keeps};
 use crate::server::Server;
-use crate::transport::{ConnectFailure, Place};
+use crate::transport::{ConnectFailure, Remote};
 use crate::upload::Outgoing;
 
 /// How long one connection may take to come about.
@@ -53,7 +53,7 @@ impl Asking<'_> {
             let Ok(pick) = destination.selection.pick(&Hint::after(&tried)) else {
                 return Err(failed);
             };
-            let Some(line) = self.line(Place::of(destination, &pick), &pick).await else {
+            let Some(line) = self.line(Remote::of(destination, &pick), &pick).await else {
                 tried.push(pick.address());
                 failed = AskError::Refused;
                 continue;
@@ -80,8 +80,8 @@ impl Asking<'_> {
     }
 
     /// A connection to the endpoint; one that does not come about is reported.
-    async fn line(&self, place: Place, pick: &Pick) -> Option<Line> {
-        let opened = self.server.line(place, CONNECT_TIMEOUT).await;
+    async fn line(&self, remote: Remote, pick: &Pick) -> Option<Line> {
+        let opened = self.server.line(remote, CONNECT_TIMEOUT).await;
         let outcome = match opened {
             Ok(line) => return Some(line),
             Err(ConnectFailure::Tls) => Outcome::Tls,

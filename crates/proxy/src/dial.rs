@@ -6,29 +6,29 @@ use pailou_upstream::Http;
 
 use crate::line::{Connection, Line};
 use crate::server::Server;
-use crate::transport::{ConnectFailure, Place};
+use crate::transport::{ConnectFailure, Remote};
 
 impl Server {
-    /// A line to the place; a new connection comes about within `timeout`.
+    /// A line to the remote; a new connection comes about within `timeout`.
     pub(crate) async fn line(
         &self,
-        place: Place,
+        remote: Remote,
         timeout: Duration,
     ) -> Result<Line, ConnectFailure> {
-        if place.http == Http::Http2 {
-            let stream = self.trunks.stream(place, &self.transport, timeout);
+        if remote.http == Http::Http2 {
+            let stream = self.trunks.stream(remote, &self.transport, timeout);
             return Box::pin(stream).await.map(Line::Stream);
         }
-        if let Some(connection) = self.pool.take(&place).await {
+        if let Some(connection) = self.pool.take(&remote).await {
             return Ok(Line::Connection(connection));
         }
         // In a box, as above: a request seldom needs what connecting needs.
-        Box::pin(self.open(place, timeout)).await
+        Box::pin(self.open(remote, timeout)).await
     }
 
-    async fn open(&self, place: Place, timeout: Duration) -> Result<Line, ConnectFailure> {
-        let wire = self.transport.connect(&place, timeout).await?;
-        let connection = Connection::open(place, wire, self.header_case).await;
+    async fn open(&self, remote: Remote, timeout: Duration) -> Result<Line, ConnectFailure> {
+        let wire = self.transport.connect(&remote, timeout).await?;
+        let connection = Connection::open(remote, wire, self.header_case).await;
         let connection = connection.map_err(|_| ConnectFailure::Ours)?;
         Ok(Line::Connection(connection))
     }

@@ -22,7 +22,7 @@ use crate::redirect;
 use crate::request_id::X_REQUEST_ID;
 use crate::steps;
 use crate::tls;
-use crate::transport::Place;
+use crate::transport::Remote;
 use crate::upload::{Outgoing, Upload};
 use crate::via::Loop;
 
@@ -40,20 +40,20 @@ pub(crate) struct Planned {
 
 impl Planned {
     /// The request of one try. It is the last one if no other can come after.
-    pub(crate) fn request(&self, place: &Place, body: Outgoing) -> Request<Outgoing> {
+    pub(crate) fn request(&self, remote: &Remote, body: Outgoing) -> Request<Outgoing> {
         let mut request = Request::new(body);
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = self.uri.clone();
         *request.headers_mut() = self.headers.clone();
         *request.extensions_mut() = self.extensions.clone();
-        if place.http == Http::Http2 {
-            self.name_authority(place, &mut request);
+        if remote.http == Http::Http2 {
+            self.name_authority(remote, &mut request);
         }
         request
     }
 
     /// What HTTP/2 says in other words: the host, and how the body ends.
-    fn name_authority(&self, place: &Place, request: &mut Request<Outgoing>) {
+    fn name_authority(&self, remote: &Remote, request: &mut Request<Outgoing>) {
         let headers = request.headers_mut();
         let host = headers.remove(header::HOST);
         headers.remove(header::TRANSFER_ENCODING);
@@ -62,7 +62,7 @@ impl Planned {
             headers.insert(header::TE, HeaderValue::from_static("trailers"));
         }
         let mut parts = self.uri.clone().into_parts();
-        parts.scheme = Some(match place.tls {
+        parts.scheme = Some(match remote.tls {
             Some(_) => uri::Scheme::HTTPS,
             None => uri::Scheme::HTTP,
         });

@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::line::Connection;
-use crate::transport::Place;
+use crate::transport::Remote;
 use crate::worker::worker;
 
 /// The idle connections.
@@ -26,8 +26,8 @@ pub(crate) struct Pool {
 
 #[derive(Debug, Default)]
 struct Shard {
-    /// By place; the one that was used last is at the end.
-    idle: HashMap<Place, Vec<Connection>>,
+    /// By remote; the one that was used last is at the end.
+    idle: HashMap<Remote, Vec<Connection>>,
     count: usize,
 }
 
@@ -41,12 +41,12 @@ impl Pool {
         }
     }
 
-    /// An idle connection to the place that the endpoint there has not closed.
-    pub(crate) async fn take(&self, place: &Place) -> Option<Connection> {
+    /// An idle connection to the remote that the endpoint there has not closed.
+    pub(crate) async fn take(&self, remote: &Remote) -> Option<Connection> {
         let own = self.own();
         for distance in 0..self.shards.len() {
             let shard = &self.shards[(own + distance) % self.shards.len()];
-            while let Some(mut line) = self.pop(shard, place, distance == 0) {
+            while let Some(mut line) = self.pop(shard, remote, distance == 0) {
                 let usable = std::future::poll_fn(|cx| Poll::Ready(line.poll_usable(cx))).await;
                 if usable {
                     line.reused = true;
@@ -63,8 +63,8 @@ impl Pool {
         let mut shard = lock(&self.shards[self.own()]);
         if shard.count < self.most {
             shard.count += 1;
-            let place = line.place().clone();
-            shard.idle.entry(place).or_default().push(line);
+            let remote = line.remote().clone();
+            shard.idle.entry(remote).or_default().push(line);
         }
     }
 
@@ -87,13 +87,13 @@ impl Pool {
         expired
     }
 
-    fn pop(&self, shard: &Mutex<Shard>, place: &Place, own: bool) -> Option<Connection> {
+    fn pop(&self, shard: &Mutex<Shard>, remote: &Remote, own: bool) -> Option<Connection> {
         let mut shard = match own {
             true => lock(shard),
             // Somebody else's is not waited for.
             false => shard.try_lock().ok()?,
         };
-        let line = shard.idle.get_mut(place)?.pop()?;
+        let line = shard.idle.get_mut(remote)?.pop()?;
         shard.count -= 1;
         (line.idle_since.elapsed() <= self.idle_timeout).then_some(line)
     }

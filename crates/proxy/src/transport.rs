@@ -31,22 +31,22 @@ const H2: &[u8] = b"h2";
 /// The least time between two lines about TLS that failed.
 const SAY_EVERY: Duration = Duration::from_secs(10);
 
-/// Where a connection leads. Connections to one place serve each other's
+/// Where a connection leads. Connections to one remote serve each other's
 /// requests.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Place {
+pub(crate) struct Remote {
     pub(crate) address: net::SocketAddr,
     /// The version of HTTP.
     pub(crate) http: Http,
     pub(crate) tls: Option<Secured>,
 }
 
-impl Place {
+impl Remote {
     /// Where the endpoint of a pick is spoken to: as the route says, or else as
     /// the endpoint says.
-    pub(crate) fn of(destination: &Destination, pick: &Pick) -> Place {
+    pub(crate) fn of(destination: &Destination, pick: &Pick) -> Remote {
         let transport = destination.transport(pick);
-        Place {
+        Remote {
             address: pick.address(),
             http: transport.http,
             tls: transport.tls.then(|| Secured {
@@ -57,17 +57,17 @@ impl Place {
     }
 }
 
-impl Place {
+impl Remote {
     /// The same address, spoken to over HTTP/1.1.
-    pub(crate) fn over_http1(self) -> Place {
-        Place {
+    pub(crate) fn over_http1(self) -> Remote {
+        Remote {
             http: Http::Http1,
             ..self
         }
     }
 }
 
-/// How a place is spoken to over TLS.
+/// How a remote is spoken to over TLS.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Secured {
     /// The way of TLS, by its place in the settings.
@@ -110,19 +110,19 @@ impl Transport {
     /// A new connection, TLS included, within `timeout`.
     pub(crate) async fn connect(
         &self,
-        place: &Place,
+        remote: &Remote,
         timeout: Duration,
     ) -> std::result::Result<Wire, ConnectFailure> {
-        let Some(secured) = &place.tls else {
-            return self.tcp(place.address, timeout).await.map(Wire::Plain);
+        let Some(secured) = &remote.tls else {
+            return self.tcp(remote.address, timeout).await.map(Wire::Plain);
         };
         let due = Instant::now() + timeout;
-        let stream = self.tcp(place.address, timeout).await?;
-        let handshake = self.secure(place, secured, stream);
+        let stream = self.tcp(remote.address, timeout).await?;
+        let handshake = self.secure(remote, secured, stream);
         let shaken = tokio::time::timeout_at(due, handshake).await;
         let shaken = shaken.map_err(|_| ConnectFailure::TimedOut)?;
         shaken.map_err(|error| {
-            self.say(place.address, &error);
+            self.say(remote.address, &error);
             ConnectFailure::Tls
         })
     }
@@ -134,20 +134,20 @@ impl Transport {
 
     async fn secure(
         &self,
-        place: &Place,
+        remote: &Remote,
         secured: &Secured,
         stream: Stream,
     ) -> std::result::Result<Wire, String> {
         let profile = self.tls.profile(secured.profile);
         let profile = profile.ok_or("the route's way of TLS is not in the settings")?;
         let mut config = profile.config().await.map_err(|fault| fault.to_string())?;
-        if place.http == Http::Http2 {
+        if remote.http == Http::Http2 {
             Arc::make_mut(&mut config).alpn_protocols = vec![H2.to_vec()];
         }
-        let name = profile.name(secured.host.as_deref(), place.address.ip());
+        let name = profile.name(secured.host.as_deref(), remote.address.ip());
         let connected = TlsConnector::from(config).connect(name.clone(), stream);
         match connected.await {
-            Ok(stream) if place.http == Http::Http2 && !speaks_http2(&stream) => {
+            Ok(stream) if remote.http == Http::Http2 && !speaks_http2(&stream) => {
                 Err("the endpoint does not speak HTTP/2 over TLS (by ALPN)".to_owned())
             }
             Ok(stream) => Ok(Wire::Tls(Box::new(stream))),

@@ -23,7 +23,7 @@ use crate::exchange::Exchange;
 use crate::interim;
 use crate::line::{Line, LineFailure};
 use crate::plan::Planned;
-use crate::transport::{ConnectFailure, Place};
+use crate::transport::{ConnectFailure, Remote};
 use crate::upload::Outgoing;
 
 /// In TLS 1.3 an endpoint judges its client only after the handshake.
@@ -103,9 +103,9 @@ fn pick(exchange: &mut Exchange) -> Result<(), Cause> {
 async fn attempt(exchange: &mut Exchange, planned: &Planned) -> Result<Received, Failed> {
     exchange.tries += 1;
     exchange.try_began = Instant::now();
-    let place = place(exchange).ok_or(Failed::ours())?;
-    let request = request(exchange, planned, &place);
-    let mut line = connect(exchange, place).await?;
+    let remote = remote(exchange).ok_or(Failed::ours())?;
+    let request = request(exchange, planned, &remote);
+    let mut line = connect(exchange, remote).await?;
     if exchange.upload.is_some() {
         line.drive_elsewhere();
     }
@@ -118,13 +118,13 @@ async fn attempt(exchange: &mut Exchange, planned: &Planned) -> Result<Received,
 }
 
 /// A connection to the endpoint that was picked.
-async fn connect(exchange: &mut Exchange, place: Place) -> Result<Line, Failed> {
+async fn connect(exchange: &mut Exchange, remote: Remote) -> Result<Line, Failed> {
     let server = exchange.server.clone();
     let (due, too_late) = exchange.connect_due();
     let route = exchange.route.as_ref();
     let timeout = route.map_or_else(Default::default, |route| route.timeouts.connect);
     let left = due.saturating_duration_since(Instant::now());
-    let (cause, outcome) = match server.line(place, timeout.min(left)).await {
+    let (cause, outcome) = match server.line(remote, timeout.min(left)).await {
         Ok(line) => return Ok(line),
         Err(ConnectFailure::Ours) => return Err(Failed::ours()),
         // The request's own time was shorter than the connection's: no word
@@ -144,24 +144,24 @@ async fn connect(exchange: &mut Exchange, place: Place) -> Result<Line, Failed> 
 }
 
 /// Where the endpoint that was picked is spoken to, and how.
-fn place(exchange: &Exchange) -> Option<Place> {
+fn remote(exchange: &Exchange) -> Option<Remote> {
     let (route, pick) = (exchange.route.as_ref()?, exchange.pick.as_ref()?);
-    let place = Place::of(route.target.destination()?, pick);
+    let remote = Remote::of(route.target.destination()?, pick);
     // To switch protocols is for HTTP/1.1.
     Some(match exchange.websocket {
-        true => place.over_http1(),
-        false => place,
+        true => remote.over_http1(),
+        false => remote,
     })
 }
 
-fn request(exchange: &Exchange, planned: &Planned, place: &Place) -> Request<Outgoing> {
+fn request(exchange: &Exchange, planned: &Planned, remote: &Remote) -> Request<Outgoing> {
     let body = match &exchange.upload {
         Some(upload) => Outgoing::Upload(upload.sending()),
         None => Outgoing::Nothing,
     };
-    let mut request = planned.request(place, body);
+    let mut request = planned.request(remote, body);
     if exchange.expects_continue {
-        match place.http {
+        match remote.http {
             Http::Http1 => interim::pass_on(&mut request, exchange.connection.clone()),
             Http::Http2 => interim::go_on(&exchange.connection),
         }

@@ -1,7 +1,7 @@
 //! Connections to endpoints that requests share, over HTTP/2.
 //!
 //! Each worker thread has its own, so that requests of two workers do not wait
-//! for each other. One connection at a time is opened to a place: whoever comes
+//! for each other. One connection at a time is opened to a remote: whoever comes
 //! meanwhile waits for it, rather than open a hundred.
 
 use std::collections::HashMap;
@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::line::{Stream, Trunk};
-use crate::transport::{ConnectFailure, Place, Transport};
+use crate::transport::{ConnectFailure, Remote, Transport};
 use crate::worker::worker;
 
 /// The shared connections.
@@ -21,9 +21,9 @@ pub(crate) struct Trunks {
     idle_timeout: Duration,
 }
 
-type Shard = HashMap<Place, Arc<Route>>;
+type Shard = HashMap<Remote, Arc<Route>>;
 
-/// The connections of one worker to one place.
+/// The connections of one worker to one remote.
 #[derive(Debug, Default)]
 struct Route {
     opening: tokio::sync::Mutex<()>,
@@ -46,14 +46,14 @@ impl Trunks {
         }
     }
 
-    /// A stream to the place, on a new connection if there is no room on one.
+    /// A stream to the remote, on a new connection if there is no room on one.
     pub(crate) async fn stream(
         &self,
-        place: Place,
+        remote: Remote,
         transport: &Transport,
         timeout: Duration,
     ) -> Result<Stream, ConnectFailure> {
-        let route = self.route(&place);
+        let route = self.route(&remote);
         if let Some(stream) = route.stream() {
             return Ok(stream);
         }
@@ -64,7 +64,7 @@ impl Trunks {
             return Ok(stream);
         }
         let left = due.saturating_duration_since(Instant::now());
-        let wire = transport.connect(&place, left).await?;
+        let wire = transport.connect(&remote, left).await?;
         let trunk = Trunk::open(wire).await;
         let trunk = trunk.map_err(|_| ConnectFailure::Refused)?;
         let stream = trunk.stream(false).ok_or(ConnectFailure::Refused)?;
@@ -89,12 +89,12 @@ impl Trunks {
         }
     }
 
-    fn route(&self, place: &Place) -> Arc<Route> {
+    fn route(&self, remote: &Remote) -> Arc<Route> {
         let mut shard = lock(&self.shards[worker() % self.shards.len()]);
-        if let Some(route) = shard.get(place) {
+        if let Some(route) = shard.get(remote) {
             return Arc::clone(route);
         }
-        Arc::clone(shard.entry(place.clone()).or_default())
+        Arc::clone(shard.entry(remote.clone()).or_default())
     }
 }
 

@@ -13,7 +13,7 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use super::{LineFailure, failure_of};
-use crate::transport::Place;
+use crate::transport::Remote;
 use crate::upload::Outgoing;
 use crate::wire::Wire;
 
@@ -29,7 +29,7 @@ type Driver = http1::Connection<TokioIo<Wire>, Outgoing>;
 /// upload has to go on while the client does not read, so a task drives it.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    place: Place,
+    remote: Remote,
     sender: SendRequest<Outgoing>,
     driving: Driving,
     /// Whether it has served a request before.
@@ -56,7 +56,7 @@ impl Drop for Task {
 impl Connection {
     /// Puts the engine on a new connection.
     pub(crate) async fn open(
-        place: Place,
+        remote: Remote,
         wire: Wire,
         case: HeaderCase,
     ) -> Result<Connection, LineFailure> {
@@ -68,7 +68,7 @@ impl Connection {
             .await;
         let (sender, driver) = handshake.map_err(|_| LineFailure::Unsent)?;
         Ok(Connection {
-            place,
+            remote,
             sender,
             driving: Driving::Here(Box::new(driver)),
             reused: false,
@@ -77,8 +77,8 @@ impl Connection {
     }
 
     /// Where it leads.
-    pub(crate) fn place(&self) -> &Place {
-        &self.place
+    pub(crate) fn remote(&self) -> &Remote {
+        &self.remote
     }
 
     /// Whether it can take a request now. Notices an endpoint that has closed it.
