@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{NacosSettings, RouteSource, Settings};
+use super::{NacosSettings, RouteSource, Settings, TlsSettings, UpstreamTlsSettings};
 
 impl Settings {
     /// The files that the gateway reads, each with the setting that names it. A setting that names another one gets its
@@ -16,6 +16,14 @@ impl Settings {
         }
         if let Some(file) = &self.admin.token_file {
             files.push(("admin.token_file".to_owned(), file));
+        }
+        for (index, listener) in self.listeners.iter().enumerate() {
+            if let Some(tls) = &listener.tls {
+                files.extend(tls_files(&format!("listeners[{index}].tls"), tls));
+            }
+        }
+        for (section, tls) in self.all_upstream_tls() {
+            files.extend(upstream_tls_files(&section, tls));
         }
         files.extend(nacos_files("nacos", &self.nacos));
         for (id, nacos) in &self.other_nacos {
@@ -48,4 +56,69 @@ fn nacos_files<'a>(section: &str, nacos: &'a NacosSettings) -> Vec<(String, &'a 
     let set = files.into_iter();
     set.filter_map(|(key, file)| Some((format!("{section}.{key}"), file.as_deref()?)))
         .collect()
+}
+
+fn tls_files<'a>(section: &str, tls: &'a TlsSettings) -> Vec<(String, &'a Path)> {
+    let mut files = Vec::new();
+    for (index, pair) in tls.certificates.iter().enumerate() {
+        files.push((format!("{section}.certificates[{index}].cert"), &*pair.cert));
+        files.push((format!("{section}.certificates[{index}].key"), &*pair.key));
+    }
+    for file in &tls.client_ca {
+        files.push((format!("{section}.client_ca"), file));
+    }
+    files
+}
+
+fn upstream_tls_files<'a>(section: &str, tls: &'a UpstreamTlsSettings) -> Vec<(String, &'a Path)> {
+    let files = [
+        ("ca_file", &tls.ca_file),
+        ("cert_file", &tls.cert_file),
+        ("key_file", &tls.key_file),
+    ];
+    let set = files.into_iter();
+    set.filter_map(|(key, file)| Some((format!("{section}.{key}"), file.as_deref()?)))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Environment, load_settings};
+
+    #[test]
+    fn every_file_of_tls_is_one_that_is_read() {
+        let folder = tempfile::tempdir().expect("a folder");
+        for name in ["up.pem", "x.crt", "x.key"] {
+            std::fs::write(folder.path().join(name), "x").expect("written");
+        }
+        let file = folder.path().join("gateway.yaml");
+        let text = "
+listeners:
+  - address: 127.0.0.1:0
+    tls:
+      certificates: [ { cert: a.crt, key: a.key }, { cert: b.crt, key: b.key } ]
+      client_auth: required
+      client_ca: [ ca.crt ]
+upstream_tls: { ca_file: up.pem }
+other_upstream_tls: { x: { cert_file: x.crt, key_file: x.key } }
+";
+        std::fs::write(&file, text).expect("written");
+        let none = Environment::default();
+        let loaded = load_settings(Some(&file), &none).expect("sound settings");
+        let read = loaded.settings.files_read();
+        let named: Vec<&str> = read.iter().map(|(setting, _)| &**setting).collect();
+        assert_eq!(
+            named,
+            [
+                "listeners[0].tls.certificates[0].cert",
+                "listeners[0].tls.certificates[0].key",
+                "listeners[0].tls.certificates[1].cert",
+                "listeners[0].tls.certificates[1].key",
+                "listeners[0].tls.client_ca",
+                "upstream_tls.ca_file",
+                "other_upstream_tls.x.cert_file",
+                "other_upstream_tls.x.key_file",
+            ]
+        );
+    }
 }
