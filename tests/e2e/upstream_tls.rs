@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use pailou_nacos::Instance;
 use tempfile::TempDir;
+use tokio::net::TcpListener;
 
 use crate::support::gateway::run;
 use crate::support::upstream::Upstream;
@@ -117,23 +118,26 @@ async fn a_certificate_that_is_not_accepted_is_told_in_the_answer_the_log_and_th
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_instance_of_http_2_is_spoken_to_as_before_and_that_is_said() {
+async fn an_instance_that_says_so_is_spoken_to_over_http_2() {
     let world = World::new().await;
-    let one = Upstream::start("one");
-    let address = one.address();
+    let version = async |request: axum::extract::Request| {
+        ([("x-instance", format!("{:?}", request.version()))], "")
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let service = axum::Router::new().fallback(version);
+    tokio::spawn(async move { axum::serve(listener, service).await });
     let instance = Instance {
         metadata: [("protocol".to_owned(), "h2c".to_owned())].into(),
         ..Instance::new(address.ip().to_string(), address.port())
     };
     let _registered = world.register_instance("user-service", instance).await;
     world
-        .publish("routes: { /api/users/**: user-service }")
+        .publish("routes:\n  /api/users/**: user-service\n  /plain/**: { service: { name: user-service, protocol: http } }\n")
         .await;
     let gateway = world.gateway().await.ready().await;
-    until_answered_by(&gateway.url("/api/users/1"), "one").await;
-    gateway
-        .logged(&["user-service", "say that they speak HTTP/2"])
-        .await;
+    until_answered_by(&gateway.url("/api/users/1"), "HTTP/2.0").await;
+    until_answered_by(&gateway.url("/plain/1"), "HTTP/1.1").await;
     let view = gateway.admin_json("/api/v1/services/user-service").await;
     assert_eq!(view["endpoints"][0]["transport"], "h2c", "{view}");
 }

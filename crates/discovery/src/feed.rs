@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use pailou_nacos::{ConnectionState, Origin, ServiceState, ServiceWatch};
 use pailou_telemetry::{Metrics, events};
-use pailou_upstream::{EndpointSet, EndpointSpec, Http, Service};
+use pailou_upstream::{EndpointSet, EndpointSpec, Service};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -154,8 +154,6 @@ pub(crate) struct Feed {
     /// Until when the first state waits for its host names.
     waits_until: Option<Instant>,
     refused: Vec<RefusedView>,
-    /// Whether it was said that some endpoints are of HTTP/2.
-    knows_of_http_2: bool,
     stale: bool,
     health_is_known: bool,
     /// What an earlier run knew, until the registry has answered.
@@ -192,7 +190,6 @@ impl Feed {
             connection: ConnectionState::default(),
             waits_until: None,
             refused: Vec::new(),
-            knows_of_http_2: false,
             stale: false,
             health_is_known: true,
             restore,
@@ -268,7 +265,6 @@ impl Feed {
         let (endpoints, refused) =
             instances::endpoints(&state.instances, &self.names, &self.context.admission);
         self.report_refused(refused);
-        self.report_http_2(&endpoints);
         let listed = Listed {
             endpoints,
             empty: state.instances.is_empty(),
@@ -417,23 +413,6 @@ impl Feed {
         if let Some(dropped) = transition.ended {
             events::HoldEnded { service, dropped }.record(&self.context.metrics);
         }
-    }
-
-    /// Says once that some endpoints are spoken to in another version of HTTP than they say.
-    fn report_http_2(&mut self, endpoints: &[EndpointSpec]) {
-        let of_http_2 = endpoints
-            .iter()
-            .filter(|endpoint| endpoint.transport.http == Http::Http2);
-        let endpoints = of_http_2.count();
-        if endpoints > 0 && !self.knows_of_http_2 {
-            tracing::warn!(
-                target: "pailou",
-                service = self.service.label(),
-                endpoints,
-                "endpoints say that they speak HTTP/2 (metadata `protocol`): they are spoken to by HTTP/1.1"
-            );
-        }
-        self.knows_of_http_2 = endpoints > 0;
     }
 
     /// Reports the instances that are refused and were not before.
