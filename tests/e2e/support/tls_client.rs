@@ -199,14 +199,13 @@ async fn chunks(
     }
 }
 
+/// One byte: what comes behind an answer belongs to the next one.
 async fn read_more(
     stream: &mut (impl AsyncReadExt + Unpin),
     bytes: &mut Vec<u8>,
 ) -> io::Result<()> {
-    match stream.read_buf(bytes).await? {
-        0 => Err(io::ErrorKind::UnexpectedEof.into()),
-        _ => Ok(()),
-    }
+    bytes.push(stream.read_u8().await?);
+    Ok(())
 }
 
 fn chain(file: &Path) -> Vec<CertificateDer<'static>> {
