@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 from fastapi import FastAPI, HTTPException, Request
+from fastapi.responses import JSONResponse
 
 from . import __version__, nacos_client
 from .directory import Directory, NoInstance, Unreachable
