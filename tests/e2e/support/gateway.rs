@@ -26,9 +26,24 @@ pub(crate) fn binary() -> &'static str {
 
 /// A `pailou` command with none of the caller's settings in its environment.
 pub(crate) fn command(args: &[&str]) -> Command {
-    let mut command = Command::new(binary());
+    let mut command = match hangup_is_ignored() {
+        false => Command::new(binary()),
+        true => {
+            let mut env = Command::new("env");
+            env.args(["--default-signal=HUP", binary()]);
+            env
+        }
+    };
     command.args(args);
     without_settings(command)
+}
+
+/// Whether the tests run under `nohup`, whose children ignore SIGHUP as well.
+fn hangup_is_ignored() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = line.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask & 1 == 1)
 }
 
 /// The same command with none of the caller's settings in its environment.
