@@ -1,6 +1,7 @@
 //! The proxy over real sockets: scripted endpoints, raw clients, tables built
 //! through routing's own API. Every port is 0; waits poll for a condition.
 
+mod answers;
 mod churn;
 mod client;
 mod drain;
