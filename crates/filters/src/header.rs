@@ -36,6 +36,7 @@ const GATEWAY_REQUEST: &[&str] = &[
     "x-forwarded-for",
     "x-forwarded-host",
     "x-forwarded-port",
+    "x-forwarded-prefix",
     "x-forwarded-proto",
     "x-real-ip",
     "x-request-id",

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use http::{HeaderMap, HeaderName, HeaderValue};
 use pailou_config::Field;
 
 use crate::{Edit, Next, RequestHead, registry::Entry};
@@ -9,9 +10,11 @@ use crate::{Edit, Next, RequestHead, registry::Entry};
 pub(crate) const ENTRY: Entry = Entry::edit(
     "strip_prefix",
     "1",
-    "Removes that many segments from the front of the path.",
+    "Removes that many segments from the front of the path, and says so in `X-Forwarded-Prefix`.",
     compile,
 );
+
+const PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
 
 /// More segments than any path prefix has; a larger number is a slip.
 const MAX_SEGMENTS: u64 = 64;
@@ -20,7 +23,8 @@ const MAX_SEGMENTS: u64 = 64;
 /// is `/users/7`. What is left always begins with `/`; when nothing is left it
 /// is `/`. A slash at the end stays.
 ///
-/// Cost: a search for the slashes; no allocation when the path is borrowed.
+/// Cost: a search for the slashes and a header; no other allocation when the path
+/// is borrowed.
 #[derive(Debug)]
 struct StripPrefix {
     segments: usize,
@@ -43,6 +47,10 @@ impl Edit for StripPrefix {
             .map(|(at, _)| at);
         // The slash in front of the first segment that stays.
         let start = slashes.into_iter().nth(self.segments);
+        tell(
+            head.headers,
+            path.get(..start.unwrap_or(path.len())).unwrap_or_default(),
+        );
         match (&mut head.path, start) {
             (_, Some(0)) => {}
             (path, None) => *path = Cow::Borrowed("/"),
@@ -53,10 +61,25 @@ impl Edit for StripPrefix {
     }
 }
 
+/// Says what was stripped, after what a proxy in front has stripped: Spring's
+/// applications build links from it.
+fn tell(headers: &mut HeaderMap, stripped: &str) {
+    let stripped = stripped.trim_end_matches('/');
+    if stripped.is_empty() {
+        return;
+    }
+    let before = headers.get(&PREFIX).map(HeaderValue::as_bytes);
+    let value = match before {
+        None => HeaderValue::from_str(stripped),
+        Some(before) => HeaderValue::from_bytes(&[before, b",", stripped.as_bytes()].concat()),
+    };
+    if let Ok(value) = value {
+        headers.insert(PREFIX, value);
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use http::HeaderMap;
-
     use super::*;
     use crate::registry::tests::{compiled, request_head};
 
@@ -95,6 +118,29 @@ mod tests {
                 left,
                 "{segments} of {path}, owned"
             );
+        }
+    }
+
+    #[test]
+    fn what_was_stripped_is_told() {
+        for (segments, path, before, told) in [
+            (1, "/api/users", None, Some("/api")),
+            (2, "/api/v1/users", None, Some("/api/v1")),
+            (2, "/api", None, Some("/api")),
+            (1, "/", None, None),
+            (0, "/api", None, None),
+            (1, "/api/users", Some("/outer"), Some("/outer,/api")),
+        ] {
+            let edit = compiled("strip_prefix", &segments.to_string()).expect("legal");
+            let mut headers = HeaderMap::new();
+            if let Some(before) = before {
+                headers.insert(PREFIX, HeaderValue::from_static(before));
+            }
+            let _ = edit.request(&mut request_head(path, &mut headers));
+            let found = headers
+                .get(&PREFIX)
+                .map(|value| value.to_str().expect("ASCII"));
+            assert_eq!(found, told, "{segments} of {path}");
         }
     }
 
