@@ -125,7 +125,9 @@ def gateway(
     config = {"dataId": "pailou-routes.yaml", "group": "DEFAULT_GROUP"}
     send("POST", "v1/cs/configs", **config, content=routes)
 
-    data, probes = free_port(), free_port()
+    data = free_port()
+    while (probes := free_port()) == data:
+        pass
     settings = f"""
 listeners: [ {{ address: "127.0.0.1:{data}" }} ]
 admin: {{ address: "off" }}
