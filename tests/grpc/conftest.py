@@ -43,7 +43,7 @@ def free_port() -> int:
 def pailou() -> str:
     program = os.environ.get("PAILOU_BIN") or shutil.which("pailou")
     if not program:
-        pytest.skip("PAILOU_BIN must name the program `pailou`")
+        pytest.fail("PAILOU_BIN must name the program `pailou`")
     return program
 
 

@@ -89,64 +89,60 @@ impl ServiceSpec {
     /// Reads a service's name, or the mapping with `name`. What is wrong goes to
     /// the field's report.
     pub fn read(field: &Field<'_>) -> Option<ServiceSpec> {
-        service(field)
-    }
-}
-
-fn service(field: &Field<'_>) -> Option<ServiceSpec> {
-    let at = field.at();
-    if !field.is_mapping() {
-        let name = service_name(field)?;
-        return Some(ServiceSpec {
-            name,
-            nacos: None,
-            group: None,
-            namespace: None,
-            cluster: None,
-            metadata: Default::default(),
-            protocol: None,
-            tls: None,
+        let at = field.at();
+        if !field.is_mapping() {
+            let name = service_name(field)?;
+            return Some(ServiceSpec {
+                name,
+                nacos: None,
+                group: None,
+                namespace: None,
+                cluster: None,
+                metadata: Default::default(),
+                protocol: None,
+                tls: None,
+                at,
+            });
+        }
+        let mut fields = field.mapping()?;
+        let name = fields
+            .required("name")
+            .and_then(|field| service_name(&field));
+        let nacos = fields
+            .optional("nacos")
+            .and_then(|field| nacos_name(&field, "the id of a Nacos cluster"));
+        let group = fields
+            .optional("group")
+            .and_then(|field| nacos_name(&field, "a Nacos group"));
+        let namespace = fields
+            .optional("namespace")
+            .and_then(|field| namespace(&field));
+        let cluster = fields
+            .optional("cluster")
+            .and_then(|field| nacos_name(&field, "a Nacos cluster"));
+        let metadata = fields
+            .optional("metadata")
+            .and_then(|field| field.string_map())
+            .unwrap_or_default();
+        let protocol = fields
+            .optional("protocol")
+            .and_then(|field| protocol(&field));
+        let tls = fields
+            .optional("tls")
+            .and_then(|field| tls_name(&field, protocol));
+        fields.finish();
+        Some(ServiceSpec {
+            name: name?,
+            nacos,
+            group,
+            namespace,
+            cluster,
+            metadata,
+            protocol,
+            tls,
             at,
-        });
+        })
     }
-    let mut fields = field.mapping()?;
-    let name = fields
-        .required("name")
-        .and_then(|field| service_name(&field));
-    let nacos = fields
-        .optional("nacos")
-        .and_then(|field| nacos_name(&field, "the id of a Nacos cluster"));
-    let group = fields
-        .optional("group")
-        .and_then(|field| nacos_name(&field, "a Nacos group"));
-    let namespace = fields
-        .optional("namespace")
-        .and_then(|field| namespace(&field));
-    let cluster = fields
-        .optional("cluster")
-        .and_then(|field| nacos_name(&field, "a Nacos cluster"));
-    let metadata = fields
-        .optional("metadata")
-        .and_then(|field| field.string_map())
-        .unwrap_or_default();
-    let protocol = fields
-        .optional("protocol")
-        .and_then(|field| protocol(&field));
-    let tls = fields
-        .optional("tls")
-        .and_then(|field| tls_name(&field, protocol));
-    fields.finish();
-    Some(ServiceSpec {
-        name: name?,
-        nacos,
-        group,
-        namespace,
-        cluster,
-        metadata,
-        protocol,
-        tls,
-        at,
-    })
 }
 
 fn protocol(field: &Field<'_>) -> Option<Protocol> {

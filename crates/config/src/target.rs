@@ -63,9 +63,15 @@ impl TargetSpec {
                 let of_tls = service.tls.is_some().then_some(Protocol::Https);
                 service.protocol.or(of_tls)
             }
-            TargetSpec::Url(url) if url.url.is_https => Some(Protocol::Https),
-            TargetSpec::Url(_) => Some(Protocol::Http),
+            TargetSpec::Url(url) => Some(protocol_of(&url.url)),
         }
+    }
+}
+
+fn protocol_of(url: &UpstreamUrl) -> Protocol {
+    match url.is_https {
+        true => Protocol::Https,
+        false => Protocol::Http,
     }
 }
 
@@ -79,10 +85,7 @@ fn url(field: &Field<'_>) -> Option<UrlSpec> {
     let url = fields
         .required("url")
         .and_then(|field| upstream_url(&field));
-    let protocol = url.as_ref().map(|url| match url.is_https {
-        true => Protocol::Https,
-        false => Protocol::Http,
-    });
+    let protocol = url.as_ref().map(protocol_of);
     let tls = fields
         .optional("tls")
         .and_then(|field| tls_name(&field, protocol));

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri};
 use pailou_config::{Field, TargetSpec};
 use pailou_upstream::Destination;
 
@@ -127,24 +127,16 @@ impl ForwardAuth {
         if let Ok(target) = HeaderValue::from_str(&head.target()) {
             fields.insert(URI, target);
         }
-        let method = match *head.method {
-            Method::GET => HeaderValue::from_static("GET"),
-            ref other => HeaderValue::from_str(other.as_str())
-                .unwrap_or_else(|_| HeaderValue::from_static("GET")),
-        };
-        fields.insert(METHOD, method);
+        if let Ok(method) = HeaderValue::from_str(head.method.as_str()) {
+            fields.insert(METHOD, method);
+        }
         question
     }
 
     fn shown(&self, headers: &HeaderMap) -> HeaderMap {
         if self.request_headers.is_empty() {
             let mut shown = headers.clone();
-            for name in headers
-                .keys()
-                .filter(|name| header::is_of_the_connection(name))
-            {
-                shown.remove(name);
-            }
+            header::drop_of_the_connection(&mut shown);
             return shown;
         }
         let mut shown = HeaderMap::new();
@@ -182,14 +174,7 @@ impl ForwardAuth {
             return Ok(Next::Continue);
         }
         let mut headers = said.headers;
-        let framing: Vec<HeaderName> = headers
-            .keys()
-            .filter(|name| header::is_of_the_connection(name))
-            .cloned()
-            .collect();
-        for name in framing {
-            headers.remove(name);
-        }
+        header::drop_of_the_connection(&mut headers);
         Ok(Next::Answer(Box::new(Answer {
             status: said.status,
             headers,
@@ -228,6 +213,8 @@ impl Gate for ForwardAuth {
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
+
+    use http::Method;
 
     use super::*;
     use crate::Step;

@@ -1,6 +1,6 @@
 //! Header names and values as arguments of filters.
 
-use http::{HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use pailou_config::Field;
 
 /// Which way a header goes; each way has names of its own that no filter may
@@ -116,6 +116,13 @@ pub(crate) fn value(field: &Field<'_>) -> Option<HeaderValue> {
             field.fault_expected("not a header value", "visible ASCII characters");
             None
         }
+    }
+}
+
+/// Takes away what belongs to one connection or frames a message.
+pub(crate) fn drop_of_the_connection(headers: &mut HeaderMap) {
+    for name in CONNECTION {
+        headers.remove(*name);
     }
 }
 

@@ -1,10 +1,8 @@
 //! Answers that the gateway writes itself: a step's, or a problem.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
-use pailou_filters::{Answer, ResponseHead};
+use pailou_filters::Answer;
 
 use crate::cause::Cause;
 use crate::download::Download;
@@ -13,6 +11,7 @@ use crate::grpc;
 use crate::problem;
 use crate::request_id::X_REQUEST_ID;
 use crate::respond::{is_last, say_persistence};
+use crate::rewrite;
 
 /// The methods that the gateway knows; others are passed on as they are, but for
 /// CONNECT and TRACE.
@@ -20,31 +19,30 @@ pub(crate) const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
 /// What a step answered in the endpoint's place, as the steps before it change
 /// it.
-pub(crate) fn step(exchange: &mut Exchange, said: Answer) -> Response<Download> {
-    // A fault in a step costs its request alone.
-    let passed = catch_unwind(AssertUnwindSafe(|| pass(exchange, said)));
-    match passed {
-        Ok(said) => write(exchange, said, true),
-        Err(_) => problem(exchange, Cause::Panic),
+pub(crate) fn step(exchange: &mut Exchange, mut said: Answer) -> Response<Download> {
+    match pass(exchange, &mut said) {
+        Ok(()) => write(exchange, said, true),
+        Err(cause) => problem(exchange, cause),
     }
 }
 
-fn pass(exchange: &Exchange, mut said: Answer) -> Answer {
+fn pass(exchange: &Exchange, said: &mut Answer) -> Result<(), Cause> {
     let Some(route) = exchange.route_with_steps() else {
-        return said;
+        return Ok(());
     };
-    let mut head = ResponseHead {
-        status: said.status,
-        headers: &mut said.headers,
-    };
+    let Answer {
+        status,
+        headers,
+        body,
+    } = said;
     let mut half = route.chain.response(exchange.passed);
-    while let Some((step, most)) = half.run(&mut head) {
-        if said.body.len() <= most {
-            said.body = step.rewrite(&mut head, said.body);
+    rewrite::guarded(status, headers, |head| {
+        while let Some((step, most)) = half.run(head) {
+            if body.len() <= most {
+                *body = step.rewrite(head, std::mem::take(body));
+            }
         }
-    }
-    said.status = head.status;
-    said
+    })
 }
 
 /// A problem as the answer.
@@ -93,7 +91,7 @@ fn write(exchange: &mut Exchange, said: Answer, keeps: bool) -> Response<Downloa
         body,
     } = said;
     exchange.status = status.as_u16();
-    let is_bodiless = matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let is_bodiless = rewrite::is_bodiless(status);
     // In gRPC the head of such an answer is its trailers.
     if !is_bodiless && !exchange.grpc {
         fields.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use crate::line::{Line, LineFailure, keeps};
 use crate::server::Server;
-use crate::transport::{ConnectFailure, Remote};
+use crate::transport::Remote;
 use crate::upload::Outgoing;
 
 /// How long one connection may take to come about.
@@ -82,15 +82,10 @@ impl Asking<'_> {
     /// A connection to the endpoint; one that does not come about is reported.
     async fn line(&self, remote: Remote, pick: &Pick) -> Option<Line> {
         let opened = self.server.line(remote, CONNECT_TIMEOUT).await;
-        let outcome = match opened {
-            Ok(line) => return Some(line),
-            Err(ConnectFailure::Tls) => Outcome::Tls,
-            Err(ConnectFailure::Refused) => Outcome::Refused,
-            Err(ConnectFailure::TimedOut) => Outcome::ConnectTimeout,
-            Err(ConnectFailure::Ours) => return None,
-        };
-        pick.report(outcome);
-        None
+        if let Some(outcome) = opened.as_ref().err().and_then(|failure| failure.outcome()) {
+            pick.report(outcome);
+        }
+        opened.ok()
     }
 
     async fn send(

@@ -233,8 +233,7 @@ impl Exchange {
         route.map_or(Duration::ZERO, |route| route.timeouts.response)
     }
 
-    /// The response half of the steps that the request has passed, if the route
-    /// has any.
+    /// The route, if the response has steps of it to pass.
     pub(crate) fn route_with_steps(&self) -> Option<Arc<Route>> {
         let route = self.route.as_ref();
         route.filter(|_| self.passed > 0).cloned()

@@ -312,10 +312,6 @@ fn set_deadlines(exchange: &mut Exchange, call_timeout: Option<Duration>) {
     if exchange.upload.is_none() {
         exchange.response_due = Some(exchange.began + timeouts.response);
     }
-    if exchange.version == Version::HTTP_10 {
-        // Such a client knows no status below 200 (RFC 9110 section 15.2).
-        exchange.expects_continue = false;
-    }
 }
 
 fn detail(error: pailou_routing::TargetError) -> &'static str {

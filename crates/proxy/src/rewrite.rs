@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use bytes::Bytes;
 use http::response::Parts;
-use http::{HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use pailou_filters::ResponseHead;
 
 use crate::cause::Cause;
@@ -19,7 +19,7 @@ pub(crate) async fn run(flow: &mut Flow, head: &mut Parts) -> Result<Option<Byte
     };
     let mut half = route.chain.response(flow.exchange.passed);
     let mut whole: Option<Bytes> = None;
-    while let Some((step, most)) = guarded(head, |head| half.run(head))? {
+    while let Some((step, most)) = at(head, |head| half.run(head))? {
         if !has_body(&flow.exchange.method, head.status) {
             // Of the body that it would have, nobody knows the length.
             head.headers.remove(header::CONTENT_LENGTH);
@@ -30,7 +30,7 @@ pub(crate) async fn run(flow: &mut Flow, head: &mut Parts) -> Result<Option<Byte
             Some(body) => body,
             None => flow.collect(most).await?,
         };
-        whole = Some(guarded(head, |head| step.rewrite(head, body))?);
+        whole = Some(at(head, |head| step.rewrite(head, body))?);
     }
     if let Some(body) = &whole {
         flow.exchange.bytes_out = body.len() as u64;
@@ -45,24 +45,39 @@ pub(crate) async fn run(flow: &mut Flow, head: &mut Parts) -> Result<Option<Byte
 pub(crate) fn head(exchange: &Exchange, head: &mut Parts) -> Result<(), Cause> {
     if let Some(route) = exchange.route_with_steps() {
         let mut half = route.chain.response(exchange.passed);
-        guarded(head, |head| while half.run(head).is_some() {})?;
+        at(head, |head| while half.run(head).is_some() {})?;
     }
     Ok(())
 }
 
-fn has_body(method: &Method, status: StatusCode) -> bool {
-    *method != Method::HEAD && !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+fn at<T>(head: &mut Parts, act: impl FnOnce(&mut ResponseHead<'_>) -> T) -> Result<T, Cause> {
+    guarded(&mut head.status, &mut head.headers, act)
 }
 
-/// Lets steps at the head. A fault in one costs its request alone.
-fn guarded<T>(head: &mut Parts, act: impl FnOnce(&mut ResponseHead<'_>) -> T) -> Result<T, Cause> {
+/// Whether a response of this status to this method has a body (RFC 9110 section
+/// 6.4.1).
+fn has_body(method: &Method, status: StatusCode) -> bool {
+    *method != Method::HEAD && !is_bodiless(status)
+}
+
+/// Whether no response of this status has a body.
+pub(crate) fn is_bodiless(status: StatusCode) -> bool {
+    matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+}
+
+/// Lets steps at a head. A fault in one costs its request alone.
+pub(crate) fn guarded<T>(
+    status: &mut StatusCode,
+    headers: &mut HeaderMap,
+    act: impl FnOnce(&mut ResponseHead<'_>) -> T,
+) -> Result<T, Cause> {
     let acted = catch_unwind(AssertUnwindSafe(|| {
         let mut view = ResponseHead {
-            status: head.status,
-            headers: &mut head.headers,
+            status: *status,
+            headers,
         };
         let acted = act(&mut view);
-        head.status = view.status;
+        *status = view.status;
         acted
     }));
     acted.map_err(|_| Cause::Panic)

@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use pailou_upstream::{Destination, Http, Pick};
+use pailou_upstream::{Destination, Http, Outcome, Pick};
 use pingora::connectors::{L4Connect, TransportConnector};
 use pingora::protocols::Stream;
 use pingora::protocols::l4::socket::SocketAddr;
@@ -55,9 +55,7 @@ impl Remote {
             }),
         }
     }
-}
 
-impl Remote {
     /// The same address, spoken to over HTTP/1.1.
     pub(crate) fn over_http1(self) -> Remote {
         Remote {
@@ -88,6 +86,18 @@ pub(crate) enum ConnectFailure {
     Tls,
     /// No socket, no port, no descriptor: the endpoint has no part in it.
     Ours,
+}
+
+impl ConnectFailure {
+    /// What it says about the endpoint, if anything.
+    pub(crate) fn outcome(self) -> Option<Outcome> {
+        match self {
+            ConnectFailure::Refused => Some(Outcome::Refused),
+            ConnectFailure::TimedOut => Some(Outcome::ConnectTimeout),
+            ConnectFailure::Tls => Some(Outcome::Tls),
+            ConnectFailure::Ours => None,
+        }
+    }
 }
 
 /// Makes connections to endpoints.

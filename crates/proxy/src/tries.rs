@@ -124,21 +124,24 @@ async fn connect(exchange: &mut Exchange, remote: Remote) -> Result<Line, Failed
     let route = exchange.route.as_ref();
     let timeout = route.map_or_else(Default::default, |route| route.timeouts.connect);
     let left = due.saturating_duration_since(Instant::now());
-    let (cause, outcome) = match server.line(remote, timeout.min(left)).await {
+    let failure = match server.line(remote, timeout.min(left)).await {
         Ok(line) => return Ok(line),
-        Err(ConnectFailure::Ours) => return Err(Failed::ours()),
+        Err(failure) => failure,
+    };
+    let cause = match failure {
+        ConnectFailure::Ours => return Err(Failed::ours()),
         // The request's own time was shorter than the connection's: no word
         // about the endpoint.
-        Err(ConnectFailure::TimedOut) if due <= Instant::now() => {
+        ConnectFailure::TimedOut if due <= Instant::now() => {
             return Err(Failed::timed_out(too_late));
         }
-        Err(ConnectFailure::TimedOut) => (Cause::ConnectTimeout, Outcome::ConnectTimeout),
-        Err(ConnectFailure::Refused) => (Cause::ConnectFailed, Outcome::Refused),
-        Err(ConnectFailure::Tls) => (Cause::UpstreamTls, Outcome::Tls),
+        ConnectFailure::TimedOut => Cause::ConnectTimeout,
+        ConnectFailure::Refused => Cause::ConnectFailed,
+        ConnectFailure::Tls => Cause::UpstreamTls,
     };
     Err(Failed {
         cause,
-        outcome: Some(outcome),
+        outcome: failure.outcome(),
         again: Again::Free,
     })
 }

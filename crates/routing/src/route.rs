@@ -48,10 +48,7 @@ pub enum RouteTarget {
 impl RouteTarget {
     /// The service's endpoints, if a service answers.
     pub fn selection(&self) -> Option<&Arc<Selection>> {
-        match self {
-            RouteTarget::Service(destination) => Some(&destination.selection),
-            RouteTarget::Filter => None,
-        }
+        self.destination().map(|destination| &destination.selection)
     }
 
     /// The service's endpoints and how they are spoken to, if a service answers.
@@ -171,9 +168,7 @@ impl<'a> Compiler<'a> {
             name: spec.name.as_str().into(),
         }
     }
-}
 
-impl Compiler<'_> {
     fn destination(&self, spec: &TargetSpec, policy: &Policy, upstream_tls: usize) -> Destination {
         let (id, subset) = self.target(spec);
         let service = self.services.service(&id);

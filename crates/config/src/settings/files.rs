@@ -1,6 +1,6 @@
 //! Which files the settings name: those that are read, and those that the gateway writes.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{NacosSettings, RouteSource, Settings, TlsSettings, UpstreamTlsSettings};
 
@@ -53,7 +53,12 @@ fn nacos_files<'a>(section: &str, nacos: &'a NacosSettings) -> Vec<(String, &'a 
         ("tls_cert_file", &nacos.tls_cert_file),
         ("tls_key_file", &nacos.tls_key_file),
     ];
-    let set = files.into_iter();
+    those_set(section, &files)
+}
+
+/// The files of a section that are named, each with its setting.
+fn those_set<'a>(section: &str, files: &[(&str, &'a Option<PathBuf>)]) -> Vec<(String, &'a Path)> {
+    let set = files.iter();
     set.filter_map(|(key, file)| Some((format!("{section}.{key}"), file.as_deref()?)))
         .collect()
 }
@@ -76,9 +81,7 @@ fn upstream_tls_files<'a>(section: &str, tls: &'a UpstreamTlsSettings) -> Vec<(S
         ("cert_file", &tls.cert_file),
         ("key_file", &tls.key_file),
     ];
-    let set = files.into_iter();
-    set.filter_map(|(key, file)| Some((format!("{section}.{key}"), file.as_deref()?)))
-        .collect()
+    those_set(section, &files)
 }
 
 #[cfg(test)]
