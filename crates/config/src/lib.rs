@@ -28,6 +28,7 @@
 //! assert_eq!(document.faults[0].nearest.as_deref(), Some("strip_prefix"));
 //! ```
 
+mod canary;
 mod fault;
 mod field;
 mod nearest;
@@ -44,6 +45,7 @@ mod upstream_url;
 mod yaml;
 
 pub use crate::{
+    canary::{CanaryFallback, CanarySource, CanarySpec},
     fault::{Fault, Position, Report, Severity},
     field::{Field, Fields},
     nearest::nearest,

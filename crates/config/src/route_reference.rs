@@ -82,6 +82,14 @@ const KEYS: &[(&str, &str, &str)] = &[
          `protocol: https`.",
     ),
     (
+        "service.canary",
+        "mapping of `header`, `cookie` or `query`, `metadata`, `fallback`, `propagate`",
+        "Grey release: a request chooses among the endpoints. The value of its header, cookie or query parameter of that name is \
+         compared with the `metadata` key of the endpoints. Without such an endpoint, or without a value, `fallback` decides: \
+         `untagged` (the default: endpoints without the key, any if there are none), `any`, or `refuse` (503 for a value that no \
+         endpoint has). `propagate` names a request header that tells the endpoint the value.",
+    ),
+    (
         "to",
         "`http://host:port` or `https://host:port`, or mapping",
         "Who answers instead of a service. A host name is looked up by DNS, again every `discovery.dns_refresh`; its addresses are \

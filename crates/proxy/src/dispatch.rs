@@ -37,6 +37,7 @@ pub(crate) async fn dispatch(
         draft.path = Cow::Owned(target);
     }
     plan::introduce(exchange, &mut draft.headers)?;
+    choose_part(exchange, draft);
     pass(exchange, decoded.bindings, draft).await?;
     for _ in 0..MAX_FORWARDS {
         let Some(path) = forward(exchange) else {
@@ -49,12 +50,21 @@ pub(crate) async fn dispatch(
         let target = Target::parse(whole.as_bytes()).map_err(|_| Cause::Internal)?;
         let found = find(exchange, &target, &draft.headers)?;
         plan::set_deadlines(exchange, None);
+        choose_part(exchange, draft);
         draft.path = Cow::Owned(target.forwarded_path().to_owned());
         pass(exchange, found.bindings, draft).await?;
     }
     match forward(exchange) {
         Some(_) => Err(Cause::Loop.into()),
         None => Ok(()),
+    }
+}
+
+/// Which endpoints of the route's service the request wants, if it may say so.
+fn choose_part(exchange: &mut Exchange, draft: &mut Draft<'_>) {
+    let route = exchange.route.as_ref();
+    if let Some(canary) = route.and_then(|route| route.canary.as_ref()) {
+        exchange.part = canary.part(draft.query.as_deref(), &mut draft.headers);
     }
 }
 

@@ -54,6 +54,8 @@ pub(crate) struct Exchange {
     /// The Host header as it came.
     pub(crate) host: HeaderValue,
     pub(crate) route: Option<Arc<Route>>,
+    /// Which endpoints of the service it wants, where the route lets it say.
+    pub(crate) part: Option<String>,
     /// The steps that the request has passed, route by route.
     pub(crate) passed: Vec<Passed>,
     pub(crate) websocket: bool,
@@ -160,6 +162,7 @@ impl Exchange {
             scheme: Scheme::Http,
             host: HeaderValue::from_static(""),
             route: None,
+            part: None,
             passed: Vec::new(),
             websocket: false,
             grpc: grpc::is_call(request.headers()),

@@ -14,9 +14,11 @@ use std::sync::Arc;
 use pailou_config::{Fault, Field, Key, PartSpec, Report, Severity, nearest};
 use pailou_filters::Bindings;
 
+pub(crate) use cookies::value as cookie_value;
 pub use host::HostPattern;
 pub(crate) use path::MAX_SEGMENTS;
 pub use path::PathPattern;
+pub(crate) use query::{decoded as query_decoded, is_text as is_query_text};
 
 use crate::Request;
 use value::ValueMatch;

@@ -12,7 +12,7 @@ use pailou_upstream::{
     Destination, Http, Policy, Selection, ServiceId, Services, Subset, Transport, balance,
 };
 
-use crate::{Request, matcher::Matcher, predicate::Predicate};
+use crate::{Canary, Request, canary, matcher::Matcher, predicate::Predicate};
 
 /// A compiled route: everything that a request needs once it has matched.
 #[derive(Debug)]
@@ -25,6 +25,8 @@ pub struct Route {
     pub chain: Chain,
     /// Who answers.
     pub target: RouteTarget,
+    /// Where a request says which endpoints it wants, if the route asks.
+    pub canary: Option<Canary>,
     /// How long things may take.
     pub timeouts: Timeouts,
     /// What is tried again.
@@ -156,6 +158,7 @@ impl<'a> Compiler<'a> {
                 let subset = Subset {
                     cluster: spec.cluster.clone(),
                     metadata: spec.metadata.clone(),
+                    split: spec.canary.as_ref().map(canary::split),
                 };
                 (self.service_id(spec), subset)
             }
@@ -298,6 +301,9 @@ impl Route {
             id: Arc::clone(&spec.id),
             chain,
             target,
+            canary: spec
+                .service()
+                .and_then(|service| Canary::compile(service.canary.as_ref()?)),
             retry,
             preserve_host,
             encoded_slashes: spec.encoded_slashes,

@@ -269,6 +269,7 @@ async fn the_share_is_reckoned_within_a_selections_subset() {
         number => spec(number),
     }));
     let subset = Subset {
+        split: None,
         metadata: (*canary).clone(),
         ..Subset::default()
     };

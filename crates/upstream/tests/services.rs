@@ -22,6 +22,7 @@ fn services_and_selections_are_shared_as_long_as_they_are_held() {
     assert!(Arc::ptr_eq(&same, &world.selection));
     let random = Policy::named("random").expect("it is listed");
     let cluster = Subset {
+        split: None,
         cluster: Some("hz".into()),
         ..Subset::default()
     };
@@ -119,6 +120,7 @@ fn a_subset_picks_its_own_only() {
     };
     world.update([of(1, "hz", "v1"), of(2, "hz", "v2"), of(3, "sh", "v2")]);
     let subset = Subset {
+        split: None,
         cluster: Some("hz".into()),
         metadata: [("version".into(), "v2".into())].into(),
     };
@@ -204,6 +206,7 @@ fn each_selection_sees_the_listing_that_fits_it() {
         ..spec(1)
     };
     let subset = |cluster: Option<&str>, version: Option<&str>| Subset {
+        split: None,
         cluster: cluster.map(str::to_owned),
         metadata: version
             .map(|version| ("version".to_owned(), version.to_owned()))
@@ -329,6 +332,7 @@ fn the_view_tells_what_a_subset_filters() {
     };
     world.update([of(1, "hz"), of(2, "sh")]);
     let subset = Subset {
+        split: None,
         cluster: Some("hz".into()),
         ..Subset::default()
     };
