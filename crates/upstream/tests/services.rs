@@ -192,7 +192,7 @@ fn an_address_that_is_listed_twice_counts_once() {
     );
     let service = "service=\"DEFAULT_GROUP@@user-service\"";
     world.assert_metric(&format!(
-        "gateway_service_endpoints{{{service},state=\"eligible\"}} 2"
+        "pailou_service_endpoints{{{service},state=\"eligible\"}} 2"
     ));
 }
 
@@ -318,7 +318,7 @@ fn the_view_says_of_every_endpoint_why_it_is_in_or_out() {
         ("held", 1),
     ] {
         world.assert_metric(&format!(
-            "gateway_service_endpoints{{{service},state=\"{state}\"}} {count}"
+            "pailou_service_endpoints{{{service},state=\"{state}\"}} {count}"
         ));
     }
 }
@@ -403,7 +403,7 @@ fn a_refused_weight_is_reported_once_for_each_change() {
     for _ in 0..3 {
         world.weights(&[1.0, f64::NAN]);
     }
-    let line = "gateway_service_endpoints_refused_total";
+    let line = "pailou_service_endpoints_refused_total";
     world.assert_metric(&format!(
         "{line}{{{service},reason=\"weight is not a number\"}} 1"
     ));
@@ -426,7 +426,7 @@ fn a_stale_set_shows() {
         ..EndpointSet::of([spec(1)])
     });
     assert!(world.service.view().stale);
-    world.assert_metric("gateway_service_stale{service=\"DEFAULT_GROUP@@user-service\"} 1");
+    world.assert_metric("pailou_service_stale{service=\"DEFAULT_GROUP@@user-service\"} 1");
     world.weights(&[1.0]);
     assert!(!world.service.view().stale);
 }

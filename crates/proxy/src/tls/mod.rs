@@ -248,7 +248,7 @@ mod tests {
             certificates.measure(at);
             assert_eq!(told(), expected);
         }
-        let series = "gateway_certificate_expiry_timestamp_seconds{certificate=";
+        let series = "pailou_certificate_expiry_timestamp_seconds{certificate=";
         assert!(metrics.render().contains(series), "{}", metrics.render());
 
         folder.files("a", &params(&["a.example"]));

@@ -87,7 +87,7 @@ impl Gateway {
     }
 
     /// The value of a series, by a piece of its line, e.g.
-    /// `gateway_requests_total{route="any"`.
+    /// `pailou_requests_total{route="any"`.
     pub(crate) fn metric(&self, piece: &str) -> Option<f64> {
         self.metrics
             .render()

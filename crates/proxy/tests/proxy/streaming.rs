@@ -316,7 +316,7 @@ routes:
     assert!(echoed.into_data() == big, "a big message came back");
     socket.close(None).await.expect("close");
     until("it is over", || gateway.serving.in_flight() == 0).await;
-    assert_eq!(gateway.metric("gateway_requests_in_flight"), Some(0.0));
+    assert_eq!(gateway.metric("pailou_requests_in_flight"), Some(0.0));
 }
 
 #[tokio::test]
