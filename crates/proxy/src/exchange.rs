@@ -165,7 +165,7 @@ impl Exchange {
             part: None,
             passed: Vec::new(),
             websocket: false,
-            grpc: grpc::is_call(request.headers()),
+            grpc: grpc::is_call(request.headers()) && !connection.switches(),
             expects_continue: false,
             upload: None,
             response_due: None,

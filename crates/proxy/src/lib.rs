@@ -82,6 +82,7 @@ mod tunnel;
 mod upload;
 mod upstream_tls;
 mod via;
+mod websocket;
 mod wire;
 mod worker;
 

@@ -19,3 +19,5 @@ mod streaming;
 mod uploads;
 mod upstream;
 mod upstream_tls;
+mod websockets;
+mod websockets_http2;
