@@ -11,7 +11,9 @@
 
 mod routes;
 
+use std::any::Any;
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use md5::{Digest, Md5};
@@ -45,6 +47,8 @@ pub(crate) struct Verdict {
     pub(crate) changed: bool,
     /// Whether an alarm was on before.
     pub(crate) was_alarmed: bool,
+    /// Whether the gateway failed over it: the state is to be taken again.
+    pub(crate) panicked: bool,
     /// Whether the snapshot's text was applied, for want of a good one.
     pub(crate) restored: bool,
     /// Whether the source confirmed the snapshot's text.
@@ -255,8 +259,22 @@ impl Document {
     fn judge(&mut self, take: impl FnOnce(&mut Self) -> bool, compile: Compile<'_>) -> Verdict {
         let was_alarmed = self.is_alarmed();
         let was_from_snapshot = self.is_from_snapshot();
-        let changed = take(self);
-        let restored = self.good.is_none() && self.take_saved(compile);
+        // A document that makes the gateway fail costs the others nothing.
+        let taken = catch_unwind(AssertUnwindSafe(|| take(self)));
+        let mut panicked = taken.is_err();
+        let changed = taken.unwrap_or_else(|panic| {
+            self.refuse(vec![failed(&self.name, &*panic)]);
+            false
+        });
+        let restored = self.good.is_none() && {
+            let saved = self.saved.clone();
+            let taken = catch_unwind(AssertUnwindSafe(|| self.take_saved(compile)));
+            taken.unwrap_or_else(|_| {
+                panicked = true;
+                self.saved = saved;
+                false
+            })
+        };
         if self.good.is_some() {
             self.saved = None;
         }
@@ -266,6 +284,7 @@ impl Document {
             key: Arc::clone(&self.key),
             state: self.state,
             changed: changed || restored,
+            panicked,
             was_alarmed,
             restored,
             confirmed: was_from_snapshot && !self.is_from_snapshot(),
@@ -419,6 +438,29 @@ fn duplicate(spec: &RouteSpec, owner: &str) -> Fault {
         path: format!("routes.{}", spec.id),
         problem: format!("the earlier document {owner} has a route with this id, which stays"),
         expected: Some("an id that is unique over all documents".to_owned()),
+        nearest: None,
+        severity: Severity::Error,
+    }
+}
+
+/// The words of a panic.
+pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+    text.unwrap_or("no reason is known")
+}
+
+/// The fault of a version that the gateway failed over.
+fn failed(document: &Arc<str>, panic: &(dyn Any + Send)) -> Fault {
+    let panic = panic_text(panic);
+    Fault {
+        document: Arc::clone(document),
+        position: None,
+        path: String::new(),
+        problem: format!(
+            "the gateway failed while it compiled this document ({panic}), and tries again"
+        ),
+        expected: None,
         nearest: None,
         severity: Severity::Error,
     }

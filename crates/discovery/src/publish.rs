@@ -16,8 +16,8 @@ use pailou_upstream::{Service, ServiceId};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-pub(crate) use self::work::{Defaults, Work};
 use self::work::{Outcome, Prepared};
+pub(crate) use self::work::{Work, compile_route};
 use crate::documents::Verdict;
 use crate::feeds::Feeds;
 use crate::snapshot::DocumentKey;
@@ -28,6 +28,9 @@ use crate::view::{DocumentState, DocumentView, TableView};
 const MAX_TOLD: usize = 100;
 /// How often tables that were replaced are looked at: one that no request uses any more is freed.
 const RETIRE_POLL: Duration = Duration::from_secs(1);
+/// How long after a round that failed the next one comes, at first and at most.
+const FIRST_AGAIN: Duration = Duration::from_secs(1);
+const LAST_AGAIN: Duration = Duration::from_secs(30);
 
 /// What is published, for those who wait for it and for the views.
 #[derive(Clone, Debug, Default)]
@@ -70,21 +73,36 @@ impl Publisher {
     pub(crate) async fn run(self) -> String {
         // After a panic, what was taken must be taken again, and what was compiled be published.
         self.inbox.renew();
+        self.work_state().owe_table();
         self.await_sources().await;
-        let mut last = self.round(true).await;
-        self.feeds().forget_saved();
-        let mut next_sweep = self.sweep();
+        // The first round is one of those that are due by themselves.
+        let mut again = Again::now();
+        let mut last = Instant::now();
+        let mut next_sweep = None;
         let mut retire = tokio::time::interval(RETIRE_POLL);
         loop {
             tokio::select! {
+                biased;
+                () = at(again.due), if again.due.is_some() => {}
+                () = at(next_sweep), if next_sweep.is_some() => {
+                    next_sweep = self.sweep();
+                    continue;
+                }
+                _ = retire.tick() => {
+                    self.on_table(|cell| { cell.sweep(); }).await;
+                    continue;
+                }
                 () = self.inbox.changed() => {
                     tokio::time::sleep_until(last + self.times.debounce).await;
-                    last = self.round(false).await;
-                    next_sweep = self.sweep();
                 }
-                () = at(next_sweep), if next_sweep.is_some() => next_sweep = self.sweep(),
-                _ = retire.tick() => self.on_table(|cell| { cell.sweep(); }).await,
             }
+            last = Instant::now();
+            let done = self.round(last, again.due.is_some()).await;
+            again.note(done);
+            if done {
+                self.feeds().forget_saved();
+            }
+            next_sweep = self.sweep();
         }
     }
 
@@ -104,23 +122,27 @@ impl Publisher {
         let _ = tokio::time::timeout_at(limit, complete).await;
     }
 
-    /// Takes what is new and publishes what follows from it; returns when it began.
-    async fn round(&self, anew: bool) -> Instant {
-        let started = Instant::now();
+    /// Takes what is new and publishes what follows from it. When the gateway fails over it, false: what was
+    /// taken is put back, and is to be taken again `anew`.
+    async fn round(&self, started: Instant, anew: bool) -> bool {
         let updates = self.inbox.take();
         if updates.is_empty() && !anew {
-            return started;
+            return true;
         }
+        let taken: Vec<_> = updates.iter().map(|(index, _)| *index).collect();
         match self.work(updates, anew).await {
-            Ok(outcome) => self.publish(started, outcome).await,
-            // The supervisor of this task would only say the same; the documents are as they were.
-            Err(error) => events::TaskEnded {
-                task: "compile",
-                error: &error,
+            Ok(outcome) => {
+                self.inbox.put_back(&outcome.again);
+                let failed = outcome.failed;
+                self.publish(started, outcome).await;
+                !failed
             }
-            .record(&self.metrics),
+            Err(error) => {
+                self.inbox.put_back(&taken);
+                self.failed(&error);
+                false
+            }
         }
-        started
     }
 
     async fn work(
@@ -142,6 +164,9 @@ impl Publisher {
             self.record(verdict);
         }
         tell(&outcome.new_notes, report_note);
+        if let Some(error) = &outcome.unprepared {
+            self.failed(error);
+        }
         let swapped = match outcome.prepared {
             None => None,
             Some(prepared) => Some(self.swap(started, prepared).await),
@@ -299,6 +324,11 @@ impl Publisher {
         }
     }
 
+    fn failed(&self, error: &str) {
+        let task = "compile";
+        events::TaskEnded { task, error }.record(&self.metrics);
+    }
+
     fn sweep(&self) -> Option<Instant> {
         self.feeds().sweep()
     }
@@ -321,6 +351,32 @@ impl Publisher {
 
     fn feeds(&self) -> std::sync::MutexGuard<'_, Feeds> {
         self.feeds.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// When a round comes that no document asks for: at the start, and after one that failed.
+struct Again {
+    due: Option<Instant>,
+    pause: Duration,
+}
+
+impl Again {
+    fn now() -> Again {
+        Again {
+            due: Some(Instant::now()),
+            pause: FIRST_AGAIN,
+        }
+    }
+
+    /// Notes whether a round was done. Each that fails is followed by a longer pause.
+    fn note(&mut self, done: bool) {
+        if done {
+            self.due = None;
+            self.pause = FIRST_AGAIN;
+        } else {
+            self.due = Some(Instant::now() + self.pause);
+            self.pause = (self.pause * 2).min(LAST_AGAIN);
+        }
     }
 }
 
@@ -386,3 +442,6 @@ pub(crate) fn unix_ms(time: SystemTime) -> Option<u64> {
     let since = time.duration_since(SystemTime::UNIX_EPOCH).ok()?;
     Some(millis(since))
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,7 +14,7 @@ use crate::clients::Clients;
 use crate::documents::{Documents, Unread};
 use crate::feed::FeedContext;
 use crate::feeds::{FeedTimes, Feeds};
-use crate::publish::{Defaults, PublishTimes, Work};
+use crate::publish::{PublishTimes, Work, compile_route};
 use crate::resolve::SystemLookup;
 use crate::snapshot::{DocumentKey, Saved, Snapshot};
 use crate::source::{FileSource, NacosSource, Source};
@@ -137,12 +137,8 @@ pub(crate) fn work(
     services: Arc<Services>,
     metrics: &Metrics,
 ) -> Arc<Mutex<Work>> {
-    let defaults = Defaults {
-        services,
-        metrics: metrics.clone(),
-        settings: settings.clone(),
-    };
-    Arc::new(Mutex::new(Work::new(documents, defaults)))
+    let compile = compile_route(services, metrics.clone(), settings.clone());
+    Arc::new(Mutex::new(Work::new(documents, compile)))
 }
 
 pub(crate) fn publish_times(settings: &Settings, restore_at: Instant) -> PublishTimes {

@@ -120,7 +120,7 @@ async fn messages_pass_both_ways_beside_other_requests() {
         while socket.next().await.is_some() {}
     }
     until("they are over", || gateway.serving.in_flight() == 0).await;
-    let requests = "gateway_requests_total{route=\"any\"";
+    let requests = "pailou_requests_total{route=\"any\"";
     assert_eq!(gateway.metric(requests), Some(3.0));
 }
 
