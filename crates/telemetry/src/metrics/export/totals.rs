@@ -11,7 +11,7 @@ use crate::metrics::{DocumentState, State};
 
 pub(super) fn export(out: &mut DescriptorEncoder<'_>, state: &State) -> fmt::Result {
     let totals = &state.totals;
-    let counters: [(&str, &str, &AtomicU64); 16] = [
+    let counters: [(&str, &str, &AtomicU64); 17] = [
         (
             "pailou_table_publishes",
             "Route tables published",
@@ -71,6 +71,11 @@ pub(super) fn export(out: &mut DescriptorEncoder<'_>, state: &State) -> fmt::Res
             "pailou_snapshots_ignored",
             "Snapshots found at start that could not be used",
             &totals.snapshots_ignored,
+        ),
+        (
+            "pailou_gates_opened",
+            "Requests that went on unchecked, since a filter that asks a service got no answer and fails open",
+            &totals.gates_opened,
         ),
         (
             "pailou_certificate_reloads",
