@@ -4,7 +4,6 @@
 //! an address of their own: `/healthz`, `/readyz`, `/metrics`, and nothing else. All of it only reads, but for two requests
 //! of `/monitoring/nacos/service` that need a token.
 
-mod explain;
 mod guard;
 mod monitoring;
 mod views;
@@ -25,7 +24,7 @@ use pailou_upstream::Services;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use explain::Question;
+use crate::explain::{self, Question};
 pub(crate) use guard::Guard;
 pub(crate) use monitoring::Monitoring;
 

@@ -58,6 +58,11 @@ pub(crate) enum Command {
                       (warnings may be printed), 1 at least one fault."
     )]
     Check(CheckArgs),
+    /// Say which route a request would take, why not another one, and what would become of it.
+    #[command(
+        after_help = "  pailou explain GET /api/users/1 --routes routes.yaml\n  pailou explain GET 'https://shop.example.com/api/users/1?v=2' -H 'x-canary: true'\n\nNothing is sent to a service. Without --routes the gateway that runs is asked, at --admin or where the settings say.\n\nExit code: 0 a route takes it, 1 none does."
+    )]
+    Explain(ExplainArgs),
     /// Ask a running gateway whether it is ready; exit code 0 if it is.
     #[command(after_help = "Made for the health check of a container: docker/Dockerfile uses it.")]
     Health(HealthArgs),
@@ -132,6 +137,35 @@ pub(crate) struct CheckArgs {
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
     /// Print the faults as JSON, one array.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Arguments of `pailou explain`.
+#[derive(Debug, Args)]
+pub(crate) struct ExplainArgs {
+    /// The request's method.
+    #[arg(value_name = "METHOD")]
+    pub(crate) method: String,
+    /// The request's URL, or its path and query alone.
+    #[arg(value_name = "URL")]
+    pub(crate) url: String,
+    /// A header of the request; may be given several times.
+    #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
+    pub(crate) headers: Vec<String>,
+    /// The client's address; 127.0.0.1 unless given.
+    #[arg(long, value_name = "IP")]
+    pub(crate) client: Option<IpAddr>,
+    /// A route document to ask, in place of a gateway; may be given several times.
+    #[arg(long, value_name = "FILE", conflicts_with = "admin")]
+    pub(crate) routes: Vec<PathBuf>,
+    /// The admin listener of the gateway to ask, such as http://127.0.0.1:9901.
+    #[arg(long, value_name = "URL")]
+    pub(crate) admin: Option<String>,
+    /// The gateway's settings; without them gateway.yaml in this folder, if there is one.
+    #[arg(short, long, value_name = "FILE", env = "PAILOU_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+    /// Print the explanation as JSON.
     #[arg(long)]
     pub(crate) json: bool,
 }

@@ -6,6 +6,7 @@ mod cli;
 mod descriptors;
 mod dev;
 mod doctor;
+mod explain;
 mod gateway;
 mod health;
 mod judge;
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
         Command::Dev(args) => dev::run(&args),
         Command::Registry(args) => on_one_thread(registry::run(&args)).map(|()| ExitCode::SUCCESS),
         Command::Check(args) => check::run(&args),
+        Command::Explain(args) => on_one_thread(explain::run(&args)),
         Command::Health(args) => on_one_thread(health::run(&args)).map(|()| ExitCode::SUCCESS),
         Command::Doctor(args) => on_one_thread(doctor::run(&args)),
         Command::Nacos(args) => on_one_thread(nacos::run(args)),

@@ -266,7 +266,10 @@ impl Route {
         let steps = spec
             .filters
             .iter()
-            .map(|part| pailou_filters::compile(part, &report, compiler))
+            .map(|part| {
+                let step = pailou_filters::compile(part, &report, compiler)?;
+                Some((Arc::from(part.name.as_str()), step))
+            })
             .collect::<Vec<_>>();
         let defaults = compiler.defaults;
         let upstream_tls = spec.target.as_ref().map_or(0, |target| {
@@ -288,7 +291,7 @@ impl Route {
         let metrics = compiler
             .metrics
             .route(&spec.id, label.as_deref().unwrap_or_default());
-        let chain = Chain::new(steps.into_iter().flatten().collect());
+        let chain = Chain::named(steps.into_iter().flatten());
         let mut retry = Retry::without_answers(spec.retries.unwrap_or(defaults.retries));
         let mut preserve_host = spec.preserve_host;
         for rule in chain.rules() {
