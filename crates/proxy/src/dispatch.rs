@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use http::HeaderMap;
-use pailou_config::EncodedSlashes;
+use pailou_config::{EncodedSlashes, Form};
 use pailou_filters::{Bindings, Facts};
 use pailou_routing::{Host, RouteTarget, Target};
 
@@ -120,10 +120,17 @@ fn find(exchange: &mut Exchange, target: &Target<'_>, headers: &HeaderMap) -> Re
         bindings,
         target: None,
     };
+    let route = exchange.route.as_ref();
+    if route.is_some_and(|route| route.spec.form == Form::Scg) && !target.is_uri() {
+        // As Spring Cloud Gateway does: whoever wrote the route relies on it.
+        return Err(Cause::MalformedTarget(
+            "the target has a character that must be encoded",
+        ));
+    }
     if !target.has_encoded_slash() {
         return Ok(asked);
     }
-    let rule = exchange.route.as_ref().map(|route| route.encoded_slashes);
+    let rule = route.map(|route| route.encoded_slashes);
     match rule.unwrap_or_default() {
         EncodedSlashes::Keep => Ok(asked),
         EncodedSlashes::Reject => Err(ENCODED_SLASH),
