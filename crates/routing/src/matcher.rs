@@ -75,6 +75,11 @@ impl Matcher {
         self.predicates.push((name.to_owned(), predicate));
     }
 
+    pub(crate) fn predicates(&self) -> impl Iterator<Item = (&str, &dyn Predicate)> {
+        let predicates = self.predicates.iter();
+        predicates.map(|(name, predicate)| (&**name, &**predicate))
+    }
+
     pub(crate) fn host(&self) -> Option<&HostPattern> {
         self.host.as_ref()
     }

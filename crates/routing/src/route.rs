@@ -357,6 +357,11 @@ impl Route {
         self.target.selection().into_iter().chain(asked)
     }
 
+    /// Its predicates by name, in the order of its document.
+    pub fn predicates(&self) -> impl Iterator<Item = (&str, &dyn Predicate)> {
+        self.matcher.predicates()
+    }
+
     /// Whether it takes the request: all its predicates hold.
     pub fn matches(&self, request: &Request<'_>) -> bool {
         self.matcher.matches(request)
