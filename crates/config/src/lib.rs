@@ -31,6 +31,7 @@
 mod canary;
 mod fault;
 mod field;
+mod json;
 mod nearest;
 mod node;
 mod path;
@@ -59,13 +60,13 @@ pub use crate::{
     scg::{ScgArg, ScgArgs, Shortcut},
     service::{Protocol, ServiceSpec, TlsName},
     settings::{
-        AdminSettings, CertificateFiles, ClientAuth, DiscoverySettings, EjectionSettings,
+        AdminSettings, CertificateFiles, ClientAuth, Compat, DiscoverySettings, EjectionSettings,
         Environment, ForwardedSettings, HeaderCase, KeyDoc, LimitSettings, ListenerSettings,
         LoadedSettings, LogFormat, LogLevel, LogSettings, Loopback, NacosSettings, Place,
-        ProbeSettings, ProxyProtocol, RegistrationSettings, RetrySettings, RouteDefaults,
-        RouteSource, Secret, SectionDoc, ServerAddress, Settings, ShutdownSettings,
-        SnapshotSettings, TlsSettings, TlsVersion, UpstreamTlsSettings, load_settings,
-        settings_reference,
+        Placeholder, ProbeSettings, ProxyProtocol, RegistrationSettings, RetrySettings,
+        RouteDefaults, RouteSource, ScgFilter, ScgSettings, Secret, SectionDoc, ServerAddress,
+        Settings, ShutdownSettings, SnapshotSettings, TlsSettings, TlsVersion, UpstreamTlsSettings,
+        load_settings, settings_reference,
     },
     target::{TargetSpec, UrlSpec},
     units::{format_duration, format_size},

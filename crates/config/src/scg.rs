@@ -3,6 +3,12 @@
 mod arg;
 mod args;
 mod key;
+mod parts;
+mod placeholders;
+mod profiles;
+mod properties;
+mod relaxed;
+mod tree;
 mod units;
 
 pub use arg::ScgArg;
