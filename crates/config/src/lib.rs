@@ -31,12 +31,14 @@
 mod canary;
 mod fault;
 mod field;
+mod json;
 mod nearest;
 mod node;
 mod path;
 mod route;
 mod route_document;
 mod route_reference;
+mod scg;
 mod service;
 mod settings;
 mod target;
@@ -55,15 +57,16 @@ pub use crate::{
         DocumentOutcome, MAX_DOCUMENT_BYTES, ParsedDocument, RefusedRoute, parse_route_document,
     },
     route_reference::{RouteKeyDoc, route_reference},
+    scg::{ScgArg, ScgArgs, Shortcut},
     service::{Protocol, ServiceSpec, TlsName},
     settings::{
-        AdminSettings, CertificateFiles, ClientAuth, DiscoverySettings, EjectionSettings,
+        AdminSettings, CertificateFiles, ClientAuth, Compat, DiscoverySettings, EjectionSettings,
         Environment, ForwardedSettings, HeaderCase, KeyDoc, LimitSettings, ListenerSettings,
         LoadedSettings, LogFormat, LogLevel, LogSettings, Loopback, NacosSettings, Place,
-        ProbeSettings, ProxyProtocol, RegistrationSettings, RetrySettings, RouteDefaults,
-        RouteSource, Secret, SectionDoc, ServerAddress, Settings, ShutdownSettings,
-        SnapshotSettings, TlsSettings, TlsVersion, UpstreamTlsSettings, load_settings,
-        settings_reference,
+        Placeholder, ProbeSettings, ProxyProtocol, RegistrationSettings, RetrySettings,
+        RouteDefaults, RouteSource, ScgFilter, ScgSettings, Secret, SectionDoc, ServerAddress,
+        Settings, ShutdownSettings, SnapshotSettings, TlsSettings, TlsVersion, UpstreamTlsSettings,
+        load_settings, settings_reference,
     },
     target::{TargetSpec, UrlSpec},
     units::{format_duration, format_size},

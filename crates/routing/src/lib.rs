@@ -25,6 +25,7 @@ mod path;
 pub mod predicate;
 mod request;
 mod route;
+mod scg;
 mod table;
 mod target;
 
