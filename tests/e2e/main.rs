@@ -18,6 +18,7 @@ mod clusters;
 /// `pailou dev` and the commands that it prints.
 mod dev;
 /// `pailou doctor`.
+mod dispatch;
 mod doctor;
 /// Route documents: bad, blank, deleted, restored, several.
 mod documents;

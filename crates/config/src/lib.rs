@@ -48,8 +48,10 @@ pub use crate::{
     field::{Field, Fields},
     nearest::nearest,
     node::{Key, Node, Scalar, Value},
-    route::{Form, Limit, PartSpec, RouteSpec},
-    route_document::{DocumentOutcome, MAX_DOCUMENT_BYTES, ParsedDocument, parse_route_document},
+    route::{EncodedSlashes, Form, Limit, PartSpec, RouteSpec},
+    route_document::{
+        DocumentOutcome, MAX_DOCUMENT_BYTES, ParsedDocument, RefusedRoute, parse_route_document,
+    },
     route_reference::{RouteKeyDoc, route_reference},
     service::{Protocol, ServiceSpec, TlsName},
     settings::{

@@ -55,6 +55,28 @@ impl Eq for PartSpec {}
 pub enum Form {
     /// Pailou's own form. The position in the document means nothing: a mapping has no order.
     Native,
+    /// Spring Cloud Gateway's. Of routes with the same `order` the first in the document comes first.
+    Scg,
+}
+
+/// What becomes of a request whose path has an encoded slash (`%2F`), which some servers take for a separator.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum EncodedSlashes {
+    /// It is refused, as 400.
+    #[default]
+    Reject,
+    /// It is a character of its segment and is forwarded as it came.
+    Keep,
+    /// It is a separator, for matching too, and is forwarded as `/`.
+    Decode,
+}
+
+impl EncodedSlashes {
+    pub(crate) const NAMES: &'static [(&'static str, EncodedSlashes)] = &[
+        ("reject", EncodedSlashes::Reject),
+        ("keep", EncodedSlashes::Keep),
+        ("decode", EncodedSlashes::Decode),
+    ];
 }
 
 /// A time limit that can be absent on purpose.
@@ -113,6 +135,10 @@ pub struct RouteSpec {
     pub total_timeout: Option<Limit>,
     /// How many more endpoints are tried after the first.
     pub retries: Option<u32>,
+    /// Whether the endpoint gets the client's Host header, rather than its own name.
+    pub preserve_host: bool,
+    /// What becomes of a path with an encoded slash.
+    pub encoded_slashes: EncodedSlashes,
     /// Free labels, shown in the admin interface.
     pub metadata: BTreeMap<String, String>,
 }
@@ -137,6 +163,8 @@ impl PartialEq for RouteSpec {
             tunnel_idle_timeout,
             total_timeout,
             retries,
+            preserve_host,
+            encoded_slashes,
             metadata,
         } = self;
         *id == other.id
@@ -154,6 +182,8 @@ impl PartialEq for RouteSpec {
             && *tunnel_idle_timeout == other.tunnel_idle_timeout
             && *total_timeout == other.total_timeout
             && *retries == other.retries
+            && *preserve_host == other.preserve_host
+            && *encoded_slashes == other.encoded_slashes
             && *metadata == other.metadata
     }
 }

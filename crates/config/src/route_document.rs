@@ -6,7 +6,7 @@ use crate::{
     fault::{Fault, MAX_FAULTS, Report, Severity},
     field::{Field, Fields},
     node::{Key, Node, Value},
-    route::{Form, PartSpec, RouteSpec},
+    route::{EncodedSlashes, Form, PartSpec, RouteSpec},
     service::ServiceSpec,
     target::TargetSpec,
 };
@@ -40,6 +40,22 @@ pub struct ParsedDocument {
     /// The routes, in the order of the text.
     pub routes: Vec<RouteSpec>,
     /// What is wrong, or accepted and worth knowing.
+    pub faults: Vec<Fault>,
+    /// Whether a route that cannot run takes no other with it, as in the form of
+    /// Spring Cloud Gateway. A native document is taken whole or not at all.
+    pub is_isolated: bool,
+    /// Of an isolated document: the routes that could not be read.
+    pub refused: Vec<RefusedRoute>,
+}
+
+/// A route that cannot run. Its last good version stays, if there is one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefusedRoute {
+    /// Its id.
+    pub id: Arc<str>,
+    /// Before how many of the document's readable routes it stands.
+    pub place: usize,
+    /// Why it cannot run; one of them at least is an error.
     pub faults: Vec<Fault>,
 }
 
@@ -108,6 +124,7 @@ pub fn parse_route_document(document: &str, text: &str) -> DocumentOutcome {
     DocumentOutcome::Routes(ParsedDocument {
         routes,
         faults: report.into_faults(),
+        ..ParsedDocument::default()
     })
 }
 
@@ -162,6 +179,7 @@ fn refused(routes: Vec<RouteSpec>, report: Report) -> DocumentOutcome {
     DocumentOutcome::Refused(ParsedDocument {
         routes,
         faults: report.into_faults(),
+        ..ParsedDocument::default()
     })
 }
 
@@ -244,7 +262,7 @@ fn short_route(key: &Key, field: &Field<'_>) -> Option<RouteSpec> {
 fn full_route(key: &Key, field: &Field<'_>) -> Option<RouteSpec> {
     let mut fields = field.mapping()?;
     let predicates = predicates(key, field, &mut fields);
-    let target = TargetSpec::read(&mut fields);
+    let target = TargetSpec::read_of_route(&mut fields);
     let balance = fields.optional("balance").and_then(|field| field.part());
     let mut filters: Vec<PartSpec> = ["strip_prefix", "prefix"]
         .into_iter()
@@ -264,7 +282,7 @@ fn full_route(key: &Key, field: &Field<'_>) -> Option<RouteSpec> {
     if target.is_none() && filters.is_empty() {
         field.fault_expected(
             "neither `service` nor `to` is given",
-            "who answers: `service: NAME`, or `to: http://HOST:PORT`",
+            "who answers: `service: NAME`, `to: http://HOST:PORT`, or `forward: /PATH` for the route that takes this path",
         );
     }
     let order = fields
@@ -289,6 +307,12 @@ fn full_route(key: &Key, field: &Field<'_>) -> Option<RouteSpec> {
     let retries = fields
         .optional("retries")
         .and_then(|field| field.integer(0..=MAX_RETRIES));
+    let preserve_host = fields
+        .optional("preserve_host")
+        .and_then(|field| field.boolean());
+    let encoded_slashes = fields
+        .optional("encoded_slashes")
+        .and_then(|field| field.one_of(EncodedSlashes::NAMES));
     let metadata = fields
         .optional("metadata")
         .and_then(|field| field.string_map());
@@ -307,6 +331,8 @@ fn full_route(key: &Key, field: &Field<'_>) -> Option<RouteSpec> {
         tunnel_idle_timeout,
         total_timeout,
         retries: retries.and_then(|retries| u32::try_from(retries).ok()),
+        preserve_host: preserve_host.unwrap_or(true),
+        encoded_slashes: encoded_slashes.unwrap_or_default(),
         metadata: metadata.unwrap_or_default(),
         ..bare_route(
             key,
@@ -334,6 +360,8 @@ fn bare_route(key: &Key, field: &Field<'_>, target: Option<TargetSpec>) -> Route
         tunnel_idle_timeout: None,
         total_timeout: None,
         retries: None,
+        preserve_host: true,
+        encoded_slashes: EncodedSlashes::default(),
         metadata: Default::default(),
     }
 }

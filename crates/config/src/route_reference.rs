@@ -98,6 +98,22 @@ const KEYS: &[(&str, &str, &str)] = &[
         "How TLS is spoken there: one of `other_upstream_tls` in `gateway.yaml`; `upstream_tls` unless given.",
     ),
     (
+        "forward",
+        "path that begins with `/`",
+        "The route that takes this path answers, with the filters of both. A request is forwarded three times at most.",
+    ),
+    (
+        "preserve_host",
+        "`true` or `false`; `true`",
+        "Whether an endpoint gets the client's `Host`. If not, it gets its own name: the host it was registered by, or its address, with its port.",
+    ),
+    (
+        "encoded_slashes",
+        "`reject`, `keep` or `decode`; `reject`",
+        "What becomes of a path with `%2F`, which servers read in two ways: refused with 400; kept, as a character of its segment; or \
+         decoded, as a separator, which must lead to this route too.",
+    ),
+    (
         "balance",
         "policy name, or mapping of one name to its arguments",
         "How an endpoint is chosen; `defaults.balance` unless given.",

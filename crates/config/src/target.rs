@@ -1,4 +1,4 @@
-//! Who answers: a service, or whoever is at a URL.
+//! Who answers: a service, whoever is at a URL, or another route.
 
 use crate::{
     field::{Field, Fields},
@@ -13,6 +13,8 @@ pub enum TargetSpec {
     Service(ServiceSpec),
     /// Whoever is at a URL.
     Url(UrlSpec),
+    /// The route that takes this path, which begins with `/`. Of routes only.
+    Forward(String),
 }
 
 /// A URL that requests go to.
@@ -40,11 +42,30 @@ impl TargetSpec {
         })
     }
 
+    /// The same for a route, which may forward to another.
+    pub(crate) fn read_of_route(fields: &mut Fields<'_>) -> Option<Option<TargetSpec>> {
+        let Some(forward) = fields.optional("forward") else {
+            return TargetSpec::read(fields);
+        };
+        if TargetSpec::read(fields).is_some() {
+            forward.fault_expected("`forward` beside `service` or `to`", "one of them");
+        }
+        let path = forward.string();
+        let path = path.filter(|path| {
+            let is_path = path.starts_with('/') && !path.contains(['?', '#']);
+            if !is_path {
+                forward.fault_expected(forward.quoted(), "a path that begins with `/`");
+            }
+            is_path
+        });
+        Some(path.map(TargetSpec::Forward))
+    }
+
     /// The service, if it is one.
     pub fn service(&self) -> Option<&ServiceSpec> {
         match self {
             TargetSpec::Service(service) => Some(service),
-            TargetSpec::Url(_) => None,
+            TargetSpec::Url(_) | TargetSpec::Forward(_) => None,
         }
     }
 
@@ -53,6 +74,7 @@ impl TargetSpec {
         match self {
             TargetSpec::Service(service) => service.tls.as_ref(),
             TargetSpec::Url(url) => url.tls.as_ref(),
+            TargetSpec::Forward(_) => None,
         }
     }
 
@@ -64,6 +86,7 @@ impl TargetSpec {
                 service.protocol.or(of_tls)
             }
             TargetSpec::Url(url) => Some(protocol_of(&url.url)),
+            TargetSpec::Forward(_) => None,
         }
     }
 }

@@ -1,19 +1,26 @@
 //! The route documents: the newest state of each, the last good one, and their merge.
 //!
-//! A document is taken whole or not at all. One that has a fault, is blank, is gone or cannot be read
-//! leaves its last good routes in place and raises an alarm that stays until the document is good again.
+//! A native document is taken whole or not at all. One that has a fault, is blank, is gone or cannot be read
+//! leaves its last good routes in place and raises an alarm that stays until the document is good again. In a
+//! document in the form of Spring Cloud Gateway each route stands alone: one that cannot run keeps its own last
+//! good version and takes no other with it. If none of them can run, the document is refused like a native one.
 //! Only an explicit `routes: {}` empties it, and only itself.
 //!
 //! The last good text outlives the process: where a source has no good text to offer, the snapshot's is
 //! taken.
 
+mod routes;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use md5::{Digest, Md5};
-use pailou_config::{DocumentOutcome, Fault, RouteSpec, Severity, parse_route_document};
+use pailou_config::{
+    DocumentOutcome, Fault, ParsedDocument, RouteSpec, Severity, parse_route_document,
+};
 use pailou_routing::Route;
 
+use self::routes::Compiled;
 use crate::snapshot::DocumentKey;
 use crate::source::SourceState;
 use crate::view::{DocumentState, DocumentView};
@@ -89,6 +96,8 @@ struct Good {
     text: Arc<str>,
     md5: String,
     routes: Vec<Arc<Route>>,
+    /// Why routes of the text are not served, or not in this version.
+    refused: Vec<Fault>,
     warnings: Vec<Fault>,
     revision: Option<u64>,
     /// Whether it is the snapshot's, and the source has not said the same yet.
@@ -218,15 +227,17 @@ impl Documents {
 impl Good {
     fn new(
         text: &Arc<str>,
-        routes: Vec<Arc<Route>>,
+        compiled: Compiled,
         mut warnings: Vec<Fault>,
         from_snapshot: bool,
     ) -> Good {
+        let routes = compiled.routes;
         warnings.extend(routes.iter().flat_map(|route| &route.warnings).cloned());
         Good {
             text: Arc::clone(text),
             md5: hex(Md5::new_with_prefix(text.as_bytes())),
             routes,
+            refused: compiled.faults,
             warnings,
             revision: None,
             from_snapshot,
@@ -276,11 +287,11 @@ impl Document {
             return false;
         };
         // It was good once. Where this version of the gateway has become stricter, it is no help.
-        let routes = self.compile(std::mem::take(&mut parsed.routes), compile);
-        let Ok(routes) = routes else {
+        let compiled = self.compile(&mut parsed, compile);
+        if !compiled.faults.is_empty() && (!parsed.is_isolated || compiled.routes.is_empty()) {
             return false;
-        };
-        self.good = Some(Good::new(&text, routes, parsed.faults, true));
+        }
+        self.good = Some(Good::new(&text, compiled, parsed.faults, true));
         if self.state == DocumentState::Waiting {
             self.reason =
                 Some("its source has not answered yet; served from the snapshot".to_owned());
@@ -319,58 +330,34 @@ impl Document {
             DocumentOutcome::Routes(parsed) => (parsed, false),
         };
         // What is refused already is compiled all the same: a person wants every fault in one run.
-        match self.compile(std::mem::take(&mut parsed.routes), compile) {
-            Err(faults) => {
-                parsed.add(faults);
-                self.refuse(parsed.faults);
-                false
-            }
-            Ok(_) if is_refused => {
-                self.refuse(parsed.faults);
-                false
-            }
-            Ok(routes) => {
-                self.good = Some(Good::new(text, routes, parsed.faults, false));
-                self.applied();
-                true
-            }
+        let compiled = self.compile(&mut parsed, compile);
+        let is_any = parsed.is_isolated && !compiled.routes.is_empty();
+        if is_refused || !(compiled.faults.is_empty() || is_any) {
+            parsed.add(compiled.faults);
+            self.refuse(parsed.faults);
+            return false;
         }
+        self.good = Some(Good::new(text, compiled, parsed.faults, false));
+        self.applied();
+        true
     }
 
     /// Compiles every route, taking over those whose spec has not changed.
-    fn compile(
-        &self,
-        specs: Vec<RouteSpec>,
-        compile: Compile<'_>,
-    ) -> Result<Vec<Arc<Route>>, Vec<Fault>> {
-        let known: HashMap<&str, &Arc<Route>> = self
-            .good
-            .iter()
-            .flat_map(|good| &good.routes)
-            .map(|route| (&*route.spec.id, route))
-            .collect();
-        let mut routes = Vec::with_capacity(specs.len());
-        let mut faults = Vec::new();
-        for spec in specs {
-            match known.get(&*spec.id) {
-                Some(&route) if *route.spec == spec => routes.push(Arc::clone(route)),
-                _ => match compile(Arc::new(spec)) {
-                    Ok(route) => routes.push(route),
-                    Err(found) => faults.extend(found),
-                },
-            }
-        }
-        if faults.is_empty() {
-            Ok(routes)
-        } else {
-            Err(faults)
-        }
+    fn compile(&self, parsed: &mut ParsedDocument, compile: Compile<'_>) -> Compiled {
+        let good = self.good.as_ref();
+        let before = good.map_or(&[][..], |good| &good.routes);
+        routes::compile(parsed, before, compile)
     }
 
+    /// The newest state is served: all of it, or what can run of it.
     fn applied(&mut self) {
-        self.state = DocumentState::Applied;
-        self.faults.clear();
-        self.reason = None;
+        let good = self.good.as_ref();
+        self.faults = good.map_or_else(Vec::new, |good| good.refused.clone());
+        self.reason = first_of(&self.faults);
+        self.state = match self.faults.is_empty() {
+            true => DocumentState::Applied,
+            false => DocumentState::Partial,
+        };
     }
 
     fn keep(&mut self, state: DocumentState, reason: &str) {
@@ -388,7 +375,11 @@ impl Document {
     fn error(&self) -> Option<String> {
         match (&self.reason, self.is_alarmed()) {
             // A fault names its document by itself.
-            (Some(reason), true) if self.state == DocumentState::Refused => Some(reason.clone()),
+            (Some(reason), true)
+                if matches!(self.state, DocumentState::Refused | DocumentState::Partial) =>
+            {
+                Some(reason.clone())
+            }
             (Some(reason), true) => Some(format!("{}: {reason}", self.name)),
             _ => first_of(&self.duplicates),
         }

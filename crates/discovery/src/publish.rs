@@ -252,11 +252,24 @@ impl Publisher {
                     md5: &verdict.md5,
                 }
                 .record(&self.metrics);
-                tell(&verdict.warnings, |warning| {
-                    tracing::warn!(target: "pailou", document, warning = %warning, "a route document has a warning");
-                });
+                tell(&verdict.warnings, |warning| warn(document, warning));
             }
             DocumentState::Applied => {}
+            DocumentState::Partial if verdict.changed || verdict.confirmed => {
+                events::DocumentPartlyApplied {
+                    document,
+                    routes: verdict.routes,
+                    faults: verdict.faults.len(),
+                    warnings: verdict.warnings.len(),
+                    md5: &verdict.md5,
+                }
+                .record(&self.metrics);
+                tell(&verdict.faults, |fault| {
+                    tracing::error!(target: "pailou", document, error = %fault, "a route cannot run, the others of the document are served");
+                });
+                tell(&verdict.warnings, |warning| warn(document, warning));
+            }
+            DocumentState::Partial => {}
             DocumentState::Refused => {
                 refused(verdict.faults.len()).record(&self.metrics);
                 tell(verdict.faults.get(1..).unwrap_or_default(), |fault| {
@@ -342,6 +355,10 @@ fn tell(faults: &[Fault], tell_of: impl Fn(&Fault)) {
         let document = &*faults[MAX_TOLD].document;
         tracing::warn!(target: "pailou", document, more, "more of these are not logged");
     }
+}
+
+fn warn(document: &str, warning: &Fault) {
+    tracing::warn!(target: "pailou", document, warning = %warning, "a route document has a warning");
 }
 
 /// Reports what the documents are to one another.

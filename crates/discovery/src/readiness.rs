@@ -80,7 +80,7 @@ fn assess(
 
 /// The first thing that the table lacks.
 fn missing(published: &Published) -> Option<String> {
-    let is_good = |state| matches!(state, DocumentState::Applied);
+    let is_good = |state| matches!(state, DocumentState::Applied | DocumentState::Partial);
     let waits = |document: &DocumentView| {
         matches!(document.state, DocumentState::Waiting) && !document.from_snapshot
     };

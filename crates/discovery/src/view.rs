@@ -91,6 +91,8 @@ pub enum DocumentState {
     Waiting,
     /// It is served.
     Applied,
+    /// It is served, but for routes that cannot run: their last good versions are served, if they have any.
+    Partial,
     /// It has faults; the last good text is served.
     Refused,
     /// It has no content; the last good text is served. (`routes: {}` is how to say "no routes".)
@@ -107,6 +109,7 @@ impl DocumentState {
         match self {
             DocumentState::Waiting => "waiting",
             DocumentState::Applied => "applied",
+            DocumentState::Partial => "partial",
             DocumentState::Refused => "refused",
             DocumentState::Blank => "blank",
             DocumentState::Missing => "missing",

@@ -1,6 +1,6 @@
 //! The steps that a route runs.
 
-use crate::{Body, ResponseHead, Step};
+use crate::{Body, ResponseHead, Rule, Step};
 
 /// A route's filters, in the order of its document.
 ///
@@ -22,6 +22,14 @@ impl Chain {
         &self.steps
     }
 
+    /// The rules among the steps, first to last.
+    pub fn rules(&self) -> impl Iterator<Item = &Rule> {
+        self.steps.iter().filter_map(|step| match step {
+            Step::Rule(rule) => Some(rule),
+            _ => None,
+        })
+    }
+
     /// The response half of the first `passed` steps, which are those that the
     /// request has passed.
     pub fn response(&self, passed: usize) -> ResponseHalf<'_> {
@@ -34,7 +42,7 @@ impl Chain {
 ///
 /// ```
 /// use http::{HeaderMap, StatusCode};
-/// use pailou_filters::{Chain, Edit, ResponseHead, Step};
+/// use pailou_filters::{Chain, Edit, Facts, ResponseHead, Step};
 ///
 /// #[derive(Debug)]
 /// struct Hide;
@@ -46,7 +54,8 @@ impl Chain {
 ///
 /// let chain = Chain::new(vec![Step::Edit(Box::new(Hide))]);
 /// let mut headers = HeaderMap::new();
-/// let mut head = ResponseHead { status: StatusCode::FORBIDDEN, headers: &mut headers };
+/// let facts = Facts::default();
+/// let mut head = ResponseHead { facts: &facts, status: StatusCode::FORBIDDEN, headers: &mut headers };
 /// assert!(chain.response(1).run(&mut head).is_none(), "no step wants the body");
 /// assert_eq!(head.status, StatusCode::NOT_FOUND);
 /// ```
@@ -61,7 +70,7 @@ impl<'a> ResponseHalf<'a> {
             self.0 = before;
             match last {
                 Step::Edit(edit) => edit.response(head),
-                Step::Gate(_) => {}
+                Step::Gate(_) | Step::Rule(_) => {}
                 Step::Body(body) => {
                     if let Some(most) = body.wants(head) {
                         return Some((&**body, most));
@@ -79,6 +88,7 @@ mod tests {
     use http::{HeaderMap, HeaderValue, StatusCode};
 
     use super::*;
+    use crate::registry::tests::facts;
     use crate::{Edit, RequestHead};
 
     #[derive(Debug)]
@@ -119,6 +129,7 @@ mod tests {
     fn ran(status: StatusCode, passed: usize) -> (Vec<String>, usize) {
         let mut headers = HeaderMap::new();
         let mut head = ResponseHead {
+            facts: facts(),
             status,
             headers: &mut headers,
         };

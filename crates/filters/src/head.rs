@@ -4,12 +4,16 @@ use std::borrow::Cow;
 
 use http::{HeaderMap, Method, StatusCode};
 
+use crate::Facts;
+
 /// The planned head of an upstream request.
 ///
 /// Filters change it once, before the first try; each try sends a copy. So a
 /// retry never adds its header twice.
 #[derive(Debug)]
 pub struct RequestHead<'a> {
+    /// The request as it came.
+    pub facts: &'a Facts,
     /// The method.
     pub method: &'a Method,
     /// The normalised path that will be forwarded: begins with `/`, has no
@@ -35,6 +39,8 @@ impl RequestHead<'_> {
 /// The head of a response on its way to the client.
 #[derive(Debug)]
 pub struct ResponseHead<'a> {
+    /// The request as it came.
+    pub facts: &'a Facts,
     /// The status code.
     pub status: StatusCode,
     /// The header fields that will be sent.

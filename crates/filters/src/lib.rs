@@ -22,6 +22,7 @@
 mod add_request_header;
 mod add_response_header;
 mod chain;
+mod facts;
 mod forward_auth;
 mod head;
 mod header;
@@ -32,12 +33,15 @@ mod remove_request_header;
 mod remove_response_header;
 mod respond;
 mod rewrite_body;
+mod rule;
 mod set_request_header;
 mod set_response_header;
 mod step;
 mod strip_prefix;
 
 pub use chain::{Chain, ResponseHalf};
+pub use facts::{Bindings, Facts};
 pub use head::{RequestHead, ResponseHead};
 pub use registry::{Destinations, Entry, REGISTRY, answers, compile};
+pub use rule::{Backoff, Retry, Rule};
 pub use step::{Answer, Ask, AskError, Body, Edit, Gate, Next, Step, Waiting};

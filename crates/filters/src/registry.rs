@@ -156,14 +156,14 @@ fn unknown(part: &PartSpec, report: &Report) -> Fault {
 #[cfg(test)]
 pub(crate) mod tests {
     use std::borrow::Cow;
-    use std::sync::Arc;
+    use std::sync::{Arc, LazyLock};
 
     use http::{HeaderMap, Method};
     use pailou_config::Node;
     use pailou_upstream::{Policy, ServiceId, Services, Subset};
 
     use super::*;
-    use crate::RequestHead;
+    use crate::{Facts, RequestHead};
 
     /// Services that nobody has listed.
     struct Unlisted(Arc<Services>);
@@ -215,12 +215,19 @@ pub(crate) mod tests {
         }
     }
 
+    /// A request that nobody knows anything of.
+    pub(crate) fn facts() -> &'static Facts {
+        static FACTS: LazyLock<Facts> = LazyLock::new(Facts::default);
+        &FACTS
+    }
+
     /// A GET without a query.
     pub(crate) fn request_head<'a>(
         path: impl Into<Cow<'a, str>>,
         headers: &'a mut HeaderMap,
     ) -> RequestHead<'a> {
         RequestHead {
+            facts: facts(),
             method: &Method::GET,
             path: path.into(),
             query: None,

@@ -133,6 +133,7 @@ mod tests {
 
     use super::*;
     use crate::Step;
+    use crate::registry::tests::facts;
     use crate::registry::tests::{request_head, step};
 
     fn compiled(args: &str) -> Result<Box<dyn Body>, String> {
@@ -169,6 +170,7 @@ mod tests {
             let step = compiled(args).expect(args);
             let mut headers = headers(&[("etag", "\"1\"")]);
             let mut head = ResponseHead {
+                facts: facts(),
                 status: StatusCode::OK,
                 headers: &mut headers,
             };
@@ -209,6 +211,7 @@ mod tests {
                 })
                 .collect();
             let head = ResponseHead {
+                facts: facts(),
                 status: StatusCode::OK,
                 headers: &mut headers,
             };

@@ -39,6 +39,7 @@ mod tests {
 
     use super::*;
     use crate::registry::tests::compiled;
+    use crate::registry::tests::facts;
 
     #[test]
     fn the_header_has_the_new_value_only() {
@@ -47,6 +48,7 @@ mod tests {
         headers.insert("x-env", "old".parse().expect("a value"));
         headers.insert("x-other", "kept".parse().expect("a value"));
         edit.response(&mut ResponseHead {
+            facts: facts(),
             status: http::StatusCode::OK,
             headers: &mut headers,
         });

@@ -10,7 +10,7 @@ use http::{HeaderMap, Request, Response, StatusCode};
 use pailou_upstream::Destination;
 use thiserror::Error;
 
-use crate::{RequestHead, ResponseHead};
+use crate::{RequestHead, ResponseHead, Rule};
 
 /// One step of a chain, by what it needs.
 #[derive(Debug)]
@@ -21,6 +21,8 @@ pub enum Step {
     Gate(Box<dyn Gate>),
     /// Changes the body of a response.
     Body(Box<dyn Body>),
+    /// Says how the request is sent.
+    Rule(Rule),
 }
 
 impl Step {
@@ -28,7 +30,7 @@ impl Step {
     pub fn destination(&self) -> Option<&Destination> {
         match self {
             Step::Gate(gate) => Some(gate.destination()),
-            Step::Edit(_) | Step::Body(_) => None,
+            Step::Edit(_) | Step::Body(_) | Step::Rule(_) => None,
         }
     }
 }

@@ -95,7 +95,8 @@ impl Judge {
             DocumentOutcome::Refused(document) | DocumentOutcome::Routes(document) => document,
         };
         let mut routes = Vec::with_capacity(document.routes.len());
-        let mut found = Vec::new();
+        let refused = std::mem::take(&mut document.refused).into_iter();
+        let mut found: Vec<Fault> = refused.flat_map(|route| route.faults).collect();
         let mut settings = Cow::Borrowed(&self.settings);
         if !self.are_known {
             found.extend(take_for_granted(settings.to_mut(), &document.routes));

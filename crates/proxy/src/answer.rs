@@ -27,22 +27,22 @@ pub(crate) fn step(exchange: &mut Exchange, mut said: Answer) -> Response<Downlo
 }
 
 fn pass(exchange: &Exchange, said: &mut Answer) -> Result<(), Cause> {
-    let Some(route) = exchange.route_with_steps() else {
-        return Ok(());
-    };
     let Answer {
         status,
         headers,
         body,
     } = said;
-    let mut half = route.chain.response(exchange.passed);
-    rewrite::guarded(status, headers, |head| {
-        while let Some((step, most)) = half.run(head) {
-            if body.len() <= most {
-                *body = step.rewrite(head, std::mem::take(body));
+    for passed in exchange.passed.iter().rev() {
+        let mut half = passed.response();
+        rewrite::guarded(&passed.facts, status, headers, |head| {
+            while let Some((step, most)) = half.run(head) {
+                if body.len() <= most {
+                    *body = step.rewrite(head, std::mem::take(body));
+                }
             }
-        }
-    })
+        })?;
+    }
+    Ok(())
 }
 
 /// A problem as the answer.

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http::{HeaderValue, Method, Request, Response, Version};
 use hyper::body::Incoming;
-use pailou_filters::Answer;
+use pailou_filters::{Answer, Facts, ResponseHalf};
 use pailou_routing::Route;
 use pailou_telemetry::RequestInFlight;
 use pailou_telemetry::events::RequestDone;
@@ -24,6 +24,7 @@ use crate::connection::{Owed, Shared};
 use crate::deadline::Timer;
 use crate::download::Download;
 use crate::edge::Heading;
+use crate::forwarded::Scheme;
 use crate::grpc;
 use crate::hops;
 use crate::plan;
@@ -48,9 +49,13 @@ pub(crate) struct Exchange {
     /// As it was matched.
     pub(crate) path: Bytes,
     pub(crate) client: IpAddr,
+    /// What the client used, as far as a trusted proxy says.
+    pub(crate) scheme: Scheme,
+    /// The Host header as it came.
+    pub(crate) host: HeaderValue,
     pub(crate) route: Option<Arc<Route>>,
-    /// How many of the route's steps the request has passed.
-    pub(crate) passed: usize,
+    /// The steps that the request has passed, route by route.
+    pub(crate) passed: Vec<Passed>,
     pub(crate) websocket: bool,
     /// Whether it is a gRPC call, whose client reads its own kind of errors.
     pub(crate) grpc: bool,
@@ -83,9 +88,10 @@ pub(crate) struct Exchange {
 
 /// Serves a request. This is the order of it:
 ///
-/// 1. `plan`: the head is checked, its target parsed, its route found.
-/// 2. `steps`: the route's steps change the head that every try sends. A gate
-///    waits here, with its deadline.
+/// 1. `plan`: the head is checked, its target parsed.
+/// 2. `dispatch`: its route is found; `steps`: the route's steps change the head
+///    that every try sends. A gate waits here, with its deadline. A route may
+///    forward the request to another.
 /// 3. `tries`: an endpoint is picked and asked; another one if that is safe.
 /// 4. `respond`: the response's head; `rewrite` lets the steps change it, and a
 ///    body that they take whole.
@@ -108,6 +114,22 @@ pub(crate) async fn serve(
         Err(Ended::Failed(cause)) => return Ok(answer::problem(&mut exchange, cause)),
     };
     Ok(respond::respond(exchange, received).await)
+}
+
+/// Steps of a route that a request has passed: its response passes them too.
+#[derive(Debug)]
+pub(crate) struct Passed {
+    pub(crate) route: Arc<Route>,
+    pub(crate) facts: Box<Facts>,
+    /// How many of the route's steps.
+    pub(crate) steps: usize,
+}
+
+impl Passed {
+    /// The response half of these steps.
+    pub(crate) fn response(&self) -> ResponseHalf<'_> {
+        self.route.chain.response(self.steps)
+    }
 }
 
 /// Why a request ended before an endpoint answered it.
@@ -135,8 +157,10 @@ impl Exchange {
             request_id: RequestId::of(request.headers().get(X_REQUEST_ID)),
             path: Bytes::new(),
             client: connection.peer.address,
+            scheme: Scheme::Http,
+            host: HeaderValue::from_static(""),
             route: None,
-            passed: 0,
+            passed: Vec::new(),
             websocket: false,
             grpc: grpc::is_call(request.headers()),
             expects_continue: false,
@@ -231,12 +255,6 @@ impl Exchange {
     fn response_timeout(&self) -> Duration {
         let route = self.route.as_ref();
         route.map_or(Duration::ZERO, |route| route.timeouts.response)
-    }
-
-    /// The route, if the response has steps of it to pass.
-    pub(crate) fn route_with_steps(&self) -> Option<Arc<Route>> {
-        let route = self.route.as_ref();
-        route.filter(|_| self.passed > 0).cloned()
     }
 
     /// How long a tunnel may be silent.

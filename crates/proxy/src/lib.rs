@@ -48,6 +48,7 @@ mod connection;
 mod connections;
 mod deadline;
 mod dial;
+mod dispatch;
 mod download;
 mod edge;
 mod exchange;

@@ -7,12 +7,13 @@ use bytes::Bytes;
 use http::uri::{self, Authority, PathAndQuery};
 use http::{Extensions, HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, Version, header};
 use hyper::body::Incoming;
-use pailou_filters::{Answer, RequestHead};
+use pailou_filters::Answer;
 use pailou_routing::{Host, Target};
 use pailou_upstream::Http;
 
 use crate::answer::METHODS;
 use crate::cause::Cause;
+use crate::dispatch::{self, Draft};
 use crate::edge::{Framing, Heading};
 use crate::exchange::{Ended, Exchange};
 use crate::forwarded::Scheme;
@@ -20,7 +21,6 @@ use crate::grpc;
 use crate::hops;
 use crate::redirect;
 use crate::request_id::X_REQUEST_ID;
-use crate::steps;
 use crate::tls;
 use crate::transport::Remote;
 use crate::upload::{Outgoing, Upload};
@@ -40,11 +40,20 @@ pub(crate) struct Planned {
 
 impl Planned {
     /// The request of one try. It is the last one if no other can come after.
-    pub(crate) fn request(&self, remote: &Remote, body: Outgoing) -> Request<Outgoing> {
+    /// The endpoint gets `host` in place of the Host header, if there is one.
+    pub(crate) fn request(
+        &self,
+        remote: &Remote,
+        host: Option<HeaderValue>,
+        body: Outgoing,
+    ) -> Request<Outgoing> {
         let mut request = Request::new(body);
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = self.uri.clone();
         *request.headers_mut() = self.headers.clone();
+        if let Some(host) = host {
+            request.headers_mut().insert(header::HOST, host);
+        }
         *request.extensions_mut() = self.extensions.clone();
         if remote.http == Http::Http2 {
             self.name_authority(remote, &mut request);
@@ -110,37 +119,27 @@ pub(crate) async fn plan(
     let forwarded = &exchange.server.forwarded;
     let told = forwarded.apply(&mut headers, &exchange.connection, &host, &host_value);
     exchange.client = told.client;
+    exchange.scheme = told.scheme;
+    exchange.host = host_value;
     if told.scheme == Scheme::Http
         && let Some(port) = exchange.connection.listener.redirect_to_https
     {
+        let host = Host::parse(exchange.host.as_bytes()).map_err(|_| Cause::MalformedHost)?;
         exchange.location = Some(redirect::location(&host, port, &target)?);
         return Err(Cause::HttpsElsewhere.into());
     }
     tls::tell(exchange.connection.client_certificate(), &mut headers);
-    find_route(exchange, &host, &target, &headers)?;
-
-    headers.insert(X_REQUEST_ID, exchange.request_id.value());
-    if let Some(via) = &exchange.server.via {
-        let marked = via.mark(&mut headers, exchange.version);
-        marked.map_err(|Loop| Cause::Loop)?;
-    }
-    let call_timeout = exchange.grpc.then(|| grpc::timeout(&headers)).flatten();
-    set_deadlines(exchange, call_timeout);
-    let mut planned = RequestHead {
-        method: &head.method,
+    let mut draft = Draft {
         path: Cow::Borrowed(target.forwarded_path()),
         query: target.query().map(Cow::Borrowed),
-        headers: &mut headers,
+        headers,
     };
-    if steps::has_any(exchange) {
-        // In a box: most routes have none, and what a gate needs is large.
-        Box::pin(steps::run(exchange, &mut planned)).await?;
-    }
-    let uri = uri(&heading.target, &planned.path, planned.query.as_deref())?;
+    dispatch::dispatch(exchange, &target, &mut draft).await?;
+    let uri = uri(&heading.target, &draft.path, draft.query.as_deref())?;
     Ok(Planned {
         method: head.method,
         uri,
-        headers,
+        headers: draft.headers,
         extensions: head.extensions,
         wants_trailers,
     })
@@ -224,37 +223,11 @@ fn host_of(headers: &HeaderMap) -> Result<HeaderValue, Cause> {
 }
 
 /// A Host with user information is an attack rather than a slip.
-fn refusal_of(host: &HeaderValue) -> Cause {
+pub(crate) fn refusal_of(host: &HeaderValue) -> Cause {
     match host.as_bytes().contains(&b'@') {
         true => Cause::MalformedHead,
         false => Cause::MalformedHost,
     }
-}
-
-fn find_route(
-    exchange: &mut Exchange,
-    host: &Host<'_>,
-    target: &Target<'_>,
-    headers: &HeaderMap,
-) -> Result<(), Cause> {
-    let request = pailou_routing::Request {
-        method: &exchange.method,
-        host: Some(host.name()),
-        target,
-        headers,
-    };
-    let table = exchange.server.table.load();
-    let found = table
-        .find(&request)
-        .cloned()
-        .ok_or(match table.revision() {
-            // Before the first table.
-            0 => Cause::NoTable,
-            _ => Cause::NoRoute,
-        })?;
-    drop(table);
-    exchange.route = Some(found);
-    Ok(())
 }
 
 /// The target to forward. It shares the bytes that the client sent if nothing
@@ -289,8 +262,22 @@ fn changed_target(sent: &[u8], path: &str, query: Option<&str>) -> Option<String
     Some(target)
 }
 
-/// `call_timeout` is the client's own deadline, of a gRPC call.
-fn set_deadlines(exchange: &mut Exchange, call_timeout: Option<Duration>) {
+/// What is said of a request, and how long it may take, once its first route is
+/// known.
+pub(crate) fn introduce(exchange: &mut Exchange, headers: &mut HeaderMap) -> Result<(), Cause> {
+    headers.insert(X_REQUEST_ID, exchange.request_id.value());
+    if let Some(via) = &exchange.server.via {
+        let marked = via.mark(headers, exchange.version);
+        marked.map_err(|Loop| Cause::Loop)?;
+    }
+    let call_timeout = exchange.grpc.then(|| grpc::timeout(headers)).flatten();
+    set_deadlines(exchange, call_timeout);
+    Ok(())
+}
+
+/// The deadlines of the exchange's route, which may be one that another has
+/// forwarded to. `call_timeout` is the client's own deadline, of a gRPC call.
+pub(crate) fn set_deadlines(exchange: &mut Exchange, call_timeout: Option<Duration>) {
     let Some(route) = &exchange.route else {
         return;
     };
@@ -306,7 +293,8 @@ fn set_deadlines(exchange: &mut Exchange, call_timeout: Option<Duration>) {
     if let Some(total) = total
         && !exchange.websocket
     {
-        exchange.total_due = Some(exchange.began + total);
+        let due = exchange.began + total;
+        exchange.total_due = Some(exchange.total_due.map_or(due, |before| before.min(due)));
         exchange.connection.cut_at(exchange.total_due);
     }
     if exchange.upload.is_none() {

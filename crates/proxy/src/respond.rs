@@ -28,9 +28,9 @@ pub(crate) async fn respond(exchange: Box<Exchange>, received: Received) -> Resp
     report(&exchange, &head);
     hops::clean_response(&mut head);
     let mut flow = Flow::start(exchange, body, line, keeps);
-    let rewritten = match flow.exchange.passed {
-        0 => Ok(None),
-        _ => Box::pin(rewrite::run(&mut flow, &mut head)).await,
+    let rewritten = match flow.exchange.passed.is_empty() {
+        true => Ok(None),
+        false => Box::pin(rewrite::run(&mut flow, &mut head)).await,
     };
     let body = match rewritten {
         Ok(body) => body,

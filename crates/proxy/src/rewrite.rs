@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use bytes::Bytes;
 use http::response::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
-use pailou_filters::ResponseHead;
+use pailou_filters::{Facts, ResponseHead};
 
 use crate::cause::Cause;
 use crate::download::Flow;
@@ -14,23 +14,23 @@ use crate::exchange::Exchange;
 /// Runs the steps that the request has passed, last to first. Gives the body
 /// when a step took it whole; otherwise it still streams.
 pub(crate) async fn run(flow: &mut Flow, head: &mut Parts) -> Result<Option<Bytes>, Cause> {
-    let Some(route) = flow.exchange.route_with_steps() else {
-        return Ok(None);
-    };
-    let mut half = route.chain.response(flow.exchange.passed);
+    let all = std::mem::take(&mut flow.exchange.passed);
     let mut whole: Option<Bytes> = None;
-    while let Some((step, most)) = at(head, |head| half.run(head))? {
-        if !has_body(&flow.exchange.method, head.status) {
-            // Of the body that it would have, nobody knows the length.
-            head.headers.remove(header::CONTENT_LENGTH);
-            continue;
+    for passed in all.iter().rev() {
+        let (facts, mut half) = (&passed.facts, passed.response());
+        while let Some((step, most)) = at(facts, head, |head| half.run(head))? {
+            if !has_body(&flow.exchange.method, head.status) {
+                // Of the body that it would have, nobody knows the length.
+                head.headers.remove(header::CONTENT_LENGTH);
+                continue;
+            }
+            let body = match whole.take() {
+                Some(body) if body.len() > most => return Err(Cause::UpstreamTooLarge),
+                Some(body) => body,
+                None => flow.collect(most).await?,
+            };
+            whole = Some(at(facts, head, |head| step.rewrite(head, body))?);
         }
-        let body = match whole.take() {
-            Some(body) if body.len() > most => return Err(Cause::UpstreamTooLarge),
-            Some(body) => body,
-            None => flow.collect(most).await?,
-        };
-        whole = Some(at(head, |head| step.rewrite(head, body))?);
     }
     if let Some(body) = &whole {
         flow.exchange.bytes_out = body.len() as u64;
@@ -43,15 +43,23 @@ pub(crate) async fn run(flow: &mut Flow, head: &mut Parts) -> Result<Option<Byte
 
 /// The same for a response that has a head only.
 pub(crate) fn head(exchange: &Exchange, head: &mut Parts) -> Result<(), Cause> {
-    if let Some(route) = exchange.route_with_steps() {
-        let mut half = route.chain.response(exchange.passed);
-        at(head, |head| while half.run(head).is_some() {})?;
+    for passed in exchange.passed.iter().rev() {
+        let mut half = passed.response();
+        at(
+            &passed.facts,
+            head,
+            |head| while half.run(head).is_some() {},
+        )?;
     }
     Ok(())
 }
 
-fn at<T>(head: &mut Parts, act: impl FnOnce(&mut ResponseHead<'_>) -> T) -> Result<T, Cause> {
-    guarded(&mut head.status, &mut head.headers, act)
+fn at<T>(
+    facts: &Facts,
+    head: &mut Parts,
+    act: impl FnOnce(&mut ResponseHead<'_>) -> T,
+) -> Result<T, Cause> {
+    guarded(facts, &mut head.status, &mut head.headers, act)
 }
 
 /// Whether a response of this status to this method has a body (RFC 9110 section
@@ -67,12 +75,14 @@ pub(crate) fn is_bodiless(status: StatusCode) -> bool {
 
 /// Lets steps at a head. A fault in one costs its request alone.
 pub(crate) fn guarded<T>(
+    facts: &Facts,
     status: &mut StatusCode,
     headers: &mut HeaderMap,
     act: impl FnOnce(&mut ResponseHead<'_>) -> T,
 ) -> Result<T, Cause> {
     let acted = catch_unwind(AssertUnwindSafe(|| {
         let mut view = ResponseHead {
+            facts,
             status: *status,
             headers,
         };

@@ -1,38 +1,91 @@
 //! The request half of a route's steps.
 
-use pailou_filters::{Gate, Next, RequestHead, Step};
+use std::borrow::Cow;
+
+use pailou_filters::{Facts, Gate, Next, RequestHead, Step};
+use pailou_routing::Route;
 use tokio::time::Instant;
 
 use crate::ask::Asking;
 use crate::cause::Cause;
-use crate::exchange::{Ended, Exchange};
-
-/// Whether the route has steps.
-pub(crate) fn has_any(exchange: &Exchange) -> bool {
-    let route = exchange.route.as_ref();
-    route.is_some_and(|route| !route.chain.steps().is_empty())
-}
+use crate::dispatch::Draft;
+use crate::exchange::{Ended, Exchange, Passed};
 
 /// Runs the route's steps, first to last, until one answers or fails.
-pub(crate) async fn run(exchange: &mut Exchange, head: &mut RequestHead<'_>) -> Result<(), Ended> {
+pub(crate) async fn run(
+    exchange: &mut Exchange,
+    facts: Facts,
+    draft: &mut Draft<'_>,
+) -> Result<(), Ended> {
     let Some(route) = exchange.route.clone() else {
         return Ok(());
     };
+    let facts = Box::new(facts);
+    let (ran, steps) = each(exchange, &route, &facts, draft).await;
+    exchange.passed.push(Passed {
+        route,
+        facts,
+        steps,
+    });
+    ran
+}
+
+/// Also says how many steps were passed.
+async fn each(
+    exchange: &Exchange,
+    route: &Route,
+    facts: &Facts,
+    draft: &mut Draft<'_>,
+) -> (Result<(), Ended>, usize) {
+    let mut head = RequestHead {
+        facts,
+        method: &facts.method,
+        path: Cow::Borrowed(&draft.path),
+        query: draft.query.as_deref().map(Cow::Borrowed),
+        headers: &mut draft.headers,
+    };
+    let mut ended = None;
+    let mut passed = 0;
     for step in route.chain.steps() {
         let next = match step {
-            Step::Edit(edit) => edit.request(head),
-            Step::Gate(gate) => wait(exchange, &**gate, head).await?,
+            Step::Edit(edit) => Ok(edit.request(&mut head)),
+            Step::Gate(gate) => wait(exchange, &**gate, &mut head).await,
             Step::Body(body) => {
-                body.request(head);
-                Next::Continue
+                body.request(&mut head);
+                Ok(Next::Continue)
             }
+            Step::Rule(_) => Ok(Next::Continue),
         };
-        if let Next::Answer(answer) = next {
-            return Err(Ended::Answered(answer));
+        ended = match next {
+            Ok(Next::Continue) => None,
+            Ok(Next::Answer(answer)) => Some(Ended::Answered(answer)),
+            Err(cause) => Some(Ended::Failed(cause)),
+        };
+        if ended.is_some() {
+            break;
         }
-        exchange.passed += 1;
+        passed += 1;
     }
-    Ok(())
+    let path = kept(&draft.path, head.path);
+    let query = match (&draft.query, head.query) {
+        (Some(before), Some(query)) => Some(kept(before, query)),
+        (_, query) => query.map(|query| Cow::Owned(query.into_owned())),
+    };
+    (draft.path, draft.query) = (path, query);
+    (ended.map_or(Ok(()), Err), passed)
+}
+
+/// What the steps have made of a text, as a piece of the text that the client
+/// sent if it is one.
+fn kept<'t>(sent: &Cow<'t, str>, now: Cow<'_, str>) -> Cow<'t, str> {
+    if let (Cow::Borrowed(sent), Cow::Borrowed(now)) = (sent, &now) {
+        let start = (now.as_ptr() as usize).wrapping_sub(sent.as_ptr() as usize);
+        let piece = sent.get(start..start.saturating_add(now.len()));
+        if let Some(piece) = piece.filter(|piece| piece.len() == now.len()) {
+            return Cow::Borrowed(piece);
+        }
+    }
+    Cow::Owned(now.into_owned())
 }
 
 /// Waits for a gate, until its deadline or the request's own. A client that

@@ -13,7 +13,7 @@
 //! second kind is paid for from the service's budget; one of the first kind adds
 //! no load to anybody, since nobody has seen the request.
 
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use pailou_upstream::{Hint, Http, NoEndpoint, Outcome, Tried};
 use tokio::time::Instant;
@@ -157,12 +157,27 @@ fn remote(exchange: &Exchange) -> Option<Remote> {
     })
 }
 
+/// The endpoint's own name, where it is to get that as its Host: the host that it
+/// was registered by, or its address, and its port.
+fn host(exchange: &Exchange) -> Option<HeaderValue> {
+    let (route, pick) = (exchange.route.as_ref()?, exchange.pick.as_ref()?);
+    if route.preserve_host {
+        return None;
+    }
+    let address = pick.address();
+    let named = match pick.host() {
+        Some(host) => format!("{host}:{}", address.port()),
+        None => address.to_string(),
+    };
+    HeaderValue::try_from(named).ok()
+}
+
 fn request(exchange: &Exchange, planned: &Planned, remote: &Remote) -> Request<Outgoing> {
     let body = match &exchange.upload {
         Some(upload) => Outgoing::Upload(upload.sending()),
         None => Outgoing::Nothing,
     };
-    let mut request = planned.request(remote, body);
+    let mut request = planned.request(remote, host(exchange), body);
     if exchange.expects_continue {
         match remote.http {
             Http::Http1 => interim::pass_on(&mut request, exchange.connection.clone()),
@@ -254,7 +269,7 @@ fn next(exchange: &mut Exchange, elsewhere: bool, again: Again) -> bool {
     let Some(route) = exchange.route.clone() else {
         return false;
     };
-    if !has_tries(exchange, route.retries) {
+    if !has_tries(exchange, route.retry.retries) {
         return false;
     }
     let failed = exchange.upstream;

@@ -31,5 +31,5 @@ pub use cell::TableCell;
 pub use host::{Host, HostError};
 pub use request::Request;
 pub use route::{Compiler, Route, RouteTarget, Timeouts};
-pub use table::{Table, Verdict};
+pub use table::{Matched, Table, Verdict};
 pub use target::{Target, TargetError};

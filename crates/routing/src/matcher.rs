@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 
 use pailou_config::{Fault, Form, PartSpec, Report, RouteSpec, Severity};
+use pailou_filters::Bindings;
 
 use crate::{
     Request,
@@ -113,6 +114,15 @@ impl Matcher {
             .all(|(_, predicate)| predicate.matches(request))
     }
 
+    /// What the predicates capture of a request that fulfils them all.
+    pub(crate) fn bindings(&self, request: &Request<'_>) -> Bindings {
+        let mut bindings = Bindings::default();
+        for (_, predicate) in &self.predicates {
+            predicate.bind(request, &mut bindings);
+        }
+        bindings
+    }
+
     /// The first predicate that does not hold.
     pub(crate) fn mismatch(&self, request: &Request<'_>) -> Option<(&str, &dyn Predicate)> {
         self.predicates
@@ -126,6 +136,7 @@ impl Matcher {
     pub(crate) fn rank<'r>(&'r self, spec: &'r RouteSpec) -> impl Ord + 'r {
         let form = match spec.form {
             Form::Native => 0,
+            Form::Scg => 1,
         };
         let (host, suffix) = match &self.host {
             Some(HostPattern::Exact(_)) => (0, 0),
@@ -133,13 +144,10 @@ impl Matcher {
             None => (2, 0),
         };
         let path = (self.path.is_prefix(), Reverse(self.path.literal().len()));
-        (
-            spec.order,
-            form,
-            (host, Reverse(suffix)),
-            path,
-            Reverse(self.conditions),
-            &*spec.id,
-        )
+        let native = (form == 0).then(|| {
+            let host = (host, Reverse(suffix));
+            (host, path, Reverse(self.conditions), &*spec.id)
+        });
+        (spec.order, form, native)
     }
 }

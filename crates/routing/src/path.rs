@@ -145,6 +145,7 @@ fn rebuild(raw: &[u8]) -> Result<String, TargetError> {
                 ends_in_slash |= is_last;
             }
             _ if has_dot_parameters(written) => return Err(TargetError::DotParameters),
+            _ if has_hidden_dots(written) => return Err(TargetError::EncodedSlash),
             // `/;v=1/admin` is `//admin` to a server that cuts parameters, and
             // so `/admin`. At the end (`/app/;jsessionid=1`) there is no doubt.
             _ if written.starts_with(';') && (!is_last || ends_in_slash) => {
@@ -198,6 +199,15 @@ fn push_escape(path: &mut String, byte: u8) {
     path.push(char::from(HEX[usize::from(byte & 15)]));
 }
 
+/// `..%2Fadmin`: a server that takes the encoded slash for a separator climbs.
+fn has_hidden_dots(segment: &str) -> bool {
+    segment.contains("%2F")
+        && segment.split("%2F").any(|part| {
+            let name = part.split(';').next().unwrap_or_default();
+            name == "." || name == ".." || has_dot_parameters(part)
+        })
+}
+
 /// `..;`, `.;v=1`, and the same with an encoded semicolon, which servers that
 /// decode early would cut at.
 fn has_dot_parameters(segment: &str) -> bool {
@@ -220,7 +230,7 @@ struct Escape {
 fn escape(rest: &[u8]) -> Result<Escape, TargetError> {
     let first = escaped_byte(rest)?;
     let length = match first {
-        b'/' => return Err(TargetError::EncodedSlash),
+        b'/' => 1,
         b'\\' => return Err(TargetError::EncodedBackslash),
         0..0x20 | 0x7F => return Err(TargetError::EncodedControl),
         0x20..0x7F => 1,
@@ -245,7 +255,8 @@ fn escape(rest: &[u8]) -> Result<Escape, TargetError> {
     Ok(Escape {
         first,
         width,
-        is_normal: is_upper && !is_unreserved(first),
+        // An encoded slash has to be looked at with what is around it.
+        is_normal: is_upper && !is_unreserved(first) && first != b'/',
     })
 }
 

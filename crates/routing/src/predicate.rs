@@ -9,8 +9,10 @@ mod query;
 mod value;
 
 use std::fmt::{self, Debug, Display};
+use std::sync::Arc;
 
 use pailou_config::{Fault, Field, Key, PartSpec, Report, Severity, nearest};
+use pailou_filters::Bindings;
 
 pub use host::HostPattern;
 pub(crate) use path::MAX_SEGMENTS;
@@ -26,6 +28,15 @@ use value::ValueMatch;
 pub trait Predicate: Debug + Display + Send + Sync {
     /// Whether the request fulfils it. Takes no lock and does not allocate.
     fn matches(&self, request: &Request<'_>) -> bool;
+
+    /// Binds what it captures of a request that fulfils it. Called once a route
+    /// is found, so that a search allocates nothing.
+    fn bind(&self, _request: &Request<'_>, _bindings: &mut Bindings) {}
+
+    /// The names that it binds.
+    fn names(&self) -> &[Arc<str>] {
+        &[]
+    }
 
     /// Where it puts its route: in the order of routes, and in the index.
     fn place(&self) -> Place<'_> {
@@ -82,9 +93,8 @@ pub static REGISTRY: &[Entry] = &[
 ///
 /// let target = Target::parse(b"/users").expect("a legal target");
 /// let headers = HeaderMap::new();
-/// let request = |method| Request { method, host: None, target: &target, headers: &headers };
-/// assert!(reads.matches(&request(&Method::GET)));
-/// assert!(!reads.matches(&request(&Method::POST)));
+/// assert!(reads.matches(&Request::new(&Method::GET, None, &target, &headers)));
+/// assert!(!reads.matches(&Request::new(&Method::POST, None, &target, &headers)));
 /// ```
 pub fn compile(part: &PartSpec, report: &Report) -> Option<Box<dyn Predicate>> {
     let Some(entry) = REGISTRY.iter().find(|entry| entry.name == part.name) else {

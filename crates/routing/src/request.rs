@@ -1,5 +1,8 @@
 //! What predicates look at.
 
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::SystemTime;
+
 use http::{HeaderMap, Method};
 
 use crate::Target;
@@ -16,4 +19,43 @@ pub struct Request<'a> {
     pub target: &'a Target<'a>,
     /// The header fields as the client sent them.
     pub headers: &'a HeaderMap,
+    /// `http` or `https`: what the client used, as far as a trusted proxy says.
+    pub scheme: &'static str,
+    /// The client's address, as far as a trusted proxy says.
+    pub client: IpAddr,
+    /// The address at the other end of the connection.
+    pub peer: IpAddr,
+    /// The time; `None` is now. It is asked for by few, so that the clock is read
+    /// only for those.
+    pub time: Option<SystemTime>,
+    /// A random number, one for the whole search: what is drawn by weight.
+    pub draw: u32,
+}
+
+impl<'a> Request<'a> {
+    /// A request of which no more is known: over plain HTTP, from nobody.
+    pub fn new(
+        method: &'a Method,
+        host: Option<&'a str>,
+        target: &'a Target<'a>,
+        headers: &'a HeaderMap,
+    ) -> Request<'a> {
+        let nobody = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+        Request {
+            method,
+            host,
+            target,
+            headers,
+            scheme: "http",
+            client: nobody,
+            peer: nobody,
+            time: None,
+            draw: 0,
+        }
+    }
+
+    /// When the request came.
+    pub fn time(&self) -> SystemTime {
+        self.time.unwrap_or_else(SystemTime::now)
+    }
 }

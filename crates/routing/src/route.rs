@@ -3,10 +3,10 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use pailou_config::{
-    Fault, Field, Protocol, Report, RouteDefaults, RouteSpec, ServiceSpec, Settings, Severity,
-    TargetSpec, UpstreamTlsSettings,
+    EncodedSlashes, Fault, Field, Protocol, Report, RouteDefaults, RouteSpec, ServiceSpec,
+    Settings, Severity, TargetSpec, UpstreamTlsSettings,
 };
-use pailou_filters::{Chain, Destinations, Step};
+use pailou_filters::{Chain, Destinations, Retry, Rule, Step};
 use pailou_telemetry::{Metrics, RouteMetrics};
 use pailou_upstream::{
     Destination, Http, Policy, Selection, ServiceId, Services, Subset, Transport, balance,
@@ -27,8 +27,13 @@ pub struct Route {
     pub target: RouteTarget,
     /// How long things may take.
     pub timeouts: Timeouts,
-    /// How many more endpoints are tried after the first.
-    pub retries: u32,
+    /// What is tried again.
+    pub retry: Retry,
+    /// Whether the endpoint gets the Host header as the steps left it, rather
+    /// than its own name.
+    pub preserve_host: bool,
+    /// What becomes of a path with an encoded slash.
+    pub encoded_slashes: EncodedSlashes,
     /// What is measured of it.
     pub metrics: Arc<RouteMetrics>,
     /// What was accepted and is worth knowing.
@@ -41,6 +46,8 @@ pub struct Route {
 pub enum RouteTarget {
     /// An endpoint of a service.
     Service(Destination),
+    /// The route that takes this path.
+    Forward(Arc<str>),
     /// One of the route's filters.
     Filter,
 }
@@ -55,7 +62,7 @@ impl RouteTarget {
     pub fn destination(&self) -> Option<&Destination> {
         match self {
             RouteTarget::Service(destination) => Some(destination),
-            RouteTarget::Filter => None,
+            RouteTarget::Forward(_) | RouteTarget::Filter => None,
         }
     }
 }
@@ -127,7 +134,7 @@ impl<'a> Compiler<'a> {
             position: Some(name.at),
             path: match spec {
                 TargetSpec::Service(_) => format!("{path}.service.tls"),
-                TargetSpec::Url(_) => format!("{path}.to.tls"),
+                TargetSpec::Url(_) | TargetSpec::Forward(_) => format!("{path}.to.tls"),
             },
             problem: format!(
                 "gateway.yaml has no `other_upstream_tls.{}`",
@@ -140,9 +147,10 @@ impl<'a> Compiler<'a> {
         0
     }
 
-    /// The service whose endpoints answer, and which of them.
-    fn target(&self, target: &TargetSpec) -> (ServiceId, Subset) {
-        match target {
+    /// The service whose endpoints answer, and which of them; none where another
+    /// route does.
+    fn endpoints(&self, target: &TargetSpec) -> Option<(ServiceId, Subset)> {
+        Some(match target {
             TargetSpec::Url(spec) => (ServiceId::of_url(&spec.url), Subset::default()),
             TargetSpec::Service(spec) => {
                 let subset = Subset {
@@ -151,7 +159,16 @@ impl<'a> Compiler<'a> {
                 };
                 (self.service_id(spec), subset)
             }
+            TargetSpec::Forward(_) => return None,
+        })
+    }
+
+    fn target(&self, spec: &TargetSpec, policy: &Policy, upstream_tls: usize) -> RouteTarget {
+        if let TargetSpec::Forward(path) = spec {
+            return RouteTarget::Forward(path.as_str().into());
         }
+        let destination = self.destination(spec, policy, upstream_tls);
+        destination.map_or(RouteTarget::Filter, RouteTarget::Service)
     }
 
     /// The service that a route means, with the defaults filled in.
@@ -169,14 +186,19 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    fn destination(&self, spec: &TargetSpec, policy: &Policy, upstream_tls: usize) -> Destination {
-        let (id, subset) = self.target(spec);
+    fn destination(
+        &self,
+        spec: &TargetSpec,
+        policy: &Policy,
+        upstream_tls: usize,
+    ) -> Option<Destination> {
+        let (id, subset) = self.endpoints(spec)?;
         let service = self.services.service(&id);
-        Destination {
+        Some(Destination {
             selection: self.services.selection(&service, &subset, policy),
             transport: spec.protocol().map(transport_of),
             upstream_tls,
-        }
+        })
     }
 }
 
@@ -202,7 +224,7 @@ impl Destinations for Compiler<'_> {
         }
         let policy = balance::parse(&self.defaults.balance, field.report())?;
         let upstream_tls = self.upstream_tls(spec, field.path(), field.report());
-        Some(self.destination(spec, &policy, upstream_tls))
+        self.destination(spec, &policy, upstream_tls)
     }
 }
 
@@ -216,7 +238,8 @@ fn check_target(spec: &RouteSpec, report: &Report) {
             path: format!("routes.{}", spec.id),
             problem: "neither `service` nor `to` is given".to_owned(),
             expected: Some(
-                "`service`, `to`, or a filter that answers, such as `redirect`".to_owned(),
+                "`service`, `to`, `forward`, or a filter that answers, such as `redirect`"
+                    .to_owned(),
             ),
             nearest: None,
             severity: Severity::Error,
@@ -253,9 +276,7 @@ impl Route {
             return Err(report.into_faults());
         };
         let target = match &spec.target {
-            Some(target) => {
-                RouteTarget::Service(compiler.destination(target, &policy, upstream_tls))
-            }
+            Some(target) => compiler.target(target, &policy, upstream_tls),
             None => RouteTarget::Filter,
         };
         let label = target
@@ -264,10 +285,22 @@ impl Route {
         let metrics = compiler
             .metrics
             .route(&spec.id, label.as_deref().unwrap_or_default());
+        let chain = Chain::new(steps.into_iter().flatten().collect());
+        let mut retry = Retry::without_answers(spec.retries.unwrap_or(defaults.retries));
+        let mut preserve_host = spec.preserve_host;
+        for rule in chain.rules() {
+            match rule {
+                Rule::PreserveHost => preserve_host = true,
+                Rule::Retry(rule) => retry = rule.clone(),
+            }
+        }
         Ok(Arc::new(Route {
             id: Arc::clone(&spec.id),
-            chain: Chain::new(steps.into_iter().flatten().collect()),
+            chain,
             target,
+            retry,
+            preserve_host,
+            encoded_slashes: spec.encoded_slashes,
             timeouts: Timeouts {
                 response: spec.timeout.unwrap_or(defaults.timeout),
                 connect: spec.connect_timeout.unwrap_or(defaults.connect_timeout),
@@ -280,7 +313,6 @@ impl Route {
                     .unwrap_or(defaults.total_timeout)
                     .duration(),
             },
-            retries: spec.retries.unwrap_or(defaults.retries),
             metrics,
             warnings: report.into_faults(),
             matcher,

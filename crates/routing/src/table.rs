@@ -4,6 +4,7 @@ use std::{collections::HashSet, sync::Arc};
 
 use hashbrown::HashMap;
 use pailou_config::{Fault, Severity};
+use pailou_filters::Bindings;
 
 use crate::{
     Request, Route,
@@ -22,7 +23,10 @@ use crate::{
 /// 5. more conditions: each method list, header, parameter and cookie is one;
 /// 6. the id.
 ///
-/// Nothing depends on the position in a document.
+/// Between native routes nothing depends on the position in a document. Routes
+/// in the form of Spring Cloud Gateway have the first two keys, and then stand in
+/// the order in which they are given: that of the documents, then that inside
+/// each.
 #[derive(Debug, Default)]
 pub struct Table {
     revision: u64,
@@ -34,6 +38,15 @@ pub struct Table {
     conditional: Vec<bool>,
     by_id: HashMap<Arc<str>, usize>,
     index: Index,
+}
+
+/// The route that takes a request.
+#[derive(Debug)]
+pub struct Matched<'t> {
+    /// The route.
+    pub route: &'t Arc<Route>,
+    /// What its predicates captured of the request.
+    pub bindings: Bindings,
 }
 
 /// Why a route takes a request or does not.
@@ -109,19 +122,21 @@ impl Table {
         self.by_id.get(id).and_then(|rank| self.routes.get(*rank))
     }
 
-    /// The route that takes the request: the first in the total order that
-    /// matches.
+    /// The route that takes the request, the first in the total order that
+    /// matches; and what it binds.
     ///
     /// Cost: one hash look-up per label of the host and per segment of the path,
     /// whatever the number of routes, then the conditions of the routes that
-    /// share this host and path. No lock, no allocation.
-    pub fn find(&self, request: &Request<'_>) -> Option<&Arc<Route>> {
+    /// share this host and path. No lock; no allocation but for what is bound.
+    pub fn find(&self, request: &Request<'_>) -> Option<Matched<'_>> {
         let span = Span::Request(request.host, request.target.path());
         let rank = self.index.first(span, self.routes.len(), |rank| {
             let holds = |route: &Arc<Route>| route.matcher().conditions_hold(request);
             self.conditional.get(rank) == Some(&false) || self.routes.get(rank).is_some_and(holds)
         })?;
-        self.routes.get(rank)
+        let route = self.routes.get(rank)?;
+        let bindings = route.matcher().bindings(request);
+        Some(Matched { route, bindings })
     }
 
     /// The same by a plain scan. It is what [`find`](Table::find) is proven

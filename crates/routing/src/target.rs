@@ -23,6 +23,9 @@ use std::borrow::Cow;
 use crate::host::Host;
 use crate::path;
 
+/// An encoded slash, as the normal form has it.
+const ENCODED_SLASH: &str = "%2F";
+
 /// A parsed request target.
 ///
 /// Costs no allocation when the target is already in its normal form and has
@@ -42,6 +45,7 @@ use crate::path;
 pub struct Target<'a> {
     authority: Option<Host<'a>>,
     forwarded: Cow<'a, str>,
+    has_encoded_slash: bool,
     /// Without matrix parameters; `None` when there are none.
     matched: Option<String>,
     query: Option<Cow<'a, str>>,
@@ -72,12 +76,30 @@ impl<'a> Target<'a> {
         let query = query.map(normal_query).transpose()?;
         let forwarded = path::normalise(raw_path)?;
         let matched = path::without_parameters(&forwarded);
+        let has_encoded_slash = forwarded.contains(ENCODED_SLASH);
         Ok(Target {
             authority,
             forwarded,
+            has_encoded_slash,
             matched,
             query,
         })
+    }
+
+    /// Whether the path has a `%2F`, which is a character of its segment here and
+    /// a separator to some servers. What becomes of it is the route's to say.
+    pub fn has_encoded_slash(&self) -> bool {
+        self.has_encoded_slash
+    }
+
+    /// The path and query to forward with each `%2F` as the separator it stands
+    /// for. It has to be parsed anew.
+    pub fn with_slashes(&self) -> String {
+        let path = self.forwarded.replace(ENCODED_SLASH, "/");
+        match self.query() {
+            Some(query) => format!("{path}?{query}"),
+            None => path,
+        }
     }
 
     /// The path that predicates match: normalised, without matrix parameters.
@@ -126,8 +148,8 @@ pub enum TargetError {
     /// A raw backslash: some servers take it for a slash.
     #[error("the path has a backslash")]
     Backslash,
-    /// `%2F`: some servers take it for a separator.
-    #[error("the path has an encoded slash")]
+    /// `%2F` beside dots: a server that takes it for a separator climbs.
+    #[error("the path has a dot segment behind an encoded slash")]
     EncodedSlash,
     /// `%5C`.
     #[error("the path has an encoded backslash")]

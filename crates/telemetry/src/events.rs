@@ -10,9 +10,9 @@ mod tls;
 mod upstream;
 
 pub use discovery::{
-    DocumentApplied, DocumentHome, DocumentMissing, DocumentRefused, LoginFailed, ReadinessChanged,
-    Registered, RegistrationFailed, SessionConnected, SessionFailed, SessionLost, ShutdownPhase,
-    SourceFailed, TablePublished, TaskEnded, TransportChanged,
+    DocumentApplied, DocumentHome, DocumentMissing, DocumentPartlyApplied, DocumentRefused,
+    LoginFailed, ReadinessChanged, Registered, RegistrationFailed, SessionConnected, SessionFailed,
+    SessionLost, ShutdownPhase, SourceFailed, TablePublished, TaskEnded, TransportChanged,
 };
 pub use request::RequestDone;
 pub use snapshot::{

@@ -58,6 +58,8 @@ pub(crate) struct State {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DocumentState {
     Applied,
+    /// Some of its routes cannot run; the others are served.
+    Partial,
     Refused,
     Missing,
     /// Its source is silent, and the snapshot's version is served.

@@ -207,7 +207,7 @@ const REFUSED: &[(&str, &[&str])] = &[
     (
         "routes:\n  /a:\n    service: a\n    strip_prefx: 1\n",
         &[
-            "r.yaml:4:5: routes[\"/a\"].strip_prefx: unknown key; expected one of path, host, match, service, ",
+            "r.yaml:4:5: routes[\"/a\"].strip_prefx: unknown key; expected one of path, host, match, forward, service, ",
         ],
     ),
     (
@@ -241,7 +241,8 @@ const REFUSED: &[(&str, &[&str])] = &[
     (
         "routes:\n  a: { path: /a }\n",
         &[
-            "r.yaml:2:6: routes.a: neither `service` nor `to` is given; expected who answers: `service: NAME`, or `to: http://HOST:PORT`",
+            "r.yaml:2:6: routes.a: neither `service` nor `to` is given; expected who answers: `service: NAME`, `to: http://HOST:PORT`, \
+             or `forward: /PATH` for the route that takes this path",
         ],
     ),
     (

@@ -115,7 +115,10 @@ impl Writer {
             };
             match document.state {
                 DocumentState::Waiting | DocumentState::Unreadable => {}
-                state => heard.note(&registry.as_str().into(), state == DocumentState::Applied),
+                state => {
+                    let is_good = matches!(state, DocumentState::Applied | DocumentState::Partial);
+                    heard.note(&registry.as_str().into(), is_good);
+                }
             }
         }
         heard

@@ -55,13 +55,9 @@ pub(super) fn answer(table: &Table, question: &Question) -> Result<Explanation, 
         .transpose();
     let host = host.map_err(|error| format!("host: {error}"))?;
     let headers = headers(question.header.as_deref().unwrap_or_default())?;
-    let request = Request {
-        method: &method,
-        host: host.as_ref().map(Host::name),
-        target: &target,
-        headers: &headers,
-    };
-    let found = table.find(&request);
+    let host = host.as_ref().map(Host::name);
+    let request = Request::new(&method, host, &target, &headers);
+    let found = table.find(&request).map(|matched| matched.route);
     let passed_over = table
         .explain(&request)
         .map_while(|verdict| Some((verdict.route, verdict.mismatch?)))

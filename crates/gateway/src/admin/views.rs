@@ -102,7 +102,7 @@ pub(super) fn route(route: &Route) -> RouteView {
         read_timeout: format_duration(timeouts.read),
         tunnel_idle_timeout: format_duration(timeouts.tunnel_idle),
         total_timeout: timeouts.total.map(format_duration),
-        retries: route.retries,
+        retries: route.retry.retries,
         metadata: spec.metadata.clone(),
         requests: route.metrics.requests(),
     }

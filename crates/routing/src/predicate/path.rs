@@ -95,6 +95,9 @@ impl PathPattern {
             "" => "/".into(),
             _ => path::normalise(literal).map_err(|error| never(&error.to_string()))?,
         };
+        if normal.contains("%2F") {
+            return Err(never("an encoded slash"));
+        }
         let literal = if is_prefix {
             normal.strip_suffix('/').unwrap_or(&normal)
         } else {

@@ -40,12 +40,9 @@ pub(crate) fn holds(predicate: &dyn Predicate, request: &str, lines: &[&str]) ->
         let name = HeaderName::from_bytes(name.as_bytes()).expect("a name");
         headers.append(name, HeaderValue::from_str(value.trim()).expect("a value"));
     }
-    predicate.matches(&Request {
-        method: &Method::from_bytes(method.as_bytes()).expect("a method"),
-        host: host.as_ref().map(Host::name),
-        target: &target,
-        headers: &headers,
-    })
+    let method = Method::from_bytes(method.as_bytes()).expect("a method");
+    let host = host.as_ref().map(Host::name);
+    predicate.matches(&Request::new(&method, host, &target, &headers))
 }
 
 #[test]

@@ -69,7 +69,7 @@ fn what_a_route_does_not_say_is_the_default() {
         total: None,
     };
     assert_eq!(
-        (route.timeouts, route.retries),
+        (route.timeouts, route.retry.retries),
         (expected, defaults.retries)
     );
     assert_eq!(defaults.total_timeout, Limit::Off);
@@ -103,7 +103,11 @@ fn what_a_route_does_not_say_is_the_default() {
         total: Some(Duration::from_secs(4)),
     };
     assert_eq!(
-        (route.timeouts, route.retries, route.chain.steps().len()),
+        (
+            route.timeouts,
+            route.retry.retries,
+            route.chain.steps().len()
+        ),
         (expected, 0, 2)
     );
     assert_eq!(route.metrics.service(), "g@@s");

@@ -106,7 +106,7 @@ proptest! {
         let shadowed: Vec<String> = table.shadowed().into_iter().map(|fault| fault.path).collect();
         for sent in requests {
             let (found, scanned) = sent.ask(|request| {
-                (table.find(request).map(|route| route.id.clone()), table.scan(request).map(|route| route.id.clone()))
+                (table.find(request).map(|found| found.route.id.clone()), table.scan(request).map(|route| route.id.clone()))
             });
             prop_assert_eq!(&found, &scanned, "{} {}{}", sent.method, sent.host, sent.raw);
             if let Some(id) = found {

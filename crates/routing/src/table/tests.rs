@@ -75,18 +75,14 @@ impl Sent {
         let host =
             (!self.host.is_empty()).then(|| Host::parse(self.host.as_bytes()).expect("a host"));
         let target = Target::parse(self.raw.as_bytes()).expect("a target");
-        ask(&Request {
-            method: &self.method,
-            host: host.as_ref().map(Host::name),
-            target: &target,
-            headers: &self.headers,
-        })
+        let host = host.as_ref().map(Host::name);
+        ask(&Request::new(&self.method, host, &target, &self.headers))
     }
 }
 
 pub(super) fn found(table: &Table, line: &str, lines: &[&str]) -> Option<String> {
     Sent::new(line, lines).ask(|request| {
-        let found = table.find(request).map(|route| route.id.to_string());
+        let found = table.find(request).map(|found| found.route.id.to_string());
         assert_eq!(
             found,
             table.scan(request).map(|route| route.id.to_string()),

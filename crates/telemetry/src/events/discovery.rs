@@ -87,6 +87,37 @@ impl DocumentApplied<'_> {
     }
 }
 
+/// Routes of a document cannot run; the others are served.
+#[derive(Clone, Copy, Debug)]
+pub struct DocumentPartlyApplied<'a> {
+    /// The document.
+    pub document: &'a str,
+    /// How many routes of it are served, last good versions among them.
+    pub routes: usize,
+    /// How many faults the others have.
+    pub faults: usize,
+    /// How many warnings.
+    pub warnings: usize,
+    /// MD5 of the text.
+    pub md5: &'a str,
+}
+
+impl DocumentPartlyApplied<'_> {
+    /// Logs it and marks the document as partly applied.
+    pub fn record(&self, metrics: &Metrics) {
+        metrics.set_document(self.document, DocumentState::Partial);
+        warn!(
+            target: "pailou",
+            document = self.document,
+            routes = self.routes,
+            faults = self.faults,
+            warnings = self.warnings,
+            md5 = self.md5,
+            "a route document was applied, but for routes that cannot run"
+        );
+    }
+}
+
 /// A version of a route document has faults; the last good version stays.
 #[derive(Clone, Copy, Debug)]
 pub struct DocumentRefused<'a> {

@@ -164,6 +164,7 @@ pub(super) fn export(out: &mut DescriptorEncoder<'_>, state: &State) -> fmt::Res
     )?;
     for (word, wanted) in [
         ("applied", DocumentState::Applied),
+        ("partial", DocumentState::Partial),
         ("refused", DocumentState::Refused),
         ("missing", DocumentState::Missing),
         ("stale", DocumentState::Stale),

@@ -1,0 +1,112 @@
+//! Rules: what a filter asks of whoever sends the request.
+
+use std::time::Duration;
+
+use http::{Method, StatusCode};
+
+/// A filter that changes no head by itself, but how the request is sent.
+///
+/// The last of a kind in a chain counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rule {
+    /// The endpoint gets the Host header as the steps left it, and not its own
+    /// name.
+    PreserveHost,
+    /// What is tried again.
+    Retry(Retry),
+}
+
+/// When a request is sent again, beyond what is always safe.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Retry {
+    /// How many more tries there may be after the first.
+    pub retries: u32,
+    /// The answers that count as failures, by their status.
+    pub statuses: Vec<(StatusCode, StatusCode)>,
+    /// The methods of requests that such an answer is asked for again.
+    pub methods: Vec<Method>,
+    /// The pause before each further try; `None` is none.
+    pub backoff: Option<Backoff>,
+}
+
+impl Retry {
+    /// No answer is a failure: only what never came is tried again.
+    pub fn without_answers(retries: u32) -> Retry {
+        Retry {
+            retries,
+            statuses: Vec::new(),
+            methods: Vec::new(),
+            backoff: None,
+        }
+    }
+
+    /// Whether an answer of this status to a request of this method is asked for
+    /// again.
+    pub fn rejects(&self, method: &Method, status: StatusCode) -> bool {
+        let mut ranges = self.statuses.iter();
+        ranges.any(|(from, to)| (from..=to).contains(&&status)) && self.methods.contains(method)
+    }
+}
+
+/// Pauses that grow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Backoff {
+    /// The pause before the first further try.
+    pub first: Duration,
+    /// The longest pause; `None` is no bound but the request's deadline.
+    pub max: Option<Duration>,
+    /// Each pause is so many times as long as the one before.
+    pub factor: u32,
+}
+
+impl Backoff {
+    /// The pause before the further try of that number, which begins at 0.
+    pub fn pause(&self, number: u32) -> Duration {
+        let times = self.factor.saturating_pow(number);
+        let pause = self.first.saturating_mul(times);
+        self.max.map_or(pause, |max| pause.min(max))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_up_to_their_bound() {
+        let backoff = Backoff {
+            first: Duration::from_millis(5),
+            max: Some(Duration::from_millis(18)),
+            factor: 2,
+        };
+        let pauses: Vec<_> = (0..4)
+            .map(|number| backoff.pause(number).as_millis())
+            .collect();
+        assert_eq!(pauses, [5, 10, 18, 18]);
+        assert_eq!(backoff.pause(u32::MAX).as_millis(), 18);
+    }
+
+    #[test]
+    fn an_answer_is_a_failure_by_status_and_method() {
+        let retry = Retry {
+            statuses: vec![(StatusCode::INTERNAL_SERVER_ERROR, StatusCode::BAD_GATEWAY)],
+            methods: vec![Method::GET],
+            ..Retry::without_answers(3)
+        };
+        for (method, status, rejected) in [
+            (Method::GET, 500, true),
+            (Method::GET, 502, true),
+            (Method::GET, 503, false),
+            (Method::GET, 200, false),
+            (Method::POST, 500, false),
+        ] {
+            let status = StatusCode::from_u16(status).expect("a status");
+            assert_eq!(
+                retry.rejects(&method, status),
+                rejected,
+                "{method} {status}"
+            );
+        }
+        assert!(!Retry::without_answers(3).rejects(&Method::GET, StatusCode::BAD_GATEWAY));
+    }
+}

@@ -1,0 +1,174 @@
+//! From a checked head to the route that answers: the first match, its steps,
+//! and the route that it forwards to, if it forwards.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use pailou_config::EncodedSlashes;
+use pailou_filters::{Bindings, Facts};
+use pailou_routing::{Host, RouteTarget, Target};
+
+use crate::cause::Cause;
+use crate::exchange::{Ended, Exchange};
+use crate::plan;
+use crate::steps;
+
+/// How often a request is forwarded from route to route.
+const MAX_FORWARDS: usize = 3;
+
+/// The head that every try sends, as far as it is planned.
+#[derive(Debug)]
+pub(crate) struct Draft<'a> {
+    pub(crate) path: Cow<'a, str>,
+    pub(crate) query: Option<Cow<'a, str>>,
+    pub(crate) headers: HeaderMap,
+}
+
+/// Finds the route of a request and runs its steps, and so on while routes
+/// forward it.
+pub(crate) async fn dispatch(
+    exchange: &mut Exchange,
+    target: &Target<'_>,
+    draft: &mut Draft<'_>,
+) -> Result<(), Ended> {
+    let decoded = find(exchange, target, &draft.headers)?;
+    if let Some(target) = decoded.target {
+        draft.path = Cow::Owned(target);
+    }
+    plan::introduce(exchange, &mut draft.headers)?;
+    pass(exchange, decoded.bindings, draft).await?;
+    for _ in 0..MAX_FORWARDS {
+        let Some(path) = forward(exchange) else {
+            return Ok(());
+        };
+        let whole = match draft.query.as_deref() {
+            Some(query) => format!("{path}?{query}"),
+            None => path,
+        };
+        let target = Target::parse(whole.as_bytes()).map_err(|_| Cause::Internal)?;
+        let found = find(exchange, &target, &draft.headers)?;
+        plan::set_deadlines(exchange, None);
+        draft.path = Cow::Owned(target.forwarded_path().to_owned());
+        pass(exchange, found.bindings, draft).await?;
+    }
+    match forward(exchange) {
+        Some(_) => Err(Cause::Loop.into()),
+        None => Ok(()),
+    }
+}
+
+/// Where the route forwards to.
+fn forward(exchange: &Exchange) -> Option<String> {
+    match &exchange.route.as_ref()?.target {
+        RouteTarget::Forward(path) => Some(path.to_string()),
+        RouteTarget::Service(_) | RouteTarget::Filter => None,
+    }
+}
+
+/// Runs the route's steps. In a box: most routes have none, and what a gate needs
+/// is large.
+async fn pass(
+    exchange: &mut Exchange,
+    bindings: Bindings,
+    draft: &mut Draft<'_>,
+) -> Result<(), Ended> {
+    let Some(route) = &exchange.route else {
+        return Ok(());
+    };
+    if route.chain.steps().is_empty() {
+        return Ok(());
+    }
+    let facts = Facts {
+        route: route.id.clone(),
+        method: exchange.method.clone(),
+        scheme: exchange.scheme.name(),
+        host: exchange.host.clone(),
+        path: Bytes::copy_from_slice(draft.path.as_bytes()),
+        query: draft
+            .query
+            .as_deref()
+            .map(|query| Bytes::copy_from_slice(query.as_bytes())),
+        client: exchange.client,
+        bindings,
+        failure: None,
+    };
+    Box::pin(steps::run(exchange, facts, draft)).await
+}
+
+/// What came of a search.
+struct Found {
+    bindings: Bindings,
+    /// The path with its slashes decoded, if the route wants it so.
+    target: Option<String>,
+}
+
+/// Finds the route. It is the exchange's from now on.
+fn find(exchange: &mut Exchange, target: &Target<'_>, headers: &HeaderMap) -> Result<Found, Cause> {
+    let bindings = search(exchange, target, headers)?;
+    let asked = Found {
+        bindings,
+        target: None,
+    };
+    if !target.has_encoded_slash() {
+        return Ok(asked);
+    }
+    let rule = exchange.route.as_ref().map(|route| route.encoded_slashes);
+    match rule.unwrap_or_default() {
+        EncodedSlashes::Keep => Ok(asked),
+        EncodedSlashes::Reject => Err(ENCODED_SLASH),
+        EncodedSlashes::Decode => decode(exchange, target, headers),
+    }
+}
+
+const ENCODED_SLASH: Cause = Cause::MalformedTarget("the path has an encoded slash");
+
+/// Matches the path with its slashes decoded. Another route's rule may be another
+/// one, so it must be the same route.
+fn decode(
+    exchange: &mut Exchange,
+    target: &Target<'_>,
+    headers: &HeaderMap,
+) -> Result<Found, Cause> {
+    let route = exchange.route.clone();
+    let decoded = target.with_slashes();
+    let target = Target::parse(decoded.as_bytes()).map_err(|_| ENCODED_SLASH)?;
+    let bindings = search(exchange, &target, headers)?;
+    let is_same =
+        exchange.route.as_ref().map(|route| &route.id) == route.as_ref().map(|route| &route.id);
+    if !is_same {
+        return Err(ENCODED_SLASH);
+    }
+    Ok(Found {
+        bindings,
+        target: Some(target.forwarded_path().to_owned()),
+    })
+}
+
+fn search(
+    exchange: &mut Exchange,
+    target: &Target<'_>,
+    headers: &HeaderMap,
+) -> Result<Bindings, Cause> {
+    let host =
+        Host::parse(exchange.host.as_bytes()).map_err(|_| plan::refusal_of(&exchange.host))?;
+    let request = pailou_routing::Request {
+        scheme: exchange.scheme.name(),
+        client: exchange.client,
+        peer: exchange.connection.peer.address,
+        draw: fastrand::u32(..),
+        ..pailou_routing::Request::new(&exchange.method, Some(host.name()), target, headers)
+    };
+    let table = exchange.server.table.load();
+    let found = table.find(&request);
+    let (route, bindings) = match found {
+        Some(found) => (found.route.clone(), found.bindings),
+        // Before the first table.
+        None if table.revision() == 0 => return Err(Cause::NoTable),
+        None if target.has_encoded_slash() => return Err(ENCODED_SLASH),
+        None => return Err(Cause::NoRoute),
+    };
+    drop(table);
+    exchange.route = Some(route);
+    Ok(bindings)
+}
