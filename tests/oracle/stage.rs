@@ -178,7 +178,7 @@ impl Played {
         loop {
             let document = self.document().await;
             match document["state"].as_str() {
-                Some("applied") => return Ok(()),
+                Some("applied" | "partial") => return Ok(()),
                 Some("waiting") | None if began.elapsed() < PATIENCE => {}
                 _ => return Err(format!("the document is not applied: {document}")),
             }
