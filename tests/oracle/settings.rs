@@ -79,7 +79,10 @@ pub(crate) fn setup(document: &Document, line: Line) -> Setup {
         }
     }
     if document.name == "placeholders" {
-        scg.push("placeholders: [ ORACLE_SET ]".to_owned());
+        let names = "ORACLE_SET, MY_NAME, a, b, server.port, BPORT, RID, PFX";
+        scg.push(format!("placeholders: [ {names} ]"));
+        let port = ("SERVER_PORT".to_owned(), "18090".to_owned());
+        setup.variables.push(port);
     }
     if !scg.is_empty() {
         setup.settings += &format!("scg: {{ {} }}\n", scg.join(", "));
