@@ -120,11 +120,10 @@ pub(crate) async fn plan(
     let told = forwarded.apply(&mut headers, &exchange.connection, &host, &host_value);
     exchange.client = told.client;
     exchange.scheme = told.scheme;
-    exchange.host = host_value;
+    exchange.host = host_value.clone();
     if told.scheme == Scheme::Http
         && let Some(port) = exchange.connection.listener.redirect_to_https
     {
-        let host = Host::parse(exchange.host.as_bytes()).map_err(|_| Cause::MalformedHost)?;
         exchange.location = Some(redirect::location(&host, port, &target)?);
         return Err(Cause::HttpsElsewhere.into());
     }
@@ -134,7 +133,7 @@ pub(crate) async fn plan(
         query: target.query().map(Cow::Borrowed),
         headers,
     };
-    dispatch::dispatch(exchange, &target, &mut draft).await?;
+    dispatch::dispatch(exchange, host.name(), &target, &mut draft).await?;
     let uri = uri(&heading.target, &draft.path, draft.query.as_deref())?;
     Ok(Planned {
         method: head.method,
@@ -223,7 +222,7 @@ fn host_of(headers: &HeaderMap) -> Result<HeaderValue, Cause> {
 }
 
 /// A Host with user information is an attack rather than a slip.
-pub(crate) fn refusal_of(host: &HeaderValue) -> Cause {
+fn refusal_of(host: &HeaderValue) -> Cause {
     match host.as_bytes().contains(&b'@') {
         true => Cause::MalformedHead,
         false => Cause::MalformedHost,
