@@ -398,24 +398,34 @@ fn predicates(key: &Key, field: &Field<'_>, fields: &mut Fields<'_>) -> Vec<Part
         None => {}
     }
     predicates.extend(host.map(|host| PartSpec::named("host", &host)));
-    let conditions = fields
-        .optional("match")
-        .and_then(|field| field.entries())
-        .unwrap_or_default();
-    for (name, condition) in conditions {
-        if matches!(name.text.as_str(), "path" | "host") {
-            condition.fault_expected(
-                format!("`{}` is no part of `match`", name.text),
-                "it beside `match`",
-            );
-        } else {
-            predicates.push(PartSpec {
-                at: name.at,
-                ..PartSpec::named(&name.text, &condition)
-            });
-        }
-    }
+    let conditions = fields.optional("match").map(|field| conditions(&field));
+    predicates.extend(conditions.unwrap_or_default());
     predicates
+}
+
+/// A mapping of predicates; or a list of them, in which a name may come twice.
+fn conditions(field: &Field<'_>) -> Vec<PartSpec> {
+    let parts: Vec<PartSpec> = if field.is_sequence() {
+        let items = field.sequence().unwrap_or_default();
+        items.iter().filter_map(Field::part).collect()
+    } else {
+        let entries = field.entries().unwrap_or_default();
+        let part = |(name, condition): &(&Key, Field<'_>)| PartSpec {
+            at: name.at,
+            ..PartSpec::named(&name.text, condition)
+        };
+        entries.iter().map(part).collect()
+    };
+    let (own, others): (Vec<_>, Vec<_>) = parts
+        .into_iter()
+        .partition(|part| matches!(part.name.as_str(), "path" | "host"));
+    for part in own {
+        part.field(field.report()).fault_expected(
+            format!("`{}` is no part of `match`", part.name),
+            "it beside `match`",
+        );
+    }
+    others
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 
-use pailou_config::{Fault, Form, PartSpec, Report, RouteSpec, Severity};
+use pailou_config::{Form, PartSpec, Report, RouteSpec};
 use pailou_filters::Bindings;
 
 use crate::{
@@ -38,23 +38,6 @@ impl Matcher {
         };
         let mut is_complete = true;
         for part in &spec.predicates {
-            if matcher
-                .predicates
-                .iter()
-                .any(|(name, _)| *name == part.name)
-            {
-                report.push(Fault {
-                    document: report.document().clone(),
-                    position: Some(part.at),
-                    path: part.path.clone(),
-                    problem: format!("`{}` is given twice", part.name),
-                    expected: None,
-                    nearest: None,
-                    severity: Severity::Error,
-                });
-                is_complete = false;
-                continue;
-            }
             match predicate::compile(part, report) {
                 Some(predicate) => matcher.add(&part.name, predicate),
                 None => is_complete = false,

@@ -280,8 +280,10 @@ const REFUSED: &[(&str, &[&str])] = &[
         ],
     ),
     (
-        "routes:\n  /a: { service: s, match: [x] }\n",
-        &["r.yaml:2:28: routes[\"/a\"].match: a list; expected a mapping"],
+        "routes:\n  /a: { service: s, match: [[x]] }\n",
+        &[
+            "r.yaml:2:29: routes[\"/a\"].match[0]: a list; expected a name, or a mapping of one name to its arguments",
+        ],
     ),
     (
         "routes:\n  /a: { service: s, filters: { x: 1 } }\n",
