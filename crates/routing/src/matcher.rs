@@ -2,12 +2,14 @@
 
 use std::cmp::Reverse;
 
-use pailou_config::{Fault, Form, PartSpec, Report, RouteSpec, Severity};
+use pailou_config::{Compat, Fault, Form, PartSpec, Report, RouteSpec, Severity};
 use pailou_filters::Bindings;
 
 use crate::{
     Request,
+    index::Keys,
     predicate::{self, HostPattern, PathPattern, Place, Predicate},
+    scg::{self, SpringPlace},
 };
 
 /// The compiled predicates of a route, all of which must hold.
@@ -23,44 +25,43 @@ pub(crate) struct Matcher {
     path: PathPattern,
     /// How many conditions there are beside host and path.
     conditions: usize,
+    /// Where it stands in the index if it is in Spring's form.
+    spring: Option<SpringPlace>,
 }
 
 impl Matcher {
     /// Compiles the predicates of a route; what is wrong with them goes to
     /// `report`.
-    pub(crate) fn compile(spec: &RouteSpec, report: &Report) -> Option<Matcher> {
-        let mut matcher = Matcher {
+    pub(crate) fn compile(spec: &RouteSpec, compat: Compat, report: &Report) -> Option<Matcher> {
+        let matcher = Matcher {
             predicates: Vec::with_capacity(spec.predicates.len()),
             residual: Vec::new(),
             host: None,
             path: PathPattern::any(),
             conditions: 0,
+            spring: None,
         };
+        match spec.form {
+            Form::Native => matcher.native(spec, report),
+            Form::Scg => matcher.spring(spec, compat, report),
+        }
+    }
+
+    fn native(mut self, spec: &RouteSpec, report: &Report) -> Option<Matcher> {
         let mut is_complete = true;
         for part in &spec.predicates {
-            if matcher
-                .predicates
-                .iter()
-                .any(|(name, _)| *name == part.name)
-            {
-                report.push(Fault {
-                    document: report.document().clone(),
-                    position: Some(part.at),
-                    path: part.path.clone(),
-                    problem: format!("`{}` is given twice", part.name),
-                    expected: None,
-                    nearest: None,
-                    severity: Severity::Error,
-                });
+            let mut names = self.predicates.iter().map(|(name, _)| name);
+            if names.any(|name| *name == part.name) {
+                report.push(given_twice(part, report));
                 is_complete = false;
                 continue;
             }
             match predicate::compile(part, report) {
-                Some(predicate) => matcher.add(&part.name, predicate),
+                Some(predicate) => self.add(&part.name, predicate),
                 None => is_complete = false,
             }
         }
-        is_complete.then_some(matcher)
+        is_complete.then_some(self)
     }
 
     fn add(&mut self, name: &str, predicate: Box<dyn Predicate>) {
@@ -71,16 +72,43 @@ impl Matcher {
                 self.conditions += count;
                 self.residual.push(self.predicates.len());
             }
+            // Predicates of the other form.
+            Place::SpringHosts(_) | Place::SpringPaths(_) | Place::Weight(_) => {}
         }
         self.predicates.push((name.to_owned(), predicate));
     }
 
-    pub(crate) fn host(&self) -> Option<&HostPattern> {
-        self.host.as_ref()
+    /// A route in Spring's form. What the index finds of it is tried whole,
+    /// unless paths are all that it asks for.
+    fn spring(mut self, spec: &RouteSpec, compat: Compat, report: &Report) -> Option<Matcher> {
+        let mut place = SpringPlace::default();
+        let mut is_complete = true;
+        for part in &spec.predicates {
+            let Some(predicate) = scg::compile(part, compat, report) else {
+                is_complete = false;
+                continue;
+            };
+            match predicate.place() {
+                Place::SpringHosts(hosts) => place.add_hosts(hosts),
+                Place::SpringPaths(paths) => place.add_paths(paths),
+                Place::Weight(weight) => place.add_weight(weight),
+                Place::Conditions(_) | Place::Host(_) | Place::Path(_) => place.add_condition(),
+            }
+            self.predicates.push((part.name.clone(), predicate));
+        }
+        if !place.is_certain() {
+            self.residual = (0..self.predicates.len()).collect();
+        }
+        self.spring = Some(place);
+        is_complete.then_some(self)
     }
 
-    pub(crate) fn path(&self) -> &PathPattern {
-        &self.path
+    /// Where it stands in the index.
+    pub(crate) fn keys(&self) -> Keys<'_> {
+        match &self.spring {
+            Some(place) => Keys::Spring(place),
+            None => Keys::Native(self.host.as_ref(), &self.path),
+        }
     }
 
     /// The conditions beside host and path, as `spec`, the route's own, has
@@ -149,5 +177,17 @@ impl Matcher {
             (host, path, Reverse(self.conditions), &*spec.id)
         });
         (spec.order, form, native)
+    }
+}
+
+fn given_twice(part: &PartSpec, report: &Report) -> Fault {
+    Fault {
+        document: report.document().clone(),
+        position: Some(part.at),
+        path: part.path.clone(),
+        problem: format!("`{}` is given twice", part.name),
+        expected: None,
+        nearest: None,
+        severity: Severity::Error,
     }
 }
