@@ -121,6 +121,7 @@ impl Fresh {
             namespace: "",
             group: "DEFAULT_GROUP",
             upstream_tls: &Default::default(),
+            compat: Default::default(),
         };
         Route::compile(spec, &compiler).expect("a legal route")
     }

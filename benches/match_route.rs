@@ -113,6 +113,7 @@ fn table(entries: &[Entry]) -> Table {
         namespace: "",
         group: "DEFAULT_GROUP",
         upstream_tls: &settings.other_upstream_tls,
+        compat: settings.scg.compat,
     };
     let compile = |spec| Route::compile(Arc::new(spec), &compiler).expect("a legal route");
     Table::assemble(1, "", parsed.routes.into_iter().map(compile).collect())

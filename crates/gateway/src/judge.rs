@@ -130,6 +130,7 @@ impl Judge {
             namespace: &settings.nacos.namespace,
             group: &settings.nacos.group,
             upstream_tls: &settings.other_upstream_tls,
+            compat: settings.scg.compat,
         };
         Route::compile_among(Arc::new(spec), &compiler, settings)
     }

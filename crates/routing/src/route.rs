@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use pailou_config::{
-    EncodedSlashes, Fault, Field, Protocol, Report, RouteDefaults, RouteSpec, ServiceSpec,
+    Compat, EncodedSlashes, Fault, Field, Protocol, Report, RouteDefaults, RouteSpec, ServiceSpec,
     Settings, Severity, TargetSpec, UpstreamTlsSettings,
 };
 use pailou_filters::{Chain, Destinations, Retry, Rule, Step};
@@ -101,6 +101,8 @@ pub struct Compiler<'a> {
     pub group: &'a str,
     /// The ways of TLS to endpoints that a route may name.
     pub upstream_tls: &'a BTreeMap<String, UpstreamTlsSettings>,
+    /// The line of Spring Cloud Gateway whose behaviour routes in its form have.
+    pub compat: Compat,
 }
 
 impl<'a> Compiler<'a> {
@@ -262,7 +264,7 @@ impl Route {
         compiler: &Compiler<'_>,
     ) -> Result<Arc<Route>, Vec<Fault>> {
         let report = Report::new(Arc::clone(&spec.document));
-        let matcher = Matcher::compile(&spec, &report);
+        let matcher = Matcher::compile(&spec, compiler.compat, &report);
         let steps = spec
             .filters
             .iter()

@@ -127,6 +127,7 @@ mod tests {
             namespace: "",
             group: "DEFAULT_GROUP",
             upstream_tls: &settings.other_upstream_tls,
+            compat: settings.scg.compat,
         };
         compile(&mut parsed, before, &|spec| match spec
             .service()

@@ -58,6 +58,7 @@ impl Bench {
             namespace: "",
             group: "DEFAULT_GROUP",
             upstream_tls: &self.settings.other_upstream_tls,
+            compat: self.settings.scg.compat,
         };
         let compile = |spec| {
             self.compiled.set(self.compiled.get() + 1);

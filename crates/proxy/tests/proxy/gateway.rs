@@ -121,6 +121,7 @@ fn table(
         namespace: "",
         group: "DEFAULT_GROUP",
         upstream_tls: &settings.other_upstream_tls,
+        compat: settings.scg.compat,
     };
     let routes = parsed
         .routes

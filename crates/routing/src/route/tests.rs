@@ -26,6 +26,7 @@ fn compiled(route: &str) -> Result<Arc<Route>, Vec<Fault>> {
         namespace: "dev",
         group: "DEFAULT_GROUP",
         upstream_tls: &loaded.settings.other_upstream_tls,
+        compat: loaded.settings.scg.compat,
     };
     Route::compile(Arc::new(parsed.routes.remove(0)), &compiler)
 }
@@ -143,6 +144,7 @@ fn a_service_may_be_of_another_registry() {
         namespace: &settings.nacos.namespace,
         group: &settings.nacos.group,
         upstream_tls: &settings.other_upstream_tls,
+        compat: settings.scg.compat,
     };
     let compiled = parsed.routes.into_iter().map(|spec| {
         let id = spec.id.to_string();

@@ -27,6 +27,7 @@ pub(crate) fn compile(specs: Vec<Arc<RouteSpec>>) -> Vec<Arc<Route>> {
         namespace: "",
         group: "DEFAULT_GROUP",
         upstream_tls: &settings.other_upstream_tls,
+        compat: settings.scg.compat,
     };
     specs
         .into_iter()
