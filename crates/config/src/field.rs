@@ -11,6 +11,8 @@ use crate::{
     route::PartSpec,
 };
 
+pub(crate) use scalar::quote;
+
 pub use fields::Fields;
 
 /// A value that is being read. Each reading method gives the value, or reports a fault at its place and gives `None`, so

@@ -36,6 +36,7 @@ mod path;
 mod route;
 mod route_document;
 mod route_reference;
+mod scg;
 mod service;
 mod settings;
 mod target;
@@ -53,6 +54,7 @@ pub use crate::{
         DocumentOutcome, MAX_DOCUMENT_BYTES, ParsedDocument, RefusedRoute, parse_route_document,
     },
     route_reference::{RouteKeyDoc, route_reference},
+    scg::{ScgArg, ScgArgs, Shortcut},
     service::{Protocol, ServiceSpec, TlsName},
     settings::{
         AdminSettings, CertificateFiles, ClientAuth, DiscoverySettings, EjectionSettings,

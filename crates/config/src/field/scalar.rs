@@ -181,20 +181,24 @@ impl Field<'_> {
 
     /// The scalar's text for a fault: short, on one line, escaped.
     pub(crate) fn quoted(&self) -> String {
-        let Value::Scalar(scalar) = &self.node.value else {
-            return self.found().to_owned();
-        };
-        let mut shown: String = scalar
-            .text
-            .chars()
-            .take(MAX_QUOTED_CHARS)
-            .flat_map(char::escape_debug)
-            .collect();
-        if scalar.text.chars().nth(MAX_QUOTED_CHARS).is_some() {
-            shown.push('…');
+        match &self.node.value {
+            Value::Scalar(scalar) => quote(&scalar.text),
+            _ => self.found().to_owned(),
         }
-        format!("`{shown}`")
     }
+}
+
+/// A text for a fault: short, on one line, escaped, in back quotes.
+pub(crate) fn quote(text: &str) -> String {
+    let mut shown: String = text
+        .chars()
+        .take(MAX_QUOTED_CHARS)
+        .flat_map(char::escape_debug)
+        .collect();
+    if text.chars().nth(MAX_QUOTED_CHARS).is_some() {
+        shown.push('…');
+    }
+    format!("`{shown}`")
 }
 
 fn digits(text: &str) -> Option<&str> {
