@@ -1,6 +1,6 @@
 //! A route's predicates, compiled, and its place in the order.
 
-use std::cmp::Reverse;
+use std::{cmp::Reverse, sync::Arc};
 
 use pailou_config::{Fault, Form, PartSpec, Report, RouteSpec, Severity};
 use pailou_filters::Bindings;
@@ -112,6 +112,13 @@ impl Matcher {
             .iter()
             .filter_map(|at| self.predicates.get(*at))
             .all(|(_, predicate)| predicate.matches(request))
+    }
+
+    /// The names that the predicates bind.
+    pub(crate) fn names(&self) -> Vec<Arc<str>> {
+        let predicates = self.predicates.iter();
+        let names = predicates.flat_map(|(_, predicate)| predicate.names());
+        names.cloned().collect()
     }
 
     /// What the predicates capture of a request that fulfils them all.

@@ -6,7 +6,7 @@ use pailou_config::{
     EncodedSlashes, Fault, Field, Protocol, Report, RouteDefaults, RouteSpec, ServiceSpec,
     Settings, Severity, TargetSpec, UpstreamTlsSettings,
 };
-use pailou_filters::{Chain, Destinations, Retry, Rule, Step};
+use pailou_filters::{Chain, Destinations, Retry, Rule, Scope, Step};
 use pailou_telemetry::{Metrics, RouteMetrics};
 use pailou_upstream::{
     Destination, Http, Policy, Selection, ServiceId, Services, Subset, Transport, balance,
@@ -260,10 +260,16 @@ impl Route {
     ) -> Result<Arc<Route>, Vec<Fault>> {
         let report = Report::new(Arc::clone(&spec.document));
         let matcher = Matcher::compile(&spec, &report);
+        let names = matcher.as_ref().map(Matcher::names);
+        let scope = Scope {
+            route: &spec.id,
+            names: names.as_deref(),
+            destinations: compiler,
+        };
         let steps = spec
             .filters
             .iter()
-            .map(|part| pailou_filters::compile(part, &report, compiler))
+            .map(|part| pailou_filters::compile(part, &report, &scope))
             .collect::<Vec<_>>();
         let defaults = compiler.defaults;
         let upstream_tls = spec.target.as_ref().map_or(0, |target| {
@@ -285,7 +291,7 @@ impl Route {
         let metrics = compiler
             .metrics
             .route(&spec.id, label.as_deref().unwrap_or_default());
-        let chain = Chain::new(steps.into_iter().flatten().collect());
+        let chain = Chain::new(steps.into_iter().flatten().flatten().collect());
         let mut retry = Retry::without_answers(spec.retries.unwrap_or(defaults.retries));
         let mut preserve_host = spec.preserve_host;
         for rule in chain.rules() {
