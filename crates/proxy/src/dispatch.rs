@@ -175,8 +175,6 @@ fn search(
     target: &Target<'_>,
     headers: &HeaderMap,
 ) -> Result<Bindings, Cause> {
-    let host =
-        Host::parse(exchange.host.as_bytes()).map_err(|_| plan::refusal_of(&exchange.host))?;
     let request = pailou_routing::Request {
         scheme: exchange.scheme.name(),
         client: exchange.client,

@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use http::{HeaderValue, Method, Request, Response, Version};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Version};
 use hyper::body::Incoming;
-use pailou_filters::{Answer, Facts, ResponseHalf};
+use pailou_filters::{Answer, Change, Facts, ResponseHalf};
 use pailou_routing::Route;
 use pailou_telemetry::RequestInFlight;
 use pailou_telemetry::events::RequestDone;
@@ -58,6 +58,8 @@ pub(crate) struct Exchange {
     pub(crate) part: Option<String>,
     /// The steps that the request has passed, route by route.
     pub(crate) passed: Vec<Passed>,
+    /// What they want of the response, whoever it comes from.
+    pub(crate) response_changes: Vec<Change>,
     pub(crate) websocket: bool,
     /// Whether it is a gRPC call, whose client reads its own kind of errors.
     pub(crate) grpc: bool,
@@ -164,6 +166,7 @@ impl Exchange {
             route: None,
             part: None,
             passed: Vec::new(),
+            response_changes: Vec::new(),
             websocket: false,
             grpc: grpc::is_call(request.headers()) && !connection.switches(),
             expects_continue: false,
@@ -264,6 +267,14 @@ impl Exchange {
     pub(crate) fn tunnel_idle_timeout(&self) -> Duration {
         let route = self.route.as_ref();
         route.map_or(Duration::MAX, |route| route.timeouts.tunnel_idle)
+    }
+
+    /// Makes of a response's head what the steps wanted of it when the request
+    /// passed them.
+    pub(crate) fn change_response(&self, headers: &mut HeaderMap) {
+        for change in &self.response_changes {
+            change.apply(headers);
+        }
     }
 
     /// The tunnel that the request became has ended.

@@ -301,7 +301,7 @@ pub(crate) fn set_deadlines(exchange: &mut Exchange, call_timeout: Option<Durati
     }
 }
 
-fn detail(error: pailou_routing::TargetError) -> &'static str {
+pub(crate) fn detail(error: pailou_routing::TargetError) -> &'static str {
     use pailou_routing::TargetError::*;
     match error {
         Form => "the request target is neither a path nor an absolute http URL",

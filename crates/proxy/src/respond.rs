@@ -31,6 +31,7 @@ pub(crate) async fn respond(mut exchange: Box<Exchange>, received: Received) -> 
         return answer::problem(&mut exchange, Cause::NotSwitched);
     }
     hops::clean_response(&mut head);
+    exchange.change_response(&mut head.headers);
     let mut flow = Flow::start(exchange, body, line, keeps);
     let rewritten = match flow.exchange.passed.is_empty() {
         true => Ok(None),
@@ -97,6 +98,7 @@ async fn switch(mut exchange: Box<Exchange>, mut head: Parts, line: Line) -> Res
         return answer::problem(&mut exchange, Cause::UpstreamMalformed);
     }
     report(&exchange, &head);
+    exchange.change_response(&mut head.headers);
     if let Err(cause) = rewrite::head(&exchange, &mut head) {
         return answer::problem(&mut exchange, cause);
     }

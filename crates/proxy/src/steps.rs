@@ -2,14 +2,15 @@
 
 use std::borrow::Cow;
 
-use pailou_filters::{Facts, Gate, Next, RequestHead, Step};
-use pailou_routing::Route;
+use pailou_filters::{Effects, Facts, Gate, Next, RequestHead, Step};
+use pailou_routing::{Route, Target};
 use tokio::time::Instant;
 
 use crate::ask::Asking;
 use crate::cause::Cause;
 use crate::dispatch::Draft;
 use crate::exchange::{Ended, Exchange, Passed};
+use crate::plan;
 
 /// Runs the route's steps, first to last, until one answers or fails.
 pub(crate) async fn run(
@@ -21,28 +22,45 @@ pub(crate) async fn run(
         return Ok(());
     };
     let facts = Box::new(facts);
-    let (ran, steps) = each(exchange, &route, &facts, draft).await;
+    let (ran, steps, effects) = each(exchange, &route, &facts, draft).await;
     exchange.passed.push(Passed {
         route,
         facts,
         steps,
     });
-    ran
+    exchange.response_changes.extend(effects.response);
+    if let (Some(most), Some(upload)) = (effects.max_body_bytes, &exchange.upload) {
+        upload.limit(most);
+    }
+    ran?;
+    if effects.has_own_path {
+        draft.path = Cow::Owned(checked(&draft.path)?);
+    }
+    Ok(())
 }
 
-/// Also says how many steps were passed.
+/// The normal form of a path that filters have made. Texts of a document, put
+/// together with parts of a path, may mean what a client may not send.
+fn checked(path: &str) -> Result<String, Cause> {
+    let target = Target::parse(path.as_bytes())
+        .map_err(|error| Cause::MalformedTarget(plan::detail(error)))?;
+    Ok(target.forwarded_path().to_owned())
+}
+
+/// Also says how many steps were passed, and what they decided.
 async fn each(
     exchange: &Exchange,
     route: &Route,
     facts: &Facts,
     draft: &mut Draft<'_>,
-) -> (Result<(), Ended>, usize) {
+) -> (Result<(), Ended>, usize, Effects) {
     let mut head = RequestHead {
         facts,
         method: &facts.method,
         path: Cow::Borrowed(&draft.path),
         query: draft.query.as_deref().map(Cow::Borrowed),
         headers: &mut draft.headers,
+        effects: Effects::default(),
     };
     let mut ended = None;
     let mut passed = 0;
@@ -66,13 +84,14 @@ async fn each(
         }
         passed += 1;
     }
+    let effects = head.effects;
     let path = kept(&draft.path, head.path);
     let query = match (&draft.query, head.query) {
         (Some(before), Some(query)) => Some(kept(before, query)),
         (_, query) => query.map(|query| Cow::Owned(query.into_owned())),
     };
     (draft.path, draft.query) = (path, query);
-    (ended.map_or(Ok(()), Err), passed)
+    (ended.map_or(Ok(()), Err), passed, effects)
 }
 
 /// What the steps have made of a text, as a piece of the text that the client

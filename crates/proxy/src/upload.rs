@@ -53,6 +53,8 @@ struct State {
     kept: Option<Vec<Bytes>>,
     trailers: Option<HeaderMap>,
     bytes: u64,
+    /// The most bytes that there may be.
+    most_bytes: u64,
     waits: Waits,
     /// How long the client has been waited for before now.
     client_time: Duration,
@@ -102,6 +104,7 @@ impl Upload {
                 kept: Some(Vec::new()),
                 trailers: None,
                 bytes: 0,
+                most_bytes: rules.bytes,
                 waits: Waits::Nobody,
                 client_time: Duration::ZERO,
                 failure: None,
@@ -144,6 +147,12 @@ impl Upload {
     /// Whether another try can send it.
     pub(crate) fn is_at_hand(&self) -> bool {
         self.state().kept.is_some()
+    }
+
+    /// Lets it have so many bytes at most.
+    pub(crate) fn limit(&self, bytes: u64) {
+        let mut state = self.state();
+        state.most_bytes = state.most_bytes.min(bytes);
     }
 
     /// Bytes that have come from the client.
@@ -307,11 +316,10 @@ impl Sending {
             }
         };
         state.bytes += piece.len() as u64;
-        let rules = &self.upload.rules;
-        if state.bytes > rules.bytes {
+        if state.bytes > state.most_bytes {
             return Poll::Ready(Some(Err(state.fail(Cause::BodyTooLarge))));
         }
-        state.keep(&piece, rules.kept_bytes);
+        state.keep(&piece, self.upload.rules.kept_bytes);
         self.next += 1;
         self.sent += piece.len() as u64;
         let now = Instant::now();

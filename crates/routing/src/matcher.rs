@@ -171,6 +171,13 @@ impl Matcher {
             .all(|(_, predicate)| predicate.matches(request))
     }
 
+    /// The names that the predicates bind.
+    pub(crate) fn names(&self) -> Vec<Arc<str>> {
+        let predicates = self.predicates.iter();
+        let names = predicates.flat_map(|(_, predicate)| predicate.names());
+        names.cloned().collect()
+    }
+
     /// What the predicates capture of a request that fulfils them all.
     pub(crate) fn bindings(&self, request: &Request<'_>) -> Bindings {
         let mut bindings = Bindings::default();

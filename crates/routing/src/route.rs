@@ -6,7 +6,7 @@ use pailou_config::{
     Compat, EncodedSlashes, Fault, Field, Protocol, Report, RouteDefaults, RouteSpec, ServiceSpec,
     Settings, Severity, TargetSpec, UpstreamTlsSettings,
 };
-use pailou_filters::{Chain, Destinations, Retry, Rule, Step};
+use pailou_filters::{Chain, Destinations, Retry, Rule, Scope, Step};
 use pailou_telemetry::{Metrics, RouteMetrics};
 use pailou_upstream::{
     Destination, Http, Policy, Selection, ServiceId, Services, Subset, Transport, balance,
@@ -265,13 +265,16 @@ impl Route {
     ) -> Result<Arc<Route>, Vec<Fault>> {
         let report = Report::new(Arc::clone(&spec.document));
         let matcher = Matcher::compile(&spec, compiler.compat, &report);
+        let names = matcher.as_ref().map(Matcher::names);
+        let scope = Scope {
+            route: &spec.id,
+            names: names.as_deref(),
+            destinations: compiler,
+        };
         let steps = spec
             .filters
             .iter()
-            .map(|part| {
-                let step = pailou_filters::compile(part, &report, compiler)?;
-                Some((Arc::from(part.name.as_str()), step))
-            })
+            .filter_map(|part| Some((part, pailou_filters::compile(part, &report, &scope)?)))
             .collect::<Vec<_>>();
         let defaults = compiler.defaults;
         let upstream_tls = spec.target.as_ref().map_or(0, |target| {
@@ -293,7 +296,10 @@ impl Route {
         let metrics = compiler
             .metrics
             .route(&spec.id, label.as_deref().unwrap_or_default());
-        let chain = Chain::named(steps.into_iter().flatten());
+        let chain = Chain::named(steps.into_iter().flat_map(|(part, steps)| {
+            let name: Arc<str> = part.name.as_str().into();
+            steps.into_iter().map(move |step| (name.clone(), step))
+        }));
         let mut retry = Retry::without_answers(spec.retries.unwrap_or(defaults.retries));
         let mut preserve_host = spec.preserve_host;
         for rule in chain.rules() {
