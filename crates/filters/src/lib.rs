@@ -18,12 +18,14 @@
 //!   `redirect.rs`.
 //! - [`Gate`], waits for somebody else: `forward_auth.rs`.
 //! - [`Body`], changes a response's body: `rewrite_body.rs`.
+//! - [`Rule`], says how a request is sent: `grpc_web.rs`.
 
 mod add_request_header;
 mod add_response_header;
 mod chain;
 mod facts;
 mod forward_auth;
+mod grpc_web;
 mod head;
 mod header;
 mod java_regex;

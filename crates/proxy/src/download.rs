@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::Version;
+use http::{HeaderMap, Version};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use pailou_upstream::Outcome;
@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use crate::cause::Cause;
 use crate::exchange::Exchange;
+use crate::grpc_web::Web;
 use crate::line::{Line, LineFailure, failure_of};
 use crate::streams;
 use crate::upload::{Awaited, Upload};
@@ -47,6 +48,10 @@ pub(crate) struct Flow {
     /// Since when the endpoint is waited for.
     waits_since: Option<Instant>,
     broken: Option<Broken>,
+    /// How pieces are made those of gRPC-Web, if they are.
+    web: Option<Web>,
+    /// What the client of gRPC-Web gets after an answer without a body.
+    last: Option<Bytes>,
 }
 
 impl Flow {
@@ -63,6 +68,8 @@ impl Flow {
             keeps,
             waits_since: None,
             broken: None,
+            web: None,
+            last: None,
         };
         if flow.incoming.is_end_stream() {
             flow.end();
@@ -70,11 +77,22 @@ impl Flow {
         flow
     }
 
+    /// Makes the answer one of gRPC-Web, if it is one of gRPC.
+    pub(crate) fn translate(&mut self, web: Web, headers: &mut HeaderMap) {
+        let Some(last) = web.answer(headers, self.line.is_none()) else {
+            return;
+        };
+        self.exchange.bytes_out += last.as_ref().map_or(0, Bytes::len) as u64;
+        self.last = last;
+        self.web = Some(web);
+    }
+
     /// The body as the client is sent it.
-    pub(crate) fn into_download(self) -> Download {
-        match self.line {
-            Some(_) => Download::Endpoint(self),
-            None => Download::Nothing,
+    pub(crate) fn into_download(mut self) -> Download {
+        match (&self.line, self.last.take()) {
+            (Some(_), _) => Download::Endpoint(self),
+            (None, Some(last)) => Download::Own(Some(last)),
+            (None, None) => Download::Nothing,
         }
     }
 
@@ -99,6 +117,7 @@ impl Flow {
                 return Err(Cause::UpstreamTooLarge);
             }
         }
+        bytes.extend_from_slice(&self.last.take().unwrap_or_default());
         Ok(bytes.freeze())
     }
 
@@ -109,6 +128,10 @@ impl Flow {
         match ready!(Pin::new(&mut self.incoming).poll_frame(cx)) {
             Some(Ok(frame)) => {
                 self.waits_since = None;
+                let frame = match &self.web {
+                    Some(web) => web.frame(frame),
+                    None => frame,
+                };
                 let bytes = frame.data_ref().map_or(0, Bytes::len);
                 self.exchange.bytes_out += bytes as u64;
                 if self.incoming.is_end_stream() {
@@ -262,6 +285,7 @@ impl Body for Download {
             Download::Own(bytes) => {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64)
             }
+            Download::Endpoint(flow) if flow.web.is_some() => SizeHint::default(),
             Download::Endpoint(flow) => flow.incoming.size_hint(),
         }
     }
