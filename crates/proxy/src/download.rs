@@ -48,9 +48,15 @@ pub(crate) struct Flow {
     /// Since when the endpoint is waited for.
     waits_since: Option<Instant>,
     broken: Option<Broken>,
-    /// How pieces are made those of gRPC-Web, if they are.
-    web: Option<Web>,
-    /// What the client of gRPC-Web gets after an answer without a body.
+    /// How the client is answered, if it speaks gRPC-Web.
+    web: Option<Box<Translated>>,
+}
+
+/// An answer of gRPC-Web.
+#[derive(Debug)]
+struct Translated {
+    web: Web,
+    /// The whole body, if the endpoint's answer has none.
     last: Option<Bytes>,
 }
 
@@ -69,7 +75,6 @@ impl Flow {
             waits_since: None,
             broken: None,
             web: None,
-            last: None,
         };
         if flow.incoming.is_end_stream() {
             flow.end();
@@ -83,16 +88,21 @@ impl Flow {
             return;
         };
         self.exchange.bytes_out += last.as_ref().map_or(0, Bytes::len) as u64;
-        self.last = last;
-        self.web = Some(web);
+        self.web = Some(Box::new(Translated { web, last }));
+    }
+
+    fn take_last(&mut self) -> Option<Bytes> {
+        self.web.as_mut()?.last.take()
     }
 
     /// The body as the client is sent it.
     pub(crate) fn into_download(mut self) -> Download {
-        match (&self.line, self.last.take()) {
-            (Some(_), _) => Download::Endpoint(self),
-            (None, Some(last)) => Download::Own(Some(last)),
-            (None, None) => Download::Nothing,
+        if self.line.is_some() {
+            return Download::Endpoint(self);
+        }
+        match self.take_last() {
+            Some(last) => Download::Own(Some(last)),
+            None => Download::Nothing,
         }
     }
 
@@ -117,7 +127,7 @@ impl Flow {
                 return Err(Cause::UpstreamTooLarge);
             }
         }
-        bytes.extend_from_slice(&self.last.take().unwrap_or_default());
+        bytes.extend_from_slice(&self.take_last().unwrap_or_default());
         Ok(bytes.freeze())
     }
 
@@ -129,7 +139,7 @@ impl Flow {
             Some(Ok(frame)) => {
                 self.waits_since = None;
                 let frame = match &self.web {
-                    Some(web) => web.frame(frame),
+                    Some(translated) => translated.web.frame(frame),
                     None => frame,
                 };
                 let bytes = frame.data_ref().map_or(0, Bytes::len);
