@@ -26,6 +26,7 @@ use crate::download::Download;
 use crate::edge::Heading;
 use crate::forwarded::Scheme;
 use crate::grpc;
+use crate::grpc_web::Web;
 use crate::hops;
 use crate::plan;
 use crate::request_id::{RequestId, X_REQUEST_ID};
@@ -63,6 +64,8 @@ pub(crate) struct Exchange {
     pub(crate) websocket: bool,
     /// Whether it is a gRPC call, whose client reads its own kind of errors.
     pub(crate) grpc: bool,
+    /// How the client is answered, if it speaks gRPC-Web.
+    pub(crate) web: Option<Web>,
     /// Whether the client waits for an interim answer.
     pub(crate) expects_continue: bool,
     /// The request's body, unless it has none.
@@ -169,6 +172,7 @@ impl Exchange {
             response_changes: Vec::new(),
             websocket: false,
             grpc: grpc::is_call(request.headers()) && !connection.switches(),
+            web: None,
             expects_continue: false,
             upload: None,
             response_due: None,

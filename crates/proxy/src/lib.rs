@@ -54,6 +54,7 @@ mod edge;
 mod exchange;
 mod forwarded;
 mod grpc;
+mod grpc_web;
 mod hops;
 mod http1;
 mod http2;

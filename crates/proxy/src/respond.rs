@@ -33,6 +33,9 @@ pub(crate) async fn respond(mut exchange: Box<Exchange>, received: Received) -> 
     hops::clean_response(&mut head);
     exchange.change_response(&mut head.headers);
     let mut flow = Flow::start(exchange, body, line, keeps);
+    if let Some(web) = flow.exchange.web.take() {
+        flow.translate(web, &mut head.headers);
+    }
     let rewritten = match flow.exchange.passed.is_empty() {
         true => Ok(None),
         false => Box::pin(rewrite::run(&mut flow, &mut head)).await,

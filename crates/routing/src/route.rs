@@ -34,6 +34,8 @@ pub struct Route {
     /// Whether the endpoint gets the Host header as the steps left it, rather
     /// than its own name.
     pub preserve_host: bool,
+    /// Whether calls of gRPC-Web become calls of gRPC.
+    pub grpc_web: bool,
     /// What becomes of a path with an encoded slash.
     pub encoded_slashes: EncodedSlashes,
     /// What is measured of it.
@@ -302,10 +304,12 @@ impl Route {
         }));
         let mut retry = Retry::without_answers(spec.retries.unwrap_or(defaults.retries));
         let mut preserve_host = spec.preserve_host;
+        let mut grpc_web = false;
         for rule in chain.rules() {
             match rule {
                 Rule::PreserveHost => preserve_host = true,
                 Rule::Retry(rule) => retry = rule.clone(),
+                Rule::GrpcWeb => grpc_web = true,
             }
         }
         Ok(Arc::new(Route {
@@ -317,6 +321,7 @@ impl Route {
                 .and_then(|service| Canary::compile(service.canary.as_ref()?)),
             retry,
             preserve_host,
+            grpc_web,
             encoded_slashes: spec.encoded_slashes,
             timeouts: Timeouts {
                 response: spec.timeout.unwrap_or(defaults.timeout),
