@@ -17,6 +17,7 @@ use crate::cause::Cause;
 use crate::exchange::Exchange;
 use crate::grpc_web::Web;
 use crate::line::{Line, LineFailure, failure_of};
+use crate::panics::ToldOfPanic;
 use crate::streams;
 use crate::upload::{Awaited, Upload};
 
@@ -239,7 +240,10 @@ impl Flow {
                 let (server, connection) = (&self.exchange.server, &self.exchange.connection);
                 let (server, owed) = (Arc::clone(server), connection.owe());
                 let in_flight = self.exchange.in_flight.take();
+                let told = ToldOfPanic::new("upload", &server.metrics);
+                // It ends with the client's connection, or by its own limits.
                 tokio::spawn(async move {
+                    let _told = told;
                     if let Some(line) = end.run().await {
                         server.keep(line);
                     }

@@ -63,6 +63,7 @@ mod line;
 mod listen;
 mod listener;
 mod opening;
+mod panics;
 mod plan;
 mod pool;
 mod problem;
