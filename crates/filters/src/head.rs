@@ -1,5 +1,6 @@
 //! The heads that filters see and change.
 
+use std::any::Any;
 use std::borrow::Cow;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
@@ -41,6 +42,9 @@ pub struct Effects {
     /// What the response gets before its own half of the steps, whoever it comes
     /// from: the gateway's own errors get it too.
     pub response: Vec<Change>,
+    /// What the step writes down for its response half. Whoever runs the steps
+    /// takes it after each.
+    pub note: Option<Note>,
 }
 
 /// A change of a response's head that was decided with the request.
@@ -75,11 +79,16 @@ impl RequestHead<'_> {
     }
 }
 
+/// What a step wrote down when a request passed it.
+pub type Note = Box<dyn Any + Send + Sync>;
+
 /// The head of a response on its way to the client.
 #[derive(Debug)]
 pub struct ResponseHead<'a> {
     /// The request as it came.
     pub facts: &'a Facts,
+    /// What the step that is run has written down of the request.
+    pub note: Option<&'a (dyn Any + Send + Sync)>,
     /// The status code.
     pub status: StatusCode,
     /// The header fields that will be sent.

@@ -49,7 +49,7 @@ mod strip_prefix;
 
 pub use chain::{Chain, ResponseHalf};
 pub use facts::{Bindings, Facts};
-pub use head::{Change, Effects, RequestHead, ResponseHead};
+pub use head::{Change, Effects, Note, RequestHead, ResponseHead};
 pub use java_regex::{JavaRegex, JavaRegexError, Replacement, TooMuchWork};
 pub use registry::{Destinations, Entry, REGISTRY, Scope, answers, compile};
 pub use rule::{Backoff, Retry, Rule};

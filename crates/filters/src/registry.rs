@@ -77,6 +77,22 @@ pub static REGISTRY: &[Entry] = &[
     scg::prefix_path::ENTRY,
     scg::rewrite_path::ENTRY,
     scg::set_path::ENTRY,
+    scg::add_request_header::ENTRY,
+    scg::add_request_headers_if_not_present::ENTRY,
+    scg::set_request_header::ENTRY,
+    scg::remove_request_header::ENTRY,
+    scg::set_request_host_header::ENTRY,
+    scg::preserve_host_header::ENTRY,
+    scg::map_request_header::ENTRY,
+    scg::add_request_parameter::ENTRY,
+    scg::remove_request_parameter::ENTRY,
+    scg::rewrite_request_parameter::ENTRY,
+    scg::add_response_header::ENTRY,
+    scg::set_response_header::ENTRY,
+    scg::remove_response_header::ENTRY,
+    scg::rewrite_response_header::ENTRY,
+    scg::rewrite_location_response_header::ENTRY,
+    scg::dedupe_response_header::ENTRY,
 ];
 
 impl Entry {

@@ -4,17 +4,36 @@
 //! which 5.0 differs in none. What its factory would answer with 500 is refused
 //! when the route is read, or has the meaning that its author had.
 
+pub(crate) mod add_request_header;
+pub(crate) mod add_request_headers_if_not_present;
+pub(crate) mod add_request_parameter;
+pub(crate) mod add_response_header;
+pub(crate) mod dedupe_response_header;
+pub(crate) mod map_request_header;
 pub(crate) mod prefix_path;
+pub(crate) mod preserve_host_header;
+pub(crate) mod remove_request_header;
+pub(crate) mod remove_request_parameter;
+pub(crate) mod remove_response_header;
+pub(crate) mod rewrite_location_response_header;
 pub(crate) mod rewrite_path;
+pub(crate) mod rewrite_request_parameter;
+pub(crate) mod rewrite_response_header;
 pub(crate) mod set_path;
+pub(crate) mod set_request_header;
+pub(crate) mod set_request_host_header;
+pub(crate) mod set_response_header;
 pub(crate) mod strip_prefix;
 
+mod fields;
 mod path;
+mod query;
 mod template;
 
+use http::StatusCode;
 use pailou_config::{Fault, PartSpec, Report, ScgArg, ScgArgs, Severity};
 
-use crate::{Edit, JavaRegex, JavaRegexError, Replacement, Step};
+use crate::{Answer, Edit, JavaRegex, JavaRegexError, Next, Replacement, Step};
 
 /// Filters that are known and not served, with the reason.
 const REFUSED: &[(&str, &str)] = &[
@@ -94,6 +113,14 @@ fn edit(edit: impl Edit + 'static) -> Option<Vec<Step>> {
     Some(vec![Step::Edit(Box::new(edit))])
 }
 
+/// The answer where a filter cannot do its work.
+fn failed() -> Next {
+    Next::Answer(Box::new(Answer {
+        status: StatusCode::INTERNAL_SERVER_ERROR,
+        ..Answer::default()
+    }))
+}
+
 /// An argument that must be given and must not be empty.
 fn text<'a>(args: &ScgArgs<'a>, name: &str) -> Option<ScgArg<'a>> {
     let arg = args.required(name)?;
@@ -134,10 +161,10 @@ fn replacement(arg: &ScgArg<'_>, regex: &JavaRegex) -> Option<Replacement> {
 /// Tests of these filters compile a filter as a document names it.
 #[cfg(test)]
 mod testing {
-    use http::HeaderMap;
+    use http::{HeaderMap, HeaderName, HeaderValue};
 
     use crate::registry::tests::{request_head, steps};
-    use crate::{Bindings, Edit, Facts, Next, RequestHead, Step};
+    use crate::{Bindings, Edit, Facts, Next, RequestHead, ResponseHead, Step};
 
     /// The filter's only step, compiled in a route that binds some names.
     pub(crate) fn edit(name: &str, args: &str, bound: &[&str]) -> Result<Box<dyn Edit>, String> {
@@ -159,6 +186,58 @@ mod testing {
             facts.bindings.bind(&(*name).into(), *value);
         }
         facts
+    }
+
+    /// Header fields.
+    pub(crate) fn headers(fields: &[(&'static str, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in fields {
+            let value = HeaderValue::from_str(value).expect("a value");
+            headers.append(HeaderName::from_static(name), value);
+        }
+        headers
+    }
+
+    /// The values of a header.
+    pub(crate) fn values<'h>(headers: &'h HeaderMap, name: &str) -> Vec<&'h str> {
+        let values = headers.get_all(name).iter();
+        let text = |value: &'h HeaderValue| std::str::from_utf8(value.as_bytes());
+        values.map(|value| text(value).expect("UTF-8")).collect()
+    }
+
+    /// What becomes of a response to `GET /`.
+    pub(crate) fn answered(
+        edit: &dyn Edit,
+        facts: &Facts,
+        status: u16,
+        headers: HeaderMap,
+    ) -> (u16, HeaderMap) {
+        answered_to(edit, facts, "/", status, headers)
+    }
+
+    /// What becomes of a response to a request that has passed the step.
+    pub(crate) fn answered_to(
+        edit: &dyn Edit,
+        facts: &Facts,
+        path: &str,
+        status: u16,
+        mut headers: HeaderMap,
+    ) -> (u16, HeaderMap) {
+        let mut sent = HeaderMap::new();
+        let mut request = RequestHead {
+            facts,
+            ..request_head(path, &mut sent)
+        };
+        assert!(matches!(edit.request(&mut request), Next::Continue));
+        let note = request.effects.note.take();
+        let mut head = ResponseHead {
+            facts,
+            note: note.as_deref(),
+            status: status.try_into().expect("a status"),
+            headers: &mut headers,
+        };
+        edit.response(&mut head);
+        (head.status.as_u16(), headers)
     }
 
     /// What becomes of a path (with its query) and headers.

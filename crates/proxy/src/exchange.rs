@@ -11,7 +11,7 @@ use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Version};
 use hyper::body::Incoming;
-use pailou_filters::{Answer, Change, Facts, ResponseHalf};
+use pailou_filters::{Answer, Change, Facts, Note, ResponseHalf};
 use pailou_routing::Route;
 use pailou_telemetry::RequestInFlight;
 use pailou_telemetry::events::RequestDone;
@@ -130,12 +130,14 @@ pub(crate) struct Passed {
     pub(crate) facts: Box<Facts>,
     /// How many of the route's steps.
     pub(crate) steps: usize,
+    /// What they wrote down, each with its place.
+    pub(crate) notes: Vec<(usize, Note)>,
 }
 
 impl Passed {
     /// The response half of these steps.
     pub(crate) fn response(&self) -> ResponseHalf<'_> {
-        self.route.chain.response(self.steps)
+        self.route.chain.response(self.steps, &self.notes)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use pailou_config::ScgArg;
 
-use crate::{Answer, Next, RequestHead, Scope};
+use crate::{RequestHead, Scope};
 
 use super::template::{Piece, Template};
 
@@ -114,14 +114,6 @@ fn settled(path: &str) -> String {
         }
     }
     settled
-}
-
-/// The answer where a filter cannot do its work.
-pub(super) fn failed() -> Next {
-    Next::Answer(Box::new(Answer {
-        status: http::StatusCode::INTERNAL_SERVER_ERROR,
-        ..Answer::default()
-    }))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use pailou_config::{ScgArgs, Shortcut};
 
-use super::{edit, path, template::Template, text};
+use super::{edit, failed, path, template::Template, text};
 use crate::{Edit, Next, RequestHead, Scope, Step, registry::Entry};
 
 pub(crate) const ENTRY: Entry = Entry::scg(
@@ -28,7 +28,7 @@ impl Edit for PrefixPath {
             return Next::Continue;
         }
         let Ok(prefix) = self.0.expand(&head.facts.bindings, path::encode_value) else {
-            return path::failed();
+            return failed();
         };
         let made = format!("{prefix}{}", head.path);
         path::put(head, &made);

@@ -2,7 +2,7 @@
 
 use pailou_config::{ScgArg, ScgArgs, Shortcut};
 
-use super::{edit, path, text};
+use super::{edit, failed, path, text};
 use crate::{
     Edit, JavaRegex, Next, Replacement, RequestHead, Scope, Step, forwarded_prefix, registry::Entry,
 };
@@ -76,7 +76,7 @@ impl Edit for RewritePath {
         let after = match self.regex.replace_all(&before, &self.replacement) {
             Ok(std::borrow::Cow::Borrowed(_)) => return Next::Continue,
             Ok(after) => after,
-            Err(_) => return path::failed(),
+            Err(_) => return failed(),
         };
         path::put(head, &after);
         forwarded_prefix::tell_of(head.headers, &before, &head.path);

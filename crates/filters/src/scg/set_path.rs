@@ -2,7 +2,7 @@
 
 use pailou_config::{ScgArgs, Shortcut};
 
-use super::{edit, path, template::Template, text};
+use super::{edit, failed, path, template::Template, text};
 use crate::{Edit, Next, RequestHead, Scope, Step, registry::Entry};
 
 pub(crate) const ENTRY: Entry = Entry::scg(
@@ -25,7 +25,7 @@ fn compile(args: &ScgArgs<'_>, scope: &Scope<'_>) -> Option<Vec<Step>> {
 impl Edit for SetPath {
     fn request(&self, head: &mut RequestHead<'_>) -> Next {
         let Ok(path) = self.0.expand(&head.facts.bindings, path::encode_value) else {
-            return path::failed();
+            return failed();
         };
         path::put(head, &path);
         Next::Continue

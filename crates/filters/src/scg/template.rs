@@ -31,7 +31,12 @@ pub(super) struct Unbound;
 impl Template {
     /// Reads an argument. A name that no predicate of the route binds is a fault.
     pub(super) fn read(arg: &ScgArg<'_>, scope: &Scope<'_>) -> Option<Template> {
-        let template = Template::parse(arg.text());
+        Template::read_text(arg.text(), arg, scope)
+    }
+
+    /// Reads a text that is a part of `arg`.
+    pub(super) fn read_text(text: &str, arg: &ScgArg<'_>, scope: &Scope<'_>) -> Option<Template> {
+        let template = Template::parse(text);
         let Some(bound) = scope.names else {
             return Some(template);
         };
