@@ -54,7 +54,7 @@ pub(crate) enum Command {
     /// Validate gateway.yaml and route documents without starting anything.
     #[command(
         after_help = "A file is read as settings when it has a key that only settings have, or nothing at all, and as a route \
-                      document otherwise; the first lines say which. Route files that the settings name are checked too.\n\nExit code: 0 no fault \
+                      document otherwise; the first lines say which. Route files that the settings name are checked too. Of a document in the form of Spring Cloud Gateway each route is accepted, differs (it runs, in another way), or is refused.\n\nExit code: 0 no fault \
                       (warnings may be printed), 1 at least one fault."
     )]
     Check(CheckArgs),
@@ -141,9 +141,12 @@ pub(crate) struct CheckArgs {
     /// Settings files and route documents.
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
-    /// Print the faults as JSON, one array.
+    /// Print JSON: `ok`, all `faults`, and for routes in Spring's form the verdict on each.
     #[arg(long)]
     pub(crate) json: bool,
+    /// Take warnings for faults: a route in Spring's form that runs in another way than there, for instance.
+    #[arg(long)]
+    pub(crate) strict: bool,
 }
 
 /// Arguments of `pailou explain`.

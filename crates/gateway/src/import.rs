@@ -11,11 +11,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use pailou_config::{Fault, RouteSpec, Severity};
+use pailou_config::{Fault, Severity};
 use pailou_routing::Route;
 
 use crate::cli::ImportArgs;
-use crate::judge::{Judge, Judged};
+use crate::judge::{self, Judge, Judged};
 use crate::{nacos, say};
 
 /// Between the orders of two routes, so that another one fits in.
@@ -31,6 +31,7 @@ pub(crate) fn run(args: &ImportArgs) -> anyhow::Result<ExitCode> {
         let Judged {
             routes: found,
             faults: said,
+            ..
         } = judge.document(&name(file), &read(file)?);
         routes.extend(found);
         faults.extend(said);
@@ -79,21 +80,13 @@ fn document(mut routes: Vec<Arc<Route>>, faults: &[Fault]) -> String {
     }
     text.push_str("routes:\n");
     for (place, route) in (1..).zip(&routes) {
-        let notes = faults.iter().filter(|fault| is_of(fault, &route.spec));
+        let notes = faults
+            .iter()
+            .filter(|fault| judge::stands_in(fault, &route.spec));
         for note in notes.filter(|fault| fault.severity == Severity::Warning) {
             yaml::comment(&mut text, "  ", &format!("differs: {note}"));
         }
         yaml::route(&mut text, &route.spec, ORDER_STEP.saturating_mul(place));
     }
     text
-}
-
-/// Whether a fault stands in this route: its path begins with the path of one of the route's parts.
-fn is_of(fault: &Fault, spec: &RouteSpec) -> bool {
-    let parts = spec.predicates.iter().chain(&spec.filters);
-    fault.document == spec.document
-        && !fault.path.is_empty()
-        && parts
-            .into_iter()
-            .any(|part| fault.path.starts_with(&*part.path))
 }

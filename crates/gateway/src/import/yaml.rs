@@ -107,12 +107,11 @@ fn literal_prefix(part: &PartSpec) -> Option<String> {
     let pattern = text_of(pattern)?;
     let literal = pattern.strip_suffix("/**")?;
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-_.".contains(&byte);
-    let is_normal = literal.starts_with('/')
+    let mut segments = literal.split('/');
+    // `/**` alone has an empty literal; any other begins with a slash.
+    let is_normal = segments.next() == Some("")
         && literal.bytes().all(is_plain)
-        && !literal.ends_with('/')
-        && literal[1..]
-            .split('/')
-            .all(|segment| !matches!(segment, "" | "." | ".."));
+        && segments.all(|segment| !matches!(segment, "" | "." | ".."));
     (key.text.starts_with("_genkey_") && is_normal).then_some(pattern)
 }
 
