@@ -55,8 +55,8 @@ pub use crate::{
     node::{Key, Node, Scalar, Value},
     route::{EncodedSlashes, Form, Limit, PartSpec, RouteSpec},
     route_document::{
-        DocumentOutcome, MAX_DOCUMENT_BYTES, ParsedDocument, RefusedRoute, parse_route_document,
-        parse_route_document_as, parse_scg_document,
+        DocumentOutcome, MAX_DOCUMENT_BYTES, ParsedDocument, Reading, RefusedRoute,
+        parse_route_document, parse_scg_document,
     },
     route_reference::{RouteKeyDoc, route_reference},
     scg::{ScgArg, ScgArgs, Shortcut},

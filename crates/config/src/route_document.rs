@@ -94,7 +94,7 @@ impl ParsedDocument {
 /// A native document with any error is refused whole, with every error in it: half a table is worse than the last good one. One in the
 /// form of Spring Cloud Gateway is refused route by route.
 pub fn parse_route_document(document: &str, text: &str, scg: &ScgSettings) -> DocumentOutcome {
-    parse_route_document_as(None, document, text, scg)
+    parse(None, document, text, scg)
 }
 
 /// Reads a route document in the form of Spring Cloud Gateway: YAML or properties with `spring.cloud.gateway.routes`, or a JSON list of
@@ -102,16 +102,26 @@ pub fn parse_route_document(document: &str, text: &str, scg: &ScgSettings) -> Do
 ///
 /// A text that cannot be read at all is refused whole. A route that cannot is among the refused ones, and takes no other with it.
 pub fn parse_scg_document(document: &str, text: &str, scg: &ScgSettings) -> DocumentOutcome {
-    parse_route_document_as(Some(Form::Scg), document, text, scg)
+    parse(Some(Form::Scg), document, text, scg)
 }
 
-/// Reads a route document in the form `form`; `None` for the one that its content shows.
-pub fn parse_route_document_as(
-    form: Option<Form>,
-    document: &str,
-    text: &str,
-    scg: &ScgSettings,
-) -> DocumentOutcome {
+/// How one document is read, whatever it says next.
+#[derive(Clone, Debug, Default)]
+pub struct Reading {
+    /// Its form; `None` for the one that its content shows.
+    pub form: Option<Form>,
+    /// How the form of Spring Cloud Gateway is read.
+    pub scg: Arc<ScgSettings>,
+}
+
+impl Reading {
+    /// Reads a text of the document.
+    pub fn parse(&self, document: &str, text: &str) -> DocumentOutcome {
+        parse(self.form, document, text, &self.scg)
+    }
+}
+
+fn parse(form: Option<Form>, document: &str, text: &str, scg: &ScgSettings) -> DocumentOutcome {
     let report = Report::new(document);
     if text.len() > MAX_DOCUMENT_BYTES {
         report.fault(
@@ -138,6 +148,15 @@ pub fn parse_route_document_as(
         true => scg::read(read, report, scg),
         false => native(read, report),
     }
+}
+
+/// Whether a text is a route document in the form of Spring Cloud Gateway, as far as it can be read.
+pub fn is_scg_document(text: &str) -> bool {
+    let report = Report::new("");
+    text.len() <= MAX_DOCUMENT_BYTES
+        && (scg::is_properties(text, scg::PREFIX)
+            || scg::read_text(text, &report)
+                .is_some_and(|read| read.parts.iter().any(is_of_spring)))
 }
 
 /// Whether it is a document of Spring Cloud Gateway: its properties as YAML, or a list of route definitions, alone or in an object.

@@ -1,7 +1,7 @@
 //! The forms that a document may have.
 
 use super::*;
-use crate::{Form, parse_route_document_as};
+use crate::{Form, Reading};
 
 /// One route, in every form.
 const YAML: &str = "\
@@ -174,7 +174,14 @@ fn what_has_no_routes_is_refused_and_says_so() {
 #[test]
 fn the_form_can_be_said_instead_of_found() {
     let scg = ScgSettings::default();
-    let parse = |form, text| parse_route_document_as(Some(form), "d", text, &scg);
+    let parse = |form, text| {
+        let form = Some(form);
+        Reading {
+            form,
+            ..Reading::default()
+        }
+        .parse("d", text)
+    };
     let native = "routes: { /a: a }";
     assert!(matches!(
         parse(Form::Scg, native),
