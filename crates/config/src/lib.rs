@@ -56,7 +56,7 @@ pub use crate::{
     route::{EncodedSlashes, Form, Limit, PartSpec, RouteSpec},
     route_document::{
         DocumentOutcome, MAX_DOCUMENT_BYTES, ParsedDocument, Reading, RefusedRoute,
-        parse_route_document, parse_scg_document,
+        is_scg_document, parse_route_document, parse_scg_document,
     },
     route_reference::{RouteKeyDoc, route_reference},
     scg::{ScgArg, ScgArgs, Shortcut},
