@@ -12,6 +12,7 @@ mod definition;
 mod document;
 mod gateway;
 mod key;
+mod locator;
 mod notes;
 mod parts;
 mod placeholders;

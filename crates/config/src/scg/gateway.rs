@@ -6,6 +6,7 @@ use super::{
     cors,
     definition::{self, Kind},
     key::folded,
+    locator::Locator,
     notes::Notes,
     relaxed::Relaxed,
     timeouts::{self, Timeouts},
@@ -63,8 +64,8 @@ pub(super) struct Gateway {
     pub(super) timeouts: Timeouts,
     /// Arguments of filters by the filter's folded name.
     pub(super) defaults: BTreeMap<String, Node>,
-    /// Whether a route for each service is asked for.
-    pub(super) has_locator: bool,
+    /// The locator, if a route for each service is asked for; `Some(None)` if it cannot be followed.
+    pub(super) locator: Option<Option<Locator>>,
 }
 
 impl Gateway {
@@ -89,7 +90,9 @@ impl Gateway {
         if let Some(client) = keys.take("httpclient") {
             gateway.timeouts = http_client(&client);
         }
-        gateway.has_locator = keys.take("discovery").is_some_and(|field| locator(&field));
+        gateway.locator = keys
+            .take("discovery")
+            .and_then(|field| Locator::read(&field));
         if let Some(filter) = keys.take("filter") {
             gateway.read_defaults(&filter);
         }
@@ -189,32 +192,6 @@ fn http_client(field: &Field<'_>) -> Timeouts {
         ));
     }
     timeouts
-}
-
-/// Whether a route for each service is asked for, which is said not to be done.
-fn locator(field: &Field<'_>) -> bool {
-    let Some(mut keys) = Relaxed::read(field) else {
-        return false;
-    };
-    let Some(locator) = keys.take("locator") else {
-        return false;
-    };
-    let Some(mut keys) = Relaxed::read(&locator) else {
-        return false;
-    };
-    let enabled = keys.take("enabled");
-    let Some(enabled) = enabled.filter(|field| {
-        field
-            .string()
-            .is_some_and(|text| text.eq_ignore_ascii_case("true"))
-    }) else {
-        return false;
-    };
-    enabled.warn(
-        "services get no route by themselves; write one for each that is to be reached: `uri: lb://NAME`, \
-         `Path=/NAME/**`, `StripPrefix=1`",
-    );
-    true
 }
 
 fn warn_of(key: &str, value: &Field<'_>) {

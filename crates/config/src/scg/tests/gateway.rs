@@ -109,7 +109,7 @@ fn what_is_not_read_is_said() {
     for (settings, expected) in [
         (
             "  discovery.locator.enabled: true\n",
-            &["services get no route by themselves"][..],
+            &["no service gets a route by itself"][..],
         ),
         (
             "  discovery: { locator: { enabled: false, lower-case-service-id: true } }\n",
