@@ -30,6 +30,7 @@ mod framing;
 /// Endpoints that a restarted registry does not list yet.
 mod hold;
 /// Instances that come, go, expire and die.
+mod import;
 mod instances;
 /// The log, line by line.
 mod logs;

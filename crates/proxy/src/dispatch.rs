@@ -128,7 +128,8 @@ fn find(
     };
     let route = exchange.route.as_ref();
     if route.is_some_and(|route| route.spec.form == Form::Scg) && !target.is_uri() {
-        // As Spring Cloud Gateway does: whoever wrote the route relies on it.
+        // As Spring Cloud Gateway does, before it looks for a route.
+        exchange.route = None;
         return Err(Cause::MalformedTarget(
             "the target has a character that must be encoded",
         ));
@@ -175,8 +176,6 @@ fn search(
     target: &Target<'_>,
     headers: &HeaderMap,
 ) -> Result<Bindings, Cause> {
-    let host =
-        Host::parse(exchange.host.as_bytes()).map_err(|_| plan::refusal_of(&exchange.host))?;
     let request = pailou_routing::Request {
         scheme: exchange.scheme.name(),
         client: exchange.client,

@@ -56,6 +56,7 @@ mod forwarded;
 #[cfg(test)]
 mod fuzz;
 mod grpc;
+mod grpc_web;
 mod hops;
 mod http1;
 mod http2;

@@ -1,6 +1,7 @@
 //! From a request's head to its route and the head that every try sends.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,6 +19,7 @@ use crate::edge::{Framing, Heading};
 use crate::exchange::{Ended, Exchange};
 use crate::forwarded::Scheme;
 use crate::grpc;
+use crate::grpc_web::{self, Web};
 use crate::hops;
 use crate::redirect;
 use crate::request_id::X_REQUEST_ID;
@@ -134,14 +136,32 @@ pub(crate) async fn plan(
         headers,
     };
     dispatch::dispatch(exchange, host.name(), &target, &mut draft).await?;
+    translate(exchange, &mut draft.headers)?;
     let uri = uri(&heading.target, &draft.path, draft.query.as_deref())?;
     Ok(Planned {
         method: head.method,
         uri,
         headers: draft.headers,
         extensions: head.extensions,
-        wants_trailers,
+        wants_trailers: wants_trailers || exchange.web.is_some(),
     })
+}
+
+/// Makes a call of gRPC-Web one of gRPC, where the route says so.
+fn translate(exchange: &mut Exchange, headers: &mut HeaderMap) -> Result<(), Cause> {
+    let mut passed = exchange.passed.iter();
+    if !passed.any(|passed| passed.route.grpc_web) {
+        return Ok(());
+    }
+    let Some((web, decoder)) = Web::begin(headers) else {
+        return Ok(());
+    };
+    exchange.web = Some(web);
+    if let (Some(decoder), Some(upload)) = (decoder, &mut exchange.upload) {
+        let upload = Arc::get_mut(upload).ok_or(Cause::Internal)?;
+        upload.decode(decoder);
+    }
+    Ok(())
 }
 
 /// What is refused whatever its route.
@@ -269,7 +289,9 @@ pub(crate) fn introduce(exchange: &mut Exchange, headers: &mut HeaderMap) -> Res
         let marked = via.mark(headers, exchange.version);
         marked.map_err(|Loop| Cause::Loop)?;
     }
-    let call_timeout = exchange.grpc.then(|| grpc::timeout(headers)).flatten();
+    let call_timeout = (exchange.grpc || grpc_web::is_call(headers))
+        .then(|| grpc::timeout(headers))
+        .flatten();
     set_deadlines(exchange, call_timeout);
     Ok(())
 }
@@ -301,7 +323,7 @@ pub(crate) fn set_deadlines(exchange: &mut Exchange, call_timeout: Option<Durati
     }
 }
 
-fn detail(error: pailou_routing::TargetError) -> &'static str {
+pub(crate) fn detail(error: pailou_routing::TargetError) -> &'static str {
     use pailou_routing::TargetError::*;
     match error {
         Form => "the request target is neither a path nor an absolute http URL",

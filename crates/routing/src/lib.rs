@@ -25,7 +25,7 @@ mod path;
 pub mod predicate;
 mod request;
 mod route;
-mod scg;
+pub mod scg;
 mod table;
 mod target;
 

@@ -55,6 +55,7 @@ impl World {
             name: Arc::from(*name),
             key: DocumentKey::File((*name).to_owned()),
             source: "file",
+            reading: pailou_config::Reading::default(),
             saved: saved.map(Arc::from),
         });
         let (publish, published) = watch::channel(Published::default());

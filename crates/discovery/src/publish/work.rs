@@ -31,6 +31,7 @@ pub(crate) fn compile_route(
             namespace: &settings.nacos.namespace,
             group: &settings.nacos.group,
             upstream_tls: &settings.other_upstream_tls,
+            compat: settings.scg.compat,
         };
         Route::compile_among(spec, &compiler, &settings)
     })

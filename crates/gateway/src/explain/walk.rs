@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::header::HOST;
 use http::{HeaderMap, HeaderValue};
 use pailou_config::EncodedSlashes;
-use pailou_filters::{Facts, Next, RequestHead, Step};
+use pailou_filters::{Effects, Facts, Next, RequestHead, Step};
 use pailou_routing::{Matched, Request, Route, RouteTarget, Table, Target};
 use pailou_upstream::{Hint, Tried};
 
@@ -74,6 +74,7 @@ pub(super) fn walk(
         path: Cow::Borrowed(request.target.forwarded_path()),
         query: request.target.query().map(Cow::Borrowed),
         headers: &mut headers,
+        effects: Effects::default(),
     };
     explanation.answer = filters(route, &mut head, &mut explanation.filters);
     let target = head.target();

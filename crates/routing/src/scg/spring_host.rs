@@ -10,7 +10,7 @@ use pailou_filters::JavaRegex;
 
 /// A host pattern, parsed.
 #[derive(Debug)]
-pub(crate) struct SpringHost {
+pub struct SpringHost {
     text: Box<str>,
     labels: Box<[Label]>,
     /// What it has in front of its port, for the index.

@@ -16,7 +16,7 @@ use super::decode::{self, decoded};
 
 /// A path pattern, parsed.
 #[derive(Debug)]
-pub(crate) struct SpringPath {
+pub struct SpringPath {
     text: Box<str>,
     parts: Box<[Part]>,
     /// Whether a path may have one slash more at its end.

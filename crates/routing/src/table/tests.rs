@@ -1,5 +1,5 @@
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use pailou_config::{DocumentOutcome, Environment, RouteSpec, load_settings, parse_route_document};
+use pailou_config::{DocumentOutcome, Environment, Reading, RouteSpec, load_settings};
 use pailou_telemetry::Metrics;
 use pailou_upstream::{EjectionSettings, ServiceId, Services};
 
@@ -7,7 +7,7 @@ use super::*;
 use crate::{Compiler, Host, TableCell, Target};
 
 pub(crate) fn specs(document: &str, text: &str) -> Vec<Arc<RouteSpec>> {
-    match parse_route_document(document, text) {
+    match Reading::default().parse(document, text) {
         DocumentOutcome::Routes(parsed) => parsed.routes.into_iter().map(Arc::new).collect(),
         other => panic!("{text}\n{other:?}"),
     }
@@ -27,6 +27,7 @@ pub(crate) fn compile(specs: Vec<Arc<RouteSpec>>) -> Vec<Arc<Route>> {
         namespace: "",
         group: "DEFAULT_GROUP",
         upstream_tls: &settings.other_upstream_tls,
+        compat: settings.scg.compat,
     };
     specs
         .into_iter()
