@@ -53,6 +53,8 @@ mod download;
 mod edge;
 mod exchange;
 mod forwarded;
+#[cfg(test)]
+mod fuzz;
 mod grpc;
 mod grpc_web;
 mod hops;
