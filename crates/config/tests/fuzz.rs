@@ -1,6 +1,6 @@
 //! Documents that nobody thought of.
 
-use pailou_config::{DocumentOutcome, Fault, parse_route_document};
+use pailou_config::{DocumentOutcome, Fault, ScgSettings, parse_route_document};
 use pailou_fuzz::Fuzz;
 
 const NATIVE: &str = "# a comment
@@ -76,14 +76,15 @@ fn fuzz_document() {
     fuzz.run(|bytes| {
         // Sources refuse what is no text before it comes here.
         let text = String::from_utf8_lossy(bytes);
-        let (kind, faults, routes) = match parse_route_document("doc.yaml", &text) {
-            DocumentOutcome::Blank => return (0, Vec::new(), 0),
-            DocumentOutcome::Refused(parsed) => {
-                assert!(!parsed.faults.is_empty(), "a refusal has a reason");
-                (1, parsed.faults, parsed.routes)
-            }
-            DocumentOutcome::Routes(parsed) => (2, parsed.faults, parsed.routes),
-        };
+        let (kind, faults, routes) =
+            match parse_route_document("doc.yaml", &text, &ScgSettings::default()) {
+                DocumentOutcome::Blank => return (0, Vec::new(), 0),
+                DocumentOutcome::Refused(parsed) => {
+                    assert!(!parsed.faults.is_empty(), "a refusal has a reason");
+                    (1, parsed.faults, parsed.routes)
+                }
+                DocumentOutcome::Routes(parsed) => (2, parsed.faults, parsed.routes),
+            };
         // YAML ends lines with CR as well.
         let lines = 1 + text.bytes().filter(|byte| b"\r\n".contains(byte)).count();
         for fault in &faults {
