@@ -44,6 +44,11 @@ test: venv ## Run all tests but the interop suite; compile the benches
 	cargo build $(CARGO_FLAGS) $(BENCH_PEERS) -p bench-origin
 	PAILOU_BIN=$(TARGET)/debug/pailou $(PYTHON) -m pytest -q tests/tools tests/docker tests/samples
 
+.PHONY: fuzz
+fuzz: ## Try inputs that nobody thought of, 60 s for each target; FUZZ='--seconds 600 --target head' changes that
+	@tools/setup build
+	tools/fuzz $(FUZZ)
+
 .PHONY: lint
 lint: venv ## Check formatting, clippy, documentation, dependencies and the Python code
 	cargo fmt --all --check

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::support::gateway::Gateway;
 use crate::support::load::Load;
 use crate::support::upstream::Upstream;
-use crate::support::world::{World, until_answered_by};
+use crate::support::world::{World, until_answered_by, until_status};
 
 async fn shares(gateway: &Gateway, path: &str, requests: u32) -> HashMap<String, f64> {
     let client = reqwest::Client::new();
@@ -188,5 +188,94 @@ async fn a_route_reaches_only_the_instances_with_its_metadata() {
             .await
             .expect("an answer");
         assert_eq!(response.headers()["x-instance"], "v2");
+    }
+}
+
+const CANARY: &str = "
+routes:
+  /grey/**: { service: { name: user-service, canary: { header: x-version, metadata: version, propagate: x-part } }, strip_prefix: 1 }
+  /strict/**: { service: { name: user-service, canary: { query: v, metadata: version, fallback: refuse } } }
+  /lax/**: { service: { name: user-service, canary: { cookie: v, metadata: version, fallback: any } } }
+";
+
+/// Grey release as Nacos shops do it: the version that a request names is an instance's metadata.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_says_which_version_it_wants() {
+    let (world, stable, _registered, gateway) = World::small().await;
+    let mut versions = Vec::new();
+    for version in ["v2", "v3"] {
+        let upstream = Upstream::start(version);
+        let address = upstream.address();
+        let mut instance = pailou_nacos::Instance::new(address.ip().to_string(), address.port());
+        instance
+            .metadata
+            .insert("version".to_owned(), version.to_owned());
+        let registered = world.register_instance("user-service", instance).await;
+        versions.push((upstream, registered));
+    }
+    world.publish(CANARY).await;
+    until_status(&gateway.url("/strict/x?v=v3"), 200).await;
+    let client = reqwest::Client::new();
+    let ask = async |path: &str, header: (&str, &str)| {
+        let asked = client.get(gateway.url(path)).header(header.0, header.1);
+        let answer = asked.send().await.expect("an answer");
+        let by = answer.headers().get("x-instance");
+        let by = by.map(|name| name.to_str().expect("ASCII").to_owned());
+        (answer.status().as_u16(), by.unwrap_or_default())
+    };
+    until_answered_by(&gateway.url("/strict/x?v=v2"), "v2").await;
+    for _ in 0..20 {
+        for (path, header, by) in [
+            ("/grey/x", ("x-version", "v2"), "v2"),
+            ("/grey/x", ("x-version", "v3"), "v3"),
+            // Untagged is what everybody else gets, and who names a version that there is not.
+            ("/grey/x", ("x-version", "v4"), stable.name()),
+            ("/grey/x", ("x-other", "v2"), stable.name()),
+            ("/strict/x?v=v3", ("x-other", "1"), "v3"),
+            ("/strict/x", ("x-other", "1"), stable.name()),
+            ("/lax/x", ("cookie", "v=v2"), "v2"),
+        ] {
+            let answer = ask(path, header).await;
+            assert_eq!(answer, (200, by.to_owned()), "{path} {header:?}");
+        }
+    }
+    assert_eq!(ask("/strict/x?v=v4", ("x-other", "1")).await.0, 503);
+    let mut seen = std::collections::BTreeSet::new();
+    for _ in 0..30 {
+        seen.insert(ask("/lax/x", ("cookie", "v=v4")).await.1);
+    }
+    assert_eq!(seen.len(), 3, "{seen:?}");
+
+    // The endpoint is told which part was meant, and nobody else can say it.
+    let asked = client
+        .get(gateway.url("/grey/headers"))
+        .header("x-version", "v2")
+        .header("x-part", "forged");
+    let told = asked.send().await.expect("an answer").text().await;
+    let told = told.expect("a body");
+    assert!(
+        told.contains("[\"x-part\",\"v2\"]") && !told.contains("forged"),
+        "{told}"
+    );
+
+    // A version that goes away leaves its requests to the others.
+    drop(versions.remove(0));
+    until_answered_by_version(&client, &gateway.url("/grey/x"), "v2", stable.name()).await;
+}
+
+async fn until_answered_by_version(client: &reqwest::Client, url: &str, version: &str, name: &str) {
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(15);
+    loop {
+        let answer = client.get(url).header("x-version", version).send().await;
+        let answer = answer.expect("an answer");
+        if answer
+            .headers()
+            .get("x-instance")
+            .is_some_and(|by| by == name)
+        {
+            return;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "{answer:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

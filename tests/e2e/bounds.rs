@@ -50,7 +50,7 @@ async fn however_many_clients_come_probes_and_admin_answer() {
     }
     let refused = gateway.metrics().await;
     assert!(
-        refused.contains("gateway_connections_refused_total{reason="),
+        refused.contains("pailou_connections_refused_total{reason="),
         "{refused}"
     );
     drop(silent);

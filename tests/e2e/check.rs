@@ -240,9 +240,53 @@ fn json_output_is_json() {
     .expect("a written file");
     let (status, out, _) = run(&["check", "--json", "routes.yaml"], folder.path());
     assert!(!status.success());
-    let faults: serde_json::Value = serde_json::from_str(&out).expect("JSON on standard output");
-    assert!(
-        faults.as_array().is_some_and(|all| !all.is_empty()),
+    let said: serde_json::Value = serde_json::from_str(&out).expect("JSON on standard output");
+    assert_eq!(said["ok"], false, "{out}");
+    let faults = said["faults"].as_array();
+    assert!(faults.is_some_and(|all| !all.is_empty()), "{out}");
+}
+
+/// What a company that runs Spring Cloud Gateway asks first: which of our routes run, which run in another way, and which do not.
+#[test]
+fn each_route_in_springs_form_has_a_verdict() {
+    let folder = TempDir::new().expect("a folder");
+    let write = |name: &str, text: &str| {
+        std::fs::write(folder.path().join(name), text).expect("a written file");
+    };
+    write(
+        "scg.yaml",
+        "spring:\n  cloud:\n    gateway:\n      routes:\n        - id: plain\n          uri: lb://users\n          predicates: [Path=/api/**]\n          \
+         filters: [StripPrefix=1]\n        - id: odd\n          uri: lb://users\n          predicates: [Path=/odd/**]\n          \
+         filters: ['AddRequestHeader=X-A, a, b']\n        - id: unknown\n          uri: lb://users\n          predicates: [Path=/x/**]\n          \
+         filters: [AuthFilter]\n",
+    );
+    let (status, out, _) = run(&["check", "scg.yaml"], folder.path());
+    assert!(!status.success(), "a route is refused: {out}");
+    for line in [
+        "scg.yaml: route document, in Spring Cloud Gateway's form, 3 routes: 1 accepted, 1 differs, 1 refused\n",
+        "  accepted  plain\n",
+        "  differs   odd\n",
+        "  refused   unknown\n",
+        "`AuthFilter` is not a filter of this gateway",
+    ] {
+        assert!(out.contains(line), "{line}\n{out}");
+    }
+    let (_, out, _) = run(&["check", "--json", "scg.yaml"], folder.path());
+    let said: serde_json::Value = serde_json::from_str(&out).expect("JSON");
+    assert_eq!(said["routes"][1]["verdict"], "differs", "{out}");
+    assert_eq!(
+        said["routes"][2]["faults"].as_array().map(Vec::len),
+        Some(1),
         "{out}"
     );
+
+    // The cure that the message names: a table of the settings.
+    write("gateway.yaml", "scg: { filters: { AuthFilter: ignore } }\n");
+    let (status, out, _) = run(&["check", "gateway.yaml", "scg.yaml"], folder.path());
+    assert!(status.success(), "{out}");
+    let (status, ..) = run(
+        &["check", "--strict", "gateway.yaml", "scg.yaml"],
+        folder.path(),
+    );
+    assert!(!status.success(), "one differs");
 }

@@ -187,7 +187,7 @@ async fn every_printed_command_does_what_its_comment_says() {
     assert_eq!(status["table"]["routes"], 3, "{status}");
     let metrics = dev.paste("the metrics");
     assert!(
-        metrics.contains("gateway_requests_total{route=\"/api/users/**\""),
+        metrics.contains("pailou_requests_total{route=\"/api/users/**\""),
         "{metrics}"
     );
 

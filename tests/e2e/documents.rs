@@ -53,7 +53,7 @@ async fn a_bad_document_changes_nothing_and_is_reported_everywhere() {
     );
     let metrics = gateway.metrics().await;
     assert!(
-        metrics.contains("gateway_document_refusals_total 1"),
+        metrics.contains("pailou_document_refusals_total 1"),
         "{metrics}"
     );
 

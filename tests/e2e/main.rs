@@ -25,10 +25,12 @@ mod documents;
 /// Each error's status and body.
 mod errors;
 /// Where one message ends and the next begins.
+mod explain;
 mod framing;
 /// Endpoints that a restarted registry does not list yet.
 mod hold;
 /// Instances that come, go, expire and die.
+mod import;
 mod instances;
 /// The log, line by line.
 mod logs;

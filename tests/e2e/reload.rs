@@ -80,7 +80,7 @@ async fn a_published_table_serves_within_a_second() {
         .await;
     until_status(&gateway.url("/second/x"), 200).await;
     let metrics = gateway.metrics().await;
-    assert!(metrics.contains("gateway_table_revision"), "{metrics}");
+    assert!(metrics.contains("pailou_table_revision"), "{metrics}");
     // A thousand routes: the time from the notification to the swap is the gateway's own figure, in its log.
     let mut document = String::from("routes:\n  /api/users/**: user-service\n");
     for n in 0..1000 {

@@ -330,7 +330,7 @@ async fn a_push_that_was_lost_is_found_by_the_audit() {
     until("the drift to be counted", async || {
         let metrics = gateway.metrics().await;
         let mut lines = metrics.lines();
-        let drift = lines.find(|line| line.starts_with("gateway_service_drift_total{"))?;
+        let drift = lines.find(|line| line.starts_with("pailou_service_drift_total{"))?;
         (!drift.ends_with(" 0")).then_some(())
     })
     .await;

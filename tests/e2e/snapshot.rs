@@ -51,8 +51,8 @@ async fn a_gateway_started_while_nacos_is_down_serves_from_the_snapshot() {
     assert_eq!(status["snapshot"]["restored"]["services"], 1, "{status}");
     let metrics = gateway.metrics().await;
     for line in [
-        "gateway_service_stale{service=\"DEFAULT_GROUP@@user-service\"} 1",
-        "gateway_documents{state=\"stale\"} 1",
+        "pailou_service_stale{service=\"DEFAULT_GROUP@@user-service\"} 1",
+        "pailou_documents{state=\"stale\"} 1",
     ] {
         assert!(metrics.contains(line), "{metrics}");
     }
@@ -155,7 +155,7 @@ async fn a_corrupt_snapshot_is_ignored_and_replaced() {
         .await;
     let metrics = gateway.metrics().await;
     assert!(
-        metrics.contains("gateway_snapshots_ignored_total 1"),
+        metrics.contains("pailou_snapshots_ignored_total 1"),
         "{metrics}"
     );
     until_kept(&path, "/api/users/").await;
@@ -282,7 +282,7 @@ async fn a_snapshot_that_cannot_be_written_is_said_once_and_costs_nothing() {
             .await;
         until_status(&gateway.url(&format!("/r{round}/x")), 200).await;
         // Each change is tried.
-        let failures = format!("gateway_snapshot_write_failures_total {}", round + 2);
+        let failures = format!("pailou_snapshot_write_failures_total {}", round + 2);
         until(&failures, async || {
             gateway.metrics().await.contains(&failures).then_some(())
         })

@@ -81,7 +81,10 @@ async fn no_spelling_reaches_what_its_route_does_not_lead_to() {
     let _public = world.register("public-service", public.address()).await;
     let _admin = world.register("admin-service", admin.address()).await;
     world
-        .publish("routes: { /**: public-service, /admin/**: admin-service }")
+        .publish(
+            "routes:\n  /**: { service: public-service, encoded_slashes: keep }\n  \
+             /admin/**: { service: admin-service, encoded_slashes: keep }\n",
+        )
         .await;
     let gateway = world.gateway().await.ready().await;
     until_answered_by(&gateway.url("/x"), "public").await;

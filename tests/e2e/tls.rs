@@ -81,9 +81,9 @@ async fn requests_over_tls_are_served_as_others_are() {
         .logged(&["\"path\":\"/api/users/7\"", "\"status\":200"])
         .await;
     let metrics = gateway.metrics().await;
-    let handshakes = r#"gateway_tls_handshakes_total{version="1.3",resumed="false"} 1"#;
+    let handshakes = r#"pailou_tls_handshakes_total{version="1.3",resumed="false"} 1"#;
     assert!(metrics.contains(handshakes), "{metrics}");
-    assert!(metrics.contains(r#"gateway_tls_handshakes_total{version="1.2",resumed="true"} 0"#));
+    assert!(metrics.contains(r#"pailou_tls_handshakes_total{version="1.2",resumed="true"} 0"#));
 }
 
 /// A head in pieces, two heads in one record, and a pause that puts the engine away.

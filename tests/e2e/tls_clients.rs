@@ -152,7 +152,7 @@ async fn sessions_are_resumed_in_both_versions_and_on_every_listener() {
         let metrics = gateway.metrics().await;
         for (resumed, count) in [("false", 1), ("true", 2)] {
             let series = format!(
-                "gateway_tls_handshakes_total{{version=\"{version}\",resumed=\"{resumed}\"}} {count}"
+                "pailou_tls_handshakes_total{{version=\"{version}\",resumed=\"{resumed}\"}} {count}"
             );
             assert!(metrics.contains(&series), "{series}: {metrics}");
         }

@@ -41,8 +41,7 @@ async fn a_changed_certificate_is_used_and_a_bad_one_is_told_and_not_used() {
         ])
         .await;
     let certificate = authority.path("shop.crt").display().to_string();
-    let series =
-        |name: &str| format!("gateway_certificate_{name}{{certificate=\"{certificate}\"}}");
+    let series = |name: &str| format!("pailou_certificate_{name}{{certificate=\"{certificate}\"}}");
     let expiry = async || {
         let metrics = gateway.metrics().await;
         let series = series("expiry_timestamp_seconds");
@@ -90,7 +89,7 @@ async fn a_changed_certificate_is_used_and_a_bad_one_is_told_and_not_used() {
         gateway
             .metrics()
             .await
-            .contains("gateway_certificate_refusals_total 1")
+            .contains("pailou_certificate_refusals_total 1")
     );
 
     // Told once, and again to whoever asks.

@@ -25,8 +25,9 @@ const KEYS: &[(&str, &str, &str)] = &[
     ),
     (
         "match",
-        "mapping of predicates",
-        "Further conditions, all of which must hold: `methods`, `headers`, `query`, `cookies`.",
+        "mapping of predicates, or list of them",
+        "Further conditions, all of which must hold: `methods`, `headers`, `query`, `cookies`, and those of Spring Cloud Gateway by \
+         their own names. In a list a name may come twice.",
     ),
     (
         "order",
@@ -80,6 +81,14 @@ const KEYS: &[(&str, &str, &str)] = &[
         "id of a way of TLS",
         "How TLS is spoken to them: one of `other_upstream_tls` in `gateway.yaml`; `upstream_tls` unless given. Means \
          `protocol: https`.",
+    ),
+    (
+        "service.canary",
+        "mapping of `header`, `cookie` or `query`, `metadata`, `fallback`, `propagate`",
+        "Grey release: a request chooses among the endpoints. The value of its header, cookie or query parameter of that name is \
+         compared with the `metadata` key of the endpoints. Without such an endpoint, or without a value, `fallback` decides: \
+         `untagged` (the default: endpoints without the key, any if there are none), `any`, or `refuse` (503 for a value that no \
+         endpoint has). `propagate` names a request header that tells the endpoint the value.",
     ),
     (
         "to",

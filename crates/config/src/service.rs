@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{fault::Position, field::Field, node::Value};
+use crate::{canary::CanarySpec, fault::Position, field::Field, node::Value};
 
 /// The service that a route names. What is `None` takes the value of `nacos` in `gateway.yaml`.
 ///
@@ -25,6 +25,8 @@ pub struct ServiceSpec {
     pub protocol: Option<Protocol>,
     /// The way of TLS to them, by its id in `gateway.yaml`; the usual one if none is named.
     pub tls: Option<TlsName>,
+    /// How requests choose among its endpoints.
+    pub canary: Option<CanarySpec>,
     /// Where it stands.
     pub at: Position,
 }
@@ -70,6 +72,7 @@ impl PartialEq for ServiceSpec {
             metadata,
             protocol,
             tls,
+            canary,
             at: _,
         } = self;
         *name == other.name
@@ -80,6 +83,7 @@ impl PartialEq for ServiceSpec {
             && *metadata == other.metadata
             && *protocol == other.protocol
             && *tls == other.tls
+            && *canary == other.canary
     }
 }
 
@@ -101,6 +105,7 @@ impl ServiceSpec {
                 metadata: Default::default(),
                 protocol: None,
                 tls: None,
+                canary: None,
                 at,
             });
         }
@@ -130,6 +135,10 @@ impl ServiceSpec {
         let tls = fields
             .optional("tls")
             .and_then(|field| tls_name(&field, protocol));
+        let canary = match fields.optional("canary") {
+            Some(canary) => Some(CanarySpec::read(&canary)?),
+            None => None,
+        };
         fields.finish();
         Some(ServiceSpec {
             name: name?,
@@ -140,6 +149,7 @@ impl ServiceSpec {
             metadata,
             protocol,
             tls,
+            canary,
             at,
         })
     }

@@ -12,6 +12,7 @@ mod process;
 mod reference;
 mod registry;
 mod render;
+mod scg;
 mod schema;
 mod secret;
 mod sources;
@@ -46,6 +47,7 @@ pub use self::{
     process::{LogFormat, LogLevel, LogSettings, ShutdownSettings, SnapshotSettings},
     reference::{KeyDoc, SectionDoc, settings_reference},
     registry::{DiscoverySettings, Loopback, NacosSettings, RegistrationSettings},
+    scg::{Compat, Placeholder, ScgFilter, ScgSettings},
     secret::Secret,
     sources::RouteSource,
     traffic::{EjectionSettings, RetrySettings, RouteDefaults},
@@ -73,6 +75,8 @@ pub struct Settings {
     pub other_nacos: BTreeMap<String, NacosSettings>,
     /// Where routes come from, in the order in which they are merged; at least one.
     pub routes: Vec<RouteSource>,
+    /// How documents in the form of Spring Cloud Gateway are read.
+    pub scg: ScgSettings,
     /// The gateway's own entry in Nacos.
     pub registration: RegistrationSettings,
     /// How services are followed.
@@ -265,6 +269,7 @@ fn read<'a>(fields: Option<Fields<'a>>, reader: &mut Reader<'a>) -> Settings {
         routes,
         nacos,
         other_nacos,
+        scg: ScgSettings::read(&mut top),
         registration: registry::RegistrationSettings::read(&mut top),
         discovery: DiscoverySettings::read(&mut top),
         snapshot: SnapshotSettings::read(&mut top),

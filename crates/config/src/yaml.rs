@@ -19,12 +19,26 @@ const MAX_REPLAYED_ALIAS_EVENTS: usize = 50_000;
 /// A mapping of up to this many keys is searched for duplicates pairwise, without building a map.
 const SMALL_MAPPING: usize = 12;
 
+/// Parses a text that holds one YAML document.
 pub(crate) fn parse(text: &str, report: &Report) -> Option<Node> {
+    parse_from(text, 1, report)
+}
+
+/// Parses the part of a text that begins with the line `line` and holds one YAML document.
+pub(crate) fn parse_from(text: &str, line: u32, report: &Report) -> Option<Node> {
     // Cut here, since the parser's byte offsets do not count the byte order mark.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let lines = line - 1;
     match read(text) {
-        Ok(Some(raw)) => Some(Tree { text, report }.node(raw, "")),
-        Ok(None) => Some(Node::null(Position { line: 1, column: 1 })),
+        Ok(Some(raw)) => Some(
+            Tree {
+                text,
+                lines,
+                report,
+            }
+            .node(raw, ""),
+        ),
+        Ok(None) => Some(Node::null(Position { line, column: 1 })),
         Err(Unread {
             position,
             problem,
@@ -32,7 +46,7 @@ pub(crate) fn parse(text: &str, report: &Report) -> Option<Node> {
         }) => {
             report.push(Fault {
                 document: report.document().clone(),
-                position,
+                position: position.map(|at| moved(at, lines)),
                 path: String::new(),
                 problem,
                 expected: expected.map(str::to_owned),
@@ -198,13 +212,19 @@ impl<'de> de::Visitor<'de> for RawVisitor {
 /// Turns the parser's tree into ours, with the source at hand.
 struct Tree<'a> {
     text: &'a str,
+    /// How many lines stand before the text.
+    lines: u32,
     report: &'a Report,
 }
 
 impl Tree<'_> {
+    fn position(&self, location: Location) -> Position {
+        moved(position(location), self.lines)
+    }
+
     fn node(&self, raw: Raw, path: &str) -> Node {
         // The definition, not the alias: that is where the text to be changed stands.
-        let at = position(raw.defined);
+        let at = self.position(raw.defined);
         let value = match raw.value {
             RawValue::Null => Value::Null,
             RawValue::Text(text) => Value::Scalar(Scalar {
@@ -238,7 +258,7 @@ impl Tree<'_> {
         let mut lines: HashMap<String, u32> = HashMap::new();
         let is_small = entries.len() <= SMALL_MAPPING;
         for (key, raw) in entries {
-            let at = position(key.defined);
+            let at = self.position(key.defined);
             let earlier = if is_small {
                 kept.iter()
                     .find(|(other, _)| other.text == key.value)
@@ -297,6 +317,13 @@ fn position(location: Location) -> Position {
     Position {
         line: bounded(location.line()),
         column: bounded(location.column()),
+    }
+}
+
+fn moved(at: Position, lines: u32) -> Position {
+    Position {
+        line: at.line.saturating_add(lines),
+        ..at
     }
 }
 

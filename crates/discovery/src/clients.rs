@@ -1,14 +1,15 @@
 //! The Nacos clients, one per cluster and namespace: a push does not say which namespace it is for.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use pailou_nacos::{Client, ConnectionState, LoginState, Transport};
+use pailou_telemetry::tasks::Tasks;
 use pailou_telemetry::{Metrics, events};
 use pailou_upstream::ServiceId;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::view::SessionView;
@@ -120,23 +121,28 @@ impl Clients {
 struct Followed {
     nacos: Arc<str>,
     client: Client,
-    _tasks: JoinSet<()>,
+    _tasks: Tasks,
 }
 
 impl Followed {
     /// Follows a client's session, and its login too if nobody else does.
     fn new(nacos: Arc<str>, client: Client, and_login: bool, metrics: &Metrics) -> Followed {
-        let mut tasks = JoinSet::new();
+        let mut tasks = Tasks::new(metrics);
         let session = Session {
             nacos: Arc::clone(&nacos),
             namespace: client.namespace().to_owned(),
             metrics: metrics.clone(),
         };
         if and_login {
-            let (nacos, metrics) = (Arc::clone(&nacos), metrics.clone());
-            tasks.spawn(follow_login(nacos, client.clone(), metrics));
+            let (nacos, client, metrics) = (Arc::clone(&nacos), client.clone(), metrics.clone());
+            tasks.keep("login reports", move || {
+                follow_login(Arc::clone(&nacos), client.clone(), metrics.clone())
+            });
         }
-        tasks.spawn(session.follow(client.states()));
+        let states = client.states();
+        tasks.keep("connection reports", move || {
+            session.clone().follow(states.clone())
+        });
         Followed {
             nacos,
             client,
@@ -197,6 +203,7 @@ impl Outage {
 }
 
 /// What names a session in logs and metrics.
+#[derive(Clone)]
 struct Session {
     nacos: Arc<str>,
     namespace: String,
@@ -204,8 +211,8 @@ struct Session {
 }
 
 impl Session {
-    /// Reports connections that are made and lost.
-    async fn follow(self, mut states: watch::Receiver<ConnectionState>) {
+    /// Reports connections that are made and lost, for as long as there is a client.
+    async fn follow(self, mut states: watch::Receiver<ConnectionState>) -> String {
         let mut last = ConnectionState::default();
         let mut spoken = None;
         let mut outage = Outage::default();
@@ -219,7 +226,7 @@ impl Session {
             }
             last = state;
             if states.changed().await.is_err() {
-                return;
+                return "the client is gone".to_owned();
             }
         }
     }
@@ -282,14 +289,14 @@ impl Session {
 }
 
 /// Reports logins that fail. The login is no part of the connection's state, so it is looked at.
-async fn follow_login(nacos: Arc<str>, client: Client, metrics: Metrics) {
+async fn follow_login(nacos: Arc<str>, client: Client, metrics: Metrics) -> Infallible {
     let mut last = None;
     loop {
         let state = client.state();
         let error = match state.login {
             LoginState::Failed { error } => Some(error),
             LoginState::LoggedIn { renewal_error, .. } => renewal_error,
-            LoginState::Off => return,
+            LoginState::Off => std::future::pending().await,
             LoginState::Pending | LoginState::Absent => None,
         };
         if error != last

@@ -7,10 +7,11 @@ use std::time::Duration;
 use pailou_config::Settings;
 use pailou_nacos::Client;
 use pailou_routing::TableCell;
+use pailou_telemetry::tasks::{self, Tasks};
 use pailou_telemetry::{Metrics, events};
 use pailou_upstream::Services;
 use tokio::sync::watch;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::clients::Clients;
@@ -18,12 +19,12 @@ use crate::documents::Documents;
 use crate::feeds::Feeds;
 use crate::metadata::Applied;
 use crate::publish::{Published, Publisher};
+use crate::readiness;
 use crate::registration::Registrar;
 use crate::snapshot::{self, Snapshot, Writer};
 use crate::source::Inbox;
 use crate::view::{DiscoveryView, DocumentView, Readiness, RegistrationView};
 use crate::wiring::{self, Named};
-use crate::{readiness, supervise};
 
 /// How long [`Discovery::deregister`] takes at most.
 const DEREGISTER_LIMIT: Duration = Duration::from_secs(1);
@@ -37,7 +38,7 @@ pub struct Discovery {
     shared: Arc<Shared>,
     readiness: watch::Receiver<Readiness>,
     registration: Mutex<Registering>,
-    tasks: Mutex<JoinSet<()>>,
+    tasks: Tasks,
 }
 
 /// What the tasks and the views share.
@@ -137,16 +138,16 @@ impl Discovery {
             port: wiring::advertised_port(settings, listeners),
             snapshot,
         });
-        let mut tasks = JoinSet::new();
-        shared.spawn_snapshot(&sources, &mut tasks);
-        shared.spawn_sources(sources, &mut tasks);
-        shared.spawn_publisher(publisher, &mut tasks);
-        shared.spawn_readiness(ready, &mut tasks);
+        let mut tasks = Tasks::new(&shared.metrics);
+        shared.keep_snapshot(&sources, &mut tasks);
+        shared.keep_sources(sources, &mut tasks);
+        tasks.keep("publisher", move || publisher.clone().run());
+        shared.keep_readiness(ready, &mut tasks);
         Discovery {
             shared,
             readiness,
             registration: Mutex::default(),
-            tasks: Mutex::new(tasks),
+            tasks,
         }
     }
 
@@ -215,7 +216,13 @@ impl Discovery {
             move || shared.applied()
         };
         let (leave, left) = watch::channel(false);
-        let task = tokio::spawn(registrar.run(applied, left));
+        let run = move || registrar.clone().run(applied.clone(), left.clone());
+        let metrics = shared.metrics.clone();
+        let panicked = move |error: &str| {
+            let task = "registration";
+            events::TaskEnded { task, error }.record(&metrics);
+        };
+        let task = tokio::spawn(tasks::until_done(run, panicked));
         *registration = Registering::Running { leave, task };
     }
 
@@ -238,8 +245,7 @@ impl Discovery {
     /// stay as they are.
     pub async fn stop(self) {
         self.deregister().await;
-        let mut tasks = std::mem::take(&mut *lock(&self.tasks));
-        tasks.shutdown().await;
+        self.tasks.shutdown().await;
         lock(&self.shared.feeds).clear();
     }
 }
@@ -251,7 +257,7 @@ impl std::fmt::Debug for Shared {
 }
 
 impl Shared {
-    fn spawn_sources(&self, sources: Vec<Named>, tasks: &mut JoinSet<()>) {
+    fn keep_sources(&self, sources: Vec<Named>, tasks: &mut Tasks) {
         for (index, Named { name, source, .. }) in sources.into_iter().enumerate() {
             let outlet = self.inbox.outlet(index);
             let metrics = self.metrics.clone();
@@ -260,20 +266,11 @@ impl Shared {
                 events::SourceFailed { source, error }.record(&metrics);
             };
             let run = move || Arc::clone(&source).run(outlet.clone());
-            tasks.spawn(supervise::forever(run, failed));
+            tasks.keep_telling(run, failed);
         }
     }
 
-    fn spawn_publisher(&self, publisher: Publisher, tasks: &mut JoinSet<()>) {
-        let metrics = self.metrics.clone();
-        let ended = move |error: &str| {
-            let task = "publisher";
-            events::TaskEnded { task, error }.record(&metrics);
-        };
-        tasks.spawn(supervise::forever(move || publisher.clone().run(), ended));
-    }
-
-    fn spawn_snapshot(&self, sources: &[Named], tasks: &mut JoinSet<()>) {
+    fn keep_snapshot(&self, sources: &[Named], tasks: &mut Tasks) {
         let Some(snapshot) = &self.snapshot else {
             return;
         };
@@ -284,21 +281,19 @@ impl Shared {
             published: self.published.clone(),
             metrics: self.metrics.clone(),
         };
-        let metrics = self.metrics.clone();
-        let ended = move |error: &str| {
-            let task = "snapshot";
-            events::TaskEnded { task, error }.record(&metrics);
-        };
-        tasks.spawn(supervise::forever(move || writer.clone().run(), ended));
+        tasks.keep("snapshot", move || writer.clone().run());
     }
 
-    fn spawn_readiness(&self, ready: watch::Sender<Readiness>, tasks: &mut JoinSet<()>) {
+    fn keep_readiness(&self, ready: watch::Sender<Readiness>, tasks: &mut Tasks) {
         let (clients, inbox) = (Arc::clone(&self.clients), Arc::clone(&self.inbox));
         let trouble = move || {
             let source = || inbox.troubles().into_iter().flatten().next();
             clients.trouble().or_else(source)
         };
-        tasks.spawn(readiness::follow(self.published.clone(), ready, trouble));
+        let (published, started) = (self.published.clone(), Instant::now());
+        let follow =
+            move || readiness::follow(published.clone(), ready.clone(), started, trouble.clone());
+        tasks.keep("readiness", follow);
     }
 
     /// The documents, with what their sources say at this moment.

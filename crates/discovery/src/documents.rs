@@ -11,13 +11,13 @@
 
 mod routes;
 
+use std::any::Any;
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use md5::{Digest, Md5};
-use pailou_config::{
-    DocumentOutcome, Fault, ParsedDocument, RouteSpec, Severity, parse_route_document,
-};
+use pailou_config::{DocumentOutcome, Fault, ParsedDocument, Reading, RouteSpec, Severity};
 use pailou_routing::Route;
 
 use self::routes::Compiled;
@@ -45,6 +45,8 @@ pub(crate) struct Verdict {
     pub(crate) changed: bool,
     /// Whether an alarm was on before.
     pub(crate) was_alarmed: bool,
+    /// Whether the gateway failed over it: the state is to be taken again.
+    pub(crate) panicked: bool,
     /// Whether the snapshot's text was applied, for want of a good one.
     pub(crate) restored: bool,
     /// Whether the source confirmed the snapshot's text.
@@ -79,6 +81,7 @@ struct Document {
     name: Arc<str>,
     key: Arc<DocumentKey>,
     source: &'static str,
+    reading: Reading,
     state: DocumentState,
     faults: Vec<Fault>,
     reason: Option<String>,
@@ -112,6 +115,8 @@ pub(crate) struct Unread {
     pub(crate) key: DocumentKey,
     /// The kind of source.
     pub(crate) source: &'static str,
+    /// How its texts are read.
+    pub(crate) reading: Reading,
     /// Its last good text in an earlier run.
     pub(crate) saved: Option<Arc<str>>,
 }
@@ -123,6 +128,7 @@ impl Documents {
             name: unread.name,
             key: Arc::new(unread.key),
             source: unread.source,
+            reading: unread.reading,
             saved: unread.saved,
             state: DocumentState::Waiting,
             faults: Vec::new(),
@@ -255,8 +261,22 @@ impl Document {
     fn judge(&mut self, take: impl FnOnce(&mut Self) -> bool, compile: Compile<'_>) -> Verdict {
         let was_alarmed = self.is_alarmed();
         let was_from_snapshot = self.is_from_snapshot();
-        let changed = take(self);
-        let restored = self.good.is_none() && self.take_saved(compile);
+        // A document that makes the gateway fail costs the others nothing.
+        let taken = catch_unwind(AssertUnwindSafe(|| take(self)));
+        let mut panicked = taken.is_err();
+        let changed = taken.unwrap_or_else(|panic| {
+            self.refuse(vec![failed(&self.name, &*panic)]);
+            false
+        });
+        let restored = self.good.is_none() && {
+            let saved = self.saved.clone();
+            let taken = catch_unwind(AssertUnwindSafe(|| self.take_saved(compile)));
+            taken.unwrap_or_else(|_| {
+                panicked = true;
+                self.saved = saved;
+                false
+            })
+        };
         if self.good.is_some() {
             self.saved = None;
         }
@@ -266,6 +286,7 @@ impl Document {
             key: Arc::clone(&self.key),
             state: self.state,
             changed: changed || restored,
+            panicked,
             was_alarmed,
             restored,
             confirmed: was_from_snapshot && !self.is_from_snapshot(),
@@ -283,7 +304,7 @@ impl Document {
         let Some(text) = self.saved.take() else {
             return false;
         };
-        let DocumentOutcome::Routes(mut parsed) = parse_route_document(&self.name, &text) else {
+        let DocumentOutcome::Routes(mut parsed) = self.reading.parse(&self.name, &text) else {
             return false;
         };
         // It was good once. Where this version of the gateway has become stricter, it is no help.
@@ -321,7 +342,7 @@ impl Document {
             self.applied();
             return false;
         }
-        let (mut parsed, is_refused) = match parse_route_document(&self.name, text) {
+        let (mut parsed, is_refused) = match self.reading.parse(&self.name, text) {
             DocumentOutcome::Blank => {
                 self.keep(DocumentState::Blank, "it is blank");
                 return false;
@@ -419,6 +440,29 @@ fn duplicate(spec: &RouteSpec, owner: &str) -> Fault {
         path: format!("routes.{}", spec.id),
         problem: format!("the earlier document {owner} has a route with this id, which stays"),
         expected: Some("an id that is unique over all documents".to_owned()),
+        nearest: None,
+        severity: Severity::Error,
+    }
+}
+
+/// The words of a panic.
+pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+    text.unwrap_or("no reason is known")
+}
+
+/// The fault of a version that the gateway failed over.
+fn failed(document: &Arc<str>, panic: &(dyn Any + Send)) -> Fault {
+    let panic = panic_text(panic);
+    Fault {
+        document: Arc::clone(document),
+        position: None,
+        path: String::new(),
+        problem: format!(
+            "the gateway failed while it compiled this document ({panic}), and tries again"
+        ),
+        expected: None,
         nearest: None,
         severity: Severity::Error,
     }

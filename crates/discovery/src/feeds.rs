@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use pailou_config::UpstreamUrl;
 use pailou_nacos::ServiceName;
+use pailou_telemetry::{events, tasks};
 use pailou_upstream::{Service, ServiceId};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
@@ -16,7 +17,6 @@ use crate::clients::Clients;
 use crate::feed::{Feed, FeedContext, FeedStatus, Restore};
 use crate::snapshot::{self, Heard, SavedService};
 use crate::static_feed::StaticFeed;
-use crate::supervise;
 use crate::view::FeedView;
 
 /// How long services are held, and kept when no route names them.
@@ -186,16 +186,20 @@ impl Feeds {
 
     fn start(&mut self, service: Arc<Service>) -> Running {
         let status = Arc::new(Mutex::new(FeedStatus::default()));
-        let id = service.id().clone();
-        let ended = move |error: &str| tracing::error!(service = %id, error, "service feed ended; starting it again");
+        let (id, metrics) = (service.id().clone(), self.context.metrics.clone());
+        let ended = move |error: &str| {
+            let task = "service feed";
+            let error = &*format!("{id}: {error}");
+            events::TaskEnded { task, error }.record(&metrics);
+        };
         let task = match service.id().url() {
             Some(url) => {
                 let start = self.at_url(&service, &status, url);
-                tokio::spawn(supervise::forever(start, ended))
+                tokio::spawn(tasks::forever(start, ended))
             }
             None => {
                 let start = self.in_registry(&service, &status);
-                tokio::spawn(supervise::forever(start, ended))
+                tokio::spawn(tasks::forever(start, ended))
             }
         };
         Running {

@@ -30,7 +30,6 @@ mod rules;
 mod snapshot;
 mod source;
 mod static_feed;
-mod supervise;
 mod transport;
 mod view;
 mod wiring;

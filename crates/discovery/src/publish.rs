@@ -4,30 +4,29 @@
 //! nor the registry's sessions wait for them. What a new table needs is subscribed and known **before**
 //! the swap: no request finds a route whose service nobody has heard of yet.
 
+mod tell;
 mod work;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use pailou_config::{Fault, Severity};
 use pailou_routing::TableCell;
 use pailou_telemetry::{Metrics, events};
-use pailou_upstream::{Service, ServiceId};
+use pailou_upstream::Service;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-pub(crate) use self::work::{Defaults, Work};
 use self::work::{Outcome, Prepared};
-use crate::documents::Verdict;
+pub(crate) use self::work::{Work, compile_route};
 use crate::feeds::Feeds;
-use crate::snapshot::DocumentKey;
 use crate::source::{Inbox, SourceState};
-use crate::view::{DocumentState, DocumentView, TableView};
+use crate::view::{DocumentView, TableView};
 
-/// The most faults or warnings of one kind that are logged at once; the rest is counted.
-const MAX_TOLD: usize = 100;
 /// How often tables that were replaced are looked at: one that no request uses any more is freed.
 const RETIRE_POLL: Duration = Duration::from_secs(1);
+/// How long after a round that failed the next one comes, at first and at most.
+const FIRST_AGAIN: Duration = Duration::from_secs(1);
+const LAST_AGAIN: Duration = Duration::from_secs(30);
 
 /// What is published, for those who wait for it and for the views.
 #[derive(Clone, Debug, Default)]
@@ -70,21 +69,36 @@ impl Publisher {
     pub(crate) async fn run(self) -> String {
         // After a panic, what was taken must be taken again, and what was compiled be published.
         self.inbox.renew();
+        self.work_state().owe_table();
         self.await_sources().await;
-        let mut last = self.round(true).await;
-        self.feeds().forget_saved();
-        let mut next_sweep = self.sweep();
+        // The first round is one of those that are due by themselves.
+        let mut again = Again::now();
+        let mut last = Instant::now();
+        let mut next_sweep = None;
         let mut retire = tokio::time::interval(RETIRE_POLL);
         loop {
             tokio::select! {
+                biased;
+                () = at(again.due), if again.due.is_some() => {}
+                () = at(next_sweep), if next_sweep.is_some() => {
+                    next_sweep = self.sweep();
+                    continue;
+                }
+                _ = retire.tick() => {
+                    self.on_table(|cell| { cell.sweep(); }).await;
+                    continue;
+                }
                 () = self.inbox.changed() => {
                     tokio::time::sleep_until(last + self.times.debounce).await;
-                    last = self.round(false).await;
-                    next_sweep = self.sweep();
                 }
-                () = at(next_sweep), if next_sweep.is_some() => next_sweep = self.sweep(),
-                _ = retire.tick() => self.on_table(|cell| { cell.sweep(); }).await,
             }
+            last = Instant::now();
+            let done = self.round(last, again.due.is_some()).await;
+            again.note(done);
+            if done {
+                self.feeds().forget_saved();
+            }
+            next_sweep = self.sweep();
         }
     }
 
@@ -104,23 +118,27 @@ impl Publisher {
         let _ = tokio::time::timeout_at(limit, complete).await;
     }
 
-    /// Takes what is new and publishes what follows from it; returns when it began.
-    async fn round(&self, anew: bool) -> Instant {
-        let started = Instant::now();
+    /// Takes what is new and publishes what follows from it. When the gateway fails over it, false: what was
+    /// taken is put back, and is to be taken again `anew`.
+    async fn round(&self, started: Instant, anew: bool) -> bool {
         let updates = self.inbox.take();
         if updates.is_empty() && !anew {
-            return started;
+            return true;
         }
+        let taken: Vec<_> = updates.iter().map(|(index, _)| *index).collect();
         match self.work(updates, anew).await {
-            Ok(outcome) => self.publish(started, outcome).await,
-            // The supervisor of this task would only say the same; the documents are as they were.
-            Err(error) => events::TaskEnded {
-                task: "compile",
-                error: &error,
+            Ok(outcome) => {
+                self.inbox.put_back(&outcome.again);
+                let failed = outcome.failed;
+                self.publish(started, outcome).await;
+                !failed
             }
-            .record(&self.metrics),
+            Err(error) => {
+                self.inbox.put_back(&taken);
+                self.failed(&error);
+                false
+            }
         }
-        started
     }
 
     async fn work(
@@ -139,9 +157,12 @@ impl Publisher {
 
     async fn publish(&self, started: Instant, outcome: Outcome) {
         for verdict in &outcome.verdicts {
-            self.record(verdict);
+            tell::verdict(verdict, &self.metrics);
         }
-        tell(&outcome.new_notes, report_note);
+        tell::notes(&outcome.new_notes);
+        if let Some(error) = &outcome.unprepared {
+            self.failed(error);
+        }
         let swapped = match outcome.prepared {
             None => None,
             Some(prepared) => Some(self.swap(started, prepared).await),
@@ -218,85 +239,9 @@ impl Publisher {
         }
     }
 
-    fn record(&self, verdict: &Verdict) {
-        let document = &*verdict.document;
-        self.record_state(document, verdict);
-        if verdict.restored {
-            events::DocumentRestored {
-                document,
-                routes: verdict.routes,
-                md5: &verdict.md5,
-            }
-            .record(&self.metrics);
-        }
-    }
-
-    fn record_state(&self, document: &str, verdict: &Verdict) {
-        let reason = verdict.reason.as_deref().unwrap_or_default();
-        let served = !verdict.md5.is_empty();
-        let refused = |faults| events::DocumentRefused {
-            document,
-            faults,
-            first: reason,
-            served,
-        };
-        match verdict.state {
-            DocumentState::Waiting => {}
-            DocumentState::Applied
-                if verdict.changed || verdict.was_alarmed || verdict.confirmed =>
-            {
-                events::DocumentApplied {
-                    document,
-                    routes: verdict.routes,
-                    warnings: verdict.warnings.len(),
-                    md5: &verdict.md5,
-                }
-                .record(&self.metrics);
-                tell(&verdict.warnings, |warning| warn(document, warning));
-            }
-            DocumentState::Applied => {}
-            DocumentState::Partial if verdict.changed || verdict.confirmed => {
-                events::DocumentPartlyApplied {
-                    document,
-                    routes: verdict.routes,
-                    faults: verdict.faults.len(),
-                    warnings: verdict.warnings.len(),
-                    md5: &verdict.md5,
-                }
-                .record(&self.metrics);
-                tell(&verdict.faults, |fault| {
-                    tracing::error!(target: "pailou", document, error = %fault, "a route cannot run, the others of the document are served");
-                });
-                tell(&verdict.warnings, |warning| warn(document, warning));
-            }
-            DocumentState::Partial => {}
-            DocumentState::Refused => {
-                refused(verdict.faults.len()).record(&self.metrics);
-                tell(verdict.faults.get(1..).unwrap_or_default(), |fault| {
-                    tracing::error!(target: "pailou", document, error = %fault, "another fault of the refused document");
-                });
-            }
-            DocumentState::Unreadable => refused(1).record(&self.metrics),
-            DocumentState::Blank | DocumentState::Missing => {
-                let reason = if verdict.state == DocumentState::Blank {
-                    "blank"
-                } else {
-                    "deleted"
-                };
-                let (group, namespace, cure) = home(&verdict.key);
-                events::DocumentMissing {
-                    document,
-                    reason,
-                    served,
-                    home: events::DocumentHome {
-                        group,
-                        namespace,
-                        cure: &cure,
-                    },
-                }
-                .record(&self.metrics);
-            }
-        }
+    fn failed(&self, error: &str) {
+        let task = "compile";
+        events::TaskEnded { task, error }.record(&self.metrics);
     }
 
     fn sweep(&self) -> Option<Instant> {
@@ -324,50 +269,29 @@ impl Publisher {
     }
 }
 
-/// Group and namespace of a document, and what publishes a first version of it.
-fn home(key: &DocumentKey) -> (&str, &str, String) {
-    match key {
-        DocumentKey::File(path) => ("", "", format!("write routes to {path}")),
-        DocumentKey::Config {
-            registry,
-            namespace,
-            group,
-            data_id,
-        } => {
-            let mut cure =
-                format!("pailou nacos config publish {data_id} ROUTES.yaml --group {group}");
-            if !namespace.is_empty() {
-                cure.push_str(&format!(" --namespace {namespace}"));
-            }
-            if registry != ServiceId::DEFAULT_SOURCE {
-                cure.push_str(&format!(" --nacos {registry}"));
-            }
-            (group, namespace, cure)
+/// When a round comes that no document asks for: at the start, and after one that failed.
+struct Again {
+    due: Option<Instant>,
+    pause: Duration,
+}
+
+impl Again {
+    fn now() -> Again {
+        Again {
+            due: Some(Instant::now()),
+            pause: FIRST_AGAIN,
         }
     }
-}
 
-/// Tells of each, but of no more than a person reads.
-fn tell(faults: &[Fault], tell_of: impl Fn(&Fault)) {
-    faults.iter().take(MAX_TOLD).for_each(tell_of);
-    if faults.len() > MAX_TOLD {
-        let more = faults.len() - MAX_TOLD;
-        let document = &*faults[MAX_TOLD].document;
-        tracing::warn!(target: "pailou", document, more, "more of these are not logged");
-    }
-}
-
-fn warn(document: &str, warning: &Fault) {
-    tracing::warn!(target: "pailou", document, warning = %warning, "a route document has a warning");
-}
-
-/// Reports what the documents are to one another.
-fn report_note(fault: &Fault) {
-    let document = &*fault.document;
-    if fault.severity == Severity::Error {
-        tracing::error!(target: "pailou", document, error = %fault, "a route is left out, its id is taken");
-    } else {
-        tracing::warn!(target: "pailou", document, warning = %fault, "a route has no effect");
+    /// Notes whether a round was done. Each that fails is followed by a longer pause.
+    fn note(&mut self, done: bool) {
+        if done {
+            self.due = None;
+            self.pause = FIRST_AGAIN;
+        } else {
+            self.due = Some(Instant::now() + self.pause);
+            self.pause = (self.pause * 2).min(LAST_AGAIN);
+        }
     }
 }
 
@@ -386,3 +310,6 @@ pub(crate) fn unix_ms(time: SystemTime) -> Option<u64> {
     let since = time.duration_since(SystemTime::UNIX_EPOCH).ok()?;
     Some(millis(since))
 }
+
+#[cfg(test)]
+mod tests;

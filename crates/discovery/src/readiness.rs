@@ -18,14 +18,14 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How often it looks again while it is not ready: the reason changes with the connection.
 const LOOK: Duration = Duration::from_millis(250);
 
-/// Follows what is published until the gateway is ready. `trouble` says why a source or
-/// Nacos is out of reach, if one is.
+/// Follows what is published until the gateway is ready, and then waits for nothing. `trouble` says why a
+/// source or Nacos is out of reach, if one is. Returns only when it cannot go on, saying why.
 pub(crate) async fn follow(
     mut published: watch::Receiver<Published>,
     readiness: watch::Sender<Readiness>,
+    started: Instant,
     trouble: impl Fn() -> Option<String>,
-) {
-    let started = Instant::now();
+) -> String {
     loop {
         let current = published.borrow_and_update().clone();
         let new = assess(&current, started.elapsed(), &trouble);
@@ -36,7 +36,7 @@ pub(crate) async fn follow(
             changed
         });
         if ready {
-            return;
+            break;
         }
         let services_known = async {
             for service in current.services.iter() {
@@ -45,11 +45,14 @@ pub(crate) async fn follow(
         };
         let is_service_unknown = current.services.iter().any(|service| !service.is_known());
         tokio::select! {
-            changed = published.changed() => if changed.is_err() { return },
+            changed = published.changed() => if changed.is_err() {
+                return "the publisher is gone".to_owned();
+            },
             () = services_known, if is_service_unknown => {}
             () = tokio::time::sleep(LOOK) => {}
         }
     }
+    std::future::pending().await
 }
 
 /// Whether the gateway is ready `elapsed` after the start, and why not.

@@ -22,6 +22,7 @@ const LOOK: Duration = Duration::from_millis(500);
 const FAREWELL: Duration = Duration::from_millis(900);
 
 /// What is needed to register.
+#[derive(Clone)]
 pub(crate) struct Registrar {
     pub(crate) client: Client,
     pub(crate) settings: RegistrationSettings,

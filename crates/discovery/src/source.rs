@@ -102,6 +102,14 @@ impl Inbox {
         }
     }
 
+    /// Makes the states of these documents new again, without notice: a later [`Inbox::take`] takes them.
+    pub(crate) fn put_back(&self, documents: &[usize]) {
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        for &document in documents {
+            slots[document].is_new = slots[document].state.is_some();
+        }
+    }
+
     /// For each document, why its source cannot tell its state at the moment.
     pub(crate) fn troubles(&self) -> Vec<Option<String>> {
         let slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);

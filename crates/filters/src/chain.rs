@@ -1,6 +1,7 @@
 //! The steps that a route runs.
 
 use std::any::Any;
+use std::sync::Arc;
 
 use crate::{Body, Note, ResponseHead, Rule, Step};
 
@@ -11,12 +12,26 @@ use crate::{Body, Note, ResponseHead, Rule, Step};
 #[derive(Debug, Default)]
 pub struct Chain {
     steps: Vec<Step>,
+    /// The name of the filter that each step comes from.
+    names: Vec<Arc<str>>,
 }
 
 impl Chain {
-    /// A chain of compiled filters.
+    /// A chain of compiled filters, whose names nobody asks for.
     pub fn new(steps: Vec<Step>) -> Chain {
-        Chain { steps }
+        Chain::named(steps.into_iter().map(|step| (Arc::from(""), step)))
+    }
+
+    /// A chain of compiled filters by name. A filter may have several steps.
+    pub fn named(steps: impl IntoIterator<Item = (Arc<str>, Step)>) -> Chain {
+        let (names, steps) = steps.into_iter().unzip();
+        Chain { steps, names }
+    }
+
+    /// The steps with the names of their filters, first to last.
+    pub fn named_steps(&self) -> impl Iterator<Item = (&str, &Step)> {
+        let names = self.names.iter().map(|name| &**name);
+        names.zip(&self.steps)
     }
 
     /// The steps, first to last.

@@ -16,7 +16,7 @@ use crate::{
 
 pub(crate) const ENTRY: Entry = Entry::gate(
     "forward_auth",
-    "{ service: auth-service, path: /check, request_headers: [authorization, cookie], copy_headers: [x-user], timeout: 2s }",
+    "{ service: auth-service, path: /check, request_headers: [authorization, cookie], copy_headers: [x-user], timeout: 2s, fail_open: false }",
     "Asks the service, or `to: http://host:port`, with the request's head; 2xx lets it go on with `copy_headers` of the answer, anything else is the client's answer.",
     compile,
 );
@@ -37,7 +37,8 @@ const URI: HeaderName = HeaderName::from_static("x-forwarded-uri");
 ///
 /// The headers that are copied from the answer are taken from every request
 /// first, so that a client cannot send them itself. No answer in time, no
-/// endpoint, an answer that is no HTTP, or 5xx: the request is refused.
+/// endpoint, an answer that is no HTTP, or 5xx: the request is refused, unless
+/// `fail_open` says that it goes on unchecked, which is counted.
 ///
 /// Cost: a copy of the header map and one request.
 #[derive(Debug)]
@@ -48,6 +49,7 @@ struct ForwardAuth {
     /// Which of the request's headers are shown; all of them if empty.
     request_headers: Vec<HeaderName>,
     copy_headers: Vec<HeaderName>,
+    fails_open: bool,
 }
 
 fn compile(field: &Field<'_>, destinations: &dyn Destinations) -> Option<Box<dyn Gate>> {
@@ -78,6 +80,10 @@ fn compile(field: &Field<'_>, destinations: &dyn Destinations) -> Option<Box<dyn
         Some(timeout) => timeout.duration(TIMEOUTS),
         None => Some(DEFAULT_TIMEOUT),
     };
+    let fails_open = match fields.optional("fail_open") {
+        Some(fail_open) => fail_open.boolean(),
+        None => Some(false),
+    };
     fields.finish();
     Some(Box::new(ForwardAuth {
         destination: destination?,
@@ -85,6 +91,7 @@ fn compile(field: &Field<'_>, destinations: &dyn Destinations) -> Option<Box<dyn
         timeout: timeout?,
         request_headers: request_headers?,
         copy_headers: copy_headers?,
+        fails_open: fails_open?,
     }))
 }
 
@@ -207,6 +214,10 @@ impl Gate for ForwardAuth {
 
     fn destination(&self) -> &Destination {
         &self.destination
+    }
+
+    fn fails_open(&self) -> bool {
+        self.fails_open
     }
 }
 

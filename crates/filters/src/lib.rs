@@ -18,6 +18,7 @@
 //!   `redirect.rs`.
 //! - [`Gate`], waits for somebody else: `forward_auth.rs`.
 //! - [`Body`], changes a response's body: `rewrite_body.rs`.
+//! - [`Rule`], says how a request is sent: `grpc_web.rs`.
 //!
 //! A filter of Spring Cloud Gateway goes to `src/scg/`, by the name that its
 //! documents use.
@@ -28,6 +29,7 @@ mod chain;
 mod facts;
 mod forward_auth;
 mod forwarded_prefix;
+mod grpc_web;
 mod head;
 mod header;
 mod java_regex;

@@ -8,8 +8,8 @@ use pailou_config::{
 use pailou_upstream::Destination;
 
 use crate::{
-    Body, Edit, Gate, Step, add_request_header, add_response_header, forward_auth, prefix,
-    redirect, remove_request_header, remove_response_header, respond, rewrite_body, scg,
+    Body, Edit, Gate, Rule, Step, add_request_header, add_response_header, forward_auth, grpc_web,
+    prefix, redirect, remove_request_header, remove_response_header, respond, rewrite_body, scg,
     set_request_header, set_response_header, strip_prefix,
 };
 
@@ -34,6 +34,7 @@ enum Compile {
     Edit(fn(&Field<'_>) -> Option<Box<dyn Edit>>),
     Gate(fn(&Field<'_>, &dyn Destinations) -> Option<Box<dyn Gate>>),
     Body(fn(&Field<'_>) -> Option<Box<dyn Body>>),
+    Rule(fn(&Field<'_>) -> Option<Rule>),
     /// Of Spring Cloud Gateway.
     Scg(Shortcut, fn(&ScgArgs<'_>, &Scope<'_>) -> Option<Vec<Step>>),
 }
@@ -71,6 +72,7 @@ pub static REGISTRY: &[Entry] = &[
     redirect::ENTRY,
     respond::ENTRY,
     rewrite_body::ENTRY,
+    grpc_web::ENTRY,
     scg::strip_prefix::ENTRY,
     scg::prefix_path::ENTRY,
     scg::rewrite_path::ENTRY,
@@ -184,6 +186,16 @@ impl Entry {
     ) -> Entry {
         Entry::new(name, arguments, summary, Compile::Body(compile))
     }
+
+    /// The row of a filter that says how a request is sent.
+    pub(crate) const fn rule(
+        name: &'static str,
+        arguments: &'static str,
+        summary: &'static str,
+        compile: fn(&Field<'_>) -> Option<Rule>,
+    ) -> Entry {
+        Entry::new(name, arguments, summary, Compile::Rule(compile))
+    }
 }
 
 /// Whether a route with this filter needs no service: every request that
@@ -208,6 +220,7 @@ pub fn compile(part: &PartSpec, report: &Report, scope: &Scope<'_>) -> Option<Ve
         Compile::Edit(compile) => Step::Edit(compile(&field)?),
         Compile::Gate(compile) => Step::Gate(compile(&field, scope.destinations)?),
         Compile::Body(compile) => Step::Body(compile(&field)?),
+        Compile::Rule(compile) => Step::Rule(compile(&field)?),
         Compile::Scg(shortcut, compile) => {
             let args = ScgArgs::read(&field, shortcut)?;
             let steps = compile(&args, scope);

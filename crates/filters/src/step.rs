@@ -78,8 +78,8 @@ pub trait Gate: Debug + Send + Sync {
     /// Lets the request go on, changed perhaps, or answers it.
     ///
     /// # Errors
-    /// When nobody could say. The request is refused then: a gate that fails
-    /// stays closed.
+    /// When nobody could say. The request is refused then, unless the gate
+    /// [fails open](Gate::fails_open).
     fn request<'a>(
         &'a self,
         head: &'a mut RequestHead<'_>,
@@ -91,6 +91,12 @@ pub trait Gate: Debug + Send + Sync {
 
     /// Whom it asks.
     fn destination(&self) -> &Destination;
+
+    /// Whether a request goes on unchecked when nobody could say. By default it
+    /// is refused.
+    fn fails_open(&self) -> bool {
+        false
+    }
 }
 
 /// A filter that changes the body of a response. It gets the body whole.

@@ -14,9 +14,10 @@ use pailou_config::{
 use pailou_proxy::{Certificates, UpstreamTls};
 use pailou_routing::{Route, Table};
 use pailou_telemetry::Metrics;
+use serde_json::json;
 
 use crate::cli::CheckArgs;
-use crate::judge::{self, Judge, fault};
+use crate::judge::{self, Judge, RouteVerdict, Verdict, fault};
 use crate::run::plural;
 use crate::{own_files, say};
 use kind::Kind;
@@ -29,18 +30,16 @@ pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
     }
     check.merged_table();
     say::out(&if args.json {
-        format!("{}\n", serde_json::to_string_pretty(&check.faults)?)
+        format!(
+            "{}\n",
+            serde_json::to_string_pretty(&check.json(args.strict))?
+        )
     } else {
         check.text()
     })?;
-    let is_bad = check
-        .faults
-        .iter()
-        .any(|fault| fault.severity == Severity::Error);
-    Ok(if is_bad {
-        ExitCode::FAILURE
-    } else {
-        ExitCode::SUCCESS
+    Ok(match check.is_good(args.strict) {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
     })
 }
 
@@ -53,6 +52,8 @@ struct Check {
     read: Vec<String>,
     faults: Vec<Fault>,
     routes: Vec<Arc<Route>>,
+    /// Of routes in Spring's form.
+    verdicts: Vec<RouteVerdict>,
     /// A file that the settings name may also be on the command line.
     seen: HashSet<PathBuf>,
 }
@@ -68,6 +69,7 @@ impl Check {
             read: Vec::new(),
             faults: Vec::new(),
             routes: Vec::new(),
+            verdicts: Vec::new(),
             seen: HashSet::new(),
         }
     }
@@ -156,12 +158,20 @@ impl Check {
             judge = judge.without_settings();
         }
         let judged = judge.document(&name, text);
-        let found = if judged.is_refused() {
-            "refused".to_owned()
-        } else {
-            plural(judged.routes.len(), "route")
+        let found = match (&judged.verdicts, judged.is_refused()) {
+            (Some(verdicts), is_refused) if !verdicts.is_empty() || !is_refused => {
+                format!("in Spring Cloud Gateway's form, {}", summary(verdicts))
+            }
+            (Some(_), _) => "in Spring Cloud Gateway's form, refused".to_owned(),
+            (_, true) => "refused".to_owned(),
+            (_, false) => plural(judged.routes.len(), "route"),
         };
         self.read.push(format!("{name}: route document, {found}"));
+        for verdict in judged.verdicts.into_iter().flatten() {
+            self.read
+                .push(format!("  {:<9} {}", verdict.verdict.name(), verdict.id));
+            self.verdicts.push(verdict);
+        }
         self.routes.extend(judged.routes);
         self.faults.extend(judged.faults);
     }
@@ -188,6 +198,20 @@ impl Check {
         self.faults.extend(table.shadowed());
     }
 
+    /// Whether there is no fault; if `strict`, no warning either.
+    fn is_good(&self, strict: bool) -> bool {
+        let mut faults = self.faults.iter();
+        faults.all(|fault| fault.severity == Severity::Warning && !strict)
+    }
+
+    fn json(&self, strict: bool) -> serde_json::Value {
+        json!({
+            "ok": self.is_good(strict),
+            "faults": self.faults,
+            "routes": self.verdicts,
+        })
+    }
+
     fn text(&self) -> String {
         let errors = self
             .faults
@@ -205,6 +229,18 @@ impl Check {
         let faults = faults.map(|line| format!("{line}\n"));
         read.chain(faults).chain([sum]).collect()
     }
+}
+
+/// How many routes run, run in another way, and do not.
+fn summary(verdicts: &[RouteVerdict]) -> String {
+    let count = |verdict: Verdict| {
+        let mut all = verdicts.iter().filter(|route| route.verdict == verdict);
+        let count = all.by_ref().count();
+        format!("{count} {}", verdict.name())
+    };
+    let routes = plural(verdicts.len(), "route");
+    let counts = [Verdict::Accepted, Verdict::Differs, Verdict::Refused].map(count);
+    format!("{routes}: {}", counts.join(", "))
 }
 
 /// The text of a file that may be settings or a route document.

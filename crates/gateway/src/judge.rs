@@ -10,6 +10,7 @@ use pailou_config::{
 use pailou_routing::{Compiler, Route};
 use pailou_telemetry::Metrics;
 use pailou_upstream::{Services, balance};
+use serde::Serialize;
 
 const BLANK: &str = "has no content, which keeps the table that is served and raises an alarm; write `routes: {}` \
                      for no routes";
@@ -52,6 +53,37 @@ pub(crate) struct Judged {
     pub(crate) routes: Vec<Arc<Route>>,
     /// In the order of the text.
     pub(crate) faults: Vec<Fault>,
+    /// Of a document whose routes stand alone: what becomes of each.
+    pub(crate) verdicts: Option<Vec<RouteVerdict>>,
+}
+
+/// What becomes of a route of a document whose routes stand alone.
+#[derive(Debug, Serialize)]
+pub(crate) struct RouteVerdict {
+    pub(crate) id: String,
+    pub(crate) verdict: Verdict,
+    /// How it differs, or why it is refused and what to do.
+    pub(crate) faults: Vec<Fault>,
+}
+
+/// Whether a route runs as Spring Cloud Gateway would run it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Verdict {
+    Accepted,
+    /// It runs, in another way than there.
+    Differs,
+    Refused,
+}
+
+impl Verdict {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Verdict::Accepted => "accepted",
+            Verdict::Differs => "differs",
+            Verdict::Refused => "refused",
+        }
+    }
 }
 
 impl Judged {
@@ -85,7 +117,7 @@ impl Judge {
 
     /// Judges a document; `name` is what its faults are told with.
     pub(crate) fn document(&self, name: &str, text: &str) -> Judged {
-        let mut document = match parse_route_document(name, text) {
+        let mut document = match parse_route_document(name, text, &self.settings.scg) {
             DocumentOutcome::Blank => {
                 return Judged {
                     faults: vec![fault(name, BLANK)],
@@ -95,16 +127,24 @@ impl Judge {
             DocumentOutcome::Refused(document) | DocumentOutcome::Routes(document) => document,
         };
         let mut routes = Vec::with_capacity(document.routes.len());
-        let refused = std::mem::take(&mut document.refused).into_iter();
-        let mut found: Vec<Fault> = refused.flat_map(|route| route.faults).collect();
+        let mut found = Vec::new();
+        let mut refused = Vec::new();
+        for route in std::mem::take(&mut document.refused) {
+            found.extend(route.faults.iter().cloned());
+            refused.push((route.id, route.faults));
+        }
         let mut settings = Cow::Borrowed(&self.settings);
         if !self.are_known {
             found.extend(take_for_granted(settings.to_mut(), &document.routes));
         }
         // Routes of a refused document are compiled too, so that every fault comes out in one run.
         for spec in std::mem::take(&mut document.routes) {
+            let id = Arc::clone(&spec.id);
             match self.compile(spec, &settings) {
-                Err(faults) => found.extend(faults),
+                Err(faults) => {
+                    found.extend(faults.iter().cloned());
+                    refused.push((id, faults));
+                }
                 Ok(route) => {
                     found.extend(route.warnings.iter().cloned());
                     routes.push(route);
@@ -115,9 +155,13 @@ impl Judge {
         document
             .faults
             .sort_by_key(|fault| (fault.is_count(), fault.position));
+        let is_isolated = document.is_isolated;
+        let faults = document.faults;
+        let verdicts = is_isolated.then(|| verdicts(&routes, refused, &faults));
         Judged {
             routes,
-            faults: document.faults,
+            faults,
+            verdicts,
         }
     }
 
@@ -130,9 +174,41 @@ impl Judge {
             namespace: &settings.nacos.namespace,
             group: &settings.nacos.group,
             upstream_tls: &settings.other_upstream_tls,
+            compat: settings.scg.compat,
         };
         Route::compile_among(Arc::new(spec), &compiler, settings)
     }
+}
+
+fn verdicts(
+    routes: &[Arc<Route>],
+    refused: Vec<(Arc<str>, Vec<Fault>)>,
+    faults: &[Fault],
+) -> Vec<RouteVerdict> {
+    let served = routes.iter().map(|route| {
+        let notes = faults.iter().filter(|fault| stands_in(fault, &route.spec));
+        let notes: Vec<Fault> = notes.cloned().collect();
+        RouteVerdict {
+            id: route.id.to_string(),
+            verdict: match notes.is_empty() {
+                true => Verdict::Accepted,
+                false => Verdict::Differs,
+            },
+            faults: notes,
+        }
+    });
+    let refused = refused.into_iter().map(|(id, faults)| RouteVerdict {
+        id: id.to_string(),
+        verdict: Verdict::Refused,
+        faults,
+    });
+    served.chain(refused).collect()
+}
+
+/// Whether a fault is one of this route: its path begins with the path of one of the route's parts.
+pub(crate) fn stands_in(fault: &Fault, spec: &RouteSpec) -> bool {
+    let mut parts = spec.predicates.iter().chain(&spec.filters);
+    fault.document == spec.document && parts.any(|part| fault.path.starts_with(&*part.path))
 }
 
 /// Supposes that the settings have each Nacos cluster that a route names, and says so once for each.

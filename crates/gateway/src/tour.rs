@@ -188,7 +188,7 @@ impl Tour<'_> {
             (
                 "the metrics, as Prometheus reads them".to_owned(),
                 format!(
-                    "curl -s http://127.0.0.1:{}/metrics | grep gateway_requests",
+                    "curl -s http://127.0.0.1:{}/metrics | grep pailou_requests",
                     self.args.probes_port
                 ),
             ),

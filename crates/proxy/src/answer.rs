@@ -21,6 +21,10 @@ pub(crate) const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 /// it.
 pub(crate) fn step(exchange: &mut Exchange, mut said: Answer) -> Response<Download> {
     match pass(exchange, &mut said) {
+        // On a stream a success would be a WebSocket that nobody serves.
+        Ok(()) if exchange.connection.switches() && said.status.is_success() => {
+            problem(exchange, Cause::NotSwitched)
+        }
         Ok(()) => write(exchange, said, true),
         Err(cause) => problem(exchange, cause),
     }

@@ -46,6 +46,8 @@ pub(crate) enum Cause {
     UpstreamReset,
     UpstreamMalformed,
     UpstreamTls,
+    /// It answered a WebSocket's request as any other.
+    NotSwitched,
     ResponseTimeout,
     ReadTimeout,
     UpstreamWriteTimeout,
@@ -193,6 +195,11 @@ impl Cause {
                 502,
                 "upstream_tls",
                 "TLS to the endpoint failed: a certificate is not accepted, or the endpoint does not speak TLS",
+            ),
+            Cause::NotSwitched => (
+                502,
+                "not_switched",
+                "the answer is a success and no switch to WebSocket",
             ),
             Cause::ResponseTimeout => (
                 504,

@@ -8,6 +8,7 @@ use std::task::Waker;
 use std::time::Duration;
 
 use futures_util::task::AtomicWaker;
+use hyper::upgrade::OnUpgrade;
 use tokio::time::Instant;
 
 use crate::connections::Connections;
@@ -65,6 +66,7 @@ pub(crate) struct Connection {
     /// Whether the request under way has come to its last byte.
     is_whole: AtomicBool,
     has_interim: AtomicBool,
+    switches: AtomicBool,
     rests: AtomicBool,
     /// Whether an exchange has ended since somebody asked.
     ended: AtomicBool,
@@ -90,6 +92,8 @@ struct Slots {
     interim: Vec<u8>,
     /// From the exchange, for the connection's task: what follows a 101.
     tunnel: Option<Box<Tunnel>>,
+    /// Of a stream, for its exchange: the bytes that follow a 200.
+    switching: Option<OnUpgrade>,
 }
 
 impl Connection {
@@ -135,6 +139,7 @@ impl Connection {
             body_refused: AtomicBool::new(false),
             is_whole: AtomicBool::new(true),
             has_interim: AtomicBool::new(false),
+            switches: AtomicBool::new(false),
             rests: AtomicBool::new(false),
             ended: AtomicBool::new(false),
             lingers: AtomicBool::new(false),
@@ -319,6 +324,23 @@ impl Connection {
     /// Leaves what the connection goes on with after its 101.
     pub(crate) fn switch_to(&self, tunnel: Box<Tunnel>) {
         self.slots().tunnel = Some(tunnel);
+    }
+
+    /// Of a stream: the client asks for a WebSocket.
+    pub(crate) fn may_switch(&self, switching: OnUpgrade) {
+        self.switches.store(true, Relaxed);
+        self.slots().switching = Some(switching);
+    }
+
+    /// Whether the client asks for a WebSocket on a stream. It takes any success
+    /// for a yes then.
+    pub(crate) fn switches(&self) -> bool {
+        self.switches.load(Relaxed)
+    }
+
+    /// The bytes of a stream that becomes a WebSocket.
+    pub(crate) fn take_switching(&self) -> Option<OnUpgrade> {
+        self.slots().switching.take()
     }
 
     pub(crate) fn take_tunnel(&self) -> Option<Box<Tunnel>> {

@@ -26,6 +26,7 @@ use crate::download::Download;
 use crate::edge::Heading;
 use crate::forwarded::Scheme;
 use crate::grpc;
+use crate::grpc_web::Web;
 use crate::hops;
 use crate::plan;
 use crate::request_id::{RequestId, X_REQUEST_ID};
@@ -54,6 +55,8 @@ pub(crate) struct Exchange {
     /// The Host header as it came.
     pub(crate) host: HeaderValue,
     pub(crate) route: Option<Arc<Route>>,
+    /// Which endpoints of the service it wants, where the route lets it say.
+    pub(crate) part: Option<String>,
     /// The steps that the request has passed, route by route.
     pub(crate) passed: Vec<Passed>,
     /// What they want of the response, whoever it comes from.
@@ -61,6 +64,8 @@ pub(crate) struct Exchange {
     pub(crate) websocket: bool,
     /// Whether it is a gRPC call, whose client reads its own kind of errors.
     pub(crate) grpc: bool,
+    /// How the client is answered, if it speaks gRPC-Web.
+    pub(crate) web: Option<Web>,
     /// Whether the client waits for an interim answer.
     pub(crate) expects_continue: bool,
     /// The request's body, unless it has none.
@@ -164,10 +169,12 @@ impl Exchange {
             scheme: Scheme::Http,
             host: HeaderValue::from_static(""),
             route: None,
+            part: None,
             passed: Vec::new(),
             response_changes: Vec::new(),
             websocket: false,
-            grpc: grpc::is_call(request.headers()),
+            grpc: grpc::is_call(request.headers()) && !connection.switches(),
+            web: None,
             expects_continue: false,
             upload: None,
             response_due: None,

@@ -41,6 +41,9 @@ pub(crate) struct MalformedConnection;
 /// Of upgrades only WebSocket is passed on.
 ///
 /// The fields that frame the body go too: the gateway frames it anew.
+///
+/// In HTTP/2 no client can ask for an upgrade by these fields: there they are
+/// the gateway's own words.
 pub(crate) fn clean_request(
     headers: &mut HeaderMap,
     method: &Method,
@@ -55,7 +58,7 @@ pub(crate) fn clean_request(
         headers.remove(name);
     }
     let websocket = nominations.upgrade
-        && version == Version::HTTP_11
+        && version != Version::HTTP_10
         && *method == Method::GET
         && headers
             .get(UPGRADE)

@@ -31,7 +31,10 @@ pub(crate) async fn serve(server: Arc<Server>, mut edge: Edge, connection: Share
     while edge.begun().await == Begun::Yes {
         match requests(&server, &connection, edge).await {
             After::Rest(rested) => edge = rested,
-            After::Tunnel(tunnel, edge, read) => return tunnel.run(edge, read).await,
+            After::Tunnel(tunnel, mut edge, read) => {
+                edge.switch();
+                return tunnel.run(edge, read).await;
+            }
             After::End => return,
         }
     }

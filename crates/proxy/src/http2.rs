@@ -12,6 +12,7 @@ use hyper::server::conn::http2::Builder;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use pailou_config::LimitSettings;
+use pailou_telemetry::Metrics;
 use tokio::time::Instant;
 
 use crate::cause::Cause;
@@ -21,6 +22,7 @@ use crate::edge::{Edge, Framing, Heading};
 use crate::exchange;
 use crate::server::Server;
 use crate::streams::Streams;
+use crate::websocket;
 
 /// Bytes of a request's body that a client may send ahead, on one stream and
 /// on all of them: what a connection can hold of the gateway's memory.
@@ -42,10 +44,11 @@ const PING_EVERY: Duration = Duration::from_secs(30);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The engine's settings.
-pub(crate) fn engine(limits: &LimitSettings) -> Builder<Streams> {
-    let mut builder = Builder::new(Streams::new(limits.write_timeout));
+pub(crate) fn engine(limits: &LimitSettings, metrics: &Metrics) -> Builder<Streams> {
+    let mut builder = Builder::new(Streams::new(limits.write_timeout, metrics));
     builder
         .timer(TokioTimer::new())
+        .enable_connect_protocol()
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .max_send_buf_size(SEND_BUFFER_BYTES)
@@ -62,8 +65,12 @@ pub(crate) fn engine(limits: &LimitSettings) -> Builder<Streams> {
 pub(crate) async fn serve(server: Arc<Server>, mut edge: Edge, connection: Shared) {
     edge.switch();
     let service = service_fn(|mut request: Request<Incoming>| {
+        let stream = connection.stream();
+        if let Some(opening) = websocket::take(&mut request) {
+            stream.may_switch(opening);
+        }
         let heading = heading(&mut request);
-        exchange::serve(server.clone(), connection.stream(), Some(heading), request)
+        exchange::serve(server.clone(), stream, Some(heading), request)
     });
     let engine = server.http2.serve_connection(TokioIo::new(edge), service);
     let mut engine = std::pin::pin!(engine);

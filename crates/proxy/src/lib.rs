@@ -53,7 +53,10 @@ mod download;
 mod edge;
 mod exchange;
 mod forwarded;
+#[cfg(test)]
+mod fuzz;
 mod grpc;
+mod grpc_web;
 mod hops;
 mod http1;
 mod http2;
@@ -62,6 +65,7 @@ mod line;
 mod listen;
 mod listener;
 mod opening;
+mod panics;
 mod plan;
 mod pool;
 mod problem;
@@ -82,6 +86,7 @@ mod tunnel;
 mod upload;
 mod upstream_tls;
 mod via;
+mod websocket;
 mod wire;
 mod worker;
 

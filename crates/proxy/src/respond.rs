@@ -14,9 +14,10 @@ use crate::request_id::X_REQUEST_ID;
 use crate::rewrite;
 use crate::tries::Received;
 use crate::tunnel::Tunnel;
+use crate::websocket;
 
 /// The response to the client: its head now, its body as it comes.
-pub(crate) async fn respond(exchange: Box<Exchange>, received: Received) -> Response<Download> {
+pub(crate) async fn respond(mut exchange: Box<Exchange>, received: Received) -> Response<Download> {
     let Received { response, line } = received;
     let keeps = line::keeps(&response);
     let (mut head, body) = response.into_parts();
@@ -26,9 +27,15 @@ pub(crate) async fn respond(exchange: Box<Exchange>, received: Received) -> Resp
         return Box::pin(switch(exchange, head, line)).await;
     }
     report(&exchange, &head);
+    if exchange.connection.switches() && head.status.is_success() {
+        return answer::problem(&mut exchange, Cause::NotSwitched);
+    }
     hops::clean_response(&mut head);
     exchange.change_response(&mut head.headers);
     let mut flow = Flow::start(exchange, body, line, keeps);
+    if let Some(web) = flow.exchange.web.take() {
+        flow.translate(web, &mut head.headers);
+    }
     let rewritten = match flow.exchange.passed.is_empty() {
         true => Ok(None),
         false => Box::pin(rewrite::run(&mut flow, &mut head)).await,
@@ -93,8 +100,8 @@ pub(crate) fn is_last(exchange: &Exchange) -> bool {
         || exchange.connection.served() + 1 >= server.limits.keepalive_requests
 }
 
-/// The endpoint switched protocols: once the client has its 101, bytes pass
-/// both ways.
+/// The endpoint switched protocols: once the client has its 101, or the 200 that
+/// it is on a stream, bytes pass both ways.
 async fn switch(mut exchange: Box<Exchange>, mut head: Parts, line: Line) -> Response<Download> {
     if !exchange.websocket {
         // Nobody asked (RFC 9110 section 15.2.2): what follows has no framing
@@ -108,15 +115,24 @@ async fn switch(mut exchange: Box<Exchange>, mut head: Parts, line: Line) -> Res
     }
     head.headers
         .insert(X_REQUEST_ID, exchange.request_id.value());
-    exchange.status = head.status.as_u16();
     let Some((endpoint, early)) = line.into_tunnel().await else {
         return answer::problem(&mut exchange, Cause::UpstreamReset);
     };
     let connection = exchange.connection.clone();
-    connection.switch_to(Box::new(Tunnel {
+    let switching = connection.take_switching();
+    if switching.is_some() {
+        head.status = StatusCode::OK;
+        websocket::clean_answer(&mut head.headers);
+    }
+    exchange.status = head.status.as_u16();
+    let tunnel = Box::new(Tunnel {
         endpoint,
         early,
         exchange,
-    }));
+    });
+    match switching {
+        Some(switching) => drop(tokio::spawn(tunnel.run_over(switching))),
+        None => connection.switch_to(tunnel),
+    }
     Response::from_parts(head, Download::Nothing)
 }

@@ -143,15 +143,23 @@ async fn wait(
         server: &exchange.server,
     };
     let asked = tokio::time::timeout_at(due, gate.request(head, &asking)).await;
-    let next = asked.map_err(|_| late)?;
-    next.map_err(|error| {
-        tracing::debug!(
-            target: "pailou",
-            request_id = exchange.request_id.as_str(),
-            service = %gate.destination().selection.service().id(),
-            %error,
-            "a gate stays closed"
-        );
-        Cause::GateFailed
-    })
+    let cause = match asked {
+        Ok(Ok(next)) => return Ok(next),
+        Ok(Err(error)) => {
+            tracing::debug!(
+                target: "pailou",
+                request_id = exchange.request_id.as_str(),
+                service = %gate.destination().selection.service().id(),
+                %error,
+                "a gate got no answer"
+            );
+            Cause::GateFailed
+        }
+        Err(_) => late,
+    };
+    if gate.fails_open() && cause != Cause::TotalTimeout {
+        exchange.server.metrics.gate_opened();
+        return Ok(Next::Continue);
+    }
+    Err(cause)
 }

@@ -86,14 +86,13 @@ pub(crate) async fn send(exchange: &mut Exchange, planned: Planned) -> Result<Re
 fn pick(exchange: &mut Exchange) -> Result<(), Cause> {
     let route = exchange.route.as_ref().ok_or(Cause::Internal)?;
     let selection = route.target.selection().ok_or(Cause::Internal)?;
-    let pick = selection
-        .pick(&Hint::after(&exchange.tried))
-        .map_err(|none| match none {
-            NoEndpoint::Unknown => Cause::ServiceUnknown,
-            NoEndpoint::Empty => Cause::ServiceEmpty,
-            NoEndpoint::NoneEligible => Cause::NoEligibleEndpoint,
-            NoEndpoint::AllTried => Cause::EndpointsTried,
-        })?;
+    let hint = Hint::after(&exchange.tried).of_part(exchange.part.as_deref());
+    let pick = selection.pick(&hint).map_err(|none| match none {
+        NoEndpoint::Unknown => Cause::ServiceUnknown,
+        NoEndpoint::Empty => Cause::ServiceEmpty,
+        NoEndpoint::NoneEligible => Cause::NoEligibleEndpoint,
+        NoEndpoint::AllTried => Cause::EndpointsTried,
+    })?;
     exchange.upstream = Some(pick.address());
     exchange.pick = Some(pick);
     Ok(())

@@ -1,15 +1,19 @@
 //! What follows a switch of protocols: bytes both ways, until either side ends.
 
+mod patient;
+
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use bytes::Bytes;
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use crate::edge::Edge;
 use crate::exchange::Exchange;
 use crate::wire::Wire;
+use patient::Patient;
 
 /// Bytes of each direction that are on their way at once.
 const BUFFER_BYTES: usize = 16 << 10;
@@ -25,16 +29,16 @@ pub(crate) struct Tunnel {
 
 impl Tunnel {
     /// Passes bytes until one side ends, or nothing has moved for too long.
-    pub(crate) async fn run(self, mut edge: Edge, read: Bytes) {
+    /// `read` is what the client has sent already.
+    pub(crate) async fn run(self, client: impl AsyncRead + AsyncWrite, read: Bytes) {
         let Tunnel {
             endpoint,
             early,
             mut exchange,
         } = self;
-        edge.switch();
         let idle_timeout = exchange.tunnel_idle_timeout();
         let moved = Moved::default();
-        let (mut from_client, mut to_client) = tokio::io::split(edge);
+        let (mut from_client, mut to_client) = tokio::io::split(client);
         let (mut from_endpoint, mut to_endpoint) = tokio::io::split(endpoint);
         let up = pass(&mut from_client, &mut to_endpoint, read, &moved.up);
         let down = pass(&mut from_endpoint, &mut to_client, early, &moved.down);
@@ -44,6 +48,16 @@ impl Tunnel {
             () = moved.stopped(idle_timeout) => {}
         }
         exchange.tunnelled(moved.up.load(Relaxed), moved.down.load(Relaxed));
+    }
+
+    /// The same over a stream of HTTP/2, as soon as it has been switched. It ends
+    /// with the stream, and so with the client's connection.
+    pub(crate) async fn run_over(self: Box<Self>, switching: OnUpgrade) {
+        if let Ok(client) = switching.await {
+            let client = TokioIo::new(client);
+            let timeout = self.exchange.server.limits.write_timeout;
+            self.run(Patient::new(client, timeout), Bytes::new()).await;
+        }
     }
 }
 

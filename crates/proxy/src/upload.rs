@@ -18,6 +18,7 @@ use tokio::time::Instant;
 
 use crate::cause::Cause;
 use crate::connection::Shared;
+use crate::grpc_web::{Decoder, Malformed};
 
 /// What a body may be.
 #[derive(Clone, Copy, Debug)]
@@ -60,6 +61,8 @@ struct State {
     client_time: Duration,
     failure: Option<Cause>,
     exchange: Option<Waker>,
+    /// What makes of the client's bytes those that are sent.
+    decoder: Option<Decoder>,
     /// The first frame, if it came with the head.
     first: Option<Option<Result<Frame<Bytes>, hyper::Error>>>,
 }
@@ -109,9 +112,16 @@ impl Upload {
                 client_time: Duration::ZERO,
                 failure: None,
                 exchange: None,
+                decoder: None,
                 first: None,
             }),
         })
+    }
+
+    /// Has the body decoded on its way. Nobody knows its length then.
+    pub(crate) fn decode(&mut self, decoder: Decoder) {
+        self.length = None;
+        self.state().decoder = Some(decoder);
     }
 
     /// Takes what of the body came with its head, so that both go on in one
@@ -255,6 +265,13 @@ impl State {
         }
     }
 
+    fn decode(&mut self, piece: Bytes) -> Result<Bytes, Malformed> {
+        match &mut self.decoder {
+            Some(decoder) => decoder.decode(&piece),
+            None => Ok(piece),
+        }
+    }
+
     fn fail(&mut self, cause: Cause) -> Unsent {
         self.failure = Some(cause);
         self.wait_for(Waits::Nobody);
@@ -294,6 +311,9 @@ impl Sending {
                 return Poll::Pending;
             }
             Poll::Ready(None) if self.upload.is_whole(&state.incoming) => {
+                if !state.decoder.as_ref().is_none_or(Decoder::is_whole) {
+                    return Poll::Ready(Some(Err(state.fail(Cause::MalformedBody))));
+                }
                 state.wait_for(Waits::Done(Instant::now()));
                 return Poll::Ready(None);
             }
@@ -319,6 +339,12 @@ impl Sending {
         if state.bytes > state.most_bytes {
             return Poll::Ready(Some(Err(state.fail(Cause::BodyTooLarge))));
         }
+        let piece = match state.decode(piece) {
+            Ok(piece) => piece,
+            Err(Malformed) => {
+                return Poll::Ready(Some(Err(state.fail(Cause::MalformedBody))));
+            }
+        };
         state.keep(&piece, self.upload.rules.kept_bytes);
         self.next += 1;
         self.sent += piece.len() as u64;

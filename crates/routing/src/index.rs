@@ -7,14 +7,22 @@
 //! so a step costs the same in a table of ten routes and of ten thousand, and
 //! ten thousand hosts cost ten thousand nodes and not as many maps.
 //!
+//! Routes in Spring's form have roots of their own, since their segments are
+//! compared decoded. They are found by what is literal at the beginning of their
+//! paths and at the end of their hosts, and tried then.
+//!
 //! A search keeps the least rank that it has found and leaves out every subtree
 //! that cannot beat it, so the result is the one of a linear scan.
 
+use std::borrow::Cow;
 use std::hash::BuildHasher;
 
 use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 
-use crate::predicate::{HostPattern, MAX_SEGMENTS, PathPattern};
+use crate::{
+    predicate::{HostPattern, MAX_SEGMENTS, PathPattern},
+    scg::{self, HostKey, SpringPlace, Takes},
+};
 
 /// One node for the root and for each segment; a slash at the end of a path is
 /// an empty segment, which the bound on patterns counts.
@@ -23,9 +31,8 @@ const MAX_NODES: usize = MAX_SEGMENTS + 1;
 /// An immutable index over hosts and paths.
 #[derive(Debug, Default)]
 pub(crate) struct Index {
-    exact_hosts: HashMap<Box<str>, NodeId>,
-    wildcard_hosts: HashMap<Box<str>, NodeId>,
-    any_host: Option<NodeId>,
+    native: Roots,
+    spring: Roots,
     nodes: Vec<Node>,
     edges: HashTable<Edge>,
     hasher: DefaultHashBuilder,
@@ -33,6 +40,24 @@ pub(crate) struct Index {
 
 type NodeId = u32;
 type Rank = u32;
+
+/// The trees of one form.
+#[derive(Debug, Default)]
+struct Roots {
+    exact_hosts: HashMap<Box<str>, NodeId>,
+    /// By suffix. A native wildcard does not take the suffix alone.
+    wildcard_hosts: HashMap<Box<str>, NodeId>,
+    any_host: Option<NodeId>,
+}
+
+/// Where a route stands.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Keys<'a> {
+    /// A native one.
+    Native(Option<&'a HostPattern>, &'a PathPattern),
+    /// One in Spring's form.
+    Spring(&'a SpringPlace),
+}
 
 #[derive(Debug)]
 struct Node {
@@ -56,54 +81,82 @@ struct Edge {
 pub(crate) enum Span<'a> {
     /// One path of one host, as a request has them.
     Request(Option<&'a str>, &'a str),
-    /// Every host and path that a route takes: the search then finds routes that
-    /// take all of them.
+    /// Every host and path that a native route takes: the search then finds native
+    /// routes that take all of them.
     Route(Option<&'a HostPattern>, &'a PathPattern),
 }
 
 impl Index {
     /// Builds the index over routes in the total order.
-    pub(crate) fn build<'a>(
-        routes: impl Iterator<Item = (Option<&'a HostPattern>, &'a PathPattern)>,
-    ) -> Index {
+    pub(crate) fn build<'a>(routes: impl Iterator<Item = Keys<'a>>) -> Index {
         let mut index = Index::default();
-        for (rank, (host, path)) in (0..).zip(routes) {
-            index.insert(rank, host, path);
+        for (rank, keys) in (0..).zip(routes) {
+            match keys {
+                Keys::Native(host, path) => index.insert(rank, host, path),
+                Keys::Spring(place) => index.insert_spring(rank, place),
+            }
         }
         index
     }
 
     fn insert(&mut self, rank: Rank, host: Option<&HostPattern>, path: &PathPattern) {
-        let mut at = self.root(host, rank);
-        for segment in segments(path.literal()) {
+        let root = match host {
+            None => Root::Any,
+            Some(HostPattern::Exact(name)) => Root::Exact(name),
+            Some(HostPattern::Wildcard(suffix)) => Root::Below(suffix),
+        };
+        let root = self.native.root(root, &mut self.nodes, rank);
+        let node = self.grow(root, segments(path.literal()), rank);
+        let takes = if path.is_prefix() {
+            Takes::All
+        } else {
+            Takes::Exact
+        };
+        self.add(node, takes, rank);
+    }
+
+    fn insert_spring(&mut self, rank: Rank, place: &SpringPlace) {
+        for (host, segments, takes) in place.places() {
+            let root = match host {
+                HostKey::Any => Root::Any,
+                HostKey::Exact(name) => Root::Exact(name),
+                HostKey::Below(suffix) => Root::Below(suffix),
+            };
+            let root = self.spring.root(root, &mut self.nodes, rank);
+            let node = self.grow(root, segments.iter().map(|segment| &**segment), rank);
+            self.add(node, takes, rank);
+            if takes == Takes::ExactOrSlash {
+                let slash = self.grow(node, std::iter::once(""), rank);
+                self.add(slash, Takes::Exact, rank);
+            }
+        }
+    }
+
+    /// The node at the end of these segments.
+    fn grow<'s>(
+        &mut self,
+        mut at: NodeId,
+        segments: impl Iterator<Item = &'s str>,
+        rank: Rank,
+    ) -> NodeId {
+        for segment in segments {
             at = match self.child(at, segment) {
                 Some(child) => child,
                 None => self.add_child(at, segment, rank),
             };
         }
-        let node = &mut self.nodes[at as usize];
-        if path.is_prefix() {
-            &mut node.prefix
-        } else {
-            &mut node.exact
-        }
-        .push(rank);
+        at
     }
 
-    /// The root of a host's tree. Ranks come in ascending order, so a node's
-    /// first one is its least.
-    fn root(&mut self, host: Option<&HostPattern>, rank: Rank) -> NodeId {
-        let nodes = &mut self.nodes;
-        match host {
-            None => *self.any_host.get_or_insert_with(|| add_node(nodes, rank)),
-            Some(HostPattern::Exact(name)) => *self
-                .exact_hosts
-                .entry(name.clone())
-                .or_insert_with(|| add_node(nodes, rank)),
-            Some(HostPattern::Wildcard(suffix)) => *self
-                .wildcard_hosts
-                .entry(suffix.clone())
-                .or_insert_with(|| add_node(nodes, rank)),
+    fn add(&mut self, node: NodeId, takes: Takes, rank: Rank) {
+        let node = &mut self.nodes[node as usize];
+        let ranks = match takes {
+            Takes::Exact | Takes::ExactOrSlash => &mut node.exact,
+            Takes::All | Takes::Some => &mut node.prefix,
+        };
+        // Two patterns of a route may have one place.
+        if ranks.last() != Some(&rank) {
+            ranks.push(rank);
         }
     }
 
@@ -148,8 +201,10 @@ impl Index {
         let limit = Rank::try_from(limit).unwrap_or(Rank::MAX);
         let mut search = Search {
             index: self,
+            roots: &self.native,
             path,
             is_exact,
+            is_decoded: false,
             accepts,
             best: limit,
         };
@@ -159,8 +214,39 @@ impl Index {
             Span::Route(Some(HostPattern::Wildcard(suffix)), _) => search.wildcard(suffix),
             Span::Request(None, _) | Span::Route(None, _) => {}
         }
-        search.tree(self.any_host);
+        search.tree(self.native.any_host);
+        if let Span::Request(host, _) = span {
+            search.roots = &self.spring;
+            search.is_decoded = true;
+            if let Some(host) = host {
+                search.tree(self.spring.exact_hosts.get(host).copied());
+                search.wildcard(host);
+            }
+            search.tree(self.spring.any_host);
+        }
         (search.best < limit).then_some(search.best as usize)
+    }
+}
+
+/// Which tree of its form a route is in.
+enum Root<'a> {
+    Any,
+    Exact(&'a str),
+    Below(&'a str),
+}
+
+impl Roots {
+    /// The root of a tree. Ranks come in ascending order, so a node's first one
+    /// is its least.
+    fn root(&mut self, root: Root<'_>, nodes: &mut Vec<Node>, rank: Rank) -> NodeId {
+        let (hosts, name) = match root {
+            Root::Any => return *self.any_host.get_or_insert_with(|| add_node(nodes, rank)),
+            Root::Exact(name) => (&mut self.exact_hosts, name),
+            Root::Below(suffix) => (&mut self.wildcard_hosts, suffix),
+        };
+        *hosts
+            .entry(name.into())
+            .or_insert_with(|| add_node(nodes, rank))
     }
 }
 
@@ -183,9 +269,12 @@ fn segments(path: &str) -> impl Iterator<Item = &str> {
 
 struct Search<'i, A> {
     index: &'i Index,
+    roots: &'i Roots,
     path: &'i str,
     /// Whether the path is one path, rather than it and all below.
     is_exact: bool,
+    /// Whether segments are compared decoded.
+    is_decoded: bool,
     accepts: A,
     /// The least rank so far; only lesser ones are looked at.
     best: Rank,
@@ -194,7 +283,7 @@ struct Search<'i, A> {
 impl<A: FnMut(usize) -> bool> Search<'_, A> {
     /// The trees of a host and of every wildcard above it.
     fn host(&mut self, host: &str) {
-        self.tree(self.index.exact_hosts.get(host).copied());
+        self.tree(self.roots.exact_hosts.get(host).copied());
         if let Some((_, suffix)) = host.split_once('.') {
             self.wildcard(suffix);
         }
@@ -202,12 +291,12 @@ impl<A: FnMut(usize) -> bool> Search<'_, A> {
 
     /// The trees of `*.suffix` and of every wildcard above it.
     fn wildcard(&mut self, suffix: &str) {
-        if self.index.wildcard_hosts.is_empty() {
+        if self.roots.wildcard_hosts.is_empty() {
             return;
         }
         let mut rest = Some(suffix);
         while let Some(suffix) = rest {
-            self.tree(self.index.wildcard_hosts.get(suffix).copied());
+            self.tree(self.roots.wildcard_hosts.get(suffix).copied());
             rest = suffix.split_once('.').map(|(_, above)| above);
         }
     }
@@ -225,7 +314,11 @@ impl<A: FnMut(usize) -> bool> Search<'_, A> {
         let mut at = root;
         let mut is_end = true;
         for segment in segments(self.path) {
-            match index.child(at, segment) {
+            let segment = match self.is_decoded {
+                true => scg::decoded(segment),
+                false => Cow::Borrowed(segment),
+            };
+            match index.child(at, &segment) {
                 Some(child)
                     if index.nodes[child as usize].least < self.best && depth < MAX_NODES =>
                 {

@@ -16,6 +16,7 @@
 //! in the registry of `src/predicate.rs`, one row in `README.md`. A test fails
 //! while the row is missing.
 
+mod canary;
 mod cell;
 mod host;
 mod index;
@@ -24,9 +25,11 @@ mod path;
 pub mod predicate;
 mod request;
 mod route;
+pub mod scg;
 mod table;
 mod target;
 
+pub use canary::Canary;
 pub use cell::TableCell;
 pub use host::{Host, HostError};
 pub use request::Request;

@@ -2,12 +2,14 @@
 
 use std::{cmp::Reverse, sync::Arc};
 
-use pailou_config::{Fault, Form, PartSpec, Report, RouteSpec, Severity};
+use pailou_config::{Compat, Form, PartSpec, Report, RouteSpec};
 use pailou_filters::Bindings;
 
 use crate::{
     Request,
+    index::Keys,
     predicate::{self, HostPattern, PathPattern, Place, Predicate},
+    scg::{self, SpringPlace},
 };
 
 /// The compiled predicates of a route, all of which must hold.
@@ -23,44 +25,49 @@ pub(crate) struct Matcher {
     path: PathPattern,
     /// How many conditions there are beside host and path.
     conditions: usize,
+    /// Its weights in groups of which one route is drawn.
+    weights: Vec<(Arc<str>, u32)>,
+    /// Where it stands in the index if it is in Spring's form.
+    spring: Option<SpringPlace>,
 }
 
 impl Matcher {
     /// Compiles the predicates of a route; what is wrong with them goes to
     /// `report`.
-    pub(crate) fn compile(spec: &RouteSpec, report: &Report) -> Option<Matcher> {
-        let mut matcher = Matcher {
+    pub(crate) fn compile(spec: &RouteSpec, compat: Compat, report: &Report) -> Option<Matcher> {
+        let matcher = Matcher {
             predicates: Vec::with_capacity(spec.predicates.len()),
             residual: Vec::new(),
             host: None,
             path: PathPattern::any(),
             conditions: 0,
+            weights: Vec::new(),
+            spring: None,
         };
+        match spec.form {
+            Form::Native => matcher.native(spec, compat, report),
+            Form::Scg => matcher.spring(spec, compat, report),
+        }
+    }
+
+    /// A native route. It may have Spring's predicates too, by their own names,
+    /// which begin with a capital.
+    fn native(mut self, spec: &RouteSpec, compat: Compat, report: &Report) -> Option<Matcher> {
         let mut is_complete = true;
         for part in &spec.predicates {
-            if matcher
-                .predicates
-                .iter()
-                .any(|(name, _)| *name == part.name)
-            {
-                report.push(Fault {
-                    document: report.document().clone(),
-                    position: Some(part.at),
-                    path: part.path.clone(),
-                    problem: format!("`{}` is given twice", part.name),
-                    expected: None,
-                    nearest: None,
-                    severity: Severity::Error,
-                });
-                is_complete = false;
-                continue;
-            }
-            match predicate::compile(part, report) {
-                Some(predicate) => matcher.add(&part.name, predicate),
+            let is_spring = part
+                .name
+                .starts_with(|first: char| first.is_ascii_uppercase());
+            let predicate = match is_spring {
+                true => scg::compile(part, compat, report),
+                false => predicate::compile(part, report),
+            };
+            match predicate {
+                Some(predicate) => self.add(&part.name, predicate),
                 None => is_complete = false,
             }
         }
-        is_complete.then_some(matcher)
+        is_complete.then_some(self)
     }
 
     fn add(&mut self, name: &str, predicate: Box<dyn Predicate>) {
@@ -71,16 +78,66 @@ impl Matcher {
                 self.conditions += count;
                 self.residual.push(self.predicates.len());
             }
+            Place::SpringHosts(_) | Place::SpringPaths(_) => self.add_condition(),
+            Place::Weight(weight) => {
+                self.weights
+                    .push((Arc::clone(weight.group()), weight.weight()));
+                self.add_condition();
+            }
         }
         self.predicates.push((name.to_owned(), predicate));
     }
 
-    pub(crate) fn host(&self) -> Option<&HostPattern> {
-        self.host.as_ref()
+    fn add_condition(&mut self) {
+        self.conditions += 1;
+        self.residual.push(self.predicates.len());
     }
 
-    pub(crate) fn path(&self) -> &PathPattern {
-        &self.path
+    /// Its weights in groups.
+    pub(crate) fn weights(&self) -> &[(Arc<str>, u32)] {
+        &self.weights
+    }
+
+    pub(crate) fn predicates(&self) -> impl Iterator<Item = (&str, &dyn Predicate)> {
+        let predicates = self.predicates.iter();
+        predicates.map(|(name, predicate)| (&**name, &**predicate))
+    }
+
+    /// A route in Spring's form. What the index finds of it is tried whole,
+    /// unless paths are all that it asks for.
+    fn spring(mut self, spec: &RouteSpec, compat: Compat, report: &Report) -> Option<Matcher> {
+        let mut place = SpringPlace::default();
+        let mut is_complete = true;
+        for part in &spec.predicates {
+            let Some(predicate) = scg::compile(part, compat, report) else {
+                is_complete = false;
+                continue;
+            };
+            match predicate.place() {
+                Place::SpringHosts(hosts) => place.add_hosts(hosts),
+                Place::SpringPaths(paths) => place.add_paths(paths),
+                Place::Weight(weight) => {
+                    self.weights
+                        .push((Arc::clone(weight.group()), weight.weight()));
+                    place.add_condition();
+                }
+                Place::Conditions(_) | Place::Host(_) | Place::Path(_) => place.add_condition(),
+            }
+            self.predicates.push((part.name.clone(), predicate));
+        }
+        if !place.is_certain() {
+            self.residual = (0..self.predicates.len()).collect();
+        }
+        self.spring = Some(place);
+        is_complete.then_some(self)
+    }
+
+    /// Where it stands in the index.
+    pub(crate) fn keys(&self) -> Keys<'_> {
+        match &self.spring {
+            Some(place) => Keys::Spring(place),
+            None => Keys::Native(self.host.as_ref(), &self.path),
+        }
     }
 
     /// The conditions beside host and path, as `spec`, the route's own, has

@@ -14,11 +14,16 @@ use std::sync::Arc;
 use pailou_config::{Fault, Field, Key, PartSpec, Report, Severity, nearest};
 use pailou_filters::Bindings;
 
+pub(crate) use cookies::value as cookie_value;
 pub use host::HostPattern;
 pub(crate) use path::MAX_SEGMENTS;
 pub use path::PathPattern;
+pub(crate) use query::{decoded as query_decoded, is_text as is_query_text};
 
-use crate::Request;
+use crate::{
+    Request,
+    scg::{SpringHost, SpringPath, Weight},
+};
 use value::ValueMatch;
 
 /// A compiled condition on requests.
@@ -51,6 +56,12 @@ pub enum Place<'a> {
     Host(&'a HostPattern),
     /// The path that the index looks up.
     Path(&'a PathPattern),
+    /// The hosts of a route in Spring's form, one of which has to match.
+    SpringHosts(&'a [SpringHost]),
+    /// The paths of a route in Spring's form, one of which has to match.
+    SpringPaths(&'a [SpringPath]),
+    /// Its share of a group, which the table draws from.
+    Weight(&'a Weight),
     /// So many conditions, which are tried on the routes that the index finds.
     Conditions(usize),
 }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use pailou_config::{
-    EncodedSlashes, Fault, Field, Protocol, Report, RouteDefaults, RouteSpec, ServiceSpec,
+    Compat, EncodedSlashes, Fault, Field, Protocol, Report, RouteDefaults, RouteSpec, ServiceSpec,
     Settings, Severity, TargetSpec, UpstreamTlsSettings,
 };
 use pailou_filters::{Chain, Destinations, Retry, Rule, Scope, Step};
@@ -12,7 +12,7 @@ use pailou_upstream::{
     Destination, Http, Policy, Selection, ServiceId, Services, Subset, Transport, balance,
 };
 
-use crate::{Request, matcher::Matcher, predicate::Predicate};
+use crate::{Canary, Request, canary, matcher::Matcher, predicate::Predicate};
 
 /// A compiled route: everything that a request needs once it has matched.
 #[derive(Debug)]
@@ -25,6 +25,8 @@ pub struct Route {
     pub chain: Chain,
     /// Who answers.
     pub target: RouteTarget,
+    /// Where a request says which endpoints it wants, if the route asks.
+    pub canary: Option<Canary>,
     /// How long things may take.
     pub timeouts: Timeouts,
     /// What is tried again.
@@ -32,6 +34,8 @@ pub struct Route {
     /// Whether the endpoint gets the Host header as the steps left it, rather
     /// than its own name.
     pub preserve_host: bool,
+    /// Whether calls of gRPC-Web become calls of gRPC.
+    pub grpc_web: bool,
     /// What becomes of a path with an encoded slash.
     pub encoded_slashes: EncodedSlashes,
     /// What is measured of it.
@@ -99,6 +103,8 @@ pub struct Compiler<'a> {
     pub group: &'a str,
     /// The ways of TLS to endpoints that a route may name.
     pub upstream_tls: &'a BTreeMap<String, UpstreamTlsSettings>,
+    /// The line of Spring Cloud Gateway whose behaviour routes in its form have.
+    pub compat: Compat,
 }
 
 impl<'a> Compiler<'a> {
@@ -156,6 +162,7 @@ impl<'a> Compiler<'a> {
                 let subset = Subset {
                     cluster: spec.cluster.clone(),
                     metadata: spec.metadata.clone(),
+                    split: spec.canary.as_ref().map(canary::split),
                 };
                 (self.service_id(spec), subset)
             }
@@ -259,7 +266,7 @@ impl Route {
         compiler: &Compiler<'_>,
     ) -> Result<Arc<Route>, Vec<Fault>> {
         let report = Report::new(Arc::clone(&spec.document));
-        let matcher = Matcher::compile(&spec, &report);
+        let matcher = Matcher::compile(&spec, compiler.compat, &report);
         let names = matcher.as_ref().map(Matcher::names);
         let scope = Scope {
             route: &spec.id,
@@ -269,7 +276,7 @@ impl Route {
         let steps = spec
             .filters
             .iter()
-            .map(|part| pailou_filters::compile(part, &report, &scope))
+            .filter_map(|part| Some((part, pailou_filters::compile(part, &report, &scope)?)))
             .collect::<Vec<_>>();
         let defaults = compiler.defaults;
         let upstream_tls = spec.target.as_ref().map_or(0, |target| {
@@ -291,21 +298,30 @@ impl Route {
         let metrics = compiler
             .metrics
             .route(&spec.id, label.as_deref().unwrap_or_default());
-        let chain = Chain::new(steps.into_iter().flatten().flatten().collect());
+        let chain = Chain::named(steps.into_iter().flat_map(|(part, steps)| {
+            let name: Arc<str> = part.name.as_str().into();
+            steps.into_iter().map(move |step| (name.clone(), step))
+        }));
         let mut retry = Retry::without_answers(spec.retries.unwrap_or(defaults.retries));
         let mut preserve_host = spec.preserve_host;
+        let mut grpc_web = false;
         for rule in chain.rules() {
             match rule {
                 Rule::PreserveHost => preserve_host = true,
                 Rule::Retry(rule) => retry = rule.clone(),
+                Rule::GrpcWeb => grpc_web = true,
             }
         }
         Ok(Arc::new(Route {
             id: Arc::clone(&spec.id),
             chain,
             target,
+            canary: spec
+                .service()
+                .and_then(|service| Canary::compile(service.canary.as_ref()?)),
             retry,
             preserve_host,
+            grpc_web,
             encoded_slashes: spec.encoded_slashes,
             timeouts: Timeouts {
                 response: spec.timeout.unwrap_or(defaults.timeout),
@@ -352,6 +368,11 @@ impl Route {
         let asked = self.chain.steps().iter().filter_map(Step::destination);
         let asked = asked.map(|destination| &destination.selection);
         self.target.selection().into_iter().chain(asked)
+    }
+
+    /// Its predicates by name, in the order of its document.
+    pub fn predicates(&self) -> impl Iterator<Item = (&str, &dyn Predicate)> {
+        self.matcher.predicates()
     }
 
     /// Whether it takes the request: all its predicates hold.

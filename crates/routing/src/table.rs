@@ -1,5 +1,7 @@
 //! The route table: immutable, in one total order, with its index.
 
+mod draw;
+
 use std::{collections::HashSet, sync::Arc};
 
 use hashbrown::HashMap;
@@ -8,8 +10,9 @@ use pailou_filters::Bindings;
 
 use crate::{
     Request, Route,
-    index::{Index, Span},
+    index::{Index, Keys, Span},
 };
+use draw::Groups;
 
 /// The routes that are in force together.
 ///
@@ -38,6 +41,8 @@ pub struct Table {
     conditional: Vec<bool>,
     by_id: HashMap<Arc<str>, usize>,
     index: Index,
+    /// The groups of routes that are drawn by weight.
+    groups: Groups,
 }
 
 /// The route that takes a request.
@@ -73,11 +78,8 @@ impl Table {
             .filter(|route| ids.insert(Arc::clone(&route.id)) && route.spec.enabled)
             .collect();
         routes.sort_by(|a, b| a.matcher().rank(&a.spec).cmp(&b.matcher().rank(&b.spec)));
-        let index = Index::build(
-            routes
-                .iter()
-                .map(|route| (route.matcher().host(), route.matcher().path())),
-        );
+        let index = Index::build(routes.iter().map(|route| route.matcher().keys()));
+        let groups = Groups::of(&routes);
         let by_id = routes
             .iter()
             .enumerate()
@@ -94,6 +96,7 @@ impl Table {
             routes,
             by_id,
             index,
+            groups,
         }
     }
 
@@ -130,9 +133,11 @@ impl Table {
     /// share this host and path. No lock; no allocation but for what is bound.
     pub fn find(&self, request: &Request<'_>) -> Option<Matched<'_>> {
         let span = Span::Request(request.host, request.target.path());
+        let mut draws = self.groups.draws(&self.routes, request);
         let rank = self.index.first(span, self.routes.len(), |rank| {
             let holds = |route: &Arc<Route>| route.matcher().conditions_hold(request);
-            self.conditional.get(rank) == Some(&false) || self.routes.get(rank).is_some_and(holds)
+            self.conditional.get(rank) == Some(&false)
+                || self.routes.get(rank).is_some_and(holds) && draws.falls_on(rank)
         })?;
         let route = self.routes.get(rank)?;
         let bindings = route.matcher().bindings(request);
@@ -142,19 +147,39 @@ impl Table {
     /// The same by a plain scan. It is what [`find`](Table::find) is proven
     /// against.
     pub fn scan(&self, request: &Request<'_>) -> Option<&Arc<Route>> {
-        self.routes.iter().find(|route| route.matches(request))
+        let mut draws = self.groups.draws(&self.routes, request);
+        let mut routes = self.routes.iter().enumerate();
+        let found = routes.find(|(rank, route)| route.matches(request) && draws.falls_on(*rank));
+        found.map(|(_, route)| route)
     }
 
     /// For every route in order: whether it matches, or why not. The first that
     /// matches takes the request.
     pub fn explain<'t>(&'t self, request: &Request<'t>) -> impl Iterator<Item = Verdict<'t>> {
         let request = *request;
-        self.routes.iter().map(move |route| {
+        self.routes.iter().enumerate().map(move |(rank, route)| {
             let mismatch = route
                 .mismatch(&request)
-                .map(|(name, predicate)| (name, predicate.to_string()));
+                .map(|(name, predicate)| (name, predicate.to_string()))
+                .or_else(|| {
+                    let mut draws = self.groups.draws(&self.routes, &request);
+                    let mismatch = || ("Weight", "another route of its group is drawn".to_owned());
+                    (!draws.falls_on(rank)).then(mismatch)
+                });
             Verdict { route, mismatch }
         })
+    }
+
+    /// The routes in Spring's form that are tried on every request, since no literal
+    /// of theirs is where the index looks: paths that begin with a wildcard, and
+    /// hosts that end in one. A request costs what they cost.
+    pub fn always_tried(&self) -> impl Iterator<Item = &Arc<Route>> {
+        self.routes
+            .iter()
+            .filter(|route| match route.matcher().keys() {
+                Keys::Native(..) => false,
+                Keys::Spring(place) => place.is_always_tried(),
+            })
     }
 
     /// Warnings about routes that no request can reach, because one before them
@@ -169,16 +194,16 @@ impl Table {
     }
 
     fn shadow(&self, rank: usize, route: &Route) -> Option<Fault> {
-        let matcher = route.matcher();
-        let first = self.index.first(
-            Span::Route(matcher.host(), matcher.path()),
-            rank,
-            |candidate| {
+        let Keys::Native(host, path) = route.matcher().keys() else {
+            return None;
+        };
+        let first = self
+            .index
+            .first(Span::Route(host, path), rank, |candidate| {
                 self.routes
                     .get(candidate)
                     .is_some_and(|before| asks_no_more(before, route))
-            },
-        )?;
+            })?;
         let before = self.routes.get(first)?;
         Some(Fault {
             document: Arc::clone(&route.spec.document),

@@ -16,7 +16,7 @@ const MAX_ID_BYTES: usize = 128;
 
 /// Where access-log lines go: a bounded queue in front of one writer thread, or nowhere. Cheap to clone.
 ///
-/// Writing never blocks: when the queue is full the line is dropped and `gateway_access_log_dropped_total` counts it.
+/// Writing never blocks: when the queue is full the line is dropped and `pailou_access_log_dropped_total` counts it.
 #[derive(Clone, Debug, Default)]
 pub struct AccessLog {
     out: Option<(Lines, Style)>,

@@ -16,6 +16,7 @@ mod lines;
 mod log;
 mod metrics;
 pub mod own_file;
+pub mod tasks;
 
 pub use access_log::AccessLog;
 pub use log::{

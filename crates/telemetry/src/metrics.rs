@@ -93,6 +93,7 @@ pub(crate) struct Totals {
     pub(crate) connections_open: AtomicU64,
     pub(crate) connections_refused: Causes,
     pub(crate) tls_handshakes: Handshakes,
+    pub(crate) gates_opened: AtomicU64,
     pub(crate) certificate_reloads: AtomicU64,
     pub(crate) certificate_refusals: AtomicU64,
     pub(crate) access_log_dropped: Arc<AtomicU64>,
@@ -189,6 +190,12 @@ impl Metrics {
         if certificates.contains_key(file) || certificates.len() < MAX_NAMES {
             certificates.insert(file.into(), CertificateState { ends, is_refused });
         }
+    }
+
+    /// Counts a request that went on unchecked, since a gate that fails open got no answer.
+    pub fn gate_opened(&self) {
+        let opened = &self.state.totals.gates_opened;
+        opened.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Counts a request as in flight until the guard is dropped.

@@ -18,7 +18,7 @@ fn every_metric_that_a_page_names_exists() {
     for page in PAGES {
         let text = page_text(page);
         let named: BTreeSet<&str> = words(&text)
-            .filter(|word| word.starts_with("gateway_"))
+            .filter(|word| word.starts_with("pailou_"))
             .collect();
         assert!(named.len() > 10, "{page} names metrics");
         for name in named {
@@ -43,7 +43,7 @@ fn every_log_line_in_a_table_of_modes_is_logged() {
             let [.., line, metric] = cells.as_slice() else {
                 continue;
             };
-            if !metric.contains("`gateway_") {
+            if !metric.contains("`pailou_") {
                 continue;
             }
             for piece in quoted(line).flat_map(|sentence| sentence.split('…')) {
@@ -87,7 +87,7 @@ fn sources() -> String {
 /// The names that are string literals of their own, as metrics are registered.
 fn known_metrics() -> BTreeSet<String> {
     let is_name = |text: &&str| {
-        text.starts_with("gateway_") && text.chars().all(|c| c.is_ascii_lowercase() || c == '_')
+        text.starts_with("pailou_") && text.chars().all(|c| c.is_ascii_lowercase() || c == '_')
     };
     let source = sources();
     source

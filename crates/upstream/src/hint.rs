@@ -12,6 +12,8 @@ pub struct Hint<'a> {
     /// What keeps requests together: a policy that hashes sends equal keys to the same endpoint. Handed to the policy; those of today
     /// have no use for it.
     pub key: Option<u64>,
+    /// The part of a parted selection that it wants.
+    pub part: Option<&'a str>,
 }
 
 impl Hint<'_> {
@@ -20,6 +22,7 @@ impl Hint<'_> {
         Hint {
             tried: &NOTHING_TRIED,
             key: None,
+            part: None,
         }
     }
 }
@@ -27,6 +30,15 @@ impl Hint<'_> {
 impl<'a> Hint<'a> {
     /// A further try, without a key.
     pub fn after(tried: &'a Tried) -> Hint<'a> {
-        Hint { tried, key: None }
+        Hint {
+            tried,
+            key: None,
+            part: None,
+        }
+    }
+
+    /// The same for a request that names a part.
+    pub fn of_part(self, part: Option<&'a str>) -> Hint<'a> {
+        Hint { part, ..self }
     }
 }

@@ -156,6 +156,7 @@ mod tests {
             ..EndpointSpec::new(([127, 0, 0, 1], 80).into())
         };
         let cluster = |name: &str| Subset {
+            split: None,
             cluster: Some(name.to_owned()),
             ..Subset::default()
         };

@@ -1,5 +1,6 @@
 //! From a service's state to the schedule of one selection.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use pailou_config::EjectionSettings;
@@ -11,6 +12,7 @@ use crate::member::Member;
 use crate::schedule::{NoEndpoint, Schedule};
 use crate::selection::Selection;
 use crate::set::EndpointSpec;
+use crate::split::Parts;
 use crate::state::State;
 use crate::verdict::{Reason, Verdict};
 
@@ -52,12 +54,45 @@ impl Selection {
             }));
             return panic;
         }
-        let shares = shares(&candidates, now);
-        if !before.is_over(&shares, panic.is_some()) {
-            let schedule = Schedule::new(self.policy(), shares, panic.is_some(), &before);
-            self.replace_schedule(schedule);
+        let candidates: Vec<&Candidate<'_>> = candidates.iter().collect();
+        let all = shares(&candidates, now);
+        let parts = self.parts(&candidates, now);
+        let is_panic = panic.is_some();
+        let is_same_part = |(name, shares): (&&str, &Vec<Share>)| {
+            let part = before.parts().get(name);
+            part.is_some_and(|part| part.is_over(shares, is_panic))
+        };
+        let is_same = before.is_over(&all, is_panic)
+            && before.parts().len() == parts.len()
+            && parts.iter().all(is_same_part);
+        if !is_same {
+            let nobody = Schedule::nothing(NoEndpoint::Unknown);
+            let mut schedules = Parts::default();
+            for (name, shares) in parts {
+                let before = before.parts().get(name).unwrap_or(&nobody);
+                let part = Schedule::new(self.policy(), shares, is_panic, before);
+                schedules.add(name, part);
+            }
+            let schedule = Schedule::new(self.policy(), all, is_panic, &before);
+            self.replace_schedule(schedule.with_parts(schedules));
         }
         panic
+    }
+
+    /// The shares of each part, where the selection is parted.
+    fn parts<'a>(
+        &self,
+        candidates: &[&'a Candidate<'a>],
+        now: Instant,
+    ) -> BTreeMap<&'a str, Vec<Share>> {
+        let Some(split) = &self.subset().split else {
+            return BTreeMap::new();
+        };
+        let parts = split.sort(candidates, |candidate| candidate.listing);
+        parts
+            .into_iter()
+            .map(|(name, candidates)| (name, shares(&candidates, now)))
+            .collect()
     }
 
     fn candidates<'a>(&self, state: &'a State) -> Vec<Candidate<'a>> {
@@ -87,10 +122,10 @@ fn panic(candidates: &[Candidate<'_>], settings: &EjectionSettings) -> Option<Pa
     is_panic(settings, ejected, eligible).then_some(Panic { ejected, eligible })
 }
 
-fn shares(candidates: &[Candidate<'_>], now: Instant) -> Vec<Share> {
-    let weight = |candidate: &Candidate<'_>| candidate.listing.weight * candidate.member.part(now);
+fn shares(candidates: &[&Candidate<'_>], now: Instant) -> Vec<Share> {
+    let weight = |candidate: &&Candidate<'_>| candidate.listing.weight * candidate.member.part(now);
     let weights: Vec<f64> = candidates.iter().map(weight).collect();
-    let share = |(candidate, weight): (&Candidate<'_>, u32)| Share {
+    let share = |(candidate, weight): (&&Candidate<'_>, u32)| Share {
         endpoint: Arc::clone(&candidate.member.endpoint),
         weight,
         held: candidate.verdict.has(Reason::Held),

@@ -7,6 +7,7 @@ use crate::Policy;
 use crate::balance::{Chooser, Share};
 use crate::hint::Hint;
 use crate::pick::Pick;
+use crate::split::{Fallback, Parts};
 use crate::standing::Condition;
 use crate::tried::Tried;
 
@@ -38,6 +39,8 @@ pub(crate) struct Schedule {
     panic: bool,
     /// What to say when there are no shares.
     nothing: NoEndpoint,
+    /// The same by parts, where the selection is parted.
+    parts: Parts,
 }
 
 impl Schedule {
@@ -48,6 +51,7 @@ impl Schedule {
             chooser: None,
             panic: false,
             nothing,
+            parts: Parts::default(),
         }
     }
 
@@ -65,6 +69,41 @@ impl Schedule {
             chooser: Some(chooser),
             panic,
             nothing: NoEndpoint::NoneEligible,
+            parts: Parts::default(),
+        }
+    }
+
+    /// This schedule with its parts.
+    pub(crate) fn with_parts(self, parts: Parts) -> Schedule {
+        Schedule { parts, ..self }
+    }
+
+    pub(crate) fn parts(&self) -> &Parts {
+        &self.parts
+    }
+
+    /// An endpoint of the part that the hint names, or what the fallback gives.
+    pub(crate) fn pick_part(
+        &self,
+        hint: &Hint<'_>,
+        fallback: Fallback,
+    ) -> Result<Pick, NoEndpoint> {
+        let named = hint.part.and_then(|name| self.parts.get(name));
+        if let Some(part) = named
+            && let Ok(pick) = part.pick(hint)
+        {
+            return Ok(pick);
+        }
+        let untagged = || self.parts.untagged().and_then(|part| part.pick(hint).ok());
+        match (fallback, hint.part) {
+            (Fallback::Any, _) => self.pick(hint),
+            (Fallback::Refuse, Some(_)) => Err(match (self.nothing, hint.tried.is_empty()) {
+                (NoEndpoint::NoneEligible, false) => NoEndpoint::AllTried,
+                (nothing, _) => nothing,
+            }),
+            (Fallback::Untagged | Fallback::Refuse, _) => {
+                untagged().map_or_else(|| self.pick(hint), Ok)
+            }
         }
     }
 

@@ -13,6 +13,7 @@ use crate::schedule::{NoEndpoint, Schedule};
 
 use crate::service::Service;
 use crate::set::EndpointSpec;
+use crate::split::Split;
 
 /// Which endpoints of a service a route wants; all of them by default.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -21,6 +22,8 @@ pub struct Subset {
     pub cluster: Option<String>,
     /// Only those whose metadata has all of these.
     pub metadata: BTreeMap<String, String>,
+    /// How they are parted, if requests say which part they want.
+    pub split: Option<Split>,
 }
 
 impl Subset {
@@ -50,9 +53,11 @@ impl fmt::Display for Subset {
             separator = ", ";
         }
         if separator.is_empty() {
-            f.write_str("all")
-        } else {
-            Ok(())
+            f.write_str("all")?;
+        }
+        match &self.split {
+            Some(split) => write!(f, ", by {}", split.metadata),
+            None => Ok(()),
         }
     }
 }
@@ -112,7 +117,11 @@ impl Selection {
     /// # Errors
     /// When there is none, and why.
     pub fn pick(&self, hint: &Hint<'_>) -> Result<Pick, NoEndpoint> {
-        self.schedule.load().pick(hint)
+        let schedule = self.schedule.load();
+        match &self.subset.split {
+            None => schedule.pick(hint),
+            Some(split) => schedule.pick_part(hint, split.fallback),
+        }
     }
 
     pub(crate) fn schedule(&self) -> Arc<Schedule> {
@@ -158,6 +167,7 @@ mod tests {
             let subset = Subset {
                 cluster: cluster.map(str::to_owned),
                 metadata: pairs(metadata),
+                split: None,
             };
             assert_eq!(subset.has(&spec), expected, "{label}");
             assert_eq!(subset.to_string(), label);

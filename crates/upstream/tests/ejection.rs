@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, advance, sleep};
 
 /// A round-robin world that is supervised.
-fn supervised() -> (World, JoinHandle<()>) {
+fn supervised() -> (World, JoinHandle<std::convert::Infallible>) {
     let world = World::new("round_robin");
     let supervisor = tokio::spawn(Arc::clone(&world.services).supervise());
     (world, supervisor)
@@ -81,7 +81,7 @@ async fn five_timeouts_in_a_row_eject_and_an_answer_between_them_forgives() {
     world.report(1, Outcome::Timeout);
     assert!(!world.is_picked(1));
     world.assert_metric(
-        "gateway_service_ejections_total{service=\"DEFAULT_GROUP@@user-service\",cause=\"timeout\"} 1",
+        "pailou_service_ejections_total{service=\"DEFAULT_GROUP@@user-service\",cause=\"timeout\"} 1",
     );
 }
 
@@ -212,7 +212,7 @@ async fn beyond_the_share_ejected_endpoints_are_used_again() {
         (world.view(1).is_in, world.reasons(1)),
         (true, "ejected".to_owned())
     );
-    world.assert_metric("gateway_service_panic{service=\"DEFAULT_GROUP@@user-service\"} 1");
+    world.assert_metric("pailou_service_panic{service=\"DEFAULT_GROUP@@user-service\"} 1");
 
     let mut tried = Tried::none();
     tried.push(address(3));
@@ -233,7 +233,7 @@ async fn beyond_the_share_ejected_endpoints_are_used_again() {
         "the answer of an ejected endpoint returns it"
     );
     assert_eq!(world.selection.len(), 2);
-    world.assert_metric("gateway_service_panic{service=\"DEFAULT_GROUP@@user-service\"} 0");
+    world.assert_metric("pailou_service_panic{service=\"DEFAULT_GROUP@@user-service\"} 0");
 }
 
 #[tokio::test(start_paused = true)]
@@ -269,6 +269,7 @@ async fn the_share_is_reckoned_within_a_selections_subset() {
         number => spec(number),
     }));
     let subset = Subset {
+        split: None,
         metadata: (*canary).clone(),
         ..Subset::default()
     };

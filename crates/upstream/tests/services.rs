@@ -22,6 +22,7 @@ fn services_and_selections_are_shared_as_long_as_they_are_held() {
     assert!(Arc::ptr_eq(&same, &world.selection));
     let random = Policy::named("random").expect("it is listed");
     let cluster = Subset {
+        split: None,
         cluster: Some("hz".into()),
         ..Subset::default()
     };
@@ -119,6 +120,7 @@ fn a_subset_picks_its_own_only() {
     };
     world.update([of(1, "hz", "v1"), of(2, "hz", "v2"), of(3, "sh", "v2")]);
     let subset = Subset {
+        split: None,
         cluster: Some("hz".into()),
         metadata: [("version".into(), "v2".into())].into(),
     };
@@ -190,7 +192,7 @@ fn an_address_that_is_listed_twice_counts_once() {
     );
     let service = "service=\"DEFAULT_GROUP@@user-service\"";
     world.assert_metric(&format!(
-        "gateway_service_endpoints{{{service},state=\"eligible\"}} 2"
+        "pailou_service_endpoints{{{service},state=\"eligible\"}} 2"
     ));
 }
 
@@ -204,6 +206,7 @@ fn each_selection_sees_the_listing_that_fits_it() {
         ..spec(1)
     };
     let subset = |cluster: Option<&str>, version: Option<&str>| Subset {
+        split: None,
         cluster: cluster.map(str::to_owned),
         metadata: version
             .map(|version| ("version".to_owned(), version.to_owned()))
@@ -315,7 +318,7 @@ fn the_view_says_of_every_endpoint_why_it_is_in_or_out() {
         ("held", 1),
     ] {
         world.assert_metric(&format!(
-            "gateway_service_endpoints{{{service},state=\"{state}\"}} {count}"
+            "pailou_service_endpoints{{{service},state=\"{state}\"}} {count}"
         ));
     }
 }
@@ -329,6 +332,7 @@ fn the_view_tells_what_a_subset_filters() {
     };
     world.update([of(1, "hz"), of(2, "sh")]);
     let subset = Subset {
+        split: None,
         cluster: Some("hz".into()),
         ..Subset::default()
     };
@@ -399,7 +403,7 @@ fn a_refused_weight_is_reported_once_for_each_change() {
     for _ in 0..3 {
         world.weights(&[1.0, f64::NAN]);
     }
-    let line = "gateway_service_endpoints_refused_total";
+    let line = "pailou_service_endpoints_refused_total";
     world.assert_metric(&format!(
         "{line}{{{service},reason=\"weight is not a number\"}} 1"
     ));
@@ -422,7 +426,7 @@ fn a_stale_set_shows() {
         ..EndpointSet::of([spec(1)])
     });
     assert!(world.service.view().stale);
-    world.assert_metric("gateway_service_stale{service=\"DEFAULT_GROUP@@user-service\"} 1");
+    world.assert_metric("pailou_service_stale{service=\"DEFAULT_GROUP@@user-service\"} 1");
     world.weights(&[1.0]);
     assert!(!world.service.view().stale);
 }

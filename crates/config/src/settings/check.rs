@@ -29,6 +29,7 @@ pub(super) fn complete(mut settings: Settings, reader: &mut Reader<'_>) -> Setti
             .group
             .clone_from(&settings.nacos.group);
     }
+    settings.scg.resolve(reader.environment());
     snapshot(&mut settings, reader);
     registry("nacos", &mut settings.nacos, reader);
     for (id, nacos) in &mut settings.other_nacos {

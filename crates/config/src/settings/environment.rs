@@ -12,7 +12,8 @@ const COMMAND_LINE: [&str; 1] = ["PAILOU_CONFIG"];
 const SERVICE_HOST: &str = "NACOS_SERVICE_HOST";
 const SERVICE_PORT: &str = "NACOS_SERVICE_PORT";
 
-/// The environment variables that settings may come from: `PAILOU_*`, `NACOS_*` and `LOG_LEVEL`.
+/// The environment variables that settings may come from: `PAILOU_*`, `NACOS_*` and `LOG_LEVEL`. Others are kept for the names that
+/// `scg.placeholders` allows.
 ///
 /// A variable that is empty or blank counts as unset: that is how a compose file or a Helm chart leaves one out.
 ///
@@ -27,6 +28,8 @@ const SERVICE_PORT: &str = "NACOS_SERVICE_PORT";
 #[derive(Clone, Default)]
 pub struct Environment {
     variables: BTreeMap<String, String>,
+    /// The others, for placeholders in route documents.
+    others: BTreeMap<String, String>,
 }
 
 impl Environment {
@@ -45,6 +48,12 @@ impl Environment {
     /// The value of a variable that is set and not blank.
     pub fn value(&self, name: &str) -> Option<&str> {
         self.variables.get(name).map(String::as_str)
+    }
+
+    /// The value of any variable that is set and not blank, for a name that `scg.placeholders` allows.
+    pub(crate) fn any(&self, name: &str) -> Option<&str> {
+        let value = self.variables.get(name).or_else(|| self.others.get(name));
+        value.map(String::as_str)
     }
 
     /// The variables as settings read them, and a warning about one that is left out.
@@ -92,12 +101,12 @@ impl<K: Into<String>, V: Into<String>> FromIterator<(K, V)> for Environment {
         let is_ours = |name: &str| {
             name.starts_with(PREFIX) || name.starts_with("NACOS_") || name == "LOG_LEVEL"
         };
-        let variables = variables
+        let (variables, others) = variables
             .into_iter()
             .map(|(name, value)| (name.into(), value.into()))
-            .filter(|(name, value): &(String, String)| is_ours(name) && !value.trim().is_empty())
-            .collect();
-        Environment { variables }
+            .filter(|(_, value): &(String, String)| !value.trim().is_empty())
+            .partition(|(name, _)| is_ours(name));
+        Environment { variables, others }
     }
 }
 

@@ -152,6 +152,11 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// The environment.
+    pub(crate) fn environment(&self) -> &'a Environment {
+        self.environment
+    }
+
     /// The folder that relative paths start at.
     pub(crate) fn base(&self) -> &'a Path {
         self.base

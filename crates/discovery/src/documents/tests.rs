@@ -29,6 +29,7 @@ impl Bench {
             name: Arc::from(*name),
             key: DocumentKey::File((*name).to_owned()),
             source: "file",
+            reading: pailou_config::Reading::default(),
             saved: saved.map(Arc::from),
         });
         Bench {
@@ -58,6 +59,7 @@ impl Bench {
             namespace: "",
             group: "DEFAULT_GROUP",
             upstream_tls: &self.settings.other_upstream_tls,
+            compat: self.settings.scg.compat,
         };
         let compile = |spec| {
             self.compiled.set(self.compiled.get() + 1);

@@ -1,30 +1,49 @@
 //! The part of publishing that computes and does not wait: it runs on a blocking thread.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use pailou_config::{Fault, Settings};
+use pailou_config::{Fault, RouteSpec, Settings};
 use pailou_routing::{Compiler, Route, Table};
 use pailou_telemetry::Metrics;
 use pailou_upstream::{Service, ServiceId, Services};
 
-use crate::documents::{Documents, Verdict};
+use crate::documents::{Documents, Verdict, panic_text};
 use crate::source::SourceState;
 use crate::view::DocumentView;
 
-/// What routes are compiled with.
-pub(crate) struct Defaults {
-    pub(crate) services: Arc<Services>,
-    pub(crate) metrics: Metrics,
-    /// What routes and services do not say, and which registries there are.
-    pub(crate) settings: Settings,
+/// What compiles a route.
+pub(crate) type CompileRoute = Box<dyn Fn(Arc<RouteSpec>) -> Result<Arc<Route>, Vec<Fault>> + Send>;
+
+/// Compiles routes with what the settings say for them.
+pub(crate) fn compile_route(
+    services: Arc<Services>,
+    metrics: Metrics,
+    settings: Settings,
+) -> CompileRoute {
+    Box::new(move |spec| {
+        let compiler = Compiler {
+            services: &services,
+            metrics: &metrics,
+            defaults: &settings.defaults,
+            source: ServiceId::DEFAULT_SOURCE,
+            namespace: &settings.nacos.namespace,
+            group: &settings.nacos.group,
+            upstream_tls: &settings.other_upstream_tls,
+            compat: settings.scg.compat,
+        };
+        Route::compile_among(spec, &compiler, &settings)
+    })
 }
 
 /// The documents and what compiles them.
 pub(crate) struct Work {
     documents: Documents,
-    defaults: Defaults,
+    compile: CompileRoute,
     revision: u64,
+    /// Whether a table is owed although nothing changes.
+    is_table_due: bool,
     /// What the documents are to one another: duplicates and shadowed routes of the last table.
     notes: Vec<Fault>,
 }
@@ -38,6 +57,12 @@ pub(crate) struct Outcome {
     pub(crate) documents: Vec<DocumentView>,
     pub(crate) error: Option<String>,
     pub(crate) texts: Arc<[Option<Arc<str>>]>,
+    /// Which documents are to be taken again, as the gateway failed over them.
+    pub(crate) again: Vec<usize>,
+    /// Whether another round is needed, for these documents or for what was saved.
+    pub(crate) failed: bool,
+    /// Why there is no table although one was due.
+    pub(crate) unprepared: Option<String>,
 }
 
 /// A table that is ready to be published.
@@ -52,12 +77,13 @@ pub(crate) struct Prepared {
 }
 
 impl Work {
-    /// Compiles `documents` with these defaults.
-    pub(crate) fn new(documents: Documents, defaults: Defaults) -> Work {
+    /// Compiles the routes of `documents`.
+    pub(crate) fn new(documents: Documents, compile: CompileRoute) -> Work {
         Work {
             documents,
-            defaults,
+            compile,
             revision: 0,
+            is_table_due: false,
             notes: Vec::new(),
         }
     }
@@ -67,39 +93,50 @@ impl Work {
         self.documents.can_restore()
     }
 
+    /// Has the next table prepared in any case, provided that some document was ever good.
+    pub(crate) fn owe_table(&mut self) {
+        self.is_table_due = true;
+    }
+
     /// Takes new states of documents and, when other routes follow, prepares the next table. With `anew`
-    /// the snapshot's texts take the place of documents that are still unknown, and a table is prepared
-    /// in any case, provided that some document was ever good.
+    /// the snapshot's texts take the place of documents that are still unknown.
     pub(crate) fn apply(&mut self, updates: Vec<(usize, SourceState)>, anew: bool) -> Outcome {
-        let settings = &self.defaults.settings;
-        let compiler = Compiler {
-            services: &self.defaults.services,
-            metrics: &self.defaults.metrics,
-            defaults: &settings.defaults,
-            source: ServiceId::DEFAULT_SOURCE,
-            namespace: &settings.nacos.namespace,
-            group: &settings.nacos.group,
-            upstream_tls: &settings.other_upstream_tls,
-        };
-        let compile = |spec| Route::compile_among(spec, &compiler, settings);
-        let mut verdicts: Vec<_> = updates
-            .into_iter()
-            .map(|(index, state)| self.documents.take(index, state, &compile))
-            .collect();
-        if anew {
-            verdicts.extend(self.documents.restore(&compile));
+        let mut again = Vec::new();
+        let mut verdicts = Vec::new();
+        for (index, state) in updates {
+            let verdict = self.documents.take(index, state, &self.compile);
+            if verdict.panicked {
+                again.push(index);
+            }
+            verdicts.push(verdict);
         }
-        let changed = verdicts.iter().any(|verdict| verdict.changed)
-            || (anew && self.documents.is_any_good());
+        if anew {
+            verdicts.extend(self.documents.restore(&self.compile));
+        }
+        self.is_table_due |= verdicts.iter().any(|verdict| verdict.changed);
+        let is_due = self.is_table_due && self.documents.is_any_good();
         let mut new_notes = Vec::new();
-        let prepared = changed.then(|| self.prepare(&mut new_notes));
+        let prepared = is_due.then(|| {
+            let prepare = AssertUnwindSafe(|| self.prepare(&mut new_notes));
+            catch_unwind(prepare).map_err(|panic| panic_text(&*panic).to_owned())
+        });
+        let (prepared, unprepared) = match prepared.transpose() {
+            Ok(prepared) => {
+                self.is_table_due &= prepared.is_none();
+                (prepared, None)
+            }
+            Err(panic) => (None, Some(panic)),
+        };
         Outcome {
+            failed: unprepared.is_some() || verdicts.iter().any(|verdict| verdict.panicked),
+            unprepared,
             verdicts,
             new_notes,
             prepared,
             documents: self.documents.views(),
             error: self.documents.first_error(),
             texts: self.documents.texts(),
+            again,
         }
     }
 

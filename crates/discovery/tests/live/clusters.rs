@@ -77,7 +77,7 @@ async fn routes_of_one_cluster_lead_to_services_of_another() {
         ("east", "dev", true),
     ];
     assert_eq!(sessions(&gateway), expected(&all));
-    assert!(gateway.metrics.render().contains("gateway_sessions 3"));
+    assert!(gateway.metrics.render().contains("pailou_sessions 3"));
 
     // The connection of a namespace goes with the last service there; a document keeps its own.
     other.publish_config(ROUTES, "routes: {}");

@@ -93,11 +93,11 @@ async fn bad_blank_and_deleted_documents_change_nothing_and_restoring_one_clears
     );
     let metrics = gateway.metrics.render();
     assert!(
-        metrics.contains("gateway_documents{state=\"missing\"} 1"),
+        metrics.contains("pailou_documents{state=\"missing\"} 1"),
         "{metrics}"
     );
     assert!(
-        metrics.contains("gateway_document_refusals_total 2"),
+        metrics.contains("pailou_document_refusals_total 2"),
         "{metrics}"
     );
 
@@ -146,7 +146,7 @@ async fn two_documents_are_merged_in_the_order_of_the_settings() {
 async fn routes_without_effect_are_counted_while_they_are_there() {
     let registry = registry().await;
     let count = |gateway: &Gateway, what: &str| {
-        let name = format!("gateway_table_{what}_routes ");
+        let name = format!("pailou_table_{what}_routes ");
         let text = gateway.metrics.render();
         let line = text.lines().find_map(|line| line.strip_prefix(&*name));
         line.expect("the metric").to_owned()

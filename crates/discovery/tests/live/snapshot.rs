@@ -72,8 +72,8 @@ async fn a_gateway_starts_from_the_snapshot_while_nacos_is_down() {
     assert!(feed.stale && feed.from_snapshot && !feed.known);
     let metrics = gateway.metrics.render();
     for line in [
-        "gateway_documents{state=\"stale\"} 1",
-        "gateway_service_stale{service=\"DEFAULT_GROUP@@users\"} 1",
+        "pailou_documents{state=\"stale\"} 1",
+        "pailou_service_stale{service=\"DEFAULT_GROUP@@users\"} 1",
     ] {
         assert!(metrics.contains(line), "{metrics}");
     }
@@ -270,7 +270,7 @@ async fn a_snapshot_that_is_no_use_is_ignored_and_replaced() {
     gateway.discovery.ready().await;
     let metrics = gateway.metrics.render();
     assert!(
-        metrics.contains("gateway_snapshots_ignored_total 1"),
+        metrics.contains("pailou_snapshots_ignored_total 1"),
         "{metrics}"
     );
     until_kept(&gateway, &path, &[":9001"]).await;
@@ -294,7 +294,7 @@ async fn a_snapshot_that_cannot_be_written_is_counted_and_costs_nothing() {
     .await;
     let metrics = gateway.metrics.render();
     assert!(
-        metrics.contains("gateway_snapshot_write_failures_total 1"),
+        metrics.contains("pailou_snapshot_write_failures_total 1"),
         "{metrics}"
     );
     put(&registry, "users", 9002);
@@ -323,7 +323,7 @@ async fn a_snapshot_is_written_when_something_changes_and_not_otherwise() {
         let metrics = gateway.metrics.render();
         let line = metrics
             .lines()
-            .find_map(|line| line.strip_prefix("gateway_snapshot_writes_total "));
+            .find_map(|line| line.strip_prefix("pailou_snapshot_writes_total "));
         line.and_then(|count| count.parse::<u64>().ok())
             .expect("the metric")
     };

@@ -26,6 +26,9 @@ use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 use tokio::time::Instant;
 
+#[cfg(test)]
+pub(crate) use chunks::{ChunkScan, Chunks};
+
 pub(crate) use chunks::is_token_byte;
 pub(crate) use heading::{Framing, Heading};
 pub(crate) use socket::Socket;
@@ -36,7 +39,7 @@ use crate::deadline::Timer;
 use crate::server::Server;
 use body::Body;
 use ending::Ending;
-use head::{Head, HeadScan};
+pub(crate) use head::{Head, HeadScan};
 use write::Writes;
 
 /// How long a client may go on sending after an answer that ended its
@@ -402,6 +405,7 @@ impl Drop for Edge {
             return;
         };
         let connection = self.connection.clone();
+        // It ends by its own limit, which a drain waits for.
         runtime.spawn(async move {
             connection.enter(Stage::Closing);
             let _ = tokio::time::timeout(LINGER, drain(socket)).await;

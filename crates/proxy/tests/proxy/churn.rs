@@ -118,7 +118,7 @@ async fn many_clients_get_their_own_answers_and_nothing_is_left_behind() {
     .await;
     assert_eq!(gateway.serving.in_flight(), 0);
     assert_eq!(gateway.serving.panics(), 0);
-    assert_eq!(gateway.metric("gateway_requests_in_flight"), Some(0.0));
+    assert_eq!(gateway.metric("pailou_requests_in_flight"), Some(0.0));
     let view = serde_json::to_string(&gateway.service("users").view()).expect("JSON");
     assert!(
         !view.contains("\"reset\""),

@@ -250,7 +250,7 @@ async fn a_panic_in_a_filter_costs_its_request_alone() {
         gateway.serving.in_flight() == 0
     })
     .await;
-    assert_eq!(gateway.metric("gateway_requests_in_flight"), Some(0.0));
+    assert_eq!(gateway.metric("pailou_requests_in_flight"), Some(0.0));
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pailou_config::{DocumentOutcome, Environment, Settings, load_settings, parse_route_document};
+use pailou_config::{DocumentOutcome, Environment, Reading, Settings, load_settings};
 use pailou_filters::{Chain, Step};
 use pailou_proxy::{Proxy, ProxyOptions, Serving};
 use pailou_routing::{Compiler, Route, Table, TableCell};
@@ -87,7 +87,7 @@ impl Gateway {
     }
 
     /// The value of a series, by a piece of its line, e.g.
-    /// `gateway_requests_total{route="any"`.
+    /// `pailou_requests_total{route="any"`.
     pub(crate) fn metric(&self, piece: &str) -> Option<f64> {
         self.metrics
             .render()
@@ -108,7 +108,7 @@ fn table(
     metrics: &Metrics,
     filters: fn() -> Vec<Step>,
 ) -> Table {
-    let parsed = match parse_route_document("test.yaml", routes) {
+    let parsed = match Reading::default().parse("test.yaml", routes) {
         DocumentOutcome::Routes(parsed) => parsed,
         DocumentOutcome::Blank => panic!("no routes"),
         DocumentOutcome::Refused(faults) => panic!("{faults:?}"),
@@ -121,6 +121,7 @@ fn table(
         namespace: "",
         group: "DEFAULT_GROUP",
         upstream_tls: &settings.other_upstream_tls,
+        compat: settings.scg.compat,
     };
     let routes = parsed
         .routes

@@ -20,7 +20,11 @@ routes:
 
 /// A gateway whose `auth` service has these endpoints too.
 async fn gated(users: &Upstream, auth: &[std::net::SocketAddr]) -> Gateway {
-    let gateway = Gateway::start(GATED, &[users.address]).await;
+    gated_by(GATED, users, auth).await
+}
+
+async fn gated_by(routes: &str, users: &Upstream, auth: &[std::net::SocketAddr]) -> Gateway {
+    let gateway = Gateway::start(routes, &[users.address]).await;
     let specs = auth.iter().map(|address| EndpointSpec::new(*address));
     gateway.service("auth").update(EndpointSet::of(specs));
     gateway
@@ -118,6 +122,28 @@ async fn a_gate_that_gets_no_word_stays_closed() {
         );
     }
     assert!(users.received().is_empty());
+}
+
+#[tokio::test]
+async fn a_gate_that_fails_open_lets_pass_what_nobody_judged() {
+    let users = Upstream::start(|_| ok("in")).await;
+    let auth = Upstream::start(by_cookie).await;
+    let routes = GATED.replace("path: /check", "path: /check, fail_open: true");
+    let gateway = gated_by(&routes, &users, &[auth.address]).await;
+    for (cookie, status, opened) in [
+        ("good", 200, 0.0),
+        ("bad", 401, 0.0),
+        ("slow", 200, 1.0),
+        ("broken", 200, 2.0),
+    ] {
+        let mut client = gateway.connect().await;
+        client.send(get(cookie)).await;
+        assert_eq!(client.answer().await.status, status, "{cookie}");
+        let counted = gateway.metric("pailou_gates_opened_total");
+        assert_eq!(counted, Some(opened), "{cookie}");
+    }
+    // What the service would have said of the user is not the client's to say.
+    assert_eq!(users.received()[2].header("x-user"), None);
 }
 
 #[tokio::test]

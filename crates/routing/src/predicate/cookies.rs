@@ -45,7 +45,7 @@ impl fmt::Display for Cookies {
 }
 
 /// The value of a `name=value` pair, when it has this name.
-fn value<'p>(pair: &'p [u8], name: &str) -> Option<&'p [u8]> {
+pub(crate) fn value<'p>(pair: &'p [u8], name: &str) -> Option<&'p [u8]> {
     let equals = pair.iter().position(|byte| *byte == b'=')?;
     let (key, value) = (pair[..equals].trim_ascii(), pair[equals + 1..].trim_ascii());
     let unquoted = value

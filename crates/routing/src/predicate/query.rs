@@ -57,11 +57,11 @@ fn compile(field: &Field<'_>) -> Option<Box<dyn Predicate>> {
     )?)))
 }
 
-fn is_text(raw: &[u8], text: &str) -> bool {
+pub(crate) fn is_text(raw: &[u8], text: &str) -> bool {
     decode(raw).eq(text.bytes())
 }
 
-fn decoded(raw: &[u8]) -> Cow<'_, [u8]> {
+pub(crate) fn decoded(raw: &[u8]) -> Cow<'_, [u8]> {
     let is_plain = !raw.iter().any(|byte| matches!(byte, b'%' | b'+'));
     if is_plain {
         Cow::Borrowed(raw)

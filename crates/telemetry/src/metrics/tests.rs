@@ -44,16 +44,16 @@ fn a_request_shows_in_its_routes_series() {
     let text = metrics.render();
     let labels = "route=\"users\",service=\"DEFAULT_GROUP@@user-service\"";
     for line in [
-        format!("gateway_requests_total{{{labels},status_class=\"2xx\"}} 1"),
-        format!("gateway_requests_total{{{labels},status_class=\"5xx\"}} 1"),
-        format!("gateway_requests_total{{{labels},status_class=\"none\"}} 1"),
-        "gateway_requests_total{route=\"\",service=\"\",status_class=\"4xx\"} 1".to_owned(),
-        format!("gateway_request_duration_seconds_count{{{labels}}} 3"),
-        format!("gateway_request_duration_seconds_bucket{{le=\"0.025\",{labels}}} 3"),
-        format!("gateway_request_duration_seconds_bucket{{le=\"+Inf\",{labels}}} 3"),
-        format!("gateway_request_retries_total{{{labels}}} 3"),
-        format!("gateway_response_body_bytes_total{{{labels}}} 21"),
-        format!("gateway_request_causes_total{{{labels},cause=\"connect_refused\"}} 1"),
+        format!("pailou_requests_total{{{labels},status_class=\"2xx\"}} 1"),
+        format!("pailou_requests_total{{{labels},status_class=\"5xx\"}} 1"),
+        format!("pailou_requests_total{{{labels},status_class=\"none\"}} 1"),
+        "pailou_requests_total{route=\"\",service=\"\",status_class=\"4xx\"} 1".to_owned(),
+        format!("pailou_request_duration_seconds_count{{{labels}}} 3"),
+        format!("pailou_request_duration_seconds_bucket{{le=\"0.025\",{labels}}} 3"),
+        format!("pailou_request_duration_seconds_bucket{{le=\"+Inf\",{labels}}} 3"),
+        format!("pailou_request_retries_total{{{labels}}} 3"),
+        format!("pailou_response_body_bytes_total{{{labels}}} 21"),
+        format!("pailou_request_causes_total{{{labels},cause=\"connect_refused\"}} 1"),
     ] {
         assert!(has(&text, &line), "{line}\n{text}");
     }
@@ -105,10 +105,10 @@ fn a_service_shows_its_endpoints_and_ejections() {
     .record(&metrics);
     let text = metrics.render();
     for line in [
-        "gateway_service_endpoints{service=\"user-service\",state=\"eligible\"} 2",
-        "gateway_service_endpoints{service=\"user-service\",state=\"ineligible\"} 3",
-        "gateway_service_ejections_total{service=\"user-service\",cause=\"refused\"} 1",
-        "gateway_service_panic{service=\"user-service\"} 0",
+        "pailou_service_endpoints{service=\"user-service\",state=\"eligible\"} 2",
+        "pailou_service_endpoints{service=\"user-service\",state=\"ineligible\"} 3",
+        "pailou_service_ejections_total{service=\"user-service\",cause=\"refused\"} 1",
+        "pailou_service_panic{service=\"user-service\"} 0",
     ] {
         assert!(has(&text, line), "{line}\n{text}");
     }
@@ -137,11 +137,11 @@ fn documents_are_counted_by_what_became_of_them() {
     .record(&metrics);
     let text = metrics.render();
     assert!(
-        has(&text, "gateway_documents{state=\"refused\"} 1"),
+        has(&text, "pailou_documents{state=\"refused\"} 1"),
         "{text}"
     );
     assert!(
-        has(&text, "gateway_documents{state=\"missing\"} 1"),
+        has(&text, "pailou_documents{state=\"missing\"} 1"),
         "{text}"
     );
     DocumentApplied {
@@ -153,14 +153,14 @@ fn documents_are_counted_by_what_became_of_them() {
     .record(&metrics);
     let text = metrics.render();
     assert!(
-        has(&text, "gateway_documents{state=\"refused\"} 0"),
+        has(&text, "pailou_documents{state=\"refused\"} 0"),
         "{text}"
     );
     assert!(
-        has(&text, "gateway_documents{state=\"applied\"} 1"),
+        has(&text, "pailou_documents{state=\"applied\"} 1"),
         "{text}"
     );
-    assert!(has(&text, "gateway_document_refusals_total 1"), "{text}");
+    assert!(has(&text, "pailou_document_refusals_total 1"), "{text}");
 }
 
 #[test]
@@ -187,7 +187,7 @@ fn a_session_is_connected_until_it_is_lost() {
         to: "http_v1",
     }
     .record(&metrics);
-    assert!(has(&metrics.render(), "gateway_sessions 1"));
+    assert!(has(&metrics.render(), "pailou_sessions 1"));
     SessionLost {
         nacos: "default",
         namespace: "",
@@ -196,9 +196,9 @@ fn a_session_is_connected_until_it_is_lost() {
     }
     .record(&metrics);
     let text = metrics.render();
-    assert!(has(&text, "gateway_sessions 0"));
-    assert!(has(&text, "gateway_session_losses_total 1"));
-    assert!(has(&text, "gateway_session_transport_changes_total 1"));
+    assert!(has(&text, "pailou_sessions 0"));
+    assert!(has(&text, "pailou_session_losses_total 1"));
+    assert!(has(&text, "pailou_session_transport_changes_total 1"));
 }
 
 #[test]
@@ -207,15 +207,15 @@ fn what_is_open_is_counted_until_its_guard_goes() {
     let (connection, request) = (metrics.connection_opened(), metrics.request_started());
     metrics.connection_refused("limit");
     let text = metrics.render();
-    assert!(has(&text, "gateway_connections_open 1") && has(&text, "gateway_requests_in_flight 1"));
+    assert!(has(&text, "pailou_connections_open 1") && has(&text, "pailou_requests_in_flight 1"));
     drop((connection, request));
     let text = metrics.render();
-    assert!(has(&text, "gateway_connections_open 0") && has(&text, "gateway_requests_in_flight 0"));
-    assert!(has(&text, "gateway_connections_total 1"));
+    assert!(has(&text, "pailou_connections_open 0") && has(&text, "pailou_requests_in_flight 0"));
+    assert!(has(&text, "pailou_connections_total 1"));
     assert!(
         has(
             &text,
-            "gateway_connections_refused_total{reason=\"limit\"} 1"
+            "pailou_connections_refused_total{reason=\"limit\"} 1"
         ),
         "{text}"
     );
@@ -228,7 +228,7 @@ fn the_text_is_well_formed_and_names_the_build_and_the_process() {
     done(Some(&_route), 200, None).record(&metrics, &AccessLog::off());
     let text = metrics.render();
     assert!(text.ends_with("# EOF\n"));
-    assert!(text.contains("gateway_build_info{version=\""), "{text}");
+    assert!(text.contains("pailou_build_info{version=\""), "{text}");
     assert!(text.contains("route=\"a\\\"b\\\\c\\nd\""), "{text}");
     #[cfg(target_os = "linux")]
     for name in [
@@ -271,11 +271,11 @@ fn the_snapshot_shows_in_its_series() {
     restored.record(&metrics);
     let text = metrics.render();
     for line in [
-        "gateway_snapshots_ignored_total 1",
-        "gateway_snapshot_write_failures_total 2",
-        "gateway_snapshot_writes_total 1",
-        "gateway_snapshot_bytes 7",
-        "gateway_documents{state=\"stale\"} 1",
+        "pailou_snapshots_ignored_total 1",
+        "pailou_snapshot_write_failures_total 2",
+        "pailou_snapshot_writes_total 1",
+        "pailou_snapshot_bytes 7",
+        "pailou_documents{state=\"stale\"} 1",
     ] {
         assert!(has(&text, line), "{line}\n{text}");
     }

@@ -302,12 +302,13 @@ impl Kind for Part {
         let name = yaml_text(&value.name);
         Some(match &value.args.value {
             Value::Null => name,
-            _ => format!("{{ {name}: {} }}", write_node(&value.args)),
+            _ => format!("{{ {name}: {} }}", node_text(&value.args)),
         })
     }
 }
 
-fn write_node(node: &Node) -> String {
+/// A value as YAML on one line.
+pub(crate) fn node_text(node: &Node) -> String {
     match &node.value {
         Value::Null => "null".to_owned(),
         Value::Scalar(scalar) if scalar.quoted => {
@@ -316,11 +317,11 @@ fn write_node(node: &Node) -> String {
         Value::Scalar(scalar) => yaml_text(&scalar.text),
         Value::Sequence(items) => format!(
             "[{}]",
-            items.iter().map(write_node).collect::<Vec<_>>().join(", ")
+            items.iter().map(node_text).collect::<Vec<_>>().join(", ")
         ),
         Value::Mapping(entries) => {
             let entry = |(key, node): &(Key, Node)| {
-                format!("{}: {}", yaml_text(&key.text), write_node(node))
+                format!("{}: {}", yaml_text(&key.text), node_text(node))
             };
             format!(
                 "{{ {} }}",

@@ -85,6 +85,7 @@ fn every_setting_has_a_variable_that_sets_it() {
                 "nacos.password",
                 "nacos.username",
                 "nacos.password_file",
+                "scg.beans",
                 "registration.metadata",
                 "defaults.balance",
                 "snapshot.path",

@@ -48,8 +48,8 @@ fn counts(metrics: &Metrics) -> (u64, u64) {
         value.expect("a series").parse().expect("a number")
     };
     (
-        count("gateway_certificate_reloads_total"),
-        count("gateway_certificate_refusals_total"),
+        count("pailou_certificate_reloads_total"),
+        count("pailou_certificate_refusals_total"),
     )
 }
 

@@ -12,7 +12,7 @@ use crate::metrics::route::{RouteMetrics, STATUS_CLASSES};
 
 pub(super) fn export(out: &mut DescriptorEncoder<'_>, routes: &[Arc<RouteMetrics>]) -> fmt::Result {
     let help = "Requests done, by status class; no route where the route is empty";
-    let mut metric = out.encode_descriptor("gateway_requests", help, None, MetricType::Counter)?;
+    let mut metric = out.encode_descriptor("pailou_requests", help, None, MetricType::Counter)?;
     for route in routes {
         for (class, requests) in STATUS_CLASSES.iter().zip(&route.requests) {
             let value = requests.load(Ordering::Relaxed);
@@ -24,7 +24,7 @@ pub(super) fn export(out: &mut DescriptorEncoder<'_>, routes: &[Arc<RouteMetrics
     }
     let help = "From the request's head to the end of the answer";
     let mut metric = out.encode_descriptor(
-        "gateway_request_duration_seconds",
+        "pailou_request_duration_seconds",
         help,
         None,
         MetricType::Histogram,
@@ -43,18 +43,16 @@ pub(super) fn export(out: &mut DescriptorEncoder<'_>, routes: &[Arc<RouteMetrics
         }
     }
     let counters: [Counter<RouteMetrics>; 3] = [
+        ("pailou_request_retries", "Tries after the first", |route| {
+            &route.retries
+        }),
         (
-            "gateway_request_retries",
-            "Tries after the first",
-            |route| &route.retries,
-        ),
-        (
-            "gateway_request_body_bytes",
+            "pailou_request_body_bytes",
             "Body bytes received from clients",
             |route| &route.bytes_in,
         ),
         (
-            "gateway_response_body_bytes",
+            "pailou_response_body_bytes",
             "Body bytes sent to clients",
             |route| &route.bytes_out,
         ),
@@ -70,7 +68,7 @@ pub(super) fn export(out: &mut DescriptorEncoder<'_>, routes: &[Arc<RouteMetrics
     }
     let help = "Requests that the gateway answered or ended itself, by cause";
     let mut metric =
-        out.encode_descriptor("gateway_request_causes", help, None, MetricType::Counter)?;
+        out.encode_descriptor("pailou_request_causes", help, None, MetricType::Counter)?;
     for route in routes {
         for (cause, value) in route.causes.counts() {
             let [r, s] = labels(route);

@@ -19,7 +19,7 @@ pub(super) fn export(
 ) -> fmt::Result {
     let help = "Endpoints by state";
     let mut metric =
-        out.encode_descriptor("gateway_service_endpoints", help, None, MetricType::Gauge)?;
+        out.encode_descriptor("pailou_service_endpoints", help, None, MetricType::Gauge)?;
     for service in services {
         for (state, value) in service.endpoints() {
             let labels = [("service", service.service()), ("state", state)];
@@ -28,17 +28,17 @@ pub(super) fn export(
     }
     let gauges: [Family<ServiceMetrics, bool>; 3] = [
         (
-            "gateway_service_panic",
+            "pailou_service_panic",
             "1 while ejected endpoints are used again, too many being ejected",
             |service| service.panic.load(Ordering::Relaxed),
         ),
         (
-            "gateway_service_holding",
+            "pailou_service_holding",
             "1 while endpoints are held that the registry does not list",
             |service| service.holding.load(Ordering::Relaxed),
         ),
         (
-            "gateway_service_stale",
+            "pailou_service_stale",
             "1 while the endpoints come from a snapshot",
             ServiceMetrics::stale,
         ),
@@ -54,22 +54,22 @@ pub(super) fn export(
     }
     let counters: [Counter<ServiceMetrics>; 4] = [
         (
-            "gateway_service_returns",
+            "pailou_service_returns",
             "Ejected endpoints that are well again",
             |service| &service.returns,
         ),
         (
-            "gateway_service_held_dropped",
+            "pailou_service_held_dropped",
             "Endpoints dropped when a hold ended",
             |service| &service.held_dropped,
         ),
         (
-            "gateway_service_drift",
+            "pailou_service_drift",
             "Differences that an audit found",
             |service| &service.drift,
         ),
         (
-            "gateway_service_first_state_late",
+            "pailou_service_first_state_late",
             "Times the first state came late",
             |service| &service.first_state_late,
         ),
@@ -85,7 +85,7 @@ pub(super) fn export(
         (
             "cause",
             (
-                "gateway_service_ejections",
+                "pailou_service_ejections",
                 "Endpoints ejected, by cause",
                 |service| service.ejections.counts(),
             ),
@@ -93,7 +93,7 @@ pub(super) fn export(
         (
             "reason",
             (
-                "gateway_service_holds",
+                "pailou_service_holds",
                 "Holds begun, by reason",
                 |service| service.holds.counts(),
             ),
@@ -101,7 +101,7 @@ pub(super) fn export(
         (
             "reason",
             (
-                "gateway_service_endpoints_refused",
+                "pailou_service_endpoints_refused",
                 "Listed endpoints not used, by reason",
                 |service| service.refused.counts(),
             ),

@@ -11,84 +11,89 @@ use crate::metrics::{DocumentState, State};
 
 pub(super) fn export(out: &mut DescriptorEncoder<'_>, state: &State) -> fmt::Result {
     let totals = &state.totals;
-    let counters: [(&str, &str, &AtomicU64); 16] = [
+    let counters: [(&str, &str, &AtomicU64); 17] = [
         (
-            "gateway_table_publishes",
+            "pailou_table_publishes",
             "Route tables published",
             &totals.table_publishes,
         ),
         (
-            "gateway_document_refusals",
+            "pailou_document_refusals",
             "Route documents refused",
             &totals.document_refusals,
         ),
         (
-            "gateway_source_failures",
+            "pailou_source_failures",
             "Failures of route sources",
             &totals.source_failures,
         ),
         (
-            "gateway_session_connects",
+            "pailou_session_connects",
             "Sessions set up with the registry",
             &totals.session_connects,
         ),
         (
-            "gateway_session_losses",
+            "pailou_session_losses",
             "Sessions with the registry lost",
             &totals.session_losses,
         ),
         (
-            "gateway_session_transport_changes",
+            "pailou_session_transport_changes",
             "Sessions that speak to the registry in another way than the one before",
             &totals.transport_changes,
         ),
         (
-            "gateway_login_failures",
+            "pailou_login_failures",
             "Logins at the registry refused or failed",
             &totals.login_failures,
         ),
         (
-            "gateway_registration_failures",
+            "pailou_registration_failures",
             "Failed registrations of the gateway itself",
             &totals.registration_failures,
         ),
         (
-            "gateway_tasks_ended",
+            "pailou_tasks_ended",
             "Tasks that ended unexpectedly",
             &totals.tasks_ended,
         ),
         (
-            "gateway_snapshot_writes",
+            "pailou_snapshot_writes",
             "Snapshots written to disk",
             &totals.snapshot_writes,
         ),
         (
-            "gateway_snapshot_write_failures",
+            "pailou_snapshot_write_failures",
             "Snapshots that could not be written",
             &totals.snapshot_write_failures,
         ),
         (
-            "gateway_snapshots_ignored",
+            "pailou_snapshots_ignored",
             "Snapshots found at start that could not be used",
             &totals.snapshots_ignored,
         ),
         (
-            "gateway_certificate_reloads",
+            "pailou_gates_opened",
+            "Requests that went on unchecked, since a filter that asks a service got no answer and fails open",
+            &totals.gates_opened,
+        ),
+        (
+            "pailou_certificate_reloads",
             "Files of certificates that changed and are in use",
             &totals.certificate_reloads,
         ),
         (
-            "gateway_certificate_refusals",
+            "pailou_certificate_refusals",
             "Files of certificates that changed and cannot be used",
             &totals.certificate_refusals,
         ),
         (
-            "gateway_access_log_dropped",
+            "pailou_access_log_dropped",
             "Access-log lines dropped, the queue being full",
             &totals.access_log_dropped,
         ),
         (
-            "gateway_log_dropped",
+            "pailou_log_dropped",
             "Log lines dropped: the queue was full, or other crates said too much",
             &totals.log_dropped,
         ),
@@ -99,47 +104,47 @@ pub(super) fn export(out: &mut DescriptorEncoder<'_>, state: &State) -> fmt::Res
     }
     let gauges: [(&str, &str, u64); 9] = [
         (
-            "gateway_table_revision",
+            "pailou_table_revision",
             "Revision of the route table in use",
             totals.table_revision.load(Ordering::Relaxed),
         ),
         (
-            "gateway_table_routes",
+            "pailou_table_routes",
             "Routes in the table in use",
             totals.table_routes.load(Ordering::Relaxed),
         ),
         (
-            "gateway_table_duplicate_routes",
+            "pailou_table_duplicate_routes",
             "Routes left out of the table in use, another document having their id",
             totals.table_duplicates.load(Ordering::Relaxed),
         ),
         (
-            "gateway_table_shadowed_routes",
+            "pailou_table_shadowed_routes",
             "Routes in the table in use that no request reaches, one before them taking all",
             totals.table_shadowed.load(Ordering::Relaxed),
         ),
         (
-            "gateway_snapshot_bytes",
+            "pailou_snapshot_bytes",
             "Size of the snapshot last written",
             totals.snapshot_bytes.load(Ordering::Relaxed),
         ),
         (
-            "gateway_ready",
+            "pailou_ready",
             "1 when the gateway is ready for traffic",
             totals.ready.load(Ordering::Relaxed),
         ),
         (
-            "gateway_sessions",
+            "pailou_sessions",
             "Sessions with the registry that are connected",
             state.sessions_connected(),
         ),
         (
-            "gateway_requests_in_flight",
+            "pailou_requests_in_flight",
             "Requests in flight",
             totals.requests_in_flight.load(Ordering::Relaxed),
         ),
         (
-            "gateway_connections_open",
+            "pailou_connections_open",
             "Client connections open",
             totals.connections_open.load(Ordering::Relaxed),
         ),
@@ -150,14 +155,14 @@ pub(super) fn export(out: &mut DescriptorEncoder<'_>, state: &State) -> fmt::Res
     let publish_seconds = totals.table_publish_nanoseconds.load(Ordering::Relaxed) as f64 / 1e9;
     let help = "How long the newest table took from its document to traffic";
     out.encode_descriptor(
-        "gateway_table_publish_seconds",
+        "pailou_table_publish_seconds",
         help,
         None,
         MetricType::Gauge,
     )?
     .encode_gauge(&publish_seconds)?;
     let mut metric = out.encode_descriptor(
-        "gateway_documents",
+        "pailou_documents",
         "Route documents by what became of their newest version",
         None,
         MetricType::Gauge,
@@ -176,11 +181,11 @@ pub(super) fn export(out: &mut DescriptorEncoder<'_>, state: &State) -> fmt::Res
     }
     let help = "Client connections accepted";
     let mut metric =
-        out.encode_descriptor("gateway_connections", help, None, MetricType::Counter)?;
+        out.encode_descriptor("pailou_connections", help, None, MetricType::Counter)?;
     count(&mut metric, totals.connections.load(Ordering::Relaxed))?;
     let help = "Client connections turned away or cut, by reason";
     let mut metric = out.encode_descriptor(
-        "gateway_connections_refused",
+        "pailou_connections_refused",
         help,
         None,
         MetricType::Counter,
@@ -190,6 +195,6 @@ pub(super) fn export(out: &mut DescriptorEncoder<'_>, state: &State) -> fmt::Res
     }
     let help = "The version that runs";
     let build = [("version", env!("CARGO_PKG_VERSION"))];
-    out.encode_descriptor("gateway_build", help, None, MetricType::Info)?
+    out.encode_descriptor("pailou_build", help, None, MetricType::Info)?
         .encode_info(&build)
 }
