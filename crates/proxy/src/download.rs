@@ -107,6 +107,16 @@ impl Flow {
         }
     }
 
+    /// Whether all of the body has come.
+    pub(crate) fn is_over(&self) -> bool {
+        self.line.is_none()
+    }
+
+    /// Leaves the rest of the body to the endpoint, and with it the connection.
+    pub(crate) fn leave(&mut self) {
+        self.line = None;
+    }
+
     /// All of the body, if it has at most so many bytes.
     pub(crate) async fn collect(&mut self, most: usize) -> Result<Bytes, Cause> {
         let mut bytes = BytesMut::new();

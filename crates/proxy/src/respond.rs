@@ -46,8 +46,16 @@ pub(crate) async fn respond(mut exchange: Box<Exchange>, received: Received) -> 
             return answer::problem(&mut flow.exchange, cause);
         }
     };
+    let is_bodiless = rewrite::is_bodiless(head.status);
+    if is_bodiless && !flow.is_over() {
+        // A step has made a status of it that has no body.
+        head.headers.remove(header::CONTENT_LENGTH);
+        head.headers.remove(header::TRANSFER_ENCODING);
+        flow.leave();
+    }
     finish(&mut flow.exchange, &mut head);
     let body = match body {
+        Some(_) if is_bodiless => Download::Nothing,
         Some(whole) => Download::Own(Some(whole)),
         None => flow.into_download(),
     };

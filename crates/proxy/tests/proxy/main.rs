@@ -15,6 +15,7 @@ mod http2_endpoints;
 mod limits;
 mod mutations;
 mod retries;
+mod scg;
 mod steps;
 mod streaming;
 mod uploads;
