@@ -71,7 +71,10 @@ async fn the_endpoint_gets_the_host_that_the_route_says() {
     let users = Upstream::start(|_| ok("in")).await;
     for (filters, host) in [
         ("[ PreserveHostHeader ]", "gateway.test"),
-        ("[ SetRequestHostHeader: set.test, PreserveHostHeader ]", "set.test"),
+        (
+            "[ SetRequestHostHeader: set.test, PreserveHostHeader ]",
+            "set.test",
+        ),
     ] {
         let gateway = gateway(filters, &users).await;
         assert_eq!(gateway.connect().await.get("/").await.status, 200);
