@@ -160,7 +160,8 @@ fn remote(exchange: &Exchange) -> Option<Remote> {
 /// was registered by, or its address, and its port.
 fn host(exchange: &Exchange) -> Option<HeaderValue> {
     let (route, pick) = (exchange.route.as_ref()?, exchange.pick.as_ref()?);
-    if route.preserve_host {
+    // HTTP/1.1 asks for one, also where the client's HTTP/1.0 did not.
+    if route.preserve_host && !exchange.host.is_empty() {
         return None;
     }
     let address = pick.address();
