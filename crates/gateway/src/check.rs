@@ -120,8 +120,8 @@ impl Check {
                 self.certificates(path);
                 self.upstream_tls(path);
                 for source in self.settings.routes.clone() {
-                    if let RouteSource::File(file) = source {
-                        self.named_document(&file);
+                    if let RouteSource::File { path, .. } = source {
+                        self.named_document(&path);
                     }
                 }
             }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use pailou_config::{
     DocumentOutcome, Fault, LoadedSettings, Position, Report, RouteSpec, Settings, Severity,
-    parse_route_document,
 };
 use pailou_routing::{Compiler, Route};
 use pailou_telemetry::Metrics;
@@ -117,7 +116,7 @@ impl Judge {
 
     /// Judges a document; `name` is what its faults are told with.
     pub(crate) fn document(&self, name: &str, text: &str) -> Judged {
-        let mut document = match parse_route_document(name, text, &self.settings.scg) {
+        let mut document = match self.settings.reading(name).parse(name, text) {
             DocumentOutcome::Blank => {
                 return Judged {
                     faults: vec![fault(name, BLANK)],

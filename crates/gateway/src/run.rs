@@ -68,7 +68,7 @@ fn announce(settings: &Settings, file: Option<&Path>) {
     let listeners = listed(listeners.map(|listener| listener.address));
     let nacos = &settings.nacos;
     let documents = settings.routes.iter().map(|source| match source {
-        RouteSource::File(file) => format!("file:{}", file.display()),
+        RouteSource::File { path, .. } => format!("file:{}", path.display()),
         RouteSource::Config { data_id, group, .. } => format!("{group}/{data_id}"),
     });
     tracing::info!(

@@ -190,9 +190,10 @@ async fn a_start_that_learned_nothing_leaves_the_snapshot_as_it_was() {
     let with_file = |address| {
         Gateway::start(address, |settings| {
             settings.snapshot.path = Some(path.clone());
-            settings
-                .routes
-                .push(pailou_config::RouteSource::File(routes.clone()));
+            settings.routes.push(pailou_config::RouteSource::File {
+                path: routes.clone(),
+                form: None,
+            });
         })
     };
     let gateway = with_file(wrong);
