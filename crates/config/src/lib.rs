@@ -35,6 +35,7 @@ mod json;
 mod nearest;
 mod node;
 mod path;
+mod retries;
 mod route;
 mod route_document;
 mod route_reference;
@@ -52,6 +53,7 @@ pub use crate::{
     field::{Field, Fields},
     nearest::nearest,
     node::{Key, Node, Scalar, Value},
+    retries::{GrpcStatus, RetriesSpec},
     route::{EncodedSlashes, Form, Limit, PartSpec, RouteSpec},
     route_document::{
         DocumentOutcome, MAX_DOCUMENT_BYTES, ParsedDocument, RefusedRoute, parse_route_document,
