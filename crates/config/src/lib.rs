@@ -36,6 +36,7 @@ mod json;
 mod nearest;
 mod node;
 mod path;
+mod retries;
 mod route;
 mod route_document;
 mod route_reference;
@@ -53,6 +54,7 @@ pub use crate::{
     field::{Field, Fields},
     nearest::nearest,
     node::{Key, Node, Scalar, Value},
+    retries::{GrpcStatus, RetriesSpec},
     route::{EncodedSlashes, Form, Limit, PartSpec, RouteSpec},
     route_document::{
         DocumentOutcome, MAX_DOCUMENT_BYTES, ParsedDocument, Reading, RefusedRoute,
