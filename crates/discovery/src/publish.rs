@@ -227,10 +227,10 @@ impl Publisher {
                 .is_err()
             {
                 events::ServiceFirstStateLate {
-                    service: service.label(),
+                    service: service.metrics(),
                     waited: started.elapsed(),
                 }
-                .record(&self.metrics);
+                .record();
             }
         }
     }

@@ -109,8 +109,11 @@ impl Flow {
         match ready!(Pin::new(&mut self.incoming).poll_frame(cx)) {
             Some(Ok(frame)) => {
                 self.waits_since = None;
-                let bytes = frame.data_ref().map_or(0, Bytes::len);
-                self.exchange.bytes_out += bytes as u64;
+                let piece: &[u8] = frame.data_ref().map_or(&[], |piece| piece);
+                self.exchange.bytes_out += piece.len() as u64;
+                if self.exchange.grpc {
+                    self.exchange.account.passes(piece);
+                }
                 if self.incoming.is_end_stream() {
                     self.end();
                 }
@@ -184,6 +187,7 @@ impl Flow {
             pick.report(Outcome::Reset);
         }
         self.exchange.cause = Some(cause);
+        self.exchange.account.upstream_ends();
         Broken
     }
 
@@ -192,6 +196,7 @@ impl Flow {
         let Some(line) = self.line.take() else {
             return;
         };
+        self.exchange.account.upstream_ends();
         match self.exchange.upload.clone() {
             // A stream ends with its answer; what is left of the upload goes on
             // for as long as the endpoint takes it.

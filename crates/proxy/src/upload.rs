@@ -18,6 +18,7 @@ use tokio::time::Instant;
 
 use crate::cause::Cause;
 use crate::connection::Shared;
+use crate::grpc::Messages;
 
 /// What a body may be.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +35,8 @@ pub(crate) struct UploadRules {
     pub(crate) min_rate: u64,
     /// How long a client may be slower than that.
     pub(crate) min_rate_after: Duration,
+    /// Whether it has messages that are to be counted.
+    pub(crate) has_messages: bool,
 }
 
 /// The body of one request, through all its tries.
@@ -56,6 +59,7 @@ struct State {
     waits: Waits,
     /// How long the client has been waited for before now.
     client_time: Duration,
+    messages: Messages,
     failure: Option<Cause>,
     exchange: Option<Waker>,
     /// The first frame, if it came with the head.
@@ -104,6 +108,7 @@ impl Upload {
                 bytes: 0,
                 waits: Waits::Nobody,
                 client_time: Duration::ZERO,
+                messages: Messages::default(),
                 failure: None,
                 exchange: None,
                 first: None,
@@ -149,6 +154,11 @@ impl Upload {
     /// Bytes that have come from the client.
     pub(crate) fn bytes(&self) -> u64 {
         self.state().bytes
+    }
+
+    /// The messages that have come, if they are counted.
+    pub(crate) fn messages(&self) -> Messages {
+        self.state().messages
     }
 
     /// Why it ended before its end.
@@ -310,6 +320,9 @@ impl Sending {
         let rules = &self.upload.rules;
         if state.bytes > rules.bytes {
             return Poll::Ready(Some(Err(state.fail(Cause::BodyTooLarge))));
+        }
+        if rules.has_messages {
+            state.messages.pass(&piece);
         }
         state.keep(&piece, rules.kept_bytes);
         self.next += 1;
