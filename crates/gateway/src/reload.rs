@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use pailou_config::{Environment, LoadedSettings, LogSettings, load_settings};
 use pailou_proxy::Certificates;
-use pailou_telemetry::{LogControl, LogFiles};
+use pailou_telemetry::events::{SettingsRefused, SettingsReloaded};
+use pailou_telemetry::{LogControl, LogFiles, Metrics};
 
 use crate::signals::{Order, Orders};
 use crate::{judge, own_files};
@@ -25,6 +26,7 @@ pub(crate) struct Reloader {
     /// Those that were taken last, of which the ones in [`LIVE`] are in force.
     pub(crate) taken: Arc<LoadedSettings>,
     pub(crate) logs: LogControl,
+    pub(crate) metrics: Metrics,
     pub(crate) certificates: Certificates,
 }
 
@@ -43,7 +45,7 @@ impl Reloader {
     fn reload(&mut self) {
         let file = self.file.as_deref();
         let read = load_settings(file, &Environment::of_process()).and_then(|loaded| {
-            let mut faults = judge::defaults(&loaded);
+            let mut faults = judge::settings(&loaded);
             faults.extend(own_files::faults(&loaded, file));
             if faults.is_empty() {
                 Ok(loaded)
@@ -60,11 +62,7 @@ impl Reloader {
         };
         match taken {
             Ok(loaded) => self.report(loaded),
-            Err(errors) => {
-                for error in errors {
-                    tracing::error!(target: "pailou", error, "the settings are not taken, the old ones stay");
-                }
-            }
+            Err(errors) => SettingsRefused { errors: &errors }.record(&self.metrics),
         }
     }
 
@@ -87,10 +85,11 @@ impl Reloader {
         // Against the start, so that a change is named at each signal until the restart.
         let mut fixed = self.started.changes(&loaded);
         fixed.retain(|setting| !is_live(setting));
-        tracing::info!(target: "pailou", changed = live.join(", "), "the settings were read again");
-        if !fixed.is_empty() {
-            tracing::warn!(target: "pailou", settings = fixed.join(", "), "settings have changed that need a restart");
+        SettingsReloaded {
+            changed: &live.join(", "),
+            need_restart: &fixed.join(", "),
         }
+        .record(&self.metrics);
         self.taken = Arc::new(loaded);
     }
 

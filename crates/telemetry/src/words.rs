@@ -15,7 +15,7 @@ pub enum When {
 }
 
 /// Why a request did not end with its endpoint's own answer.
-pub const CAUSES: [(&str, When); 40] = [
+pub const CAUSES: &[(&str, When)] = &[
     ("ambiguous_framing", When::Unrouted),
     ("body_timeout", When::Routed),
     ("body_too_large", When::Anytime),
@@ -41,6 +41,7 @@ pub const CAUSES: [(&str, When); 40] = [
     ("no_eligible_endpoint", When::Routed),
     ("no_route", When::Unrouted),
     ("no_table", When::Unrouted),
+    ("not_switched", When::Routed),
     ("panic", When::Anytime),
     ("plain_http", When::Unrouted),
     ("read_timeout", When::Routed),
@@ -80,10 +81,10 @@ pub const CONNECTION_REFUSALS: &[&str] = &[
 pub const EJECTIONS: &[&str] = &["connect_timeout", "refused", "reset", "timeout", "tls"];
 
 /// Why endpoints are held that are no longer listed: the label, and how the log says it.
-pub const HOLDS: [(&str, &str); 2] = [("empty_push", "empty push"), ("reconnect", "reconnect")];
+pub const HOLDS: &[(&str, &str)] = &[("empty_push", "empty push"), ("reconnect", "reconnect")];
 
 /// Why an endpoint that is listed is not used: the label, and how the log says it.
-pub const ENDPOINT_REFUSALS: [(&str, &str); 14] = [
+pub const ENDPOINT_REFUSALS: &[(&str, &str)] = &[
     ("broadcast", "broadcast address"),
     ("host_name_not_resolved", "host name not resolved"),
     ("link_local", "link-local address"),
@@ -112,9 +113,9 @@ pub(crate) fn label(list: &[(&'static str, &str)], said: &str) -> &'static str {
     found.map_or(OTHER, |(label, _)| label)
 }
 
-/// The words of a list that says more of each.
+/// The words of a list, of this length, that says more of each.
 pub(crate) const fn words<T: Copy, const N: usize>(
-    list: &[(&'static str, T); N],
+    list: &[(&'static str, T)],
 ) -> [&'static str; N] {
     let mut words = [""; N];
     let mut at = 0;
@@ -133,11 +134,11 @@ mod tests {
     #[test]
     fn labels_are_snake_case_sorted_and_told_once() {
         let lists: [&[&str]; 5] = [
-            &words(&CAUSES),
+            &words::<_, { CAUSES.len() }>(CAUSES),
             CONNECTION_REFUSALS,
             EJECTIONS,
-            &words(&HOLDS),
-            &words(&ENDPOINT_REFUSALS),
+            &words::<_, { HOLDS.len() }>(HOLDS),
+            &words::<_, { ENDPOINT_REFUSALS.len() }>(ENDPOINT_REFUSALS),
         ];
         for list in lists {
             assert!(list.is_sorted_by(|a, b| a < b), "{list:?}");

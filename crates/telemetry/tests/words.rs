@@ -16,7 +16,7 @@ fn every_cause_of_a_request_is_listed() {
     let said = said.into_iter().filter(|text| !text.contains(' '));
     assert_eq!(
         said.collect::<BTreeSet<_>>(),
-        set(CAUSES.map(|(word, _)| word))
+        set(CAUSES.iter().map(|(word, _)| *word))
     );
 }
 
@@ -40,7 +40,7 @@ fn every_cause_of_an_ejection_is_listed() {
 #[test]
 fn every_reason_of_a_hold_is_listed() {
     let said = said("discovery/src/hold.rs", "fn as_str(self)", "\n    }\n");
-    assert_eq!(said, set(HOLDS.map(|(_, phrase)| phrase)));
+    assert_eq!(said, set(HOLDS.iter().map(|(_, phrase)| *phrase)));
 }
 
 #[test]
@@ -50,7 +50,10 @@ fn every_refusal_of_an_endpoint_is_listed() {
     let instances = source("discovery/src/feed/instances.rs");
     let refusals = instances.split("refuse(instance, \"").skip(1);
     all.extend(refusals.map(|rest| rest.split('"').next().unwrap_or_default().to_owned()));
-    assert_eq!(all, set(ENDPOINT_REFUSALS.map(|(_, phrase)| phrase)));
+    assert_eq!(
+        all,
+        set(ENDPOINT_REFUSALS.iter().map(|(_, phrase)| *phrase))
+    );
 }
 
 fn set(words: impl IntoIterator<Item = &'static str>) -> BTreeSet<String> {

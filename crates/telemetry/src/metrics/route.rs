@@ -11,7 +11,7 @@ use super::sharded::Sharded;
 use crate::events::{RequestDone, StreamKind};
 use crate::words::{CAUSES, words};
 
-static CAUSE_WORDS: [&str; CAUSES.len()] = words(&CAUSES);
+static CAUSE_WORDS: [&str; CAUSES.len()] = words(CAUSES);
 
 /// The metrics of one route to one service, held by the compiled route. Recording takes no lock and looks nothing up.
 #[derive(Debug)]

@@ -6,8 +6,8 @@ use super::causes::Causes;
 use super::labels::ServiceLabels;
 use crate::words::{EJECTIONS, ENDPOINT_REFUSALS, HOLDS, label, words};
 
-static HOLD_WORDS: [&str; HOLDS.len()] = words(&HOLDS);
-static REFUSAL_WORDS: [&str; ENDPOINT_REFUSALS.len()] = words(&ENDPOINT_REFUSALS);
+static HOLD_WORDS: [&str; HOLDS.len()] = words(HOLDS);
+static REFUSAL_WORDS: [&str; ENDPOINT_REFUSALS.len()] = words(ENDPOINT_REFUSALS);
 
 /// The metrics of one service, held by the service itself.
 #[derive(Debug)]
@@ -93,12 +93,12 @@ impl ServiceMetrics {
 
     /// Counts a hold, by how the log says its reason.
     pub(crate) fn count_hold(&self, reason: &str) {
-        self.holds.count(label(&HOLDS, reason));
+        self.holds.count(label(HOLDS, reason));
     }
 
     /// Counts an endpoint that is not used, by how the log says the reason.
     pub(crate) fn count_refused(&self, reason: &str) {
-        self.refused.count(label(&ENDPOINT_REFUSALS, reason));
+        self.refused.count(label(ENDPOINT_REFUSALS, reason));
     }
 
     pub(crate) fn endpoints(&self) -> [(&'static str, u64); 4] {

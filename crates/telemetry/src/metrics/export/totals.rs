@@ -212,7 +212,7 @@ fn reloads(out: &mut DescriptorEncoder<'_>, state: &State) -> fmt::Result {
     let successes = [
         (
             "pailou_routes_last_reload_successful",
-            "1 while the newest version of every route document is in use, 0 while one is refused or missing",
+            "1 while the newest version of every route document is in use, 0 while one is refused, in part or whole, or missing",
             u64::from(state.routes_are_newest()),
         ),
         (
