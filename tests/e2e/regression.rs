@@ -146,7 +146,7 @@ async fn a_quit_loses_no_request() {
     until("the request to be in flight", async || {
         let metrics = gateway.metrics().await;
         metrics
-            .contains("\ngateway_requests_in_flight 1\n")
+            .contains("\npailou_requests_in_flight 1\n")
             .then_some(())
     })
     .await;

@@ -12,6 +12,7 @@ mod gateway;
 mod http2;
 mod http2_endpoints;
 mod limits;
+mod measures;
 mod mutations;
 mod retries;
 mod steps;
