@@ -46,7 +46,10 @@ pub use self::{
     listener::{ListenerSettings, ProxyProtocol},
     listener_tls::{CertificateFiles, ClientAuth, Place, TlsSettings, TlsVersion},
     listening::{AdminSettings, ForwardedSettings, HeaderCase, LimitSettings, ProbeSettings},
-    process::{LogFormat, LogLevel, LogSettings, ShutdownSettings, SnapshotSettings},
+    process::{
+        AccessLogFields, AccessLogFormat, LogFormat, LogLevel, LogSettings, ShutdownSettings,
+        SnapshotSettings,
+    },
     reference::{KeyDoc, SectionDoc, settings_reference},
     registry::{DiscoverySettings, Loopback, NacosSettings, RegistrationSettings},
     scg::{Compat, Placeholder, ScgFilter, ScgSettings},

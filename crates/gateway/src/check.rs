@@ -114,7 +114,7 @@ impl Check {
                 self.read.push(format!("{}: settings", path.display()));
                 self.has_settings = true;
                 self.faults.extend(own_files::faults(&loaded, Some(path)));
-                self.faults.extend(judge::defaults(&loaded));
+                self.faults.extend(judge::settings(&loaded));
                 self.faults.extend(loaded.warnings);
                 self.settings = loaded.settings;
                 self.certificates(path);

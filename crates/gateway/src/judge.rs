@@ -11,18 +11,22 @@ use pailou_telemetry::Metrics;
 use pailou_upstream::{Services, balance};
 use serde::Serialize;
 
+use crate::access_log;
+
 const BLANK: &str = "has no content, which keeps the table that is served and raises an alarm; write `routes: {}` \
                      for no routes";
 
 /// The most faults that are printed or logged for one text; the rest is counted. Nobody reads past the first hundred.
 const MAX_PRINTED: usize = 100;
 
-/// Every fault of what routes take from the settings.
-pub(crate) fn defaults(loaded: &LoadedSettings) -> Vec<Fault> {
+/// Every fault of settings whose meaning the crates know that use them.
+pub(crate) fn settings(loaded: &LoadedSettings) -> Vec<Fault> {
     let report = Report::new(loaded.document());
     // Only its faults are asked for here.
     let _ = balance::parse(&loaded.settings.defaults.balance, &report);
-    report.into_faults()
+    let mut faults = report.into_faults();
+    faults.extend(access_log::fault(loaded));
+    faults
 }
 
 /// The faults as lines, the first hundred and a count of the rest.

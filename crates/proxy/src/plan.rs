@@ -25,7 +25,7 @@ use crate::redirect;
 use crate::request_id::X_REQUEST_ID;
 use crate::tls;
 use crate::transport::Remote;
-use crate::upload::{Outgoing, Upload};
+use crate::upload::{Outgoing, Upload, UploadRules};
 use crate::via::Loop;
 
 /// What every try sends.
@@ -219,7 +219,10 @@ fn take_body(exchange: &mut Exchange, heading: &Heading, body: Incoming, headers
         exchange.expects_continue = true;
         headers.insert(header::EXPECT, HeaderValue::from_static("100-continue"));
     }
-    let rules = exchange.server.upload_rules;
+    let rules = UploadRules {
+        has_messages: exchange.grpc,
+        ..exchange.server.upload_rules
+    };
     exchange.upload = Some(Upload::new(
         body,
         length,

@@ -109,6 +109,7 @@ fn pick(exchange: &mut Exchange) -> Result<(), Cause> {
 async fn attempt(exchange: &mut Exchange, planned: &Planned) -> Result<Received, Failed> {
     exchange.tries += 1;
     exchange.try_began = Instant::now();
+    exchange.account.tried(exchange.try_began);
     let remote = remote(exchange).ok_or(Failed::ours())?;
     let request = request(exchange, planned, &remote);
     let mut line = connect(exchange, remote).await?;

@@ -294,12 +294,12 @@ impl Route {
             Some(target) => compiler.target(target, &policy, upstream_tls),
             None => RouteTarget::Filter,
         };
-        let label = target
+        let labels = target
             .selection()
-            .map(|selection| selection.service().id().to_string());
+            .map(|selection| selection.service().id().labels());
         let metrics = compiler
             .metrics
-            .route(&spec.id, label.as_deref().unwrap_or_default());
+            .route(&spec.id, &labels.unwrap_or_default());
         let chain = Chain::named(steps.into_iter().flat_map(|(part, steps)| {
             let name: Arc<str> = part.name.as_str().into();
             steps.into_iter().map(move |step| (name.clone(), step))

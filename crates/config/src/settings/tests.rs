@@ -134,6 +134,43 @@ fn a_file_sets_what_it_names() {
 }
 
 #[test]
+fn an_access_log_has_a_format_or_a_template() {
+    for (text, expected) in [
+        ("auto", AccessLogFormat::Auto),
+        ("json", AccessLogFormat::Json),
+        ("combined", AccessLogFormat::Combined),
+        (
+            "'{method} \"{path}\" {status}'",
+            AccessLogFormat::Template("{method} \"{path}\" {status}".to_owned()),
+        ),
+    ] {
+        let settings = valid(file(&format!(
+            "log: {{ access_format: {text}, access_fields: ecs }}"
+        )));
+        assert_eq!(settings.log.access_format, expected);
+        assert_eq!(settings.log.access_fields, AccessLogFields::Ecs);
+    }
+    for (text, said) in [
+        (
+            "access_format: jsno",
+            "`jsno`; expected `auto`, `json`, `combined`, or a template in quotes",
+        ),
+        ("access_format: {method}", "expected `auto`"),
+        ("access_format: ''", "expected `auto`"),
+        (
+            "access_fields: elastic",
+            "`elastic`; expected one of otel, ecs",
+        ),
+    ] {
+        let faults = faults(file(&format!("log: {{ {text} }}")));
+        assert!(
+            faults.len() == 1 && faults[0].contains(said),
+            "{text}: {faults:?}"
+        );
+    }
+}
+
+#[test]
 fn every_fault_of_a_file_is_said_with_its_place() {
     let text = "\
 listenrs: []

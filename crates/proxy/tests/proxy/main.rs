@@ -14,6 +14,7 @@ mod grpc_web;
 mod http2;
 mod http2_endpoints;
 mod limits;
+mod measures;
 mod mutations;
 mod retries;
 mod scg;
