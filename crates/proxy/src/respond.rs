@@ -74,6 +74,7 @@ fn report(exchange: &Exchange, head: &Parts) {
 /// The last of the head: what is the gateway's to say.
 fn finish(exchange: &mut Exchange, head: &mut Parts) {
     exchange.status = head.status.as_u16();
+    exchange.account.answers(&head.headers);
     let fields = &mut head.headers;
     fields.insert(X_REQUEST_ID, exchange.request_id.value());
     // To a client of HTTP/1.0 the end of the connection is the end of a body
@@ -115,6 +116,7 @@ async fn switch(mut exchange: Box<Exchange>, mut head: Parts, line: Line) -> Res
     }
     head.headers
         .insert(X_REQUEST_ID, exchange.request_id.value());
+    exchange.account.switches();
     let Some((endpoint, early)) = line.into_tunnel().await else {
         return answer::problem(&mut exchange, Cause::UpstreamReset);
     };

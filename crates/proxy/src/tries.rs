@@ -5,6 +5,8 @@
 //!   next endpoint, whatever the method.
 //! - Something was sent and no answer came back: only for idempotent requests
 //!   whose body, if any, is still at hand.
+//! - An answer that is nothing but a status of gRPC which the route names: if the
+//!   body is still at hand.
 //! - Anything else: never.
 //!
 //! Every try counts against the route's number and must begin before the
@@ -14,6 +16,7 @@
 //! no load to anybody, since nobody has seen the request.
 
 use http::{HeaderValue, Request, Response};
+use http_body::Body as _;
 use hyper::body::Incoming;
 use pailou_upstream::{Hint, Http, NoEndpoint, Outcome, Tried};
 use tokio::time::Instant;
@@ -63,7 +66,11 @@ pub(crate) async fn send(exchange: &mut Exchange, planned: Planned) -> Result<Re
     }
     loop {
         let failed = match attempt(exchange, &planned).await {
-            Ok(received) => return Ok(received),
+            Ok(received) if !is_rejected(exchange, &received) => return Ok(received),
+            Ok(received) => match reject(exchange, received) {
+                Some(received) => return Ok(received),
+                None => continue,
+            },
             Err(failed) => failed,
         };
         if let Some(outcome) = failed.outcome
@@ -102,6 +109,7 @@ fn pick(exchange: &mut Exchange) -> Result<(), Cause> {
 async fn attempt(exchange: &mut Exchange, planned: &Planned) -> Result<Received, Failed> {
     exchange.tries += 1;
     exchange.try_began = Instant::now();
+    exchange.account.tried(exchange.try_began);
     let remote = remote(exchange).ok_or(Failed::ours())?;
     let request = request(exchange, planned, &remote);
     let mut line = connect(exchange, remote).await?;
@@ -160,7 +168,8 @@ fn remote(exchange: &Exchange) -> Option<Remote> {
 /// was registered by, or its address, and its port.
 fn host(exchange: &Exchange) -> Option<HeaderValue> {
     let (route, pick) = (exchange.route.as_ref()?, exchange.pick.as_ref()?);
-    if route.preserve_host {
+    // HTTP/1.1 asks for one, also where the client's HTTP/1.0 did not.
+    if route.preserve_host && !exchange.host.is_empty() {
         return None;
     }
     let address = pick.address();
@@ -253,13 +262,49 @@ impl Failed {
 
 /// Whether sending the request again cannot do harm and is possible.
 fn is_allowed(exchange: &Exchange, failed: &Failed) -> bool {
-    let upload = exchange.upload.as_ref();
-    let is_at_hand = upload.is_none_or(|upload| upload.is_at_hand());
     match failed.again {
         Again::Never => false,
-        Again::Free => is_at_hand,
-        Again::Paid => is_at_hand && exchange.method.is_idempotent() && !exchange.websocket,
+        Again::Free => is_at_hand(exchange),
+        Again::Paid => {
+            is_at_hand(exchange) && exchange.method.is_idempotent() && !exchange.websocket
+        }
     }
+}
+
+fn is_at_hand(exchange: &Exchange) -> bool {
+    let upload = exchange.upload.as_ref();
+    upload.is_none_or(|upload| upload.is_at_hand())
+}
+
+/// Whether an answer is a failure that the route has tried again: a status of
+/// gRPC and nothing else, so that nobody has done anything yet.
+fn is_rejected(exchange: &Exchange, received: &Received) -> bool {
+    let route = exchange.route.as_ref();
+    let Some(route) = route.filter(|route| !route.retry_grpc.is_empty()) else {
+        return false;
+    };
+    let status = received.response.headers().get("grpc-status");
+    let statuses = &mut route.retry_grpc.iter();
+    received.response.body().is_end_stream()
+        && statuses.any(|rejected| status.is_some_and(|status| status == rejected.code()))
+        && is_at_hand(exchange)
+}
+
+/// Moves on from such an answer; gives it back if there is no other endpoint to
+/// ask.
+fn reject(exchange: &mut Exchange, received: Received) -> Option<Received> {
+    let pick = exchange.pick.take();
+    if !next(exchange, true, Again::Paid) {
+        exchange.pick = pick;
+        return Some(received);
+    }
+    if let Some(pick) = pick {
+        pick.report(Outcome::Answered {
+            status: received.response.status().as_u16(),
+            latency: exchange.try_began.elapsed(),
+        });
+    }
+    None
 }
 
 /// Moves on to another endpoint, if one more try is allowed, there is one and
