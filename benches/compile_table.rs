@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use pailou_config::{
-    DocumentOutcome, Environment, RouteDefaults, RouteSpec, load_settings, parse_route_document,
+    DocumentOutcome, Environment, Reading, RouteDefaults, RouteSpec, load_settings,
 };
 use pailou_routing::{Compiler, Route, Table};
 use pailou_telemetry::Metrics;
@@ -64,7 +64,7 @@ fn compile_table(criterion: &mut Criterion<CpuTime>) {
 }
 
 fn parse(text: &str) -> Vec<Arc<RouteSpec>> {
-    match parse_route_document("routes.yaml", text) {
+    match Reading::default().parse("routes.yaml", text) {
         DocumentOutcome::Routes(parsed) => parsed.routes.into_iter().map(Arc::new).collect(),
         _ => panic!("the document is legal"),
     }

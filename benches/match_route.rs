@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use http::{HeaderMap, HeaderValue, Method};
-use pailou_config::{DocumentOutcome, Environment, load_settings, parse_route_document};
+use pailou_config::{DocumentOutcome, Environment, Reading, load_settings};
 use pailou_routing::{Compiler, Request, Route, Table, Target};
 use pailou_telemetry::Metrics;
 use pailou_upstream::{EjectionSettings, ServiceId, Services};
@@ -96,7 +96,7 @@ fn headers() -> HeaderMap {
 
 fn table(entries: &[Entry]) -> Table {
     let DocumentOutcome::Routes(parsed) =
-        parse_route_document("routes.yaml", &routes::document(entries, |_| 0))
+        Reading::default().parse("routes.yaml", &routes::document(entries, |_| 0))
     else {
         panic!("the document is legal");
     };

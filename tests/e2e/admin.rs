@@ -339,3 +339,39 @@ async fn the_admin_listener_lists_what_it_has_and_changes_nothing() {
         }
     }
 }
+
+/// Boards and scripts that read a Spring Cloud Gateway's actuator go on reading.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_actuator_of_spring_cloud_gateway_is_there_to_read() {
+    let (world, _upstream, _registered, gateway) = World::small().await;
+    world
+        .publish(
+            "routes:\n  users: { path: /api/users/**, match: { methods: [GET] }, service: user-service, strip_prefix: 1, order: 3, \
+             metadata: { team: a } }\n  old: { path: /old, forward: /api/users/1 }\n",
+        )
+        .await;
+    let routes = gateway
+        .admin_until("two routes", "/actuator/gateway/routes", |routes| {
+            routes.as_array().is_some_and(|all| all.len() == 2)
+        })
+        .await;
+    assert_eq!(routes[0]["uri"], "forward:/api/users/1", "{routes}");
+    let route = gateway.admin_json("/actuator/gateway/routes/users").await;
+    let expected = serde_json::json!({
+        "route_id": "users",
+        "predicate": "(path: /api/users/** && methods: GET)",
+        "filters": ["[[strip_prefix 1], order = 1]"],
+        "uri": "lb://user-service",
+        "order": 3,
+        "metadata": { "team": "a" },
+    });
+    assert_eq!(route, expected);
+    let filters = gateway.admin_json("/actuator/gateway/routefilters").await;
+    assert!(
+        filters["[strip_prefix]"].is_null() && filters.as_object().is_some_and(|all| all.len() > 5)
+    );
+    let unknown = reqwest::get(gateway.admin_url("/actuator/gateway/routes/none")).await;
+    assert_eq!(problem(unknown.expect("an answer")).await["status"], 404);
+    let refresh = reqwest::Client::new().post(gateway.admin_url("/actuator/gateway/refresh"));
+    assert_eq!(refresh.send().await.expect("an answer").status(), 404);
+}

@@ -25,6 +25,7 @@ mod documents;
 /// Each error's status and body.
 mod errors;
 /// Where one message ends and the next begins.
+mod explain;
 mod framing;
 /// Endpoints that a restarted registry does not list yet.
 mod hold;

@@ -121,7 +121,12 @@ def gateway(
     place = {"serviceName": "echo-service", "ip": "127.0.0.1", "port": str(service_port)}
     metadata = '{"protocol":"grpc"}'
     send("POST", "v1/ns/instance", **place, metadata=metadata, ephemeral="false")
-    routes = "routes: { /test.Echo/**: echo-service, /test.Nobody/**: no-service }"
+    routes = """
+routes:
+  /test.Echo/**: echo-service
+  /test.Nobody/**: no-service
+  /web/**: { service: echo-service, strip_prefix: 1, filters: [ grpc_web ] }
+"""
     config = {"dataId": "pailou-routes.yaml", "group": "DEFAULT_GROUP"}
     send("POST", "v1/cs/configs", **config, content=routes)
 

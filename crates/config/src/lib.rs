@@ -14,16 +14,17 @@
 //! parser's snippet shows neighbouring lines, and one of them may hold a password.
 //!
 //! ```
-//! use pailou_config::{DocumentOutcome, parse_route_document};
+//! use pailou_config::{DocumentOutcome, ScgSettings, parse_route_document};
 //!
+//! let scg = ScgSettings::default();
 //! let text = "routes:\n  /api/users/**: user-service\n";
-//! let DocumentOutcome::Routes(document) = parse_route_document("routes.yaml", text) else { panic!("a valid document") };
+//! let DocumentOutcome::Routes(document) = parse_route_document("routes.yaml", text, &scg) else { panic!("a valid document") };
 //! assert_eq!(&*document.routes[0].id, "/api/users/**");
 //! let service = document.routes[0].service().expect("it names one");
 //! assert_eq!(service.name, "user-service");
 //!
 //! let text = "routes:\n  /api/users/**:\n    service: user-service\n    strip_prefx: 1\n";
-//! let DocumentOutcome::Refused(document) = parse_route_document("routes.yaml", text) else { panic!("a typing error") };
+//! let DocumentOutcome::Refused(document) = parse_route_document("routes.yaml", text, &scg) else { panic!("a typing error") };
 //! assert!(document.faults[0].to_string().starts_with("routes.yaml:4:5: routes[\"/api/users/**\"].strip_prefx: unknown key"));
 //! assert_eq!(document.faults[0].nearest.as_deref(), Some("strip_prefix"));
 //! ```
@@ -54,7 +55,8 @@ pub use crate::{
     node::{Key, Node, Scalar, Value},
     route::{EncodedSlashes, Form, Limit, PartSpec, RouteSpec},
     route_document::{
-        DocumentOutcome, MAX_DOCUMENT_BYTES, ParsedDocument, RefusedRoute, parse_route_document,
+        DocumentOutcome, MAX_DOCUMENT_BYTES, ParsedDocument, Reading, RefusedRoute,
+        is_scg_document, parse_route_document, parse_scg_document,
     },
     route_reference::{RouteKeyDoc, route_reference},
     scg::{ScgArg, ScgArgs, Shortcut},

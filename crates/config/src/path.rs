@@ -2,8 +2,15 @@
 
 use std::fmt::Write;
 
+/// A key is written up to this many characters.
+const MAX_KEY_CHARS: usize = 256;
+
 /// The path of the value under `key` of the mapping at `path`.
 pub(crate) fn child(path: &str, key: &str) -> String {
+    let key = match key.char_indices().nth(MAX_KEY_CHARS) {
+        Some((end, _)) => &format!("{}…", &key[..end]),
+        None => key,
+    };
     let mut out = String::with_capacity(path.len() + key.len() + 4);
     out.push_str(path);
     let is_plain = !key.is_empty()
@@ -38,6 +45,7 @@ mod tests {
         assert_eq!(child("routes", "/a/**"), "routes[\"/a/**\"]");
         assert_eq!(child("routes", "a\nb"), "routes[\"a\\nb\"]");
         assert_eq!(child("routes", ""), "routes[\"\"]");
+        assert!(child("routes", &"é".repeat(1 << 20)).len() < 600);
         assert_eq!(item("filters", 2), "filters[2]");
     }
 }

@@ -1,4 +1,4 @@
-//! Route documents in the native form: a mapping `routes` of ids to routes.
+//! Route documents: the form that one has, and the native form, a mapping `routes` of ids to routes.
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,7 +7,9 @@ use crate::{
     field::{Field, Fields},
     node::{Key, Node, Value},
     route::{EncodedSlashes, Form, PartSpec, RouteSpec},
+    scg,
     service::ServiceSpec,
+    settings::ScgSettings,
     target::TargetSpec,
 };
 
@@ -87,10 +89,39 @@ impl ParsedDocument {
     }
 }
 
-/// Reads a route document in the native form. `document` is the name that its faults and routes carry.
+/// Reads a route document, in the form that its content shows. `document` is the name that its faults and routes carry.
 ///
-/// A document with any error is refused whole, with every error in it: half a table is worse than the last good one.
-pub fn parse_route_document(document: &str, text: &str) -> DocumentOutcome {
+/// A native document with any error is refused whole, with every error in it: half a table is worse than the last good one. One in the
+/// form of Spring Cloud Gateway is refused route by route.
+pub fn parse_route_document(document: &str, text: &str, scg: &ScgSettings) -> DocumentOutcome {
+    parse(None, document, text, scg)
+}
+
+/// Reads a route document in the form of Spring Cloud Gateway: YAML or properties with `spring.cloud.gateway.routes`, or a JSON list of
+/// route definitions.
+///
+/// A text that cannot be read at all is refused whole. A route that cannot is among the refused ones, and takes no other with it.
+pub fn parse_scg_document(document: &str, text: &str, scg: &ScgSettings) -> DocumentOutcome {
+    parse(Some(Form::Scg), document, text, scg)
+}
+
+/// How one document is read, whatever it says next.
+#[derive(Clone, Debug, Default)]
+pub struct Reading {
+    /// Its form; `None` for the one that its content shows.
+    pub form: Option<Form>,
+    /// How the form of Spring Cloud Gateway is read.
+    pub scg: Arc<ScgSettings>,
+}
+
+impl Reading {
+    /// Reads a text of the document.
+    pub fn parse(&self, document: &str, text: &str) -> DocumentOutcome {
+        parse(self.form, document, text, &self.scg)
+    }
+}
+
+fn parse(form: Option<Form>, document: &str, text: &str, scg: &ScgSettings) -> DocumentOutcome {
     let report = Report::new(document);
     if text.len() > MAX_DOCUMENT_BYTES {
         report.fault(
@@ -103,17 +134,74 @@ pub fn parse_route_document(document: &str, text: &str) -> DocumentOutcome {
         );
         return refused(Vec::new(), report);
     }
-    let parsed = Node::parse_yaml(text, &report);
-    if is_of_spring(parsed.as_ref(), text) {
-        // What else is wrong with it as a native document helps nobody.
-        let report = Report::new(document);
-        report.push(spring_fault(document));
-        return refused(Vec::new(), report);
+    if form != Some(Form::Native) && scg::is_properties(text, scg::PREFIX) {
+        return scg::read_properties(text, report, scg);
     }
-    let Some(root) = parsed else {
+    let Some(read) = scg::read_text(text, &report) else {
         return refused(Vec::new(), report);
     };
-    let field = Field::new(&root, "", &report);
+    let is_scg = match form {
+        Some(form) => form == Form::Scg,
+        None => read.parts.iter().any(is_of_spring),
+    };
+    match is_scg {
+        true => scg::read(read, report, scg),
+        false => native(read, report),
+    }
+}
+
+/// Whether a text is a route document in the form of Spring Cloud Gateway, as far as it can be read.
+pub fn is_scg_document(text: &str) -> bool {
+    let report = Report::new("");
+    text.len() <= MAX_DOCUMENT_BYTES
+        && (scg::is_properties(text, scg::PREFIX)
+            || scg::read_text(text, &report)
+                .is_some_and(|read| read.parts.iter().any(is_of_spring)))
+}
+
+/// Whether it is a document of Spring Cloud Gateway: its properties as YAML, or a list of route definitions, alone or in an object.
+fn is_of_spring(root: &Node) -> bool {
+    let has_uri = |node: &Node| match &node.value {
+        Value::Mapping(keys) => keys.iter().any(|(key, _)| key.text == "uri"),
+        _ => false,
+    };
+    let items = |node: &Node| match &node.value {
+        Value::Sequence(items) => Some((items.is_empty(), items.iter().any(has_uri))),
+        _ => None,
+    };
+    let Value::Mapping(keys) = &root.value else {
+        return items(root).is_some_and(|(is_empty, are_routes)| is_empty || are_routes);
+    };
+    // With routes of ours in it, it is ours, and Spring's keys are a slip.
+    let is_ours =
+        |(key, node): &(Key, Node)| key.text == "routes" && matches!(node.value, Value::Mapping(_));
+    let is_list = |(key, node): &(Key, Node)| {
+        let items = items(node);
+        items
+            .is_some_and(|(is_empty, are_routes)| are_routes || is_empty && key.text == "routeList")
+    };
+    !keys.iter().any(is_ours)
+        && (scg::has_spring(root) || keys.iter().any(is_list) || has_uri(root))
+}
+
+fn native(text: scg::Text, report: Report) -> DocumentOutcome {
+    text.report_duplicates(Severity::Error, &report);
+    if text.parts.len() > 1 {
+        report.push(Fault {
+            document: report.document().clone(),
+            position: text.second,
+            path: String::new(),
+            problem: "a second YAML document begins here".to_owned(),
+            expected: Some("one document per text, without `---` lines".to_owned()),
+            nearest: None,
+            severity: Severity::Error,
+        });
+        return refused(Vec::new(), report);
+    }
+    let Some(root) = text.parts.first() else {
+        return DocumentOutcome::Blank;
+    };
+    let field = Field::new(root, "", &report);
     if field.is_null() {
         return DocumentOutcome::Blank;
     }
@@ -126,53 +214,6 @@ pub fn parse_route_document(document: &str, text: &str) -> DocumentOutcome {
         faults: report.into_faults(),
         ..ParsedDocument::default()
     })
-}
-
-/// Whether it is a document of Spring Cloud Gateway: its properties, its YAML, or a list of route definitions.
-fn is_of_spring(root: Option<&Node>, text: &str) -> bool {
-    const PROPERTIES: &str = "spring.cloud.gateway";
-    let has_uri = |node: &Node| match &node.value {
-        Value::Sequence(items) => items.iter().any(|item| match &item.value {
-            Value::Mapping(keys) => keys.iter().any(|(key, _)| key.text == "uri"),
-            _ => false,
-        }),
-        _ => false,
-    };
-    match root.map(|root| (root, &root.value)) {
-        // With routes of ours in it, it is ours, and Spring's keys are a slip.
-        Some((_, Value::Mapping(keys)))
-            if keys.iter().any(|(key, node)| {
-                key.text == "routes" && matches!(node.value, Value::Mapping(_))
-            }) =>
-        {
-            false
-        }
-        Some((_, Value::Mapping(keys))) => keys.iter().any(|(key, node)| {
-            key.text == "spring"
-                || key.text.starts_with(PROPERTIES)
-                || (key.text == "routes" && has_uri(node))
-        }),
-        Some((root, Value::Sequence(_))) => has_uri(root),
-        Some((_, Value::Scalar(_))) | None => text.contains(PROPERTIES),
-        Some((_, Value::Null)) => false,
-    }
-}
-
-/// What to write in place of Spring's form.
-const NATIVE_FORM: &str = "Pailou's own form: for `uri: lb://user-service` with `Path=/api/users/**` and `StripPrefix=1`, write \
-                           `routes: { /api/users/**: { service: user-service, strip_prefix: 1 } }`";
-
-fn spring_fault(document: &str) -> Fault {
-    Fault {
-        document: document.into(),
-        position: None,
-        path: String::new(),
-        problem: "this is a route document of Spring Cloud Gateway, which is not read in that form"
-            .to_owned(),
-        expected: Some(NATIVE_FORM.to_owned()),
-        nearest: None,
-        severity: Severity::Error,
-    }
 }
 
 fn refused(routes: Vec<RouteSpec>, report: Report) -> DocumentOutcome {
@@ -398,24 +439,34 @@ fn predicates(key: &Key, field: &Field<'_>, fields: &mut Fields<'_>) -> Vec<Part
         None => {}
     }
     predicates.extend(host.map(|host| PartSpec::named("host", &host)));
-    let conditions = fields
-        .optional("match")
-        .and_then(|field| field.entries())
-        .unwrap_or_default();
-    for (name, condition) in conditions {
-        if matches!(name.text.as_str(), "path" | "host") {
-            condition.fault_expected(
-                format!("`{}` is no part of `match`", name.text),
-                "it beside `match`",
-            );
-        } else {
-            predicates.push(PartSpec {
-                at: name.at,
-                ..PartSpec::named(&name.text, &condition)
-            });
-        }
-    }
+    let conditions = fields.optional("match").map(|field| conditions(&field));
+    predicates.extend(conditions.unwrap_or_default());
     predicates
+}
+
+/// A mapping of predicates; or a list of them, in which a name may come twice.
+fn conditions(field: &Field<'_>) -> Vec<PartSpec> {
+    let parts: Vec<PartSpec> = if field.is_sequence() {
+        let items = field.sequence().unwrap_or_default();
+        items.iter().filter_map(Field::part).collect()
+    } else {
+        let entries = field.entries().unwrap_or_default();
+        let part = |(name, condition): &(&Key, Field<'_>)| PartSpec {
+            at: name.at,
+            ..PartSpec::named(&name.text, condition)
+        };
+        entries.iter().map(part).collect()
+    };
+    let (own, others): (Vec<_>, Vec<_>) = parts
+        .into_iter()
+        .partition(|part| matches!(part.name.as_str(), "path" | "host"));
+    for part in own {
+        part.field(field.report()).fault_expected(
+            format!("`{}` is no part of `match`", part.name),
+            "it beside `match`",
+        );
+    }
+    others
 }
 
 #[cfg(test)]

@@ -25,8 +25,9 @@ const KEYS: &[(&str, &str, &str)] = &[
     ),
     (
         "match",
-        "mapping of predicates",
-        "Further conditions, all of which must hold: `methods`, `headers`, `query`, `cookies`.",
+        "mapping of predicates, or list of them",
+        "Further conditions, all of which must hold: `methods`, `headers`, `query`, `cookies`, and those of Spring Cloud Gateway by \
+         their own names. In a list a name may come twice.",
     ),
     (
         "order",

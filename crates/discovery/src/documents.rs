@@ -17,9 +17,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use md5::{Digest, Md5};
-use pailou_config::{
-    DocumentOutcome, Fault, ParsedDocument, RouteSpec, Severity, parse_route_document,
-};
+use pailou_config::{DocumentOutcome, Fault, ParsedDocument, Reading, RouteSpec, Severity};
 use pailou_routing::Route;
 
 use self::routes::Compiled;
@@ -83,6 +81,7 @@ struct Document {
     name: Arc<str>,
     key: Arc<DocumentKey>,
     source: &'static str,
+    reading: Reading,
     state: DocumentState,
     faults: Vec<Fault>,
     reason: Option<String>,
@@ -116,6 +115,8 @@ pub(crate) struct Unread {
     pub(crate) key: DocumentKey,
     /// The kind of source.
     pub(crate) source: &'static str,
+    /// How its texts are read.
+    pub(crate) reading: Reading,
     /// Its last good text in an earlier run.
     pub(crate) saved: Option<Arc<str>>,
 }
@@ -127,6 +128,7 @@ impl Documents {
             name: unread.name,
             key: Arc::new(unread.key),
             source: unread.source,
+            reading: unread.reading,
             saved: unread.saved,
             state: DocumentState::Waiting,
             faults: Vec::new(),
@@ -302,7 +304,7 @@ impl Document {
         let Some(text) = self.saved.take() else {
             return false;
         };
-        let DocumentOutcome::Routes(mut parsed) = parse_route_document(&self.name, &text) else {
+        let DocumentOutcome::Routes(mut parsed) = self.reading.parse(&self.name, &text) else {
             return false;
         };
         // It was good once. Where this version of the gateway has become stricter, it is no help.
@@ -340,7 +342,7 @@ impl Document {
             self.applied();
             return false;
         }
-        let (mut parsed, is_refused) = match parse_route_document(&self.name, text) {
+        let (mut parsed, is_refused) = match self.reading.parse(&self.name, text) {
             DocumentOutcome::Blank => {
                 self.keep(DocumentState::Blank, "it is blank");
                 return false;

@@ -4,28 +4,24 @@
 //! nor the registry's sessions wait for them. What a new table needs is subscribed and known **before**
 //! the swap: no request finds a route whose service nobody has heard of yet.
 
+mod tell;
 mod work;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use pailou_config::{Fault, Severity};
 use pailou_routing::TableCell;
 use pailou_telemetry::{Metrics, events};
-use pailou_upstream::{Service, ServiceId};
+use pailou_upstream::Service;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use self::work::{Outcome, Prepared};
 pub(crate) use self::work::{Work, compile_route};
-use crate::documents::Verdict;
 use crate::feeds::Feeds;
-use crate::snapshot::DocumentKey;
 use crate::source::{Inbox, SourceState};
-use crate::view::{DocumentState, DocumentView, TableView};
+use crate::view::{DocumentView, TableView};
 
-/// The most faults or warnings of one kind that are logged at once; the rest is counted.
-const MAX_TOLD: usize = 100;
 /// How often tables that were replaced are looked at: one that no request uses any more is freed.
 const RETIRE_POLL: Duration = Duration::from_secs(1);
 /// How long after a round that failed the next one comes, at first and at most.
@@ -161,9 +157,9 @@ impl Publisher {
 
     async fn publish(&self, started: Instant, outcome: Outcome) {
         for verdict in &outcome.verdicts {
-            self.record(verdict);
+            tell::verdict(verdict, &self.metrics);
         }
-        tell(&outcome.new_notes, report_note);
+        tell::notes(&outcome.new_notes);
         if let Some(error) = &outcome.unprepared {
             self.failed(error);
         }
@@ -243,87 +239,6 @@ impl Publisher {
         }
     }
 
-    fn record(&self, verdict: &Verdict) {
-        let document = &*verdict.document;
-        self.record_state(document, verdict);
-        if verdict.restored {
-            events::DocumentRestored {
-                document,
-                routes: verdict.routes,
-                md5: &verdict.md5,
-            }
-            .record(&self.metrics);
-        }
-    }
-
-    fn record_state(&self, document: &str, verdict: &Verdict) {
-        let reason = verdict.reason.as_deref().unwrap_or_default();
-        let served = !verdict.md5.is_empty();
-        let refused = |faults| events::DocumentRefused {
-            document,
-            faults,
-            first: reason,
-            served,
-        };
-        match verdict.state {
-            DocumentState::Waiting => {}
-            DocumentState::Applied
-                if verdict.changed || verdict.was_alarmed || verdict.confirmed =>
-            {
-                events::DocumentApplied {
-                    document,
-                    routes: verdict.routes,
-                    warnings: verdict.warnings.len(),
-                    md5: &verdict.md5,
-                }
-                .record(&self.metrics);
-                tell(&verdict.warnings, |warning| warn(document, warning));
-            }
-            DocumentState::Applied => {}
-            DocumentState::Partial if verdict.changed || verdict.confirmed => {
-                events::DocumentPartlyApplied {
-                    document,
-                    routes: verdict.routes,
-                    faults: verdict.faults.len(),
-                    warnings: verdict.warnings.len(),
-                    md5: &verdict.md5,
-                }
-                .record(&self.metrics);
-                tell(&verdict.faults, |fault| {
-                    tracing::error!(target: "pailou", document, error = %fault, "a route cannot run, the others of the document are served");
-                });
-                tell(&verdict.warnings, |warning| warn(document, warning));
-            }
-            DocumentState::Partial => {}
-            DocumentState::Refused => {
-                refused(verdict.faults.len()).record(&self.metrics);
-                tell(verdict.faults.get(1..).unwrap_or_default(), |fault| {
-                    tracing::error!(target: "pailou", document, error = %fault, "another fault of the refused document");
-                });
-            }
-            DocumentState::Unreadable => refused(1).record(&self.metrics),
-            DocumentState::Blank | DocumentState::Missing => {
-                let reason = if verdict.state == DocumentState::Blank {
-                    "blank"
-                } else {
-                    "deleted"
-                };
-                let (group, namespace, cure) = home(&verdict.key);
-                events::DocumentMissing {
-                    document,
-                    reason,
-                    served,
-                    home: events::DocumentHome {
-                        group,
-                        namespace,
-                        cure: &cure,
-                    },
-                }
-                .record(&self.metrics);
-            }
-        }
-    }
-
     fn failed(&self, error: &str) {
         let task = "compile";
         events::TaskEnded { task, error }.record(&self.metrics);
@@ -377,53 +292,6 @@ impl Again {
             self.due = Some(Instant::now() + self.pause);
             self.pause = (self.pause * 2).min(LAST_AGAIN);
         }
-    }
-}
-
-/// Group and namespace of a document, and what publishes a first version of it.
-fn home(key: &DocumentKey) -> (&str, &str, String) {
-    match key {
-        DocumentKey::File(path) => ("", "", format!("write routes to {path}")),
-        DocumentKey::Config {
-            registry,
-            namespace,
-            group,
-            data_id,
-        } => {
-            let mut cure =
-                format!("pailou nacos config publish {data_id} ROUTES.yaml --group {group}");
-            if !namespace.is_empty() {
-                cure.push_str(&format!(" --namespace {namespace}"));
-            }
-            if registry != ServiceId::DEFAULT_SOURCE {
-                cure.push_str(&format!(" --nacos {registry}"));
-            }
-            (group, namespace, cure)
-        }
-    }
-}
-
-/// Tells of each, but of no more than a person reads.
-fn tell(faults: &[Fault], tell_of: impl Fn(&Fault)) {
-    faults.iter().take(MAX_TOLD).for_each(tell_of);
-    if faults.len() > MAX_TOLD {
-        let more = faults.len() - MAX_TOLD;
-        let document = &*faults[MAX_TOLD].document;
-        tracing::warn!(target: "pailou", document, more, "more of these are not logged");
-    }
-}
-
-fn warn(document: &str, warning: &Fault) {
-    tracing::warn!(target: "pailou", document, warning = %warning, "a route document has a warning");
-}
-
-/// Reports what the documents are to one another.
-fn report_note(fault: &Fault) {
-    let document = &*fault.document;
-    if fault.severity == Severity::Error {
-        tracing::error!(target: "pailou", document, error = %fault, "a route is left out, its id is taken");
-    } else {
-        tracing::warn!(target: "pailou", document, warning = %fault, "a route has no effect");
     }
 }
 

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 
-use pailou_config::{Loopback, RegistrationSettings, RouteSource, Settings};
+use pailou_config::{Loopback, Reading, RegistrationSettings, RouteSource, Settings};
 use pailou_nacos::{ConfigName, ServiceName};
 use pailou_telemetry::Metrics;
 use pailou_upstream::{ServiceId, Services};
@@ -26,6 +26,8 @@ pub(crate) struct Named {
     pub(crate) source: Arc<dyn Source>,
     /// What names the document over restarts.
     pub(crate) key: DocumentKey,
+    /// How its texts are read.
+    pub(crate) reading: Reading,
 }
 
 impl Named {
@@ -35,6 +37,7 @@ impl Named {
             name: Arc::clone(&self.name),
             key: self.key.clone(),
             source: self.source.kind(),
+            reading: self.reading.clone(),
             saved: saved.documents.get(&self.key).cloned(),
         }
     }
@@ -42,12 +45,18 @@ impl Named {
 
 /// Opens the sources, in the order of `gateway.yaml`. A new kind of source gets its arm here.
 pub(crate) fn sources(settings: &Settings, clients: &Clients, metrics: &Metrics) -> Vec<Named> {
+    let scg = Arc::new(settings.scg.clone());
     let open = |source: &RouteSource| -> Named {
+        let reading = Reading {
+            form: None,
+            scg: Arc::clone(&scg),
+        };
         match source {
             RouteSource::File(path) => Named {
                 name: document_name(settings, source).into(),
                 key: DocumentKey::of_file(path),
                 source: Arc::new(FileSource::new(path)),
+                reading,
             },
             RouteSource::Config {
                 nacos,
@@ -66,6 +75,7 @@ pub(crate) fn sources(settings: &Settings, clients: &Clients, metrics: &Metrics)
                         data_id: data_id.clone(),
                     },
                     source: Arc::new(NacosSource::new(client, config, metrics.clone())),
+                    reading,
                 }
             }
         }

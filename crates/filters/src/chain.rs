@@ -1,6 +1,9 @@
 //! The steps that a route runs.
 
-use crate::{Body, ResponseHead, Rule, Step};
+use std::any::Any;
+use std::sync::Arc;
+
+use crate::{Body, Note, ResponseHead, Rule, Step};
 
 /// A route's filters, in the order of its document.
 ///
@@ -9,12 +12,26 @@ use crate::{Body, ResponseHead, Rule, Step};
 #[derive(Debug, Default)]
 pub struct Chain {
     steps: Vec<Step>,
+    /// The name of the filter that each step comes from.
+    names: Vec<Arc<str>>,
 }
 
 impl Chain {
-    /// A chain of compiled filters.
+    /// A chain of compiled filters, whose names nobody asks for.
     pub fn new(steps: Vec<Step>) -> Chain {
-        Chain { steps }
+        Chain::named(steps.into_iter().map(|step| (Arc::from(""), step)))
+    }
+
+    /// A chain of compiled filters by name. A filter may have several steps.
+    pub fn named(steps: impl IntoIterator<Item = (Arc<str>, Step)>) -> Chain {
+        let (names, steps) = steps.into_iter().unzip();
+        Chain { steps, names }
+    }
+
+    /// The steps with the names of their filters, first to last.
+    pub fn named_steps(&self) -> impl Iterator<Item = (&str, &Step)> {
+        let names = self.names.iter().map(|name| &**name);
+        names.zip(&self.steps)
     }
 
     /// The steps, first to last.
@@ -31,10 +48,13 @@ impl Chain {
     }
 
     /// The response half of the first `passed` steps, which are those that the
-    /// request has passed.
-    pub fn response(&self, passed: usize) -> ResponseHalf<'_> {
+    /// request has passed; `notes` are theirs, each with the place of its step.
+    pub fn response<'a>(&'a self, passed: usize, notes: &'a [(usize, Note)]) -> ResponseHalf<'a> {
         let passed = passed.min(self.steps.len());
-        ResponseHalf(self.steps.get(..passed).unwrap_or_default())
+        ResponseHalf {
+            steps: self.steps.get(..passed).unwrap_or_default(),
+            notes,
+        }
     }
 }
 
@@ -55,30 +75,46 @@ impl Chain {
 /// let chain = Chain::new(vec![Step::Edit(Box::new(Hide))]);
 /// let mut headers = HeaderMap::new();
 /// let facts = Facts::default();
-/// let mut head = ResponseHead { facts: &facts, status: StatusCode::FORBIDDEN, headers: &mut headers };
-/// assert!(chain.response(1).run(&mut head).is_none(), "no step wants the body");
+/// let mut head = ResponseHead { facts: &facts, note: None, status: StatusCode::FORBIDDEN, headers: &mut headers };
+/// assert!(chain.response(1, &[]).run(&mut head).is_none(), "no step wants the body");
 /// assert_eq!(head.status, StatusCode::NOT_FOUND);
 /// ```
 #[derive(Debug)]
-pub struct ResponseHalf<'a>(&'a [Step]);
+pub struct ResponseHalf<'a> {
+    steps: &'a [Step],
+    notes: &'a [(usize, Note)],
+}
 
 impl<'a> ResponseHalf<'a> {
     /// Runs the steps up to the next that wants the body, which comes with the
     /// most bytes that it takes. Call again once it has been given the body.
     pub fn run(&mut self, head: &mut ResponseHead<'_>) -> Option<(&'a dyn Body, usize)> {
-        while let Some((last, before)) = self.0.split_last() {
-            self.0 = before;
+        while let Some((last, before)) = self.steps.split_last() {
+            self.steps = before;
+            let mut view = ResponseHead {
+                facts: head.facts,
+                note: self.note(before.len()),
+                status: head.status,
+                headers: head.headers,
+            };
             match last {
-                Step::Edit(edit) => edit.response(head),
+                Step::Edit(edit) => edit.response(&mut view),
                 Step::Gate(_) | Step::Rule(_) => {}
                 Step::Body(body) => {
-                    if let Some(most) = body.wants(head) {
+                    if let Some(most) = body.wants(&view) {
                         return Some((&**body, most));
                     }
                 }
             }
+            head.status = view.status;
         }
         None
+    }
+
+    /// What the step at a place wrote down.
+    fn note(&self, place: usize) -> Option<&'a (dyn Any + Send + Sync)> {
+        let noted = self.notes.iter().find(|(known, _)| *known == place);
+        noted.map(|(_, note)| &**note)
     }
 }
 
@@ -130,11 +166,12 @@ mod tests {
         let mut headers = HeaderMap::new();
         let mut head = ResponseHead {
             facts: facts(),
+            note: None,
             status,
             headers: &mut headers,
         };
         let (chain, mut bodies) = (chain(), 0);
-        let mut half = chain.response(passed);
+        let mut half = chain.response(passed, &[]);
         while let Some((body, most)) = half.run(&mut head) {
             assert_eq!(most, 10);
             body.rewrite(&mut head, Bytes::new());

@@ -1,8 +1,9 @@
 //! The heads that filters see and change.
 
+use std::any::Any;
 use std::borrow::Cow;
 
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 use crate::Facts;
 
@@ -24,6 +25,48 @@ pub struct RequestHead<'a> {
     /// The header fields that will be sent, `host` and `x-forwarded-*` among
     /// them.
     pub headers: &'a mut HeaderMap,
+    /// What the steps have decided beyond this head.
+    pub effects: Effects,
+}
+
+/// What steps decide beyond the head of the request, for whoever runs them.
+#[derive(Debug, Default)]
+pub struct Effects {
+    /// Whether a filter has put text of its own into the path, so that the whole
+    /// has to be checked as one that a client sends.
+    pub has_own_path: bool,
+    /// Whether `PrefixPath` has acted: of several, Spring lets only the first act.
+    pub is_prefixed: bool,
+    /// The most bytes that the request's body may have, if a step says so.
+    pub max_body_bytes: Option<u64>,
+    /// What the response gets before its own half of the steps, whoever it comes
+    /// from: the gateway's own errors get it too.
+    pub response: Vec<Change>,
+    /// What the step writes down for its response half. Whoever runs the steps
+    /// takes it after each.
+    pub note: Option<Note>,
+}
+
+/// A change of a response's head that was decided with the request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// The field is gone.
+    Remove(HeaderName),
+    /// The field has this value only.
+    Set(HeaderName, HeaderValue),
+    /// The field has this value too.
+    Append(HeaderName, HeaderValue),
+}
+
+impl Change {
+    /// Applies it.
+    pub fn apply(&self, headers: &mut HeaderMap) {
+        match self {
+            Change::Remove(name) => drop(headers.remove(name)),
+            Change::Set(name, value) => drop(headers.insert(name, value.clone())),
+            Change::Append(name, value) => drop(headers.append(name, value.clone())),
+        }
+    }
 }
 
 impl RequestHead<'_> {
@@ -36,11 +79,16 @@ impl RequestHead<'_> {
     }
 }
 
+/// What a step wrote down when a request passed it.
+pub type Note = Box<dyn Any + Send + Sync>;
+
 /// The head of a response on its way to the client.
 #[derive(Debug)]
 pub struct ResponseHead<'a> {
     /// The request as it came.
     pub facts: &'a Facts,
+    /// What the step that is run has written down of the request.
+    pub note: Option<&'a (dyn Any + Send + Sync)>,
     /// The status code.
     pub status: StatusCode,
     /// The header fields that will be sent.

@@ -18,12 +18,18 @@
 //!   `redirect.rs`.
 //! - [`Gate`], waits for somebody else: `forward_auth.rs`.
 //! - [`Body`], changes a response's body: `rewrite_body.rs`.
+//! - [`Rule`], says how a request is sent: `grpc_web.rs`.
+//!
+//! A filter of Spring Cloud Gateway goes to `src/scg/`, by the name that its
+//! documents use.
 
 mod add_request_header;
 mod add_response_header;
 mod chain;
 mod facts;
 mod forward_auth;
+mod forwarded_prefix;
+mod grpc_web;
 mod head;
 mod header;
 mod java_regex;
@@ -35,6 +41,7 @@ mod remove_response_header;
 mod respond;
 mod rewrite_body;
 mod rule;
+mod scg;
 mod set_request_header;
 mod set_response_header;
 mod step;
@@ -42,8 +49,8 @@ mod strip_prefix;
 
 pub use chain::{Chain, ResponseHalf};
 pub use facts::{Bindings, Facts};
-pub use head::{RequestHead, ResponseHead};
+pub use head::{Change, Effects, Note, RequestHead, ResponseHead};
 pub use java_regex::{JavaRegex, JavaRegexError, Replacement, TooMuchWork};
-pub use registry::{Destinations, Entry, REGISTRY, answers, compile};
+pub use registry::{Destinations, Entry, REGISTRY, Scope, answers, compile};
 pub use rule::{Backoff, Retry, Rule};
 pub use step::{Answer, Ask, AskError, Body, Edit, Gate, Next, Step, Waiting};

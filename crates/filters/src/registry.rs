@@ -1,13 +1,15 @@
 //! The filters by name.
 
-use pailou_config::{Fault, Field, PartSpec, Report, Severity, nearest};
+use std::sync::Arc;
 
-use pailou_config::TargetSpec;
+use pailou_config::{
+    Fault, Field, PartSpec, Report, ScgArgs, Severity, Shortcut, TargetSpec, nearest,
+};
 use pailou_upstream::Destination;
 
 use crate::{
-    Body, Edit, Gate, Step, add_request_header, add_response_header, forward_auth, prefix,
-    redirect, remove_request_header, remove_response_header, respond, rewrite_body,
+    Body, Edit, Gate, Rule, Step, add_request_header, add_response_header, forward_auth, grpc_web,
+    prefix, redirect, remove_request_header, remove_response_header, respond, rewrite_body, scg,
     set_request_header, set_response_header, strip_prefix,
 };
 
@@ -26,12 +28,27 @@ pub struct Entry {
     compile: Compile,
 }
 
-/// From arguments to a step, by its kind.
+/// From arguments to steps, by its kind.
 #[derive(Debug)]
 enum Compile {
     Edit(fn(&Field<'_>) -> Option<Box<dyn Edit>>),
     Gate(fn(&Field<'_>, &dyn Destinations) -> Option<Box<dyn Gate>>),
     Body(fn(&Field<'_>) -> Option<Box<dyn Body>>),
+    Rule(fn(&Field<'_>) -> Option<Rule>),
+    /// Of Spring Cloud Gateway.
+    Scg(Shortcut, fn(&ScgArgs<'_>, &Scope<'_>) -> Option<Vec<Step>>),
+}
+
+/// What a filter is compiled for: its route.
+#[derive(Clone, Copy)]
+pub struct Scope<'a> {
+    /// The route's id.
+    pub route: &'a Arc<str>,
+    /// The names that the route's predicates bind; `None` where they are not
+    /// known, since a predicate has a fault of its own.
+    pub names: Option<&'a [Arc<str>]>,
+    /// Where the services come from that filters ask.
+    pub destinations: &'a dyn Destinations,
 }
 
 /// Where filters get the services that they ask.
@@ -55,6 +72,27 @@ pub static REGISTRY: &[Entry] = &[
     redirect::ENTRY,
     respond::ENTRY,
     rewrite_body::ENTRY,
+    grpc_web::ENTRY,
+    scg::strip_prefix::ENTRY,
+    scg::prefix_path::ENTRY,
+    scg::rewrite_path::ENTRY,
+    scg::set_path::ENTRY,
+    scg::add_request_header::ENTRY,
+    scg::add_request_headers_if_not_present::ENTRY,
+    scg::set_request_header::ENTRY,
+    scg::remove_request_header::ENTRY,
+    scg::set_request_host_header::ENTRY,
+    scg::preserve_host_header::ENTRY,
+    scg::map_request_header::ENTRY,
+    scg::add_request_parameter::ENTRY,
+    scg::remove_request_parameter::ENTRY,
+    scg::rewrite_request_parameter::ENTRY,
+    scg::add_response_header::ENTRY,
+    scg::set_response_header::ENTRY,
+    scg::remove_response_header::ENTRY,
+    scg::rewrite_response_header::ENTRY,
+    scg::rewrite_location_response_header::ENTRY,
+    scg::dedupe_response_header::ENTRY,
 ];
 
 impl Entry {
@@ -106,6 +144,18 @@ impl Entry {
         Entry::new(name, arguments, summary, Compile::Gate(compile))
     }
 
+    /// The row of a filter of Spring Cloud Gateway, whose arguments are read as
+    /// Spring reads them. What is not asked for of them is reported.
+    pub(crate) const fn scg(
+        name: &'static str,
+        arguments: &'static str,
+        summary: &'static str,
+        shortcut: Shortcut,
+        compile: fn(&ScgArgs<'_>, &Scope<'_>) -> Option<Vec<Step>>,
+    ) -> Entry {
+        Entry::new(name, arguments, summary, Compile::Scg(shortcut, compile))
+    }
+
     /// The row of a filter that changes bodies.
     pub(crate) const fn body(
         name: &'static str,
@@ -114,6 +164,16 @@ impl Entry {
         compile: fn(&Field<'_>) -> Option<Box<dyn Body>>,
     ) -> Entry {
         Entry::new(name, arguments, summary, Compile::Body(compile))
+    }
+
+    /// The row of a filter that says how a request is sent.
+    pub(crate) const fn rule(
+        name: &'static str,
+        arguments: &'static str,
+        summary: &'static str,
+        compile: fn(&Field<'_>) -> Option<Rule>,
+    ) -> Entry {
+        Entry::new(name, arguments, summary, Compile::Rule(compile))
     }
 }
 
@@ -127,21 +187,31 @@ pub fn answers(part: &PartSpec) -> bool {
 
 /// Compiles a filter. What is wrong with it goes to `report`, which decides:
 /// an answer beside an error (an unknown key, say) is not to be used.
-pub fn compile(part: &PartSpec, report: &Report, destinations: &dyn Destinations) -> Option<Step> {
+///
+/// Most filters are one step. One of Spring's may be several, or none.
+pub fn compile(part: &PartSpec, report: &Report, scope: &Scope<'_>) -> Option<Vec<Step>> {
     let Some(entry) = REGISTRY.iter().find(|entry| entry.name == part.name) else {
-        report.push(unknown(part, report));
+        report.push(scg::refused(part, report).unwrap_or_else(|| unknown(part, report)));
         return None;
     };
     let field = part.field(report);
-    Some(match entry.compile {
+    Some(vec![match entry.compile {
         Compile::Edit(compile) => Step::Edit(compile(&field)?),
-        Compile::Gate(compile) => Step::Gate(compile(&field, destinations)?),
+        Compile::Gate(compile) => Step::Gate(compile(&field, scope.destinations)?),
         Compile::Body(compile) => Step::Body(compile(&field)?),
-    })
+        Compile::Rule(compile) => Step::Rule(compile(&field)?),
+        Compile::Scg(shortcut, compile) => {
+            let args = ScgArgs::read(&field, shortcut)?;
+            let steps = compile(&args, scope);
+            args.finish();
+            return steps;
+        }
+    }])
 }
 
 fn unknown(part: &PartSpec, report: &Report) -> Fault {
-    let names = || REGISTRY.iter().map(|entry| entry.name);
+    let is_native = |entry: &&Entry| !matches!(entry.compile, Compile::Scg(..));
+    let names = || REGISTRY.iter().filter(is_native).map(|entry| entry.name);
     Fault {
         document: report.document().clone(),
         position: Some(part.at),
@@ -163,7 +233,7 @@ pub(crate) mod tests {
     use pailou_upstream::{Policy, ServiceId, Services, Subset};
 
     use super::*;
-    use crate::{Facts, RequestHead};
+    use crate::{Effects, Facts, RequestHead};
 
     /// Services that nobody has listed.
     struct Unlisted(Arc<Services>);
@@ -181,8 +251,20 @@ pub(crate) mod tests {
         }
     }
 
-    /// Compiles `name: yaml`; the faults as text when it is refused.
+    /// Compiles `name: yaml` to one step; the faults as text when it is refused.
     pub(crate) fn step(name: &str, yaml: &str) -> Result<Step, String> {
+        let mut steps = steps(name, yaml, &[])?.0;
+        assert_eq!(steps.len(), 1, "{name} is not one step");
+        Ok(steps.remove(0))
+    }
+
+    /// Compiles `name: yaml` in a route that binds some names; the faults as text
+    /// when it is refused, else the steps and the warnings.
+    pub(crate) fn steps(
+        name: &str,
+        yaml: &str,
+        bound: &[&str],
+    ) -> Result<(Vec<Step>, String), String> {
         let report = Report::new("test");
         let args = Node::parse_yaml(yaml, &report).expect("YAML");
         let part = PartSpec {
@@ -195,16 +277,21 @@ pub(crate) mod tests {
             pailou_upstream::EjectionSettings::default(),
             pailou_telemetry::Metrics::new(),
         );
-        let step = compile(&part, &report, &Unlisted(services));
-        if report.has_errors() {
-            let faults = report.into_faults();
-            return Err(faults
-                .iter()
-                .map(Fault::to_string)
-                .collect::<Vec<_>>()
-                .join("\n"));
+        let names: Vec<Arc<str>> = bound.iter().map(|name| Arc::from(*name)).collect();
+        let scope = Scope {
+            route: &Arc::from("test"),
+            names: Some(&names),
+            destinations: &Unlisted(services),
+        };
+        let steps = compile(&part, &report, &scope);
+        let is_refused = report.has_errors();
+        let faults = report.into_faults();
+        let faults: Vec<_> = faults.iter().map(Fault::to_string).collect();
+        if is_refused {
+            return Err(faults.join("\n"));
         }
-        Ok(step.expect("a filter that is refused has a fault"))
+        let steps = steps.expect("a filter that is refused has a fault");
+        Ok((steps, faults.join("\n")))
     }
 
     /// The same for a filter that changes heads.
@@ -232,6 +319,7 @@ pub(crate) mod tests {
             path: path.into(),
             query: None,
             headers,
+            effects: Effects::default(),
         }
     }
 

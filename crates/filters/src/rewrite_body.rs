@@ -171,6 +171,7 @@ mod tests {
             let mut headers = headers(&[("etag", "\"1\"")]);
             let mut head = ResponseHead {
                 facts: facts(),
+                note: None,
                 status: StatusCode::OK,
                 headers: &mut headers,
             };
@@ -212,6 +213,7 @@ mod tests {
                 .collect();
             let head = ResponseHead {
                 facts: facts(),
+                note: None,
                 status: StatusCode::OK,
                 headers: &mut headers,
             };

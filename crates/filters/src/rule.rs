@@ -14,6 +14,10 @@ pub enum Rule {
     PreserveHost,
     /// What is tried again.
     Retry(Retry),
+    /// A call of gRPC-Web is sent as one of gRPC, and answered in its own form.
+    /// That is the last of all on the request's way, and the first on the
+    /// response's.
+    GrpcWeb,
 }
 
 /// When a request is sent again, beyond what is always safe.

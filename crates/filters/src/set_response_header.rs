@@ -49,6 +49,7 @@ mod tests {
         headers.insert("x-other", "kept".parse().expect("a value"));
         edit.response(&mut ResponseHead {
             facts: facts(),
+            note: None,
             status: http::StatusCode::OK,
             headers: &mut headers,
         });

@@ -2,10 +2,9 @@
 
 use std::borrow::Cow;
 
-use http::{HeaderMap, HeaderName, HeaderValue};
 use pailou_config::Field;
 
-use crate::{Edit, Next, RequestHead, registry::Entry};
+use crate::{Edit, Next, RequestHead, forwarded_prefix, registry::Entry};
 
 pub(crate) const ENTRY: Entry = Entry::edit(
     "strip_prefix",
@@ -13,8 +12,6 @@ pub(crate) const ENTRY: Entry = Entry::edit(
     "Removes that many segments from the front of the path, and says so in `X-Forwarded-Prefix`.",
     compile,
 );
-
-const PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
 
 /// More segments than any path prefix has; a larger number is a slip.
 const MAX_SEGMENTS: u64 = 64;
@@ -30,11 +27,14 @@ struct StripPrefix {
     segments: usize,
 }
 
+/// A step that removes so many segments.
+pub(crate) fn of(segments: usize) -> Box<dyn Edit> {
+    Box::new(StripPrefix { segments })
+}
+
 fn compile(field: &Field<'_>) -> Option<Box<dyn Edit>> {
     let segments = field.integer(0..=MAX_SEGMENTS)?;
-    Some(Box::new(StripPrefix {
-        segments: usize::try_from(segments).ok()?,
-    }))
+    Some(of(usize::try_from(segments).ok()?))
 }
 
 impl Edit for StripPrefix {
@@ -47,7 +47,7 @@ impl Edit for StripPrefix {
             .map(|(at, _)| at);
         // The slash in front of the first segment that stays.
         let start = slashes.into_iter().nth(self.segments);
-        tell(
+        forwarded_prefix::tell(
             head.headers,
             path.get(..start.unwrap_or(path.len())).unwrap_or_default(),
         );
@@ -61,26 +61,12 @@ impl Edit for StripPrefix {
     }
 }
 
-/// Says what was stripped, after what a proxy in front has stripped: Spring's
-/// applications build links from it.
-fn tell(headers: &mut HeaderMap, stripped: &str) {
-    let stripped = stripped.trim_end_matches('/');
-    if stripped.is_empty() {
-        return;
-    }
-    let before = headers.get(&PREFIX).map(HeaderValue::as_bytes);
-    let value = match before {
-        None => HeaderValue::from_str(stripped),
-        Some(before) => HeaderValue::from_bytes(&[before, b",", stripped.as_bytes()].concat()),
-    };
-    if let Ok(value) = value {
-        headers.insert(PREFIX, value);
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use http::{HeaderMap, HeaderValue};
+
     use super::*;
+    use crate::forwarded_prefix::PREFIX;
     use crate::registry::tests::{compiled, request_head};
 
     fn stripped(segments: usize, path: Cow<'_, str>) -> String {

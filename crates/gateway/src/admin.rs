@@ -4,7 +4,7 @@
 //! an address of their own: `/healthz`, `/readyz`, `/metrics`, and nothing else. All of it only reads, but for two requests
 //! of `/monitoring/nacos/service` that need a token.
 
-mod explain;
+mod actuator;
 mod guard;
 mod monitoring;
 mod views;
@@ -25,7 +25,7 @@ use pailou_upstream::Services;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use explain::Question;
+use crate::explain::{self, Question};
 pub(crate) use guard::Guard;
 pub(crate) use monitoring::Monitoring;
 
@@ -153,6 +153,7 @@ pub(crate) fn admin_router(facts: Arc<Facts>, monitoring: Monitoring, guard: Gua
         .route("/api/v1/services/{name}", get(service))
         .route("/api/v1/explain", get(explain))
         .with_state(facts.clone())
+        .merge(actuator::router(facts.clone()))
         .merge(monitoring::router(facts.clone(), Arc::new(monitoring)))
         .merge(probes(facts));
     let guard = axum::middleware::from_fn_with_state(Arc::new(guard), guard::guard);
@@ -161,12 +162,17 @@ pub(crate) fn admin_router(facts: Arc<Facts>, monitoring: Monitoring, guard: Gua
 
 const PROBES: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
 
-const ENDPOINTS: [&str; 12] = [
+const ENDPOINTS: [&str; 17] = [
     "/api/v1/status",
     "/api/v1/routes",
     "/api/v1/services",
     "/api/v1/services/{name}",
     "/api/v1/explain?path=/api/users/1",
+    "/actuator/gateway/routes",
+    "/actuator/gateway/routes/{id}",
+    "/actuator/gateway/routedefinitions",
+    "/actuator/gateway/routefilters",
+    "/actuator/gateway/routepredicates",
     "/monitoring/nacos/service",
     "/monitoring/nacos/service/{name}/instances",
     "POST /monitoring/nacos/service/register",

@@ -58,6 +58,16 @@ pub(crate) enum Command {
                       (warnings may be printed), 1 at least one fault."
     )]
     Check(CheckArgs),
+    /// Say which route a request would take, why not another one, and what would become of it.
+    #[command(
+        after_help = "  pailou explain GET /api/users/1 --routes routes.yaml\n  pailou explain GET 'https://shop.example.com/api/users/1?v=2' -H 'x-canary: true'\n\nNothing is sent to a service. Without --routes the gateway that runs is asked, at --admin or where the settings say.\n\nExit code: 0 a route takes it, 1 none does."
+    )]
+    Explain(ExplainArgs),
+    /// Print the native form of route documents of Spring Cloud Gateway.
+    #[command(
+        after_help = "  pailou import gateway-routes.yaml > routes.yaml\n\nIt is not needed: documents in Spring's form are served as they are. What is printed serves the same, and comments say where it differs.\n\nExit code: 0 every route is in it, 1 one is not, which is said on standard error."
+    )]
+    Import(ImportArgs),
     /// Ask a running gateway whether it is ready; exit code 0 if it is.
     #[command(after_help = "Made for the health check of a container: docker/Dockerfile uses it.")]
     Health(HealthArgs),
@@ -134,6 +144,47 @@ pub(crate) struct CheckArgs {
     /// Print the faults as JSON, one array.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// Arguments of `pailou explain`.
+#[derive(Debug, Args)]
+pub(crate) struct ExplainArgs {
+    /// The request's method.
+    #[arg(value_name = "METHOD")]
+    pub(crate) method: String,
+    /// The request's URL, or its path and query alone.
+    #[arg(value_name = "URL")]
+    pub(crate) url: String,
+    /// A header of the request; may be given several times.
+    #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
+    pub(crate) headers: Vec<String>,
+    /// The client's address; 127.0.0.1 unless given.
+    #[arg(long, value_name = "IP")]
+    pub(crate) client: Option<IpAddr>,
+    /// A route document to ask, in place of a gateway; may be given several times.
+    #[arg(long, value_name = "FILE", conflicts_with = "admin")]
+    pub(crate) routes: Vec<PathBuf>,
+    /// The admin listener of the gateway to ask, such as http://127.0.0.1:9901.
+    #[arg(long, value_name = "URL")]
+    pub(crate) admin: Option<String>,
+    /// The gateway's settings; without them gateway.yaml in this folder, if there is one.
+    #[arg(short, long, value_name = "FILE", env = "PAILOU_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+    /// Print the explanation as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Arguments of `pailou import`.
+#[derive(Debug, Args)]
+pub(crate) struct ImportArgs {
+    /// Route documents.
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// The gateway's settings, whose section `scg` says how the documents are read; without them gateway.yaml in this folder, if
+    /// there is one.
+    #[arg(short, long, value_name = "FILE", env = "PAILOU_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
 }
 
 /// Arguments of `pailou health`.

@@ -10,6 +10,7 @@ use pailou_discovery::Discovery;
 use pailou_nacos::Client;
 use pailou_proxy::{Bound, Certificates, Listener, Proxy, ProxyOptions, Serving};
 use pailou_routing::TableCell;
+use pailou_telemetry::tasks::Tasks;
 use pailou_telemetry::{AccessLog, Metrics, events};
 use pailou_upstream::Services;
 use tokio::runtime::{Builder, Handle, Runtime};
@@ -36,12 +37,17 @@ pub(crate) fn run(
     certificates: Certificates,
     metrics: Metrics,
     access_log: AccessLog,
-    reloader: Reloader,
+    reloader: Arc<Reloader>,
 ) -> anyhow::Result<()> {
     let runtimes = Runtimes::new(settings)?;
     let result = runtimes.control.block_on(async {
         let stop = signals::stop();
-        tokio::spawn(reloader.run(Orders::new()));
+        let mut tasks = Tasks::new(&metrics);
+        // Signals are caught from now on, also while the task begins again.
+        let orders = Arc::new(tokio::sync::Mutex::new(Orders::new()));
+        tasks.keep("signals", move || {
+            Arc::clone(&reloader).run(Arc::clone(&orders))
+        });
         let (settings, data) = (settings.clone(), runtimes.data.handle());
         let gateway = Gateway::start(settings, certificates, metrics, access_log, data).await?;
         gateway.run(stop).await
@@ -95,6 +101,8 @@ pub(crate) struct Gateway {
     facts: Arc<Facts>,
     serving: Arc<Serving>,
     metrics: Metrics,
+    /// What runs until the gateway has ended.
+    _tasks: Tasks,
 }
 
 impl Gateway {
@@ -126,7 +134,9 @@ impl Gateway {
         options.limits = settings.limits.clone();
 
         let services = Services::new(settings.ejection.clone(), metrics.clone());
-        tokio::spawn(services.clone().supervise());
+        let mut tasks = Tasks::new(&metrics);
+        let supervised = services.clone();
+        tasks.keep("ejection", move || supervised.clone().supervise());
         let table = TableCell::default();
         let client = Client::connect(nacos::options(&settings)?);
         let monitoring = Monitoring::new(client.clone(), &settings);
@@ -146,7 +156,8 @@ impl Gateway {
             .await
             .context("the proxy could not be started")?;
         let serving = Arc::new(serving);
-        tokio::spawn(certificates.clone().watch());
+        let watched = certificates.clone();
+        tasks.keep("certificates", move || watched.clone().watch());
 
         let facts = Arc::new(Facts::new(
             discovery,
@@ -164,17 +175,20 @@ impl Gateway {
                 monitoring,
                 Guard::new(settings.admin.address, &settings.admin.hosts),
             ),
+            &mut tasks,
         );
         listeners::serve(
             "probes",
             probes_listener,
             admin::probes_router(facts.clone()),
+            &mut tasks,
         );
         Ok(Gateway {
             settings,
             facts,
             serving,
             metrics,
+            _tasks: tasks,
         })
     }
 

@@ -85,7 +85,7 @@ impl Judge {
 
     /// Judges a document; `name` is what its faults are told with.
     pub(crate) fn document(&self, name: &str, text: &str) -> Judged {
-        let mut document = match parse_route_document(name, text) {
+        let mut document = match parse_route_document(name, text, &self.settings.scg) {
             DocumentOutcome::Blank => {
                 return Judged {
                     faults: vec![fault(name, BLANK)],

@@ -20,6 +20,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use pailou_telemetry::tasks::Tasks;
 use tokio::net::{TcpListener, TcpStream};
 use tower_service::Service as _;
 
@@ -53,15 +54,26 @@ pub(crate) fn announce(name: &'static str, address: SocketAddr) {
     tracing::info!(listener = name, %address, "listening");
 }
 
-/// Serves a router in the background until the process ends.
-pub(crate) fn serve(name: &'static str, listener: Option<TcpListener>, router: Router) {
-    if let Some(listener) = listener {
-        tokio::spawn(accept(name, listener, router));
-    }
+/// Serves a router for as long as the tasks have their owner.
+pub(crate) fn serve(
+    name: &'static str,
+    listener: Option<TcpListener>,
+    router: Router,
+    tasks: &mut Tasks,
+) {
+    let Some(listener) = listener else { return };
+    let (listener, places) = (Arc::new(listener), Places::default());
+    tasks.keep(name, move || {
+        accept(name, Arc::clone(&listener), places.clone(), router.clone())
+    });
 }
 
-async fn accept(name: &'static str, listener: TcpListener, router: Router) {
-    let places = Places::default();
+async fn accept(
+    name: &'static str,
+    listener: Arc<TcpListener>,
+    places: Places,
+    router: Router,
+) -> Infallible {
     loop {
         let (stream, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
@@ -75,6 +87,7 @@ async fn accept(name: &'static str, listener: TcpListener, router: Router) {
         };
         let place = Arc::new(places.take(peer.ip().to_canonical()));
         let number = place.number();
+        // It ends with its place, or after its lifetime.
         let task = tokio::spawn(converse(stream, place, router.clone()));
         Place::belongs_to(&places, number, task.abort_handle());
     }

@@ -6,8 +6,10 @@ mod cli;
 mod descriptors;
 mod dev;
 mod doctor;
+mod explain;
 mod gateway;
 mod health;
+mod import;
 mod judge;
 mod listeners;
 mod nacos;
@@ -33,6 +35,8 @@ fn main() -> ExitCode {
         Command::Dev(args) => dev::run(&args),
         Command::Registry(args) => on_one_thread(registry::run(&args)).map(|()| ExitCode::SUCCESS),
         Command::Check(args) => check::run(&args),
+        Command::Explain(args) => on_one_thread(explain::run(&args)),
+        Command::Import(args) => import::run(&args),
         Command::Health(args) => on_one_thread(health::run(&args)).map(|()| ExitCode::SUCCESS),
         Command::Doctor(args) => on_one_thread(doctor::run(&args)),
         Command::Nacos(args) => on_one_thread(nacos::run(args)),

@@ -3,8 +3,9 @@
 //!
 //! Routes need no signal: their documents are followed.
 
+use std::convert::Infallible;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use pailou_config::{Environment, LoadedSettings, LogSettings, load_settings};
 use pailou_proxy::Certificates;
@@ -23,14 +24,19 @@ pub(crate) struct Reloader {
     /// The settings that the gateway was started with.
     pub(crate) started: Arc<LoadedSettings>,
     /// Those that were taken last, of which the ones in [`LIVE`] are in force.
-    pub(crate) taken: Arc<LoadedSettings>,
+    pub(crate) taken: Mutex<Arc<LoadedSettings>>,
     pub(crate) logs: LogControl,
     pub(crate) certificates: Certificates,
 }
 
 impl Reloader {
     /// Does what signals ask for, until the future is dropped.
-    pub(crate) async fn run(mut self, mut orders: Orders) {
+    pub(crate) async fn run(
+        self: Arc<Self>,
+        orders: Arc<tokio::sync::Mutex<Orders>>,
+    ) -> Infallible {
+        // Nobody else waits for orders.
+        let mut orders = orders.lock().await;
         loop {
             match orders.next().await {
                 Order::Reload => self.reload(),
@@ -40,7 +46,7 @@ impl Reloader {
     }
 
     /// Reads the settings, and takes all of what can be taken or nothing.
-    fn reload(&mut self) {
+    fn reload(&self) {
         let file = self.file.as_deref();
         let read = load_settings(file, &Environment::of_process()).and_then(|loaded| {
             let mut faults = judge::defaults(&loaded);
@@ -80,9 +86,10 @@ impl Reloader {
     }
 
     /// Says what has changed: what is in force, and what needs a restart.
-    fn report(&mut self, loaded: LoadedSettings) {
+    fn report(&self, loaded: LoadedSettings) {
         let is_live = |setting: &String| LIVE.contains(&setting.as_str());
-        let mut live = self.taken.changes(&loaded);
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut live = taken.changes(&loaded);
         live.retain(is_live);
         // Against the start, so that a change is named at each signal until the restart.
         let mut fixed = self.started.changes(&loaded);
@@ -91,11 +98,12 @@ impl Reloader {
         if !fixed.is_empty() {
             tracing::warn!(target: "pailou", settings = fixed.join(", "), "settings have changed that need a restart");
         }
-        self.taken = Arc::new(loaded);
+        *taken = Arc::new(loaded);
     }
 
     fn reopen(&self) {
-        match self.logs.write_to(log_files(&self.taken.settings.log)) {
+        let taken = Arc::clone(&self.taken.lock().unwrap_or_else(PoisonError::into_inner));
+        match self.logs.write_to(log_files(&taken.settings.log)) {
             Ok(()) => tracing::info!(target: "pailou", "the log files were opened again"),
             Err(error) => {
                 tracing::error!(target: "pailou", %error, "the log files cannot be opened again, lines go on to the old ones");

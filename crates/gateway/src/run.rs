@@ -44,13 +44,13 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
         tracing::warn!(fault = %warning, "a setting is doubtful");
     }
     let loaded = Arc::new(loaded);
-    let reloader = Reloader {
+    let reloader = Arc::new(Reloader {
         file,
         started: Arc::clone(&loaded),
-        taken: Arc::clone(&loaded),
+        taken: Arc::clone(&loaded).into(),
         logs: logs.control(),
         certificates: certificates.clone(),
-    };
+    });
     let access_log = logs.access_log();
     gateway::run(
         &loaded.settings,

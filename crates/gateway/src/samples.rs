@@ -10,6 +10,7 @@ use axum::response::IntoResponse;
 use pailou_nacos::{Client, ClientOptions, Instance, Registration};
 use serde_json::json;
 use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 
 /// What is started: service, the instance's name, its weight.
 const SAMPLES: [(&str, &str, f64); 4] = [
@@ -19,7 +20,7 @@ const SAMPLES: [(&str, &str, f64); 4] = [
     ("order-service", "order-1", 1.0),
 ];
 
-/// One running sample: it stays registered until this is dropped.
+/// One running sample: it serves and stays registered until this is dropped.
 pub(crate) struct Sample {
     /// The service's name.
     pub(crate) service: &'static str,
@@ -30,6 +31,7 @@ pub(crate) struct Sample {
     /// Its weight in Nacos.
     pub(crate) weight: f64,
     _registration: Registration,
+    _server: JoinSet<()>,
     // A connection holds one instance of a service, so each sample has a connection of its own.
     _client: Client,
 }
@@ -56,7 +58,8 @@ async fn start_one(
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let address = listener.local_addr()?;
     let app = Router::new().fallback(answer).with_state((service, name));
-    tokio::spawn(async move {
+    let mut server = JoinSet::new();
+    server.spawn(async move {
         if let Err(error) = axum::serve(listener, app).await {
             tracing::error!(%error, sample = name, "a sample service stopped");
         }
@@ -72,6 +75,7 @@ async fn start_one(
         address,
         weight,
         _registration: registration,
+        _server: server,
         _client: client,
     })
 }

@@ -19,6 +19,7 @@ use crate::{
     network::{Connector, Network, Owned, Tcp},
     options::ClientOptions,
     registration::Registration,
+    restart::through_panics,
     session::{self, answers},
     state::{ConnectionState, SessionState},
     watch::{ConfigWatch, ServiceWatch},
@@ -88,7 +89,17 @@ impl Client {
         let login = Arc::new(Login::new(&options));
         let login_task = login.is_on().then(|| {
             let (login, network) = (login.clone(), network.clone());
-            Owned(tokio::spawn(async move { login.run(&network).await }))
+            let run = move || {
+                let (login, network) = (login.clone(), network.clone());
+                async move { login.run(&network).await }
+            };
+            let panicked = |error: &str| {
+                tracing::error!(
+                    error,
+                    "the login to Nacos ended unexpectedly, and begins again"
+                );
+            };
+            Owned(tokio::spawn(through_panics(run, panicked)))
         });
         let namespace = normal_namespace(&options.namespace).to_owned();
         let members = Mutex::default();
@@ -323,7 +334,7 @@ impl Family {
             ..self.options.clone()
         };
         let core = Arc::new(Core::new(options, self.network.clone(), self.login.clone()));
-        let session = Mutex::new(Some(tokio::spawn(session::run(core.clone()))));
+        let session = Mutex::new(Some(tokio::spawn(session::keep(core.clone()))));
         let handle = Arc::new(Handle {
             core,
             family: self.clone(),

@@ -94,6 +94,7 @@ mod options;
 mod over_http;
 mod probe;
 mod registration;
+mod restart;
 mod session;
 mod state;
 mod tls;

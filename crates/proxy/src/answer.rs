@@ -36,6 +36,7 @@ fn pass(exchange: &Exchange, said: &mut Answer) -> Result<(), Cause> {
         headers,
         body,
     } = said;
+    exchange.change_response(headers);
     for passed in exchange.passed.iter().rev() {
         let mut half = passed.response();
         rewrite::guarded(&passed.facts, status, headers, |head| {
@@ -73,6 +74,7 @@ pub(crate) fn problem(exchange: &mut Exchange, cause: Cause) -> Response<Downloa
         header::CONTENT_TYPE,
         HeaderValue::from_static(problem::CONTENT_TYPE),
     );
+    exchange.change_response(&mut headers);
     if cause == Cause::MethodNotAllowed {
         headers.insert(header::ALLOW, HeaderValue::from_static(METHODS));
     }

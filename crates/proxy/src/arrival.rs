@@ -3,7 +3,6 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use pailou_telemetry::events::TaskEnded;
 use tokio::net::TcpStream;
 
 use crate::cause::Cause;
@@ -12,6 +11,7 @@ use crate::connections::Place;
 use crate::edge::{Edge, Socket};
 use crate::listener::Listener;
 use crate::opening::{self, Unopened};
+use crate::panics::ToldOfPanic;
 use crate::problem;
 use crate::request_id::RequestId;
 use crate::server::Server;
@@ -29,7 +29,7 @@ impl Arrival {
     /// Serves the connection until it ends.
     pub(crate) async fn serve(self, socket: TcpStream, place: Place) {
         let _open = self.server.metrics.connection_opened();
-        let _panic = ToldOfPanic(self.server.clone());
+        let _panic = ToldOfPanic::new("connection", &self.server.metrics);
         let opened = match self.listener.has_opening() {
             false => self.claim(place, self.peer, &socket).map(|place| {
                 let connection = place.open(self.listener.clone(), None);
@@ -103,17 +103,5 @@ pub(crate) fn turn_away(listener: &Listener, socket: &TcpStream) {
         let id = RequestId::new();
         let answer = problem::bare(&Cause::TooManyConnections.answer(), id.as_str());
         let _ = socket.try_write(&answer);
-    }
-}
-
-/// A panic costs its connection alone; this makes it seen.
-struct ToldOfPanic(Arc<Server>);
-
-impl Drop for ToldOfPanic {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            let (task, error) = ("connection", "it panicked and was cut");
-            TaskEnded { task, error }.record(&self.0.metrics);
-        }
     }
 }

@@ -1,5 +1,6 @@
 //! A way to an endpoint: one that is there already, or a new one.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use pailou_upstream::Http;
@@ -44,7 +45,7 @@ impl Server {
 
     /// Closes connections to endpoints that nobody needs, once a second. Never
     /// ends.
-    pub(crate) async fn sweep(&self) {
+    pub(crate) async fn sweep(&self) -> Infallible {
         const SWEEP: Duration = Duration::from_secs(1);
         loop {
             tokio::time::sleep(SWEEP).await;

@@ -5,9 +5,9 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use http::HeaderMap;
-use pailou_config::EncodedSlashes;
+use pailou_config::{EncodedSlashes, Form};
 use pailou_filters::{Bindings, Facts};
-use pailou_routing::{Host, RouteTarget, Target};
+use pailou_routing::{RouteTarget, Target};
 
 use crate::cause::Cause;
 use crate::exchange::{Ended, Exchange};
@@ -26,13 +26,14 @@ pub(crate) struct Draft<'a> {
 }
 
 /// Finds the route of a request and runs its steps, and so on while routes
-/// forward it.
+/// forward it. `host` is the name in its Host.
 pub(crate) async fn dispatch(
     exchange: &mut Exchange,
+    host: &str,
     target: &Target<'_>,
     draft: &mut Draft<'_>,
 ) -> Result<(), Ended> {
-    let decoded = find(exchange, target, &draft.headers)?;
+    let decoded = find(exchange, host, target, &draft.headers)?;
     if let Some(target) = decoded.target {
         draft.path = Cow::Owned(target);
     }
@@ -48,7 +49,7 @@ pub(crate) async fn dispatch(
             None => path,
         };
         let target = Target::parse(whole.as_bytes()).map_err(|_| Cause::Internal)?;
-        let found = find(exchange, &target, &draft.headers)?;
+        let found = find(exchange, host, &target, &draft.headers)?;
         plan::set_deadlines(exchange, None);
         choose_part(exchange, draft);
         draft.path = Cow::Owned(target.forwarded_path().to_owned());
@@ -114,20 +115,32 @@ struct Found {
 }
 
 /// Finds the route. It is the exchange's from now on.
-fn find(exchange: &mut Exchange, target: &Target<'_>, headers: &HeaderMap) -> Result<Found, Cause> {
-    let bindings = search(exchange, target, headers)?;
+fn find(
+    exchange: &mut Exchange,
+    host: &str,
+    target: &Target<'_>,
+    headers: &HeaderMap,
+) -> Result<Found, Cause> {
+    let bindings = search(exchange, host, target, headers)?;
     let asked = Found {
         bindings,
         target: None,
     };
+    let route = exchange.route.as_ref();
+    if route.is_some_and(|route| route.spec.form == Form::Scg) && !target.is_uri() {
+        // As Spring Cloud Gateway does: whoever wrote the route relies on it.
+        return Err(Cause::MalformedTarget(
+            "the target has a character that must be encoded",
+        ));
+    }
     if !target.has_encoded_slash() {
         return Ok(asked);
     }
-    let rule = exchange.route.as_ref().map(|route| route.encoded_slashes);
+    let rule = route.map(|route| route.encoded_slashes);
     match rule.unwrap_or_default() {
         EncodedSlashes::Keep => Ok(asked),
         EncodedSlashes::Reject => Err(ENCODED_SLASH),
-        EncodedSlashes::Decode => decode(exchange, target, headers),
+        EncodedSlashes::Decode => decode(exchange, host, target, headers),
     }
 }
 
@@ -137,13 +150,14 @@ const ENCODED_SLASH: Cause = Cause::MalformedTarget("the path has an encoded sla
 /// one, so it must be the same route.
 fn decode(
     exchange: &mut Exchange,
+    host: &str,
     target: &Target<'_>,
     headers: &HeaderMap,
 ) -> Result<Found, Cause> {
     let route = exchange.route.clone();
     let decoded = target.with_slashes();
     let target = Target::parse(decoded.as_bytes()).map_err(|_| ENCODED_SLASH)?;
-    let bindings = search(exchange, &target, headers)?;
+    let bindings = search(exchange, host, &target, headers)?;
     let is_same =
         exchange.route.as_ref().map(|route| &route.id) == route.as_ref().map(|route| &route.id);
     if !is_same {
@@ -157,17 +171,16 @@ fn decode(
 
 fn search(
     exchange: &mut Exchange,
+    host: &str,
     target: &Target<'_>,
     headers: &HeaderMap,
 ) -> Result<Bindings, Cause> {
-    let host =
-        Host::parse(exchange.host.as_bytes()).map_err(|_| plan::refusal_of(&exchange.host))?;
     let request = pailou_routing::Request {
         scheme: exchange.scheme.name(),
         client: exchange.client,
         peer: exchange.connection.peer.address,
         draw: fastrand::u32(..),
-        ..pailou_routing::Request::new(&exchange.method, Some(host.name()), target, headers)
+        ..pailou_routing::Request::new(&exchange.method, Some(host), target, headers)
     };
     let table = exchange.server.table.load();
     let found = table.find(&request);

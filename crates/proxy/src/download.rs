@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::Version;
+use http::{HeaderMap, Version};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use pailou_upstream::Outcome;
@@ -15,7 +15,9 @@ use tokio::time::Instant;
 
 use crate::cause::Cause;
 use crate::exchange::Exchange;
+use crate::grpc_web::Web;
 use crate::line::{Line, LineFailure, failure_of};
+use crate::panics::ToldOfPanic;
 use crate::streams;
 use crate::upload::{Awaited, Upload};
 
@@ -47,6 +49,16 @@ pub(crate) struct Flow {
     /// Since when the endpoint is waited for.
     waits_since: Option<Instant>,
     broken: Option<Broken>,
+    /// How the client is answered, if it speaks gRPC-Web.
+    web: Option<Box<Translated>>,
+}
+
+/// An answer of gRPC-Web.
+#[derive(Debug)]
+struct Translated {
+    web: Web,
+    /// The whole body, if the endpoint's answer has none.
+    last: Option<Bytes>,
 }
 
 impl Flow {
@@ -63,6 +75,7 @@ impl Flow {
             keeps,
             waits_since: None,
             broken: None,
+            web: None,
         };
         if flow.incoming.is_end_stream() {
             flow.end();
@@ -70,10 +83,26 @@ impl Flow {
         flow
     }
 
+    /// Makes the answer one of gRPC-Web, if it is one of gRPC.
+    pub(crate) fn translate(&mut self, web: Web, headers: &mut HeaderMap) {
+        let Some(last) = web.answer(headers, self.line.is_none()) else {
+            return;
+        };
+        self.exchange.bytes_out += last.as_ref().map_or(0, Bytes::len) as u64;
+        self.web = Some(Box::new(Translated { web, last }));
+    }
+
+    fn take_last(&mut self) -> Option<Bytes> {
+        self.web.as_mut()?.last.take()
+    }
+
     /// The body as the client is sent it.
-    pub(crate) fn into_download(self) -> Download {
-        match self.line {
-            Some(_) => Download::Endpoint(self),
+    pub(crate) fn into_download(mut self) -> Download {
+        if self.line.is_some() {
+            return Download::Endpoint(self);
+        }
+        match self.take_last() {
+            Some(last) => Download::Own(Some(last)),
             None => Download::Nothing,
         }
     }
@@ -99,6 +128,7 @@ impl Flow {
                 return Err(Cause::UpstreamTooLarge);
             }
         }
+        bytes.extend_from_slice(&self.take_last().unwrap_or_default());
         Ok(bytes.freeze())
     }
 
@@ -109,6 +139,10 @@ impl Flow {
         match ready!(Pin::new(&mut self.incoming).poll_frame(cx)) {
             Some(Ok(frame)) => {
                 self.waits_since = None;
+                let frame = match &self.web {
+                    Some(translated) => translated.web.frame(frame),
+                    None => frame,
+                };
                 let bytes = frame.data_ref().map_or(0, Bytes::len);
                 self.exchange.bytes_out += bytes as u64;
                 if self.incoming.is_end_stream() {
@@ -206,7 +240,10 @@ impl Flow {
                 let (server, connection) = (&self.exchange.server, &self.exchange.connection);
                 let (server, owed) = (Arc::clone(server), connection.owe());
                 let in_flight = self.exchange.in_flight.take();
+                let told = ToldOfPanic::new("upload", &server.metrics);
+                // It ends with the client's connection, or by its own limits.
                 tokio::spawn(async move {
+                    let _told = told;
                     if let Some(line) = end.run().await {
                         server.keep(line);
                     }
@@ -262,6 +299,7 @@ impl Body for Download {
             Download::Own(bytes) => {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64)
             }
+            Download::Endpoint(flow) if flow.web.is_some() => SizeHint::default(),
             Download::Endpoint(flow) => flow.incoming.size_hint(),
         }
     }

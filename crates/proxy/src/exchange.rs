@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use http::{HeaderValue, Method, Request, Response, Version};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Version};
 use hyper::body::Incoming;
-use pailou_filters::{Answer, Facts, ResponseHalf};
+use pailou_filters::{Answer, Change, Facts, Note, ResponseHalf};
 use pailou_routing::Route;
 use pailou_telemetry::RequestInFlight;
 use pailou_telemetry::events::RequestDone;
@@ -26,6 +26,7 @@ use crate::download::Download;
 use crate::edge::Heading;
 use crate::forwarded::Scheme;
 use crate::grpc;
+use crate::grpc_web::Web;
 use crate::hops;
 use crate::plan;
 use crate::request_id::{RequestId, X_REQUEST_ID};
@@ -58,9 +59,13 @@ pub(crate) struct Exchange {
     pub(crate) part: Option<String>,
     /// The steps that the request has passed, route by route.
     pub(crate) passed: Vec<Passed>,
+    /// What they want of the response, whoever it comes from.
+    pub(crate) response_changes: Vec<Change>,
     pub(crate) websocket: bool,
     /// Whether it is a gRPC call, whose client reads its own kind of errors.
     pub(crate) grpc: bool,
+    /// How the client is answered, if it speaks gRPC-Web.
+    pub(crate) web: Option<Web>,
     /// Whether the client waits for an interim answer.
     pub(crate) expects_continue: bool,
     /// The request's body, unless it has none.
@@ -125,12 +130,14 @@ pub(crate) struct Passed {
     pub(crate) facts: Box<Facts>,
     /// How many of the route's steps.
     pub(crate) steps: usize,
+    /// What they wrote down, each with its place.
+    pub(crate) notes: Vec<(usize, Note)>,
 }
 
 impl Passed {
     /// The response half of these steps.
     pub(crate) fn response(&self) -> ResponseHalf<'_> {
-        self.route.chain.response(self.steps)
+        self.route.chain.response(self.steps, &self.notes)
     }
 }
 
@@ -164,8 +171,10 @@ impl Exchange {
             route: None,
             part: None,
             passed: Vec::new(),
+            response_changes: Vec::new(),
             websocket: false,
             grpc: grpc::is_call(request.headers()) && !connection.switches(),
+            web: None,
             expects_continue: false,
             upload: None,
             response_due: None,
@@ -264,6 +273,14 @@ impl Exchange {
     pub(crate) fn tunnel_idle_timeout(&self) -> Duration {
         let route = self.route.as_ref();
         route.map_or(Duration::MAX, |route| route.timeouts.tunnel_idle)
+    }
+
+    /// Makes of a response's head what the steps wanted of it when the request
+    /// passed them.
+    pub(crate) fn change_response(&self, headers: &mut HeaderMap) {
+        for change in &self.response_changes {
+            change.apply(headers);
+        }
     }
 
     /// The tunnel that the request became has ended.

@@ -12,6 +12,7 @@ use hyper::server::conn::http2::Builder;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use pailou_config::LimitSettings;
+use pailou_telemetry::Metrics;
 use tokio::time::Instant;
 
 use crate::cause::Cause;
@@ -43,8 +44,8 @@ const PING_EVERY: Duration = Duration::from_secs(30);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The engine's settings.
-pub(crate) fn engine(limits: &LimitSettings) -> Builder<Streams> {
-    let mut builder = Builder::new(Streams::new(limits.write_timeout));
+pub(crate) fn engine(limits: &LimitSettings, metrics: &Metrics) -> Builder<Streams> {
+    let mut builder = Builder::new(Streams::new(limits.write_timeout, metrics));
     builder
         .timer(TokioTimer::new())
         .enable_connect_protocol()

@@ -1,6 +1,7 @@
 //! From a request's head to its route and the head that every try sends.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,6 +19,7 @@ use crate::edge::{Framing, Heading};
 use crate::exchange::{Ended, Exchange};
 use crate::forwarded::Scheme;
 use crate::grpc;
+use crate::grpc_web::{self, Web};
 use crate::hops;
 use crate::redirect;
 use crate::request_id::X_REQUEST_ID;
@@ -120,11 +122,10 @@ pub(crate) async fn plan(
     let told = forwarded.apply(&mut headers, &exchange.connection, &host, &host_value);
     exchange.client = told.client;
     exchange.scheme = told.scheme;
-    exchange.host = host_value;
+    exchange.host = host_value.clone();
     if told.scheme == Scheme::Http
         && let Some(port) = exchange.connection.listener.redirect_to_https
     {
-        let host = Host::parse(exchange.host.as_bytes()).map_err(|_| Cause::MalformedHost)?;
         exchange.location = Some(redirect::location(&host, port, &target)?);
         return Err(Cause::HttpsElsewhere.into());
     }
@@ -134,15 +135,33 @@ pub(crate) async fn plan(
         query: target.query().map(Cow::Borrowed),
         headers,
     };
-    dispatch::dispatch(exchange, &target, &mut draft).await?;
+    dispatch::dispatch(exchange, host.name(), &target, &mut draft).await?;
+    translate(exchange, &mut draft.headers)?;
     let uri = uri(&heading.target, &draft.path, draft.query.as_deref())?;
     Ok(Planned {
         method: head.method,
         uri,
         headers: draft.headers,
         extensions: head.extensions,
-        wants_trailers,
+        wants_trailers: wants_trailers || exchange.web.is_some(),
     })
+}
+
+/// Makes a call of gRPC-Web one of gRPC, where the route says so.
+fn translate(exchange: &mut Exchange, headers: &mut HeaderMap) -> Result<(), Cause> {
+    let mut passed = exchange.passed.iter();
+    if !passed.any(|passed| passed.route.grpc_web) {
+        return Ok(());
+    }
+    let Some((web, decoder)) = Web::begin(headers) else {
+        return Ok(());
+    };
+    exchange.web = Some(web);
+    if let (Some(decoder), Some(upload)) = (decoder, &mut exchange.upload) {
+        let upload = Arc::get_mut(upload).ok_or(Cause::Internal)?;
+        upload.decode(decoder);
+    }
+    Ok(())
 }
 
 /// What is refused whatever its route.
@@ -223,7 +242,7 @@ fn host_of(headers: &HeaderMap) -> Result<HeaderValue, Cause> {
 }
 
 /// A Host with user information is an attack rather than a slip.
-pub(crate) fn refusal_of(host: &HeaderValue) -> Cause {
+fn refusal_of(host: &HeaderValue) -> Cause {
     match host.as_bytes().contains(&b'@') {
         true => Cause::MalformedHead,
         false => Cause::MalformedHost,
@@ -270,7 +289,9 @@ pub(crate) fn introduce(exchange: &mut Exchange, headers: &mut HeaderMap) -> Res
         let marked = via.mark(headers, exchange.version);
         marked.map_err(|Loop| Cause::Loop)?;
     }
-    let call_timeout = exchange.grpc.then(|| grpc::timeout(headers)).flatten();
+    let call_timeout = (exchange.grpc || grpc_web::is_call(headers))
+        .then(|| grpc::timeout(headers))
+        .flatten();
     set_deadlines(exchange, call_timeout);
     Ok(())
 }
@@ -302,7 +323,7 @@ pub(crate) fn set_deadlines(exchange: &mut Exchange, call_timeout: Option<Durati
     }
 }
 
-fn detail(error: pailou_routing::TargetError) -> &'static str {
+pub(crate) fn detail(error: pailou_routing::TargetError) -> &'static str {
     use pailou_routing::TargetError::*;
     match error {
         Form => "the request target is neither a path nor an absolute http URL",

@@ -31,7 +31,11 @@ pub(crate) async fn respond(mut exchange: Box<Exchange>, received: Received) -> 
         return answer::problem(&mut exchange, Cause::NotSwitched);
     }
     hops::clean_response(&mut head);
+    exchange.change_response(&mut head.headers);
     let mut flow = Flow::start(exchange, body, line, keeps);
+    if let Some(web) = flow.exchange.web.take() {
+        flow.translate(web, &mut head.headers);
+    }
     let rewritten = match flow.exchange.passed.is_empty() {
         true => Ok(None),
         false => Box::pin(rewrite::run(&mut flow, &mut head)).await,
@@ -97,6 +101,7 @@ async fn switch(mut exchange: Box<Exchange>, mut head: Parts, line: Line) -> Res
         return answer::problem(&mut exchange, Cause::UpstreamMalformed);
     }
     report(&exchange, &head);
+    exchange.change_response(&mut head.headers);
     if let Err(cause) = rewrite::head(&exchange, &mut head) {
         return answer::problem(&mut exchange, cause);
     }

@@ -83,6 +83,7 @@ pub(crate) fn guarded<T>(
     let acted = catch_unwind(AssertUnwindSafe(|| {
         let mut view = ResponseHead {
             facts,
+            note: None,
             status: *status,
             headers,
         };

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pailou_routing::TableCell;
-use pailou_telemetry::{AccessLog, Metrics};
+use pailou_telemetry::tasks::{self, Tasks};
+use pailou_telemetry::{AccessLog, Metrics, events};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -56,19 +57,26 @@ impl Proxy {
                     listener: Arc::new(bound.listener),
                     server: server.clone(),
                 };
-                tokio::spawn(acceptor.run(phase.subscribe()))
+                tokio::spawn(acceptor.keep(phase.subscribe()))
             })
             .collect();
+        let mut tasks = Tasks::new(&server.metrics);
         let swept = server.clone();
-        let sweeper = tokio::spawn(async move {
-            tokio::join!(swept.sweep(), swept.transport.refresh());
+        tasks.keep("idle connections", move || {
+            let swept = swept.clone();
+            async move { swept.sweep().await }
+        });
+        let refreshed = server.clone();
+        tasks.keep("files of upstream_tls", move || {
+            let refreshed = refreshed.clone();
+            async move { refreshed.transport.refresh().await }
         });
         Serving {
             local_addrs,
             server,
             phase,
             acceptors,
-            sweeper,
+            _tasks: tasks,
         }
     }
 }
@@ -90,7 +98,7 @@ pub struct Serving {
     acceptors: Vec<JoinHandle<()>>,
     /// Closes connections to endpoints that nobody needs, and takes up renewed
     /// files of TLS to them.
-    sweeper: JoinHandle<()>,
+    _tasks: Tasks,
 }
 
 impl Serving {
@@ -184,7 +192,6 @@ impl Serving {
 impl Drop for Serving {
     fn drop(&mut self) {
         self.acceptors.iter().for_each(JoinHandle::abort);
-        self.sweeper.abort();
         self.server.connections.close_all();
     }
 }
@@ -197,7 +204,19 @@ struct Acceptor {
 }
 
 impl Acceptor {
-    async fn run(self, mut phase: watch::Receiver<Phase>) {
+    /// Runs until the phase says that it is over. The socket stays open when the
+    /// loop panics, and clients wait in the kernel's queue until it goes on.
+    async fn keep(self, phase: watch::Receiver<Phase>) {
+        let metrics = self.server.metrics.clone();
+        let panicked = move |error: &str| {
+            let task = "accept";
+            events::TaskEnded { task, error }.record(&metrics);
+        };
+        let acceptor = Arc::new(self);
+        tasks::until_done(move || acceptor.clone().run(phase.clone()), panicked).await;
+    }
+
+    async fn run(self: Arc<Self>, mut phase: watch::Receiver<Phase>) {
         let mut trouble = Trouble::default();
         loop {
             let current = *phase.borrow_and_update();

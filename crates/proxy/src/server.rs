@@ -114,7 +114,7 @@ impl Server {
         let most_idle = (limits.connections / workers.max(1)).clamp(1, 1024);
         Arc::new(Server {
             http1: crate::http1::engine(&limits, forwarded.header_case),
-            http2: crate::http2::engine(&limits),
+            http2: crate::http2::engine(&limits, &metrics),
             transport: Transport::new(upstream_tls),
             pool: Pool::new(workers, most_idle, limits.upstream_idle_timeout),
             trunks: Trunks::new(workers, limits.upstream_idle_timeout),

@@ -2,14 +2,15 @@
 
 use std::borrow::Cow;
 
-use pailou_filters::{Facts, Gate, Next, RequestHead, Step};
-use pailou_routing::Route;
+use pailou_filters::{Effects, Facts, Gate, Next, Note, RequestHead, Step};
+use pailou_routing::{Route, Target};
 use tokio::time::Instant;
 
 use crate::ask::Asking;
 use crate::cause::Cause;
 use crate::dispatch::Draft;
 use crate::exchange::{Ended, Exchange, Passed};
+use crate::plan;
 
 /// Runs the route's steps, first to last, until one answers or fails.
 pub(crate) async fn run(
@@ -21,31 +22,65 @@ pub(crate) async fn run(
         return Ok(());
     };
     let facts = Box::new(facts);
-    let (ran, steps) = each(exchange, &route, &facts, draft).await;
+    let (ended, passing) = each(exchange, &route, &facts, draft).await;
+    let Passing {
+        steps,
+        notes,
+        effects,
+    } = passing;
     exchange.passed.push(Passed {
         route,
         facts,
         steps,
+        notes,
     });
-    ran
+    exchange.response_changes.extend(effects.response);
+    if let (Some(most), Some(upload)) = (effects.max_body_bytes, &exchange.upload) {
+        upload.limit(most);
+    }
+    if let Some(ended) = ended {
+        return Err(ended);
+    }
+    if effects.has_own_path {
+        draft.path = Cow::Owned(checked(&draft.path)?);
+    }
+    Ok(())
 }
 
-/// Also says how many steps were passed.
+/// The normal form of a path that filters have made. Texts of a document, put
+/// together with parts of a path, may mean what a client may not send.
+fn checked(path: &str) -> Result<String, Cause> {
+    let target = Target::parse(path.as_bytes())
+        .map_err(|error| Cause::MalformedTarget(plan::detail(error)))?;
+    Ok(target.forwarded_path().to_owned())
+}
+
+/// What came of a route's steps.
+#[derive(Default)]
+struct Passing {
+    /// How many were passed.
+    steps: usize,
+    notes: Vec<(usize, Note)>,
+    effects: Effects,
+}
+
+/// Also says what ended the request, if one of the steps did.
 async fn each(
     exchange: &Exchange,
     route: &Route,
     facts: &Facts,
     draft: &mut Draft<'_>,
-) -> (Result<(), Ended>, usize) {
+) -> (Option<Ended>, Passing) {
     let mut head = RequestHead {
         facts,
         method: &facts.method,
         path: Cow::Borrowed(&draft.path),
         query: draft.query.as_deref().map(Cow::Borrowed),
         headers: &mut draft.headers,
+        effects: Effects::default(),
     };
     let mut ended = None;
-    let mut passed = 0;
+    let mut passing = Passing::default();
     for step in route.chain.steps() {
         let next = match step {
             Step::Edit(edit) => Ok(edit.request(&mut head)),
@@ -64,15 +99,19 @@ async fn each(
         if ended.is_some() {
             break;
         }
-        passed += 1;
+        if let Some(note) = head.effects.note.take() {
+            passing.notes.push((passing.steps, note));
+        }
+        passing.steps += 1;
     }
+    passing.effects = head.effects;
     let path = kept(&draft.path, head.path);
     let query = match (&draft.query, head.query) {
         (Some(before), Some(query)) => Some(kept(before, query)),
         (_, query) => query.map(|query| Cow::Owned(query.into_owned())),
     };
     (draft.path, draft.query) = (path, query);
-    (ended.map_or(Ok(()), Err), passed)
+    (ended, passing)
 }
 
 /// What the steps have made of a text, as a piece of the text that the client

@@ -11,10 +11,12 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hyper::rt::Executor;
+use pailou_telemetry::Metrics;
 use tokio::time::Instant;
 
 use crate::connection::Shared;
 use crate::deadline::Timer;
+use crate::panics::ToldOfPanic;
 
 tokio::task_local! {
     static OWN: Stream;
@@ -40,14 +42,18 @@ pub(crate) fn gave(piece: bool) {
 }
 
 /// Where streams run.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Streams {
     write_timeout: Duration,
+    metrics: Metrics,
 }
 
 impl Streams {
-    pub(crate) fn new(write_timeout: Duration) -> Streams {
-        Streams { write_timeout }
+    pub(crate) fn new(write_timeout: Duration, metrics: &Metrics) -> Streams {
+        Streams {
+            write_timeout,
+            metrics: metrics.clone(),
+        }
     }
 }
 
@@ -56,7 +62,13 @@ where
     F: Future<Output = ()> + Send + 'static,
 {
     fn execute(&self, stream: F) {
-        tokio::spawn(OWN.scope(Stream::default(), watch(stream, self.write_timeout)));
+        let told = ToldOfPanic::new("stream", &self.metrics);
+        let watched = watch(stream, self.write_timeout);
+        // It ends with its connection, whose engine tells it so.
+        tokio::spawn(OWN.scope(Stream::default(), async move {
+            let _told = told;
+            watched.await;
+        }));
     }
 }
 

@@ -1,5 +1,6 @@
 //! Connecting to an endpoint: TCP by pingora's transport, TLS by rustls over it.
 
+use std::convert::Infallible;
 use std::io;
 use std::net;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
@@ -137,9 +138,9 @@ impl Transport {
         })
     }
 
-    /// Takes up renewed files. Never ends.
-    pub(crate) async fn refresh(&self) {
-        self.tls.refresh().await;
+    /// Takes up renewed files.
+    pub(crate) async fn refresh(&self) -> Infallible {
+        self.tls.refresh().await
     }
 
     async fn secure(

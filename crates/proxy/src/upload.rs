@@ -18,6 +18,7 @@ use tokio::time::Instant;
 
 use crate::cause::Cause;
 use crate::connection::Shared;
+use crate::grpc_web::{Decoder, Malformed};
 
 /// What a body may be.
 #[derive(Clone, Copy, Debug)]
@@ -53,11 +54,15 @@ struct State {
     kept: Option<Vec<Bytes>>,
     trailers: Option<HeaderMap>,
     bytes: u64,
+    /// The most bytes that there may be.
+    most_bytes: u64,
     waits: Waits,
     /// How long the client has been waited for before now.
     client_time: Duration,
     failure: Option<Cause>,
     exchange: Option<Waker>,
+    /// What makes of the client's bytes those that are sent.
+    decoder: Option<Decoder>,
     /// The first frame, if it came with the head.
     first: Option<Option<Result<Frame<Bytes>, hyper::Error>>>,
 }
@@ -102,13 +107,21 @@ impl Upload {
                 kept: Some(Vec::new()),
                 trailers: None,
                 bytes: 0,
+                most_bytes: rules.bytes,
                 waits: Waits::Nobody,
                 client_time: Duration::ZERO,
                 failure: None,
                 exchange: None,
+                decoder: None,
                 first: None,
             }),
         })
+    }
+
+    /// Has the body decoded on its way. Nobody knows its length then.
+    pub(crate) fn decode(&mut self, decoder: Decoder) {
+        self.length = None;
+        self.state().decoder = Some(decoder);
     }
 
     /// Takes what of the body came with its head, so that both go on in one
@@ -144,6 +157,12 @@ impl Upload {
     /// Whether another try can send it.
     pub(crate) fn is_at_hand(&self) -> bool {
         self.state().kept.is_some()
+    }
+
+    /// Lets it have so many bytes at most.
+    pub(crate) fn limit(&self, bytes: u64) {
+        let mut state = self.state();
+        state.most_bytes = state.most_bytes.min(bytes);
     }
 
     /// Bytes that have come from the client.
@@ -246,6 +265,13 @@ impl State {
         }
     }
 
+    fn decode(&mut self, piece: Bytes) -> Result<Bytes, Malformed> {
+        match &mut self.decoder {
+            Some(decoder) => decoder.decode(&piece),
+            None => Ok(piece),
+        }
+    }
+
     fn fail(&mut self, cause: Cause) -> Unsent {
         self.failure = Some(cause);
         self.wait_for(Waits::Nobody);
@@ -285,6 +311,9 @@ impl Sending {
                 return Poll::Pending;
             }
             Poll::Ready(None) if self.upload.is_whole(&state.incoming) => {
+                if !state.decoder.as_ref().is_none_or(Decoder::is_whole) {
+                    return Poll::Ready(Some(Err(state.fail(Cause::MalformedBody))));
+                }
                 state.wait_for(Waits::Done(Instant::now()));
                 return Poll::Ready(None);
             }
@@ -307,11 +336,16 @@ impl Sending {
             }
         };
         state.bytes += piece.len() as u64;
-        let rules = &self.upload.rules;
-        if state.bytes > rules.bytes {
+        if state.bytes > state.most_bytes {
             return Poll::Ready(Some(Err(state.fail(Cause::BodyTooLarge))));
         }
-        state.keep(&piece, rules.kept_bytes);
+        let piece = match state.decode(piece) {
+            Ok(piece) => piece,
+            Err(Malformed) => {
+                return Poll::Ready(Some(Err(state.fail(Cause::MalformedBody))));
+            }
+        };
+        state.keep(&piece, self.upload.rules.kept_bytes);
         self.next += 1;
         self.sent += piece.len() as u64;
         let now = Instant::now();

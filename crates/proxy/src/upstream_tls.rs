@@ -4,6 +4,7 @@ mod explain;
 mod files;
 mod verify;
 
+use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -82,8 +83,8 @@ impl UpstreamTls {
         self.profiles.get(place)
     }
 
-    /// Takes up files that were renewed. Never ends.
-    pub(crate) async fn refresh(&self) {
+    /// Takes up files that were renewed.
+    pub(crate) async fn refresh(&self) -> Infallible {
         loop {
             tokio::time::sleep(REFRESH).await;
             let profiles = Arc::clone(&self.profiles);
@@ -91,7 +92,9 @@ impl UpstreamTls {
                 profiles.iter().for_each(|profile| profile.refresh());
             });
             // A look that panicked has changed nothing, and the next one comes.
-            let _ = looked.await;
+            if let Err(error) = looked.await {
+                tracing::error!(%error, "the files of upstream_tls could not be looked at");
+            }
         }
     }
 }

@@ -1,8 +1,8 @@
 //! A route's predicates, compiled, and its place in the order.
 
-use std::cmp::Reverse;
+use std::{cmp::Reverse, sync::Arc};
 
-use pailou_config::{Compat, Fault, Form, PartSpec, Report, RouteSpec, Severity};
+use pailou_config::{Compat, Form, PartSpec, Report, RouteSpec};
 use pailou_filters::Bindings;
 
 use crate::{
@@ -25,6 +25,8 @@ pub(crate) struct Matcher {
     path: PathPattern,
     /// How many conditions there are beside host and path.
     conditions: usize,
+    /// Its weights in groups of which one route is drawn.
+    weights: Vec<(Arc<str>, u32)>,
     /// Where it stands in the index if it is in Spring's form.
     spring: Option<SpringPlace>,
 }
@@ -39,24 +41,28 @@ impl Matcher {
             host: None,
             path: PathPattern::any(),
             conditions: 0,
+            weights: Vec::new(),
             spring: None,
         };
         match spec.form {
-            Form::Native => matcher.native(spec, report),
+            Form::Native => matcher.native(spec, compat, report),
             Form::Scg => matcher.spring(spec, compat, report),
         }
     }
 
-    fn native(mut self, spec: &RouteSpec, report: &Report) -> Option<Matcher> {
+    /// A native route. It may have Spring's predicates too, by their own names,
+    /// which begin with a capital.
+    fn native(mut self, spec: &RouteSpec, compat: Compat, report: &Report) -> Option<Matcher> {
         let mut is_complete = true;
         for part in &spec.predicates {
-            let mut names = self.predicates.iter().map(|(name, _)| name);
-            if names.any(|name| *name == part.name) {
-                report.push(given_twice(part, report));
-                is_complete = false;
-                continue;
-            }
-            match predicate::compile(part, report) {
+            let is_spring = part
+                .name
+                .starts_with(|first: char| first.is_ascii_uppercase());
+            let predicate = match is_spring {
+                true => scg::compile(part, compat, report),
+                false => predicate::compile(part, report),
+            };
+            match predicate {
                 Some(predicate) => self.add(&part.name, predicate),
                 None => is_complete = false,
             }
@@ -72,10 +78,29 @@ impl Matcher {
                 self.conditions += count;
                 self.residual.push(self.predicates.len());
             }
-            // Predicates of the other form.
-            Place::SpringHosts(_) | Place::SpringPaths(_) | Place::Weight(_) => {}
+            Place::SpringHosts(_) | Place::SpringPaths(_) => self.add_condition(),
+            Place::Weight(weight) => {
+                self.weights
+                    .push((Arc::clone(weight.group()), weight.weight()));
+                self.add_condition();
+            }
         }
         self.predicates.push((name.to_owned(), predicate));
+    }
+
+    fn add_condition(&mut self) {
+        self.conditions += 1;
+        self.residual.push(self.predicates.len());
+    }
+
+    /// Its weights in groups.
+    pub(crate) fn weights(&self) -> &[(Arc<str>, u32)] {
+        &self.weights
+    }
+
+    pub(crate) fn predicates(&self) -> impl Iterator<Item = (&str, &dyn Predicate)> {
+        let predicates = self.predicates.iter();
+        predicates.map(|(name, predicate)| (&**name, &**predicate))
     }
 
     /// A route in Spring's form. What the index finds of it is tried whole,
@@ -91,7 +116,11 @@ impl Matcher {
             match predicate.place() {
                 Place::SpringHosts(hosts) => place.add_hosts(hosts),
                 Place::SpringPaths(paths) => place.add_paths(paths),
-                Place::Weight(weight) => place.add_weight(weight),
+                Place::Weight(weight) => {
+                    self.weights
+                        .push((Arc::clone(weight.group()), weight.weight()));
+                    place.add_condition();
+                }
                 Place::Conditions(_) | Place::Host(_) | Place::Path(_) => place.add_condition(),
             }
             self.predicates.push((part.name.clone(), predicate));
@@ -142,6 +171,13 @@ impl Matcher {
             .all(|(_, predicate)| predicate.matches(request))
     }
 
+    /// The names that the predicates bind.
+    pub(crate) fn names(&self) -> Vec<Arc<str>> {
+        let predicates = self.predicates.iter();
+        let names = predicates.flat_map(|(_, predicate)| predicate.names());
+        names.cloned().collect()
+    }
+
     /// What the predicates capture of a request that fulfils them all.
     pub(crate) fn bindings(&self, request: &Request<'_>) -> Bindings {
         let mut bindings = Bindings::default();
@@ -177,17 +213,5 @@ impl Matcher {
             (host, path, Reverse(self.conditions), &*spec.id)
         });
         (spec.order, form, native)
-    }
-}
-
-fn given_twice(part: &PartSpec, report: &Report) -> Fault {
-    Fault {
-        document: report.document().clone(),
-        position: Some(part.at),
-        path: part.path.clone(),
-        problem: format!("`{}` is given twice", part.name),
-        expected: None,
-        nearest: None,
-        severity: Severity::Error,
     }
 }

@@ -6,7 +6,7 @@ use pailou_config::{
     Compat, EncodedSlashes, Fault, Field, Protocol, Report, RouteDefaults, RouteSpec, ServiceSpec,
     Settings, Severity, TargetSpec, UpstreamTlsSettings,
 };
-use pailou_filters::{Chain, Destinations, Retry, Rule, Step};
+use pailou_filters::{Chain, Destinations, Retry, Rule, Scope, Step};
 use pailou_telemetry::{Metrics, RouteMetrics};
 use pailou_upstream::{
     Destination, Http, Policy, Selection, ServiceId, Services, Subset, Transport, balance,
@@ -34,6 +34,8 @@ pub struct Route {
     /// Whether the endpoint gets the Host header as the steps left it, rather
     /// than its own name.
     pub preserve_host: bool,
+    /// Whether calls of gRPC-Web become calls of gRPC.
+    pub grpc_web: bool,
     /// What becomes of a path with an encoded slash.
     pub encoded_slashes: EncodedSlashes,
     /// What is measured of it.
@@ -265,10 +267,16 @@ impl Route {
     ) -> Result<Arc<Route>, Vec<Fault>> {
         let report = Report::new(Arc::clone(&spec.document));
         let matcher = Matcher::compile(&spec, compiler.compat, &report);
+        let names = matcher.as_ref().map(Matcher::names);
+        let scope = Scope {
+            route: &spec.id,
+            names: names.as_deref(),
+            destinations: compiler,
+        };
         let steps = spec
             .filters
             .iter()
-            .map(|part| pailou_filters::compile(part, &report, compiler))
+            .filter_map(|part| Some((part, pailou_filters::compile(part, &report, &scope)?)))
             .collect::<Vec<_>>();
         let defaults = compiler.defaults;
         let upstream_tls = spec.target.as_ref().map_or(0, |target| {
@@ -290,13 +298,18 @@ impl Route {
         let metrics = compiler
             .metrics
             .route(&spec.id, label.as_deref().unwrap_or_default());
-        let chain = Chain::new(steps.into_iter().flatten().collect());
+        let chain = Chain::named(steps.into_iter().flat_map(|(part, steps)| {
+            let name: Arc<str> = part.name.as_str().into();
+            steps.into_iter().map(move |step| (name.clone(), step))
+        }));
         let mut retry = Retry::without_answers(spec.retries.unwrap_or(defaults.retries));
         let mut preserve_host = spec.preserve_host;
+        let mut grpc_web = false;
         for rule in chain.rules() {
             match rule {
                 Rule::PreserveHost => preserve_host = true,
                 Rule::Retry(rule) => retry = rule.clone(),
+                Rule::GrpcWeb => grpc_web = true,
             }
         }
         Ok(Arc::new(Route {
@@ -308,6 +321,7 @@ impl Route {
                 .and_then(|service| Canary::compile(service.canary.as_ref()?)),
             retry,
             preserve_host,
+            grpc_web,
             encoded_slashes: spec.encoded_slashes,
             timeouts: Timeouts {
                 response: spec.timeout.unwrap_or(defaults.timeout),
@@ -354,6 +368,11 @@ impl Route {
         let asked = self.chain.steps().iter().filter_map(Step::destination);
         let asked = asked.map(|destination| &destination.selection);
         self.target.selection().into_iter().chain(asked)
+    }
+
+    /// Its predicates by name, in the order of its document.
+    pub fn predicates(&self) -> impl Iterator<Item = (&str, &dyn Predicate)> {
+        self.matcher.predicates()
     }
 
     /// Whether it takes the request: all its predicates hold.

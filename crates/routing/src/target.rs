@@ -43,6 +43,8 @@ const ENCODED_SLASH: &str = "%2F";
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target<'a> {
+    /// Path and query as they were sent.
+    sent: &'a str,
     authority: Option<Host<'a>>,
     forwarded: Cow<'a, str>,
     has_encoded_slash: bool,
@@ -78,12 +80,36 @@ impl<'a> Target<'a> {
         let matched = path::without_parameters(&forwarded);
         let has_encoded_slash = forwarded.contains(ENCODED_SLASH);
         Ok(Target {
+            sent: rest,
             authority,
             forwarded,
             has_encoded_slash,
             matched,
             query,
         })
+    }
+
+    /// Whether every character of it is one that a URI may have unencoded (RFC 3986
+    /// appendix A). What is not is encoded or passed on here, and refused by Spring
+    /// Cloud Gateway, which follows the RFC: braces, brackets, `|`, `^`, quotes, and
+    /// a percent sign of the query without its digits.
+    pub fn is_uri(&self) -> bool {
+        let sent = self.sent.as_bytes();
+        let mut rest = sent;
+        while let Some((&byte, after)) = rest.split_first() {
+            rest = after;
+            let is_legal = match byte {
+                b'"' | b'<' | b'>' | b'[' | b']' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}' => {
+                    false
+                }
+                b'%' => after.len() >= 2 && after[..2].iter().all(u8::is_ascii_hexdigit),
+                _ => true,
+            };
+            if !is_legal {
+                return false;
+            }
+        }
+        true
     }
 
     /// Whether the path has a `%2F`, which is a character of its segment here and

@@ -1,6 +1,7 @@
 //! All services of the process.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use pailou_config::EjectionSettings;
@@ -80,7 +81,7 @@ impl Services {
     /// Draws the consequences of what requests report, returns ejected endpoints when their back-off is over and moves slow starts on.
     ///
     /// Runs until it is dropped, and may be dropped at any time. A report wakes it at once. Without it ejected endpoints stay out.
-    pub async fn supervise(self: Arc<Self>) {
+    pub async fn supervise(self: Arc<Self>) -> Infallible {
         loop {
             let next = self.advance();
             let woken = self.context.wake.notified();

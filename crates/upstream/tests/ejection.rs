@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, advance, sleep};
 
 /// A round-robin world that is supervised.
-fn supervised() -> (World, JoinHandle<()>) {
+fn supervised() -> (World, JoinHandle<std::convert::Infallible>) {
     let world = World::new("round_robin");
     let supervisor = tokio::spawn(Arc::clone(&world.services).supervise());
     (world, supervisor)

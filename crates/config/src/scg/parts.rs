@@ -44,8 +44,11 @@ pub(crate) fn read(text: &str, report: &Report) -> Option<Text> {
         report.fault(None, "", problem);
         return None;
     }
-    let second = sections.get(1).map(|(line, _)| Position {
-        line: line.saturating_sub(1).max(1),
+    let second = sections.get(1).map(|(line, section)| Position {
+        line: match section.starts_with("---") {
+            true => *line,
+            false => line - 1,
+        },
         column: 1,
     });
     let mut parts = Vec::with_capacity(sections.len());

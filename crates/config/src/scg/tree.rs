@@ -119,27 +119,19 @@ impl Tree {
         gave_way
     }
 
-    /// What stands under a relaxed name, taken out.
-    pub(crate) fn take(&mut self, name: &str) -> Option<Tree> {
+    /// What stands under several relaxed names, one below the other, taken out of its place.
+    pub(crate) fn take_path(&mut self, names: &[&str]) -> Option<Tree> {
+        let Some((first, rest)) = names.split_first() else {
+            let at = self.position();
+            return Some(std::mem::replace(self, Tree::empty(at)));
+        };
         if !self.is_map() {
             return None;
         }
         let at = self.position();
         let entries = self.open_map(at);
-        let place = *entries.places.get(&folded(name))?;
-        let empty = Tree::empty(at);
-        Some(std::mem::replace(&mut entries.entries[place].1, empty))
-    }
-
-    /// What stands under several relaxed names, one below the other, taken out.
-    pub(crate) fn take_path(&mut self, names: &[&str]) -> Option<Tree> {
-        let (first, rest) = names.split_first()?;
-        let mut tree = self.take(first)?;
-        if rest.is_empty() {
-            Some(tree)
-        } else {
-            tree.take_path(rest)
-        }
+        let place = *entries.places.get(&folded(first))?;
+        entries.entries[place].1.take_path(rest)
     }
 
     /// The same as a [`Node`]. A list with items missing is said at `path`.

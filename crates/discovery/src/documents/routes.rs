@@ -80,7 +80,7 @@ fn told(mut faults: Vec<Fault>, is_kept: bool) -> Vec<Fault> {
 
 #[cfg(test)]
 mod tests {
-    use pailou_config::{DocumentOutcome, RefusedRoute, parse_route_document};
+    use pailou_config::{DocumentOutcome, Reading, RefusedRoute};
     use pailou_routing::{Compiler, Route};
     use pailou_telemetry::Metrics;
     use pailou_upstream::{EjectionSettings, Services};
@@ -94,7 +94,7 @@ mod tests {
         for (id, service) in routes {
             text.push_str(&format!("  {id}: {{ path: /{id}, service: {service} }}\n"));
         }
-        let DocumentOutcome::Routes(mut parsed) = parse_route_document("r.yaml", &text) else {
+        let DocumentOutcome::Routes(mut parsed) = Reading::default().parse("r.yaml", &text) else {
             panic!("{text}");
         };
         parsed.is_isolated = is_isolated;

@@ -29,6 +29,7 @@ impl Bench {
             name: Arc::from(*name),
             key: DocumentKey::File((*name).to_owned()),
             source: "file",
+            reading: pailou_config::Reading::default(),
             saved: saved.map(Arc::from),
         });
         Bench {

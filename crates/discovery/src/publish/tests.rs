@@ -1,6 +1,6 @@
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
-use pailou_config::Environment;
+use pailou_config::{Environment, Fault};
 use pailou_nacos::{Client, ClientOptions};
 use pailou_routing::Route;
 use pailou_upstream::{EjectionSettings, Services};
@@ -8,7 +8,7 @@ use pailou_upstream::{EjectionSettings, Services};
 use super::*;
 use crate::clients::Clients;
 use crate::documents::{Documents, Unread};
-use crate::snapshot::Saved;
+use crate::snapshot::{DocumentKey, Saved};
 use crate::wiring;
 
 /// Compiling a route to this service panics, for as long as the test says so.
@@ -55,6 +55,7 @@ impl World {
             name: Arc::from(*name),
             key: DocumentKey::File((*name).to_owned()),
             source: "file",
+            reading: pailou_config::Reading::default(),
             saved: saved.map(Arc::from),
         });
         let (publish, published) = watch::channel(Published::default());

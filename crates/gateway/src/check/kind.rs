@@ -5,7 +5,7 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use pailou_config::{Node, Report, Value, settings_reference};
+use pailou_config::{Node, Report, Value, is_scg_document, settings_reference};
 
 /// The two kinds of file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +19,9 @@ pub(super) enum Kind {
 impl Kind {
     /// The kind of a file with this name and text.
     pub(super) fn of(path: &Path, text: &str) -> Kind {
+        if is_scg_document(text) {
+            return Kind::Document;
+        }
         let by_name = if path.file_stem().is_some_and(|stem| stem == "gateway") {
             Kind::Settings
         } else {
@@ -126,6 +129,12 @@ mod tests {
                 "spring.cloud.gateway.routes[0].id=a",
                 Document,
             ),
+            (
+                "gateway.yml",
+                "server: {}\n---\nspring.cloud.gateway.routes: []",
+                Document,
+            ),
+            ("gateway.yml", "log: {}\nspring: { cloud: {} }", Document),
             ("x.yaml", "nacos: [a", Document),
             ("gateway.yaml", "nacos: [a", Settings),
         ] {

@@ -15,7 +15,10 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, timeout};
 
 use self::{backoff::Backoff, http::HttpEnd, live::End};
-use crate::{core::Core, error::Error, options::ServerAddress, over_http::Http, state::Transport};
+use crate::{
+    core::Core, error::Error, options::ServerAddress, over_http::Http, restart::through_panics,
+    state::Transport,
+};
 
 /// After how many failed attempts at gRPC in a row HTTP is tried, when there are not more servers than that: each is
 /// tried once before.
@@ -24,9 +27,21 @@ const GRPC_ATTEMPTS: usize = 2;
 /// How long gRPC may take at a server that answers HTTP: it is there, so that it answers at once or not at all.
 const SOON: Duration = Duration::from_secs(1);
 
-/// Runs until the client is closed.
-pub(crate) async fn run(core: Arc<Core>) {
-    let _alarm = Alarm(&core);
+/// Runs until the client is closed. A panic costs the connection, and the session begins again.
+pub(crate) async fn keep(core: Arc<Core>) {
+    let panicked = |error: &str| {
+        let namespace = &core.options.namespace;
+        tracing::error!(
+            namespace,
+            error,
+            "the Nacos session ended unexpectedly, and begins again"
+        );
+        core.disconnected(Some(&Error::Lost("the session ended unexpectedly".into())));
+    };
+    through_panics(|| run(core.clone()), panicked).await;
+}
+
+async fn run(core: Arc<Core>) {
     let servers = &core.options.servers;
     let mut random = fastrand::Rng::new();
     if servers.is_empty() {
@@ -36,7 +51,8 @@ pub(crate) async fn run(core: Arc<Core>) {
         core: &core,
         // A random start spreads many clients over the servers of a cluster.
         at: random.usize(..servers.len()),
-        epoch: 0,
+        // Another one than that of any session before.
+        epoch: core.connection.borrow().epoch,
         out_of_reach: 0,
         last: None,
     };
@@ -212,18 +228,4 @@ async fn closing_unconnected(core: &Core) {
     let _ = connection
         .wait_for(|connection| !connection.connected)
         .await;
-}
-
-/// Tells when the session ends in a way that it should not.
-struct Alarm<'a>(&'a Core);
-
-impl Drop for Alarm<'_> {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            let namespace = &self.0.options.namespace;
-            tracing::error!(namespace, "the Nacos session ended unexpectedly");
-            self.0
-                .disconnected(Some(&Error::Lost("the session ended unexpectedly".into())));
-        }
-    }
 }

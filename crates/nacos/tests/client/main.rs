@@ -6,6 +6,7 @@ mod connection;
 mod faults;
 mod login;
 mod naming;
+mod panics;
 mod registration;
 mod regression;
 mod rules;

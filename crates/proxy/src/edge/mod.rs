@@ -402,6 +402,7 @@ impl Drop for Edge {
             return;
         };
         let connection = self.connection.clone();
+        // It ends by its own limit, which a drain waits for.
         runtime.spawn(async move {
             connection.enter(Stage::Closing);
             let _ = tokio::time::timeout(LINGER, drain(socket)).await;

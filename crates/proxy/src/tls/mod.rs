@@ -20,6 +20,7 @@ mod testing;
 mod watched;
 
 use std::collections::BTreeSet;
+use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -123,11 +124,10 @@ impl Certificates {
         self.listeners.get(listener).cloned().flatten()
     }
 
-    /// Looks at the files for ever, and takes what has changed. It ends at once
-    /// if there are none.
-    pub async fn watch(self) {
+    /// Looks at the files for ever, and takes what has changed.
+    pub async fn watch(self) -> Infallible {
         if self.watched().next().is_none() {
-            return;
+            return std::future::pending().await;
         }
         let mut interval = tokio::time::interval(WATCH_INTERVAL);
         interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

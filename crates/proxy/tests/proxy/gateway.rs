@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pailou_config::{DocumentOutcome, Environment, Settings, load_settings, parse_route_document};
+use pailou_config::{DocumentOutcome, Environment, Reading, Settings, load_settings};
 use pailou_filters::{Chain, Step};
 use pailou_proxy::{Proxy, ProxyOptions, Serving};
 use pailou_routing::{Compiler, Route, Table, TableCell};
@@ -108,7 +108,7 @@ fn table(
     metrics: &Metrics,
     filters: fn() -> Vec<Step>,
 ) -> Table {
-    let parsed = match parse_route_document("test.yaml", routes) {
+    let parsed = match Reading::default().parse("test.yaml", routes) {
         DocumentOutcome::Routes(parsed) => parsed,
         DocumentOutcome::Blank => panic!("no routes"),
         DocumentOutcome::Refused(faults) => panic!("{faults:?}"),

@@ -15,19 +15,19 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::gateway::{ANY, Gateway, until};
 
-const H2C: Transport = Transport {
+pub(crate) const H2C: Transport = Transport {
     tls: false,
     http: Http::Http2,
 };
 
 /// An endpoint that answers each stream by a function.
-struct Endpoint {
-    address: SocketAddr,
-    connections: Arc<AtomicUsize>,
+pub(crate) struct Endpoint {
+    pub(crate) address: SocketAddr,
+    pub(crate) connections: Arc<AtomicUsize>,
 }
 
 impl Endpoint {
-    async fn start<F>(
+    pub(crate) async fn start<F>(
         answer: impl Fn(Request<RecvStream>, SendResponse<Bytes>) -> F + Clone + Send + 'static,
     ) -> Endpoint
     where
@@ -58,7 +58,7 @@ impl Endpoint {
     }
 }
 
-async fn gateway(routes: &str, endpoints: &[&Endpoint]) -> Gateway {
+pub(crate) async fn gateway(routes: &str, endpoints: &[&Endpoint]) -> Gateway {
     let gateway = Gateway::start(routes, &[]).await;
     let specs = endpoints.iter().map(|endpoint| EndpointSpec {
         transport: H2C,
@@ -68,7 +68,7 @@ async fn gateway(routes: &str, endpoints: &[&Endpoint]) -> Gateway {
     gateway
 }
 
-async fn connect(gateway: &Gateway) -> h2::client::SendRequest<Bytes> {
+pub(crate) async fn connect(gateway: &Gateway) -> h2::client::SendRequest<Bytes> {
     let stream = TcpStream::connect(gateway.address())
         .await
         .expect("connect");
@@ -216,7 +216,7 @@ async fn a_stream_that_breaks_is_502_and_costs_no_other() {
     assert_eq!(slow.answer().await.status, 200);
 }
 
-fn trailers(status: &'static str) -> HeaderMap {
+pub(crate) fn trailers(status: &'static str) -> HeaderMap {
     let name = HeaderName::from_static("grpc-status");
     HeaderMap::from_iter([(name, HeaderValue::from_static(status))])
 }
@@ -238,7 +238,7 @@ async fn echo(request: Request<RecvStream>, mut respond: SendResponse<Bytes>) {
     stream.send_trailers(trailers("0")).expect("sent");
 }
 
-fn call(path: &str) -> Request<()> {
+pub(crate) fn call(path: &str) -> Request<()> {
     Request::post(format!("http://gateway.test{path}"))
         .header("content-type", "application/grpc")
         .header("te", "trailers")

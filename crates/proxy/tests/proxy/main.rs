@@ -9,6 +9,7 @@ mod edge;
 mod errors;
 mod forwarding;
 mod gateway;
+mod grpc_web;
 mod http2;
 mod http2_endpoints;
 mod limits;

@@ -1,6 +1,4 @@
-use pailou_config::{
-    DocumentOutcome, Environment, Limit, LoadedSettings, load_settings, parse_route_document,
-};
+use pailou_config::{DocumentOutcome, Environment, Limit, LoadedSettings, Reading, load_settings};
 use pailou_upstream::EjectionSettings;
 
 use super::*;
@@ -12,7 +10,7 @@ fn settings() -> LoadedSettings {
 /// Compiles the only route of a document.
 fn compiled(route: &str) -> Result<Arc<Route>, Vec<Fault>> {
     let text = format!("routes:\n  r:\n{route}");
-    let DocumentOutcome::Routes(mut parsed) = parse_route_document("routes.yaml", &text) else {
+    let DocumentOutcome::Routes(mut parsed) = Reading::default().parse("routes.yaml", &text) else {
         panic!("{text}");
     };
     let metrics = Metrics::new();
@@ -124,7 +122,7 @@ fn a_service_may_be_of_another_registry() {
   n: { path: /a, service: s }
   b: { path: /a, service: { name: s, nacos: west }, balance: fastest }
 ";
-    let DocumentOutcome::Routes(parsed) = parse_route_document("routes.yaml", text) else {
+    let DocumentOutcome::Routes(parsed) = Reading::default().parse("routes.yaml", text) else {
         panic!("{text}");
     };
     let mut settings = settings().settings;

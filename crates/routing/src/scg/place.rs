@@ -2,9 +2,7 @@
 //!
 //! The index finds routes that may take a request; what it finds is tried, so that it may find too many and never too few.
 
-use std::sync::Arc;
-
-use super::{HostKey, SpringHost, SpringPath, Takes, Weight};
+use super::{HostKey, SpringHost, SpringPath, Takes};
 use crate::predicate::MAX_SEGMENTS;
 
 /// More places than this for one route are one place for any host.
@@ -17,8 +15,6 @@ pub(crate) struct SpringPlace {
     hosts: Option<Vec<HostKey>>,
     /// The beginnings of the paths that it can take; `None` is any.
     paths: Option<Vec<Beginning>>,
-    /// Its weights in groups.
-    weights: Vec<(Arc<str>, u32)>,
     /// How many predicates there are.
     predicates: usize,
 }
@@ -58,18 +54,6 @@ impl SpringPlace {
         if is_better {
             self.paths = Some(beginnings);
         }
-    }
-
-    /// Adds the route's weight in a group.
-    pub(crate) fn add_weight(&mut self, weight: &Weight) {
-        self.predicates += 1;
-        self.weights
-            .push((Arc::clone(weight.group()), weight.weight()));
-    }
-
-    /// Its weights in groups.
-    pub(crate) fn weights(&self) -> &[(Arc<str>, u32)] {
-        &self.weights
     }
 
     /// Whether what the index finds is taken without being tried: paths are all that it asks for.

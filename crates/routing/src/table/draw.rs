@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 
-use crate::{Request, Route, index::Keys};
+use crate::{Request, Route};
 
 /// The groups of a table. They are made anew with each, so that a route that is gone has no share.
 #[derive(Debug, Default)]
@@ -28,10 +28,7 @@ impl Groups {
         let mut groups = Groups::default();
         let mut by_name: HashMap<Arc<str>, usize> = HashMap::new();
         for (rank, route) in routes.iter().enumerate() {
-            let Keys::Spring(place) = route.matcher().keys() else {
-                continue;
-            };
-            for (name, weight) in place.weights() {
+            for (name, weight) in route.matcher().weights() {
                 let number = *by_name.entry(Arc::clone(name)).or_insert_with(|| {
                     groups.groups.push(Group {
                         seed: hash(name),

@@ -1,7 +1,6 @@
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header::HOST};
 use pailou_config::{
-    DocumentOutcome, Environment, Form, Node, PartSpec, Report, RouteSpec, load_settings,
-    parse_route_document,
+    DocumentOutcome, Environment, Form, Node, PartSpec, Reading, Report, RouteSpec, load_settings,
 };
 use pailou_telemetry::Metrics;
 use pailou_upstream::{EjectionSettings, ServiceId, Services};
@@ -10,7 +9,7 @@ use super::*;
 use crate::{Compiler, Host, TableCell, Target};
 
 pub(crate) fn specs(document: &str, text: &str) -> Vec<Arc<RouteSpec>> {
-    match parse_route_document(document, text) {
+    match Reading::default().parse(document, text) {
         DocumentOutcome::Routes(parsed) => parsed.routes.into_iter().map(Arc::new).collect(),
         other => panic!("{text}\n{other:?}"),
     }

@@ -207,3 +207,22 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_a_uri_cannot_have_raw_is_known() {
+    for (raw, is_uri) in [
+        ("/a/b;v=1?c=d&e=%20", true),
+        ("/a:@!$&'()*+,=~?/?:", true),
+        ("/%7Ba%7D", true),
+        ("/{a}", false),
+        ("/a?b[]=1", false),
+        ("/a?b=|", false),
+        ("/a?b=%zz", false),
+        ("/a?b=%2", false),
+        ("/a?b=\"", false),
+        ("/a^", false),
+    ] {
+        let target = Target::parse(raw.as_bytes()).expect(raw);
+        assert_eq!(target.is_uri(), is_uri, "{raw}");
+    }
+}

@@ -106,7 +106,11 @@ fn a_part_can_be_taken_out_by_its_relaxed_names() {
     let gateway = tree.take_path(&["spring", "cloud", "gateway"]);
     assert_eq!(shown(gateway.expect("it is there")).0, r#"{"routes":[]}"#);
     assert!(tree.take_path(&["spring", "redis"]).is_none());
-    assert!(yaml("x").take("x").is_none());
+    assert!(yaml("x").take_path(&["x"]).is_none());
+    // The rest stays.
+    let mut tree = yaml("spring: {profiles: dev, cloud: {gateway: 1}}");
+    assert!(tree.take_path(&["spring", "profiles"]).is_some());
+    assert!(tree.take_path(&["spring", "cloud", "gateway"]).is_some());
 }
 
 #[test]

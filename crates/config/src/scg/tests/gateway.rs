@@ -1,0 +1,165 @@
+//! What holds for all routes of a document.
+
+use super::*;
+
+fn gateway(settings: &str, routes: &str) -> String {
+    format!("spring.cloud.gateway:\n{settings}  routes: [ {routes} ]\n")
+}
+
+const ROUTE: &str = "{ id: a, uri: 'lb://a', predicates: [ Path=/a ], filters: [ R1, R2, R3 ] }";
+
+#[test]
+fn filters_of_all_routes_take_turns_with_those_of_one() {
+    for settings in [
+        "  default-filters: [ D1, D2 ]\n",
+        "  defaultFilters:\n    - D1\n    - name: D2\n",
+    ] {
+        let route = only(&gateway(settings, ROUTE));
+        let names: Vec<_> = route
+            .filters
+            .iter()
+            .map(|part| part.name.as_str())
+            .collect();
+        assert_eq!(names, ["D1", "R1", "D2", "R2", "R3"], "{settings}");
+    }
+    let faults = refused_with(
+        &gateway("  default-filters: [ 'A=#{x}' ]\n", ROUTE),
+        &ScgSettings::default(),
+    );
+    assert!(
+        faults[0].contains("default-filters[0]._genkey_0: `#{x}`: expressions"),
+        "{faults:?}"
+    );
+}
+
+#[test]
+fn cors_is_the_first_step_of_every_route_and_a_routes_own_takes_its_place() {
+    let settings = "  globalcors:\n    cors-configurations:\n      '[/**]': { allowedOrigins: 'https://a' }\n      '[/b/**]': { allowedMethods: [ GET ] }\n";
+    let own = "{ id: b, uri: 'lb://a', predicates: [ Path=/b ], metadata: { cors: { allowedOrigins: '*' } } }";
+    let document = read(&gateway(settings, &format!("{ROUTE}, {own}")));
+    assert_eq!(told(&document), [""; 0]);
+    assert_eq!(
+        part(&document.routes[0].filters[0]),
+        r#"Cors {"/**":{"allowedOrigins":"https://a"},"/b/**":{"allowedMethods":["GET"]}}"#
+    );
+    assert_eq!(document.routes[0].filters[1].name, "R1");
+    assert_eq!(
+        parts(&document.routes[1].filters),
+        [r#"Cors {"/**":{"allowedOrigins":"*"}}"#]
+    );
+    let text = "spring.cloud.gateway.globalcors.cors-configurations.[/**].allowed-origins[0]=https://a\n\
+                spring.cloud.gateway.routes[0].id=a\nspring.cloud.gateway.routes[0].uri=lb://a\n\
+                spring.cloud.gateway.routes[0].predicates[0]=Path=/a\n";
+    assert_eq!(
+        part(&only(text).filters[0]),
+        r#"Cors {"/**":{"allowed-origins":["https://a"]}}"#
+    );
+    let text = gateway(
+        "  globalcors: { enabled: false, cors-configurations: { '[/**]': {} } }\n",
+        ROUTE,
+    );
+    assert_eq!(only(&text).filters.len(), 3);
+}
+
+#[test]
+fn limits_on_time_hold_for_routes_that_have_none() {
+    let settings = "  httpclient: { connect-timeout: 1000, responseTimeout: 5s }\n";
+    let own =
+        "{ id: b, uri: 'lb://a', predicates: [ Path=/b ], metadata: { response-timeout: -1 } }";
+    let document = read(&gateway(settings, &format!("{ROUTE}, {own}")));
+    let limits = |index: usize| {
+        let route: &RouteSpec = &document.routes[index];
+        (
+            route.connect_timeout.map(|limit| limit.as_millis()),
+            route.timeout.map(|limit| limit.as_secs()),
+        )
+    };
+    assert_eq!(limits(0), (Some(1_000), Some(5)));
+    assert_eq!(limits(1), (Some(1_000), Some(86_400)));
+    for bad in [
+        "connect-timeout: -5",
+        "connect-timeout: x",
+        "response-timeout: 0",
+        "response-timeout: x",
+    ] {
+        refused_with(
+            &gateway(&format!("  httpclient: {{ {bad} }}\n"), ROUTE),
+            &ScgSettings::default(),
+        );
+    }
+}
+
+#[test]
+fn arguments_of_filters_have_defaults_that_a_routes_own_win_over() {
+    let settings = "  filter.secure-headers: { referrer-policy: same-origin, disable: x, enabled: true }\n  set-status.original-status-header-name: X-O\n";
+    let route = "{ id: a, uri: 'lb://a', predicates: [ Path=/a ], filters: [ SecureHeaders, { name: SecureHeaders, args: { disable: y } }, SetStatus=401, Retry ] }";
+    assert_eq!(
+        parts(&only(&gateway(settings, route)).filters),
+        [
+            r#"SecureHeaders {"referrer-policy":"same-origin","disable":"x"}"#,
+            r#"SecureHeaders {"disable":"y","referrer-policy":"same-origin"}"#,
+            r#"SetStatus {"_genkey_0":"401","original-status-header-name":"X-O"}"#,
+            "Retry null",
+        ]
+    );
+}
+
+#[test]
+fn what_is_not_read_is_said() {
+    for (settings, expected) in [
+        (
+            "  discovery.locator.enabled: true\n",
+            &["services get no route by themselves"][..],
+        ),
+        (
+            "  discovery: { locator: { enabled: false, lower-case-service-id: true } }\n",
+            &[],
+        ),
+        (
+            "  trusted-proxies: .*\n",
+            &["`trusted-proxies` is not read: whose forwarding headers"],
+        ),
+        (
+            "  x-forwarded.for-append: false\n",
+            &["see `forwarded` in gateway.yaml"],
+        ),
+        ("  loadbalancer.use404: true\n", &["answered with 503"]),
+        (
+            "  nonsense: 1\n  more: 2\n",
+            &["`nonsense` is not read", "`more` is not read"],
+        ),
+        (
+            "  httpclient.pool.type: fixed\n",
+            &["`pool` of the HTTP client is not read"],
+        ),
+        (
+            "  enabled: false\n",
+            &["a gateway is turned off by taking its document away"],
+        ),
+        (
+            "  enabled: true\n  fail-on-route-definition-error: false\n",
+            &[],
+        ),
+        ("  filter.retry.x: 1\n", &["`retry` is not read"]),
+        (
+            "  globalcors: { cors-configurations: { '/**': {} } }\n",
+            &["a pattern without brackets"],
+        ),
+        (
+            "  globalcors.add-to-simple-url-handler-mapping: true\n",
+            &["preflights are answered where a route"],
+        ),
+    ] {
+        let document = read(&gateway(settings, ROUTE));
+        let faults = told(&document);
+        assert_eq!(faults.len(), expected.len(), "{settings}{faults:?}");
+        for (fault, expected) in faults.iter().zip(expected) {
+            assert!(
+                fault.contains(expected) && fault.contains("warning"),
+                "{settings}{fault}"
+            );
+        }
+    }
+    let text = "spring.cloud.gateway.discovery.locator.enabled: true";
+    assert_eq!(read(text).faults.len(), 1);
+}

@@ -1,0 +1,109 @@
+//! Queries that filters change: what is not theirs stays byte for byte.
+
+use std::borrow::Cow;
+
+/// Characters that Spring leaves as they are in a query that it builds.
+fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/?".contains(&byte)
+}
+
+/// Encodes a text of the document: also its percent signs, unless `keeps_escapes`.
+pub(super) fn encode_text(text: &str, keeps_escapes: bool, to: &mut String) {
+    let bytes = text.as_bytes();
+    for (at, byte) in bytes.iter().enumerate() {
+        let is_escape = keeps_escapes
+            && *byte == b'%'
+            && bytes
+                .get(at + 1..at + 3)
+                .is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit));
+        push(to, *byte, is_escape || is_plain(*byte));
+    }
+}
+
+/// Encodes a text so that it stays one name or one value.
+pub(super) fn encode_value(value: &str, to: &mut String) {
+    for byte in value.bytes() {
+        push(
+            to,
+            byte,
+            byte.is_ascii_alphanumeric() || b"-._~".contains(&byte),
+        );
+    }
+}
+
+fn push(to: &mut String, byte: u8, is_plain: bool) {
+    match is_plain {
+        true => to.push(char::from(byte)),
+        false => to.push_str(&format!("%{byte:02X}")),
+    }
+}
+
+/// The query without the parameters of a name; `None` if it has none of them.
+pub(super) fn without(query: &str, name: &str) -> Option<String> {
+    let is_other = |pair: &&str| !is_named(pair, name);
+    let kept: Vec<&str> = query.split('&').filter(is_other).collect();
+    (kept.len() < query.split('&').count()).then(|| kept.join("&"))
+}
+
+fn is_named(pair: &str, name: &str) -> bool {
+    let (found, _) = pair.split_once('=').unwrap_or((pair, ""));
+    !pair.is_empty() && decoded(found).as_ref() == name.as_bytes()
+}
+
+/// What a name stands for: `%XX` and `+` decoded.
+fn decoded(text: &str) -> Cow<'_, [u8]> {
+    if !text.contains(['%', '+']) {
+        return Cow::Borrowed(text.as_bytes());
+    }
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [byte, tail @ ..] = rest {
+        let escape = match (byte, tail) {
+            (b'%', [high, low, after @ ..]) => digit(*high)
+                .zip(digit(*low))
+                .map(|(high, low)| (high << 4 | low, after)),
+            _ => None,
+        };
+        let (decoded, after) = match (escape, byte) {
+            (Some(escape), _) => escape,
+            (None, b'+') => (b' ', tail),
+            (None, byte) => (*byte, tail),
+        };
+        out.push(decoded);
+        rest = after;
+    }
+    Cow::Owned(out)
+}
+
+fn digit(byte: u8) -> Option<u8> {
+    char::from(byte)
+        .to_digit(16)
+        .and_then(|digit| u8::try_from(digit).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_go_by_their_decoded_name() {
+        for (query, name, left) in [
+            ("k=1&a=2", "k", Some("a=2")),
+            ("a=1&k=1&k=2&b=3", "k", Some("a=1&b=3")),
+            ("a&k&b=", "k", Some("a&b=")),
+            ("%6b=1&a=%20b+c", "k", Some("a=%20b+c")),
+            ("a+b=1&c", "a b", Some("c")),
+            ("k=1", "k", Some("")),
+            ("K=1", "k", None),
+            ("a=k", "k", None),
+            ("&&", "k", None),
+            ("a%zz=1", "a%zz", Some("")),
+        ] {
+            assert_eq!(
+                without(query, name).as_deref(),
+                left,
+                "{query} without {name}"
+            );
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! The way of a request through the table: match, filters, endpoint, and again where a route forwards.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use http::header::HOST;
+use http::{HeaderMap, HeaderValue};
+use pailou_config::EncodedSlashes;
+use pailou_filters::{Effects, Facts, Next, RequestHead, Step};
+use pailou_routing::{Matched, Request, Route, RouteTarget, Table, Target};
+use pailou_upstream::{Hint, Tried};
+
+use super::{EndpointLine, Explanation, FilterView, MAX_PASSED_OVER, PassedOver, UpstreamView};
+
+/// As often as the gateway forwards a request.
+const MAX_FORWARDS: usize = 3;
+
+/// What the table makes of a request whose head is `headers`.
+pub(super) fn walk(
+    table: &Table,
+    request: &Request<'_>,
+    headers: &HeaderMap,
+    forwards: usize,
+) -> Explanation {
+    let mut explanation = Explanation {
+        path: request.target.path().to_owned(),
+        route: None,
+        stands: None,
+        service: None,
+        passed_over: passed_over(table, request),
+        bindings: Vec::new(),
+        filters: Vec::new(),
+        upstream: None,
+        answer: None,
+        forwarded: None,
+    };
+    let Some(Matched { route, bindings }) = table.find(request) else {
+        return explanation;
+    };
+    let spec = &route.spec;
+    explanation.route = Some(route.id.to_string());
+    explanation.stands = Some(format!("{}:{}", spec.document, spec.at.line));
+    let bound = bindings.iter();
+    explanation.bindings = bound
+        .map(|(name, value)| (name.into(), value.into()))
+        .collect();
+    let selection = route.target.selection();
+    explanation.service = selection.map(|selection| selection.service().id().to_string());
+
+    if request.target.has_encoded_slash() && route.encoded_slashes == EncodedSlashes::Reject {
+        explanation.answer = Some("400: the path has an encoded slash".to_owned());
+        return explanation;
+    }
+    let facts = Facts {
+        route: route.id.clone(),
+        method: request.method.clone(),
+        scheme: request.scheme,
+        host: host(headers),
+        path: Bytes::copy_from_slice(request.target.forwarded_path().as_bytes()),
+        query: request
+            .target
+            .query()
+            .map(|query| Bytes::copy_from_slice(query.as_bytes())),
+        client: request.client,
+        bindings,
+        failure: None,
+    };
+    let mut headers = headers.clone();
+    let canary = route.canary.as_ref();
+    let part = canary.and_then(|canary| canary.part(request.target.query(), &mut headers));
+    let mut head = RequestHead {
+        facts: &facts,
+        method: request.method,
+        path: Cow::Borrowed(request.target.forwarded_path()),
+        query: request.target.query().map(Cow::Borrowed),
+        headers: &mut headers,
+        effects: Effects::default(),
+    };
+    explanation.answer = filters(route, &mut head, &mut explanation.filters);
+    let target = head.target();
+    if explanation.answer.is_some() {
+        return explanation;
+    }
+    match &route.target {
+        RouteTarget::Filter => {}
+        RouteTarget::Service(_) => {
+            explanation.upstream = upstream(route, request, target, &headers, part);
+        }
+        RouteTarget::Forward(path) if forwards < MAX_FORWARDS => {
+            let query = target.split_once('?').map(|(_, query)| query);
+            let target = query.map_or_else(|| path.to_string(), |query| format!("{path}?{query}"));
+            if let Ok(target) = Target::parse(target.as_bytes()) {
+                let request = Request {
+                    target: &target,
+                    headers: &headers,
+                    ..*request
+                };
+                let next = walk(table, &request, &headers, forwards + 1);
+                explanation.forwarded = Some(Box::new(next));
+            }
+        }
+        RouteTarget::Forward(_) => {
+            explanation.answer = Some("508: the routes forward it too often".to_owned());
+        }
+    }
+    explanation
+}
+
+fn host(headers: &HeaderMap) -> HeaderValue {
+    let host = headers.get(HOST).cloned();
+    host.unwrap_or_else(|| HeaderValue::from_static(""))
+}
+
+fn passed_over(table: &Table, request: &Request<'_>) -> Vec<PassedOver> {
+    let verdicts = table.explain(request);
+    verdicts
+        .map_while(|verdict| Some((verdict.route, verdict.mismatch?)))
+        .filter(|(_, (predicate, _))| !predicate.eq_ignore_ascii_case("path"))
+        .filter(|(_, (predicate, _))| !predicate.eq_ignore_ascii_case("host"))
+        .take(MAX_PASSED_OVER)
+        .map(|(route, (predicate, asks_for))| PassedOver {
+            route: route.id.to_string(),
+            predicate: predicate.to_owned(),
+            asks_for,
+        })
+        .collect()
+}
+
+/// Runs the steps that need nobody; says what answers, if one does.
+fn filters(
+    route: &Route,
+    head: &mut RequestHead<'_>,
+    seen: &mut Vec<FilterView>,
+) -> Option<String> {
+    for (name, step) in route.chain.named_steps() {
+        let (target, headers) = (head.target(), head.headers.clone());
+        let (next, note) = match step {
+            Step::Edit(edit) => (edit.request(head), None),
+            Step::Gate(gate) => {
+                let service = gate.destination().selection.service().id();
+                (
+                    Next::Continue,
+                    Some(format!("asks {service}, which is not asked here")),
+                )
+            }
+            Step::Body(body) => {
+                body.request(head);
+                (
+                    Next::Continue,
+                    Some("changes the body of the response".to_owned()),
+                )
+            }
+            Step::Rule(rule) => (Next::Continue, Some(format!("{rule:?}"))),
+        };
+        let after = head.target();
+        seen.push(FilterView {
+            filter: name.to_owned(),
+            note,
+            target: (after != target).then_some(after),
+            headers: changed(&headers, head.headers),
+        });
+        if let Next::Answer(answer) = next {
+            let to = answer.headers.get(http::header::LOCATION);
+            let to = to.and_then(|to| to.to_str().ok());
+            let to = to.map(|to| format!(" to {to}")).unwrap_or_default();
+            return Some(format!("{}{to}, by {name}", answer.status.as_u16()));
+        }
+    }
+    None
+}
+
+/// The headers that differ, in the order of their names.
+fn changed(before: &HeaderMap, after: &HeaderMap) -> Vec<(String, Option<String>)> {
+    let values = |map: &HeaderMap, name| -> Vec<String> {
+        let values = map.get_all(name).iter();
+        values
+            .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+            .collect()
+    };
+    let mut names: Vec<_> = before.keys().chain(after.keys()).collect();
+    names.sort_by_key(|name| name.as_str());
+    names.dedup();
+    names
+        .into_iter()
+        .filter(|name| values(before, *name) != values(after, *name))
+        .map(|name| {
+            let values = values(after, name);
+            let is_gone = values.is_empty();
+            (name.to_string(), (!is_gone).then(|| values.join(", ")))
+        })
+        .collect()
+}
+
+fn upstream(
+    route: &Route,
+    request: &Request<'_>,
+    target: String,
+    headers: &HeaderMap,
+    part: Option<String>,
+) -> Option<UpstreamView> {
+    let selection = route.target.selection()?;
+    let nothing = Tried::none();
+    let pick = selection.pick(&Hint::after(&nothing).of_part(part.as_deref()));
+    let picked = pick.ok().map(|pick| pick.address().to_string());
+    let host = match route.preserve_host {
+        true => headers
+            .get(HOST)
+            .and_then(|host| host.to_str().ok())
+            .map(str::to_owned),
+        false => picked.clone(),
+    };
+    let endpoints = selection.service().view().endpoints.into_iter();
+    let endpoints = endpoints.map(|endpoint| EndpointLine {
+        address: endpoint.address.to_string(),
+        is_in: endpoint.is_in,
+        reasons: endpoint
+            .reasons
+            .iter()
+            .map(|reason| {
+                serde_json::json!(reason)
+                    .as_str()
+                    .unwrap_or_default()
+                    .to_owned()
+            })
+            .collect(),
+    });
+    Some(UpstreamView {
+        method: request.method.to_string(),
+        target,
+        host,
+        balance: selection.policy().name().to_owned(),
+        subset: selection.subset().to_string(),
+        part,
+        endpoints: endpoints.collect(),
+        picked,
+    })
+}
