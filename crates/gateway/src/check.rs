@@ -186,6 +186,7 @@ impl Check {
         }
         let table = Table::assemble(1, "", std::mem::take(&mut self.routes));
         self.faults.extend(table.shadowed());
+        self.read.extend(always_tried(&table));
     }
 
     fn text(&self) -> String {
@@ -205,6 +206,24 @@ impl Check {
         let faults = faults.map(|line| format!("{line}\n"));
         read.chain(faults).chain([sum]).collect()
     }
+}
+
+/// What a request costs whatever its path, if it costs something.
+fn always_tried(table: &Table) -> Option<String> {
+    const LISTED: usize = 10;
+    let ids: Vec<&str> = table.always_tried().map(|route| &*route.id).collect();
+    let first = ids.first()?;
+    let listed = ids[1..ids.len().min(LISTED)].iter();
+    let listed = listed.fold((*first).to_owned(), |list, id| format!("{list}, {id}"));
+    let more = ids.len().saturating_sub(LISTED);
+    let more = match more {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    Some(format!(
+        "tried on every request, as their paths begin and their hosts end with a wildcard: {} ({listed}{more})",
+        plural(ids.len(), "route")
+    ))
 }
 
 /// The text of a file that may be settings or a route document.
