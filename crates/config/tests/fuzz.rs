@@ -1,6 +1,6 @@
 //! Documents that nobody thought of.
 
-use pailou_config::{DocumentOutcome, Fault, parse_route_document};
+use pailou_config::{DocumentOutcome, Fault, ScgSettings, parse_route_document};
 use pailou_fuzz::Fuzz;
 
 const NATIVE: &str = "# a comment
@@ -73,10 +73,11 @@ fn fuzz_document() {
         .seeds(OTHERS)
         .words(WORDS)
         .max_bytes(4096);
+    let settings = ScgSettings::default();
     fuzz.run(|bytes| {
         // Sources refuse what is no text before it comes here.
         let text = String::from_utf8_lossy(bytes);
-        let (kind, faults, routes) = match parse_route_document("doc.yaml", &text) {
+        let (kind, faults, routes) = match parse_route_document("doc.yaml", &text, &settings) {
             DocumentOutcome::Blank => return (0, Vec::new(), 0),
             DocumentOutcome::Refused(parsed) => {
                 assert!(!parsed.faults.is_empty(), "a refusal has a reason");
