@@ -33,6 +33,8 @@ mod hold;
 mod instances;
 /// The log, line by line.
 mod logs;
+/// What a scraper and a board find at `/metrics`.
+mod metrics;
 /// The monitoring API.
 mod monitoring;
 /// `pailou nacos`.
