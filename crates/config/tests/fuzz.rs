@@ -73,18 +73,18 @@ fn fuzz_document() {
         .seeds(OTHERS)
         .words(WORDS)
         .max_bytes(4096);
+    let settings = ScgSettings::default();
     fuzz.run(|bytes| {
         // Sources refuse what is no text before it comes here.
         let text = String::from_utf8_lossy(bytes);
-        let (kind, faults, routes) =
-            match parse_route_document("doc.yaml", &text, &ScgSettings::default()) {
-                DocumentOutcome::Blank => return (0, Vec::new(), 0),
-                DocumentOutcome::Refused(parsed) => {
-                    assert!(!parsed.faults.is_empty(), "a refusal has a reason");
-                    (1, parsed.faults, parsed.routes)
-                }
-                DocumentOutcome::Routes(parsed) => (2, parsed.faults, parsed.routes),
-            };
+        let (kind, faults, routes) = match parse_route_document("doc.yaml", &text, &settings) {
+            DocumentOutcome::Blank => return (0, Vec::new(), 0),
+            DocumentOutcome::Refused(parsed) => {
+                assert!(!parsed.faults.is_empty(), "a refusal has a reason");
+                (1, parsed.faults, parsed.routes)
+            }
+            DocumentOutcome::Routes(parsed) => (2, parsed.faults, parsed.routes),
+        };
         // YAML ends lines with CR as well.
         let lines = 1 + text.bytes().filter(|byte| b"\r\n".contains(byte)).count();
         for fault in &faults {

@@ -99,6 +99,7 @@ pub static REGISTRY: &[Entry] = &[
     scg::request_size::ENTRY,
     scg::request_header_size::ENTRY,
     scg::remove_json_attributes_response_body::ENTRY,
+    scg::retry::ENTRY,
     scg::cache_request_body::ENTRY,
 ];
 

@@ -26,7 +26,7 @@ pub(crate) async fn respond(mut exchange: Box<Exchange>, received: Received) -> 
     if head.status == StatusCode::SWITCHING_PROTOCOLS {
         return Box::pin(switch(exchange, head, line)).await;
     }
-    report(&exchange, &head);
+    report(&exchange, head.status);
     if exchange.connection.switches() && head.status.is_success() {
         return answer::problem(&mut exchange, Cause::NotSwitched);
     }
@@ -62,10 +62,11 @@ pub(crate) async fn respond(mut exchange: Box<Exchange>, received: Received) -> 
     Response::from_parts(head, body)
 }
 
-fn report(exchange: &Exchange, head: &Parts) {
+/// Tells of the endpoint that it has answered.
+pub(crate) fn report(exchange: &Exchange, status: StatusCode) {
     if let Some(pick) = &exchange.pick {
         pick.report(Outcome::Answered {
-            status: head.status.as_u16(),
+            status: status.as_u16(),
             latency: exchange.try_began.elapsed(),
         });
     }
@@ -109,7 +110,7 @@ async fn switch(mut exchange: Box<Exchange>, mut head: Parts, line: Line) -> Res
         // that this client knows.
         return answer::problem(&mut exchange, Cause::UpstreamMalformed);
     }
-    report(&exchange, &head);
+    report(&exchange, head.status);
     exchange.change_response(&mut head.headers);
     if let Err(cause) = rewrite::head(&exchange, &mut head) {
         return answer::problem(&mut exchange, cause);

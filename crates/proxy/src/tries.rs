@@ -7,7 +7,8 @@
 //!   whose body, if any, is still at hand.
 //! - An answer that is nothing but a status of gRPC which the route names: if the
 //!   body is still at hand.
-//! - Anything else: never.
+//! - Anything else: never, unless the route has a `Retry` filter, which says which
+//!   answers are asked for again, for which methods, and whether late ones are.
 //!
 //! Every try counts against the route's number and must begin before the
 //! response's deadline, which is one over all tries. A refused connection does
@@ -18,13 +19,14 @@
 use http::{HeaderValue, Request, Response};
 use http_body::Body as _;
 use hyper::body::Incoming;
+use pailou_filters::Retry;
 use pailou_upstream::{Hint, Http, NoEndpoint, Outcome, Tried};
 use tokio::time::Instant;
 
 use crate::cause::Cause;
 use crate::exchange::Exchange;
 use crate::interim;
-use crate::line::{Line, LineFailure};
+use crate::line::{self, Line, LineFailure};
 use crate::plan::Planned;
 use crate::transport::{ConnectFailure, Remote};
 use crate::upload::Outgoing;
@@ -67,7 +69,7 @@ pub(crate) async fn send(exchange: &mut Exchange, planned: Planned) -> Result<Re
     loop {
         let failed = match attempt(exchange, &planned).await {
             Ok(received) if !is_rejected(exchange, &received) => return Ok(received),
-            Ok(received) => match reject(exchange, received) {
+            Ok(received) => match reject(exchange, received).await {
                 Some(received) => return Ok(received),
                 None => continue,
             },
@@ -83,10 +85,80 @@ pub(crate) async fn send(exchange: &mut Exchange, planned: Planned) -> Result<Re
         if failed.outcome == Some(Outcome::Refused) {
             exchange.refusals += 1;
         }
-        if !is_allowed(exchange, &failed) || !next(exchange, !stale, failed.again) {
+        if !is_allowed(exchange, &failed, stale) || !next(exchange, !stale, failed.again) {
             return Err(failed.cause);
         }
+        if failed.again == Again::Paid && !stale {
+            pause(exchange).await;
+        }
     }
+}
+
+/// Whether an answer is a failure that the route has tried again: by its status, or
+/// as a status of gRPC and nothing else, so that nobody has done anything yet.
+fn is_rejected(exchange: &Exchange, received: &Received) -> bool {
+    let Some(route) = exchange.route.as_ref() else {
+        return false;
+    };
+    let response = &received.response;
+    let by_grpc = || {
+        let status = response.headers().get("grpc-status");
+        let mut statuses = route.retry_grpc.iter();
+        response.body().is_end_stream()
+            && statuses.any(|rejected| status.is_some_and(|status| status == rejected.code()))
+    };
+    let is_rejected = route.retry.rejects(&exchange.method, response.status())
+        || (!route.retry_grpc.is_empty() && by_grpc());
+    is_rejected && is_at_hand(exchange) && !exchange.websocket
+}
+
+/// Moves on from such an answer; gives it back if there is no other endpoint to
+/// ask.
+async fn reject(exchange: &mut Exchange, received: Received) -> Option<Received> {
+    let pick = exchange.pick.take();
+    if !next(exchange, true, Again::Paid) {
+        exchange.pick = pick;
+        return Some(received);
+    }
+    if let Some(pick) = pick {
+        pick.report(Outcome::Answered {
+            status: received.response.status().as_u16(),
+            latency: exchange.try_began.elapsed(),
+        });
+    }
+    give_back(exchange, received);
+    pause(exchange).await;
+    None
+}
+
+/// Lets go of an answer that nobody gets. Its connection goes on if nothing of
+/// the answer is left on it.
+fn give_back(exchange: &Exchange, received: Received) {
+    let Received { response, line } = received;
+    if line::keeps(&response) && response.body().is_end_stream() && exchange.upload.is_none() {
+        exchange.server.keep(line);
+    }
+}
+
+/// The pause before another try that the route asks for, and the new deadline of
+/// that try, if each has one.
+async fn pause(exchange: &mut Exchange) {
+    let Some(route) = exchange.route.clone() else {
+        return;
+    };
+    let number = exchange.tries.saturating_sub(exchange.refusals + 1);
+    if let Some(backoff) = &route.retry.backoff {
+        let until = Instant::now() + backoff.pause(number, fastrand::f64());
+        tokio::time::sleep_until(until.min(exchange.connect_due().0)).await;
+    }
+    if route.retry.timeouts {
+        exchange.response_due = Some(Instant::now() + route.timeouts.response);
+    }
+}
+
+fn is_at_hand(exchange: &Exchange) -> bool {
+    let upload = exchange.upload.as_ref();
+    upload.is_none_or(|upload| upload.is_at_hand())
 }
 
 /// Picks an endpoint that has not been tried.
@@ -120,8 +192,21 @@ async fn attempt(exchange: &mut Exchange, planned: &Planned) -> Result<Received,
     match sent {
         Ok(Ok(response)) => Ok(Received { response, line }),
         Ok(Err(failure)) => Err(send_failed(exchange, failure, line.is_reused())),
-        Err(cause) => Err(Failed::timed_out(cause)),
+        Err(cause) => Err(late(exchange, cause)),
     }
+}
+
+/// An answer that did not come in time. The endpoint may still act on the request.
+fn late(exchange: &Exchange, cause: Cause) -> Failed {
+    let again = exchange
+        .route
+        .as_ref()
+        .is_some_and(|route| route.retry.timeouts);
+    let mut failed = Failed::timed_out(cause);
+    if again && cause == Cause::ResponseTimeout {
+        failed.again = Again::Paid;
+    }
+    failed
 }
 
 /// A connection to the endpoint that was picked.
@@ -260,51 +345,23 @@ impl Failed {
     }
 }
 
-/// Whether sending the request again cannot do harm and is possible.
-fn is_allowed(exchange: &Exchange, failed: &Failed) -> bool {
+/// Whether sending the request again cannot do harm and is possible. `stale`: an
+/// idle connection was closed, which no endpoint means.
+fn is_allowed(exchange: &Exchange, failed: &Failed, stale: bool) -> bool {
+    let Some(route) = &exchange.route else {
+        return false;
+    };
+    let (retry, method) = (&route.retry, &exchange.method);
+    let may_repeat = || match failed.cause {
+        _ if stale => method.is_idempotent() || retry.repeats(method),
+        Cause::ResponseTimeout => retry.timeouts && retry.repeats(method),
+        _ => retry.resets && retry.repeats(method),
+    };
     match failed.again {
         Again::Never => false,
         Again::Free => is_at_hand(exchange),
-        Again::Paid => {
-            is_at_hand(exchange) && exchange.method.is_idempotent() && !exchange.websocket
-        }
+        Again::Paid => is_at_hand(exchange) && may_repeat() && !exchange.websocket,
     }
-}
-
-fn is_at_hand(exchange: &Exchange) -> bool {
-    let upload = exchange.upload.as_ref();
-    upload.is_none_or(|upload| upload.is_at_hand())
-}
-
-/// Whether an answer is a failure that the route has tried again: a status of
-/// gRPC and nothing else, so that nobody has done anything yet.
-fn is_rejected(exchange: &Exchange, received: &Received) -> bool {
-    let route = exchange.route.as_ref();
-    let Some(route) = route.filter(|route| !route.retry_grpc.is_empty()) else {
-        return false;
-    };
-    let status = received.response.headers().get("grpc-status");
-    let statuses = &mut route.retry_grpc.iter();
-    received.response.body().is_end_stream()
-        && statuses.any(|rejected| status.is_some_and(|status| status == rejected.code()))
-        && is_at_hand(exchange)
-}
-
-/// Moves on from such an answer; gives it back if there is no other endpoint to
-/// ask.
-fn reject(exchange: &mut Exchange, received: Received) -> Option<Received> {
-    let pick = exchange.pick.take();
-    if !next(exchange, true, Again::Paid) {
-        exchange.pick = pick;
-        return Some(received);
-    }
-    if let Some(pick) = pick {
-        pick.report(Outcome::Answered {
-            status: received.response.status().as_u16(),
-            latency: exchange.try_began.elapsed(),
-        });
-    }
-    None
 }
 
 /// Moves on to another endpoint, if one more try is allowed, there is one and
@@ -313,7 +370,7 @@ fn next(exchange: &mut Exchange, elsewhere: bool, again: Again) -> bool {
     let Some(route) = exchange.route.clone() else {
         return false;
     };
-    if !has_tries(exchange, route.retry.retries) {
+    if !has_tries(exchange, &route.retry, again) {
         return false;
     }
     let failed = exchange.upstream;
@@ -328,7 +385,7 @@ fn next(exchange: &mut Exchange, elsewhere: bool, again: Again) -> bool {
     let budget = selection.service().retry_budget();
     let min_per_second = exchange.server.retry.min_per_second;
     let is_paid = || again == Again::Free || budget.take(min_per_second, Instant::now());
-    if pick_again(exchange, is_paid) {
+    if pick_again(exchange, route.retry.returns, is_paid) {
         return true;
     }
     exchange.upstream = failed;
@@ -337,16 +394,30 @@ fn next(exchange: &mut Exchange, elsewhere: bool, again: Again) -> bool {
 
 /// Whether there may be one more try. Without retries there is none, also after
 /// a refusal.
-fn has_tries(exchange: &Exchange, retries: u32) -> bool {
+fn has_tries(exchange: &Exchange, retry: &Retry, again: Again) -> bool {
     let counted = exchange.tries - exchange.refusals;
     // Beyond what can be remembered a try would go where another was.
     let is_bounded = exchange.tried.len() < Tried::MAX;
-    let (due, _) = exchange.connect_due();
-    retries > 0 && counted <= retries && is_bounded && due > Instant::now()
+    let now = Instant::now();
+    let due = match retry.timeouts && again == Again::Paid {
+        // The next try has a time of its own.
+        true => exchange.total_due,
+        false => Some(exchange.connect_due().0),
+    };
+    let is_early = due.is_none_or(|due| due > now)
+        && retry
+            .within
+            .is_none_or(|within| exchange.began + within > now);
+    retry.retries > 0 && counted <= retry.retries && is_bounded && is_early
 }
 
-fn pick_again(exchange: &mut Exchange, is_paid: impl FnOnce() -> bool) -> bool {
-    if pick(exchange).is_err() {
+fn pick_again(exchange: &mut Exchange, returns: bool, is_paid: impl FnOnce() -> bool) -> bool {
+    let picked = pick(exchange);
+    if picked == Err(Cause::EndpointsTried) && returns {
+        // There is no other; it may be better by now.
+        exchange.tried = Tried::none();
+    }
+    if picked.is_err() && (!returns || pick(exchange).is_err()) {
         return false;
     }
     if !is_paid() {
