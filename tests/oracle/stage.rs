@@ -153,7 +153,7 @@ impl Played {
             if let Some(line) = lines.get(self.read) {
                 let line: Value = serde_json::from_str(line).expect("a JSON line");
                 self.read = lines.len();
-                return line["route"].as_str().map(str::to_owned);
+                return line["pailou.route"].as_str().map(str::to_owned);
             }
             if began.elapsed() > patience {
                 return None;
