@@ -43,6 +43,7 @@ mod protocol;
 /// PROXY headers of balancers on layer 4.
 mod proxy_protocol;
 /// `pailou registry`.
+mod recipes;
 mod registry;
 /// The registry gone, restarted and healed.
 mod registry_outage;

@@ -114,14 +114,14 @@ impl Check {
                 self.read.push(format!("{}: settings", path.display()));
                 self.has_settings = true;
                 self.faults.extend(own_files::faults(&loaded, Some(path)));
-                self.faults.extend(judge::defaults(&loaded));
+                self.faults.extend(judge::settings(&loaded));
                 self.faults.extend(loaded.warnings);
                 self.settings = loaded.settings;
                 self.certificates(path);
                 self.upstream_tls(path);
                 for source in self.settings.routes.clone() {
-                    if let RouteSource::File(file) = source {
-                        self.named_document(&file);
+                    if let RouteSource::File { path, .. } = source {
+                        self.named_document(&path);
                     }
                 }
             }

@@ -40,6 +40,7 @@
 //! so that the port is known, caps and deadlines have a home, and a drain is
 //! ours.
 
+mod account;
 mod answer;
 mod arrival;
 mod ask;

@@ -62,8 +62,7 @@ pub(crate) async fn respond(mut exchange: Box<Exchange>, received: Received) -> 
     Response::from_parts(head, body)
 }
 
-/// Tells of the endpoint that it has answered.
-pub(crate) fn report(exchange: &Exchange, status: StatusCode) {
+fn report(exchange: &Exchange, status: StatusCode) {
     if let Some(pick) = &exchange.pick {
         pick.report(Outcome::Answered {
             status: status.as_u16(),
@@ -75,6 +74,7 @@ pub(crate) fn report(exchange: &Exchange, status: StatusCode) {
 /// The last of the head: what is the gateway's to say.
 fn finish(exchange: &mut Exchange, head: &mut Parts) {
     exchange.status = head.status.as_u16();
+    exchange.account.answers(&head.headers);
     let fields = &mut head.headers;
     fields.insert(X_REQUEST_ID, exchange.request_id.value());
     // To a client of HTTP/1.0 the end of the connection is the end of a body
@@ -116,6 +116,7 @@ async fn switch(mut exchange: Box<Exchange>, mut head: Parts, line: Line) -> Res
     }
     head.headers
         .insert(X_REQUEST_ID, exchange.request_id.value());
+    exchange.account.switches();
     let Some((endpoint, early)) = line.into_tunnel().await else {
         return answer::problem(&mut exchange, Cause::UpstreamReset);
     };

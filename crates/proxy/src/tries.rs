@@ -5,6 +5,8 @@
 //!   next endpoint, whatever the method.
 //! - Something was sent and no answer came back: only for idempotent requests
 //!   whose body, if any, is still at hand.
+//! - An answer that is nothing but a status of gRPC which the route names: if the
+//!   body is still at hand.
 //! - Anything else: never, unless the route has a `Retry` filter, which says which
 //!   answers are asked for again, for which methods, and whether late ones are.
 //!
@@ -18,6 +20,7 @@ use http::{HeaderValue, Request, Response};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use pailou_filters::Retry;
+use pailou_routing::Route;
 use pailou_upstream::{Hint, Http, NoEndpoint, Outcome, Tried};
 use tokio::time::Instant;
 
@@ -26,7 +29,6 @@ use crate::exchange::Exchange;
 use crate::interim;
 use crate::line::{self, Line, LineFailure};
 use crate::plan::Planned;
-use crate::respond;
 use crate::transport::{ConnectFailure, Remote};
 use crate::upload::Outgoing;
 
@@ -68,15 +70,13 @@ pub(crate) async fn send(exchange: &mut Exchange, planned: Planned) -> Result<Re
     loop {
         let failed = match attempt(exchange, &planned).await {
             Ok(received) if !is_rejected(exchange, &received) => return Ok(received),
-            Ok(received) => {
-                respond::report(exchange, received.response.status());
-                if !next(exchange, true, Again::Paid) {
-                    return Ok(received);
+            Ok(received) => match reject(exchange, received) {
+                Some(received) => return Ok(received),
+                None => {
+                    pause(exchange).await;
+                    continue;
                 }
-                give_back(exchange, received);
-                pause(exchange).await;
-                continue;
-            }
+            },
             Err(failed) => failed,
         };
         if let Some(outcome) = failed.outcome
@@ -96,15 +96,6 @@ pub(crate) async fn send(exchange: &mut Exchange, planned: Planned) -> Result<Re
             pause(exchange).await;
         }
     }
-}
-
-/// Whether the route asks again for an answer like this, and can.
-fn is_rejected(exchange: &Exchange, received: &Received) -> bool {
-    let Some(route) = &exchange.route else {
-        return false;
-    };
-    let status = received.response.status();
-    route.retry.rejects(&exchange.method, status) && is_at_hand(exchange) && !exchange.websocket
 }
 
 /// Lets go of an answer that nobody gets. Its connection goes on if nothing of
@@ -132,11 +123,6 @@ async fn pause(exchange: &mut Exchange) {
     }
 }
 
-fn is_at_hand(exchange: &Exchange) -> bool {
-    let upload = exchange.upload.as_ref();
-    upload.is_none_or(|upload| upload.is_at_hand())
-}
-
 /// Picks an endpoint that has not been tried.
 fn pick(exchange: &mut Exchange) -> Result<(), Cause> {
     let route = exchange.route.as_ref().ok_or(Cause::Internal)?;
@@ -157,6 +143,7 @@ fn pick(exchange: &mut Exchange) -> Result<(), Cause> {
 async fn attempt(exchange: &mut Exchange, planned: &Planned) -> Result<Received, Failed> {
     exchange.tries += 1;
     exchange.try_began = Instant::now();
+    exchange.account.tried(exchange.try_began);
     let remote = remote(exchange).ok_or(Failed::ours())?;
     let request = request(exchange, planned, &remote);
     let mut line = connect(exchange, remote).await?;
@@ -228,7 +215,8 @@ fn remote(exchange: &Exchange) -> Option<Remote> {
 /// was registered by, or its address, and its port.
 fn host(exchange: &Exchange) -> Option<HeaderValue> {
     let (route, pick) = (exchange.route.as_ref()?, exchange.pick.as_ref()?);
-    if route.preserve_host {
+    // HTTP/1.1 asks for one, also where the client's HTTP/1.0 did not.
+    if route.preserve_host && !exchange.host.is_empty() {
         return None;
     }
     let address = pick.address();
@@ -336,6 +324,51 @@ fn is_allowed(exchange: &Exchange, failed: &Failed, stale: bool) -> bool {
         Again::Free => is_at_hand(exchange),
         Again::Paid => is_at_hand(exchange) && may_repeat() && !exchange.websocket,
     }
+}
+
+fn is_at_hand(exchange: &Exchange) -> bool {
+    let upload = exchange.upload.as_ref();
+    upload.is_none_or(|upload| upload.is_at_hand())
+}
+
+/// Whether an answer is a failure that the route has tried again, and can.
+fn is_rejected(exchange: &Exchange, received: &Received) -> bool {
+    let Some(route) = &exchange.route else {
+        return false;
+    };
+    let status = received.response.status();
+    let is_refused = route.retry.rejects(&exchange.method, status) && !exchange.websocket;
+    (is_refused || is_refused_call(route, received)) && is_at_hand(exchange)
+}
+
+/// Whether an answer is a status of gRPC and nothing else, so that nobody has done
+/// anything yet.
+fn is_refused_call(route: &Route, received: &Received) -> bool {
+    if route.retry_grpc.is_empty() {
+        return false;
+    }
+    let status = received.response.headers().get("grpc-status");
+    let statuses = &mut route.retry_grpc.iter();
+    received.response.body().is_end_stream()
+        && statuses.any(|rejected| status.is_some_and(|status| status == rejected.code()))
+}
+
+/// Moves on from such an answer; gives it back if there is no other endpoint to
+/// ask.
+fn reject(exchange: &mut Exchange, received: Received) -> Option<Received> {
+    let pick = exchange.pick.take();
+    if !next(exchange, true, Again::Paid) {
+        exchange.pick = pick;
+        return Some(received);
+    }
+    if let Some(pick) = pick {
+        pick.report(Outcome::Answered {
+            status: received.response.status().as_u16(),
+            latency: exchange.try_began.elapsed(),
+        });
+    }
+    give_back(exchange, received);
+    None
 }
 
 /// Moves on to another endpoint, if one more try is allowed, there is one and

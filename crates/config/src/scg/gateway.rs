@@ -28,7 +28,7 @@ const MATTER_OF_COURSE: [&str; 3] = [
 ];
 
 /// What is said of keys that are not read.
-const ELSEWHERE: [(&str, &str); 7] = [
+const ELSEWHERE: [(&str, &str); 6] = [
     (
         "trustedproxies",
         "whose forwarding headers are believed is `forwarded.trusted_proxies` in gateway.yaml",
@@ -49,7 +49,6 @@ const ELSEWHERE: [(&str, &str); 7] = [
         "metrics",
         "metrics are always on, at /metrics of the probes' address",
     ),
-    ("predicate", "the Host predicate ignores the default port"),
     (
         "globalfilter",
         "there are no global filters; put them into `default-filters`",
@@ -64,6 +63,8 @@ pub(super) struct Gateway {
     pub(super) timeouts: Timeouts,
     /// Arguments of filters by the filter's folded name.
     pub(super) defaults: BTreeMap<String, Node>,
+    /// Whether `Host` looks past the port (`predicate.host.include-port: false`).
+    pub(super) without_port: bool,
     /// The locator, if a route for each service is asked for; `Some(None)` if it cannot be followed.
     pub(super) locator: Option<Option<Locator>>,
 }
@@ -93,6 +94,9 @@ impl Gateway {
         gateway.locator = keys
             .take("discovery")
             .and_then(|field| Locator::read(&field));
+        if let Some(predicate) = keys.take("predicate") {
+            gateway.without_port = without_port(&predicate);
+        }
         if let Some(filter) = keys.take("filter") {
             gateway.read_defaults(&filter);
         }
@@ -192,6 +196,14 @@ fn http_client(field: &Field<'_>) -> Timeouts {
         ));
     }
     timeouts
+}
+
+/// Whether `Host` looks past the port.
+fn without_port(field: &Field<'_>) -> bool {
+    let host = Relaxed::read(field).and_then(|mut keys| keys.take("host"));
+    let include = host.and_then(|host| Relaxed::read(&host)?.take("include-port"));
+    let include = include.and_then(|field| field.string());
+    include.is_some_and(|text| text.eq_ignore_ascii_case("false"))
 }
 
 fn warn_of(key: &str, value: &Field<'_>) {

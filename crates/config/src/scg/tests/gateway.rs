@@ -163,3 +163,16 @@ fn what_is_not_read_is_said() {
     let text = "spring.cloud.gateway.discovery.locator.enabled: true";
     assert_eq!(read(text).faults.len(), 1);
 }
+
+#[test]
+fn a_host_without_its_port_is_a_pattern_with_any() {
+    let text = "spring.cloud.gateway:\n  predicate.host.include-port: false\n  routes:\n  - { id: a, uri: 'lb://a', predicates: ['Host=**.x.org,y.org', Path=/a] }\n";
+    let route = only(text);
+    assert_eq!(
+        parts(&route.predicates),
+        [
+            "Host {\"_genkey_0\":\"**.x.org\",\"_genkey_1\":\"y.org\",\"_genkey_1000\":\"**.x.org:*\",\"_genkey_1001\":\"y.org:*\"}",
+            "Path {\"_genkey_0\":\"/a\"}",
+        ]
+    );
+}
