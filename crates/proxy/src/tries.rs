@@ -402,7 +402,11 @@ fn next(exchange: &mut Exchange, elsewhere: bool, again: Again) -> bool {
 /// Whether there may be one more try. Without retries there is none, also after
 /// a refusal.
 fn has_tries(exchange: &Exchange, retry: &Retry, again: Again) -> bool {
-    let counted = exchange.tries - exchange.refusals;
+    // A refusal is free while there are others to ask, and no longer.
+    let counted = match exchange.returned {
+        true => exchange.tries,
+        false => exchange.tries - exchange.refusals,
+    };
     // Beyond what can be remembered a try would go where another was.
     let is_bounded = exchange.tried.len() < Tried::MAX;
     let now = Instant::now();
@@ -423,6 +427,7 @@ fn pick_again(exchange: &mut Exchange, returns: bool, is_paid: impl FnOnce() -> 
     if picked == Err(Cause::EndpointsTried) && returns {
         // There is no other; it may be better by now.
         exchange.tried = Tried::none();
+        exchange.returned = true;
     }
     if picked.is_err() && (!returns || pick(exchange).is_err()) {
         return false;
