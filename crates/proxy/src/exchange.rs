@@ -80,6 +80,8 @@ pub(crate) struct Exchange {
     pub(crate) tries: u32,
     /// How many of the tries were refused connections.
     pub(crate) refusals: u32,
+    /// Whether every endpoint was tried, and the tries began anew.
+    pub(crate) returned: bool,
     pub(crate) try_began: Instant,
     pub(crate) upstream: Option<SocketAddr>,
     pub(crate) account: Account,
@@ -189,6 +191,7 @@ impl Exchange {
             tried: Tried::none(),
             tries: 0,
             refusals: 0,
+            returned: false,
             try_began: Instant::now(),
             upstream: None,
             account: Account::new(said),

@@ -62,8 +62,7 @@ pub(crate) async fn respond(mut exchange: Box<Exchange>, received: Received) -> 
     Response::from_parts(head, body)
 }
 
-/// Tells of the endpoint that it has answered.
-pub(crate) fn report(exchange: &Exchange, status: StatusCode) {
+fn report(exchange: &Exchange, status: StatusCode) {
     if let Some(pick) = &exchange.pick {
         pick.report(Outcome::Answered {
             status: status.as_u16(),

@@ -20,6 +20,7 @@ use http::{HeaderValue, Request, Response};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use pailou_filters::Retry;
+use pailou_routing::Route;
 use pailou_upstream::{Hint, Http, NoEndpoint, Outcome, Tried};
 use tokio::time::Instant;
 
@@ -69,9 +70,12 @@ pub(crate) async fn send(exchange: &mut Exchange, planned: Planned) -> Result<Re
     loop {
         let failed = match attempt(exchange, &planned).await {
             Ok(received) if !is_rejected(exchange, &received) => return Ok(received),
-            Ok(received) => match reject(exchange, received).await {
+            Ok(received) => match reject(exchange, received) {
                 Some(received) => return Ok(received),
-                None => continue,
+                None => {
+                    pause(exchange).await;
+                    continue;
+                }
             },
             Err(failed) => failed,
         };
@@ -92,43 +96,6 @@ pub(crate) async fn send(exchange: &mut Exchange, planned: Planned) -> Result<Re
             pause(exchange).await;
         }
     }
-}
-
-/// Whether an answer is a failure that the route has tried again: by its status, or
-/// as a status of gRPC and nothing else, so that nobody has done anything yet.
-fn is_rejected(exchange: &Exchange, received: &Received) -> bool {
-    let Some(route) = exchange.route.as_ref() else {
-        return false;
-    };
-    let response = &received.response;
-    let by_grpc = || {
-        let status = response.headers().get("grpc-status");
-        let mut statuses = route.retry_grpc.iter();
-        response.body().is_end_stream()
-            && statuses.any(|rejected| status.is_some_and(|status| status == rejected.code()))
-    };
-    let is_rejected = route.retry.rejects(&exchange.method, response.status())
-        || (!route.retry_grpc.is_empty() && by_grpc());
-    is_rejected && is_at_hand(exchange) && !exchange.websocket
-}
-
-/// Moves on from such an answer; gives it back if there is no other endpoint to
-/// ask.
-async fn reject(exchange: &mut Exchange, received: Received) -> Option<Received> {
-    let pick = exchange.pick.take();
-    if !next(exchange, true, Again::Paid) {
-        exchange.pick = pick;
-        return Some(received);
-    }
-    if let Some(pick) = pick {
-        pick.report(Outcome::Answered {
-            status: received.response.status().as_u16(),
-            latency: exchange.try_began.elapsed(),
-        });
-    }
-    give_back(exchange, received);
-    pause(exchange).await;
-    None
 }
 
 /// Lets go of an answer that nobody gets. Its connection goes on if nothing of
@@ -154,11 +121,6 @@ async fn pause(exchange: &mut Exchange) {
     if route.retry.timeouts {
         exchange.response_due = Some(Instant::now() + route.timeouts.response);
     }
-}
-
-fn is_at_hand(exchange: &Exchange) -> bool {
-    let upload = exchange.upload.as_ref();
-    upload.is_none_or(|upload| upload.is_at_hand())
 }
 
 /// Picks an endpoint that has not been tried.
@@ -364,6 +326,51 @@ fn is_allowed(exchange: &Exchange, failed: &Failed, stale: bool) -> bool {
     }
 }
 
+fn is_at_hand(exchange: &Exchange) -> bool {
+    let upload = exchange.upload.as_ref();
+    upload.is_none_or(|upload| upload.is_at_hand())
+}
+
+/// Whether an answer is a failure that the route has tried again, and can.
+fn is_rejected(exchange: &Exchange, received: &Received) -> bool {
+    let Some(route) = &exchange.route else {
+        return false;
+    };
+    let status = received.response.status();
+    let is_refused = route.retry.rejects(&exchange.method, status) && !exchange.websocket;
+    (is_refused || is_refused_call(route, received)) && is_at_hand(exchange)
+}
+
+/// Whether an answer is a status of gRPC and nothing else, so that nobody has done
+/// anything yet.
+fn is_refused_call(route: &Route, received: &Received) -> bool {
+    if route.retry_grpc.is_empty() {
+        return false;
+    }
+    let status = received.response.headers().get("grpc-status");
+    let statuses = &mut route.retry_grpc.iter();
+    received.response.body().is_end_stream()
+        && statuses.any(|rejected| status.is_some_and(|status| status == rejected.code()))
+}
+
+/// Moves on from such an answer; gives it back if there is no other endpoint to
+/// ask.
+fn reject(exchange: &mut Exchange, received: Received) -> Option<Received> {
+    let pick = exchange.pick.take();
+    if !next(exchange, true, Again::Paid) {
+        exchange.pick = pick;
+        return Some(received);
+    }
+    if let Some(pick) = pick {
+        pick.report(Outcome::Answered {
+            status: received.response.status().as_u16(),
+            latency: exchange.try_began.elapsed(),
+        });
+    }
+    give_back(exchange, received);
+    None
+}
+
 /// Moves on to another endpoint, if one more try is allowed, there is one and
 /// it can be paid for.
 fn next(exchange: &mut Exchange, elsewhere: bool, again: Again) -> bool {
@@ -395,7 +402,11 @@ fn next(exchange: &mut Exchange, elsewhere: bool, again: Again) -> bool {
 /// Whether there may be one more try. Without retries there is none, also after
 /// a refusal.
 fn has_tries(exchange: &Exchange, retry: &Retry, again: Again) -> bool {
-    let counted = exchange.tries - exchange.refusals;
+    // A refusal is free while there are others to ask, and no longer.
+    let counted = match exchange.returned {
+        true => exchange.tries,
+        false => exchange.tries - exchange.refusals,
+    };
     // Beyond what can be remembered a try would go where another was.
     let is_bounded = exchange.tried.len() < Tried::MAX;
     let now = Instant::now();
@@ -416,6 +427,7 @@ fn pick_again(exchange: &mut Exchange, returns: bool, is_paid: impl FnOnce() -> 
     if picked == Err(Cause::EndpointsTried) && returns {
         // There is no other; it may be better by now.
         exchange.tried = Tried::none();
+        exchange.returned = true;
     }
     if picked.is_err() && (!returns || pick(exchange).is_err()) {
         return false;

@@ -27,7 +27,7 @@ fn filters_of_all_routes_take_turns_with_those_of_one() {
         &ScgSettings::default(),
     );
     assert!(
-        faults[0].contains("default-filters[0]._genkey_0: `#{x}`: expressions"),
+        faults[0].contains("default-filters[0]: `#{x}`: expressions"),
         "{faults:?}"
     );
 }
