@@ -28,6 +28,7 @@ routes: [ { file: routes.yml }, { file: none.yaml } ]
 registration: { enabled: false }
 snapshot: { path: off }
 shutdown: { drain_delay: 0s, deadline: 1s }
+retry: { min_per_second: 1000 }
 log: { format: json, access_file: access.log }
 ";
 
