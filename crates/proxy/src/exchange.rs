@@ -80,6 +80,9 @@ pub(crate) struct Exchange {
     /// How many of the tries were refused connections.
     pub(crate) refusals: u32,
     pub(crate) try_began: Instant,
+    /// The address that the endpoint of the try under way is known by, and the
+    /// one where it is spoken to.
+    pub(crate) picked: Option<SocketAddr>,
     pub(crate) upstream: Option<SocketAddr>,
     pub(crate) status: u16,
     pub(crate) cause: Option<Cause>,
@@ -182,6 +185,7 @@ impl Exchange {
             tries: 0,
             refusals: 0,
             try_began: Instant::now(),
+            picked: None,
             upstream: None,
             status: 0,
             cause: None,
