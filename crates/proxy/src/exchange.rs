@@ -83,6 +83,9 @@ pub(crate) struct Exchange {
     /// Whether every endpoint was tried, and the tries began anew.
     pub(crate) returned: bool,
     pub(crate) try_began: Instant,
+    /// The address that the endpoint of the try under way is known by, and the
+    /// one where it is spoken to.
+    pub(crate) picked: Option<SocketAddr>,
     pub(crate) upstream: Option<SocketAddr>,
     pub(crate) account: Account,
     pub(crate) status: u16,
@@ -193,6 +196,7 @@ impl Exchange {
             refusals: 0,
             returned: false,
             try_began: Instant::now(),
+            picked: None,
             upstream: None,
             account: Account::new(said),
             status: 0,
