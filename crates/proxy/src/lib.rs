@@ -53,6 +53,7 @@ mod download;
 mod edge;
 mod exchange;
 mod forwarded;
+mod framing;
 #[cfg(test)]
 mod fuzz;
 mod grpc;
@@ -62,6 +63,8 @@ mod http1;
 mod http2;
 mod interim;
 mod line;
+#[cfg(test)]
+mod lists;
 mod listen;
 mod listener;
 mod opening;
