@@ -67,6 +67,19 @@ fn a_document_says_what_would_become_of_a_request() {
     let (found, text) = ask(&["GET", "/nowhere"]);
     assert!(!found && text.contains("route      none"), "{text}");
 
+    // Many requests, as from an access log, to be compared with what another gateway does.
+    let requests = "GET /api/users/7?a=b\n# a comment\nget https://shop.example.com/moved/a\nGET /nowhere\nGET /a/..%2fb\n";
+    std::fs::write(folder.path().join("requests.txt"), requests).expect("a file");
+    let (found, text) = ask(&["--requests", "requests.txt"]);
+    assert!(!found, "one has no route");
+    assert_eq!(
+        text,
+        "GET\t/api/users/7?a=b\t/api/users/**\tDEFAULT_GROUP@@user-service\tGET /users/7?a=b\n\
+         get\thttps://shop.example.com/moved/a\t/moved/**\t-\t302 to https://new.example/moved/a, by redirect\n\
+         GET\t/nowhere\t-\t-\t404\n\
+         GET\t/a/..%2fb\t-\tpath: the path has a dot segment behind an encoded slash\n"
+    );
+
     for (args, problem) in [
         (&["GET", "/a/..%2fb"][..], "path: "),
         (&["G T", "/a"], "method: not a token"),

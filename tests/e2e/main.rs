@@ -34,6 +34,8 @@ mod import;
 mod instances;
 /// The log, line by line.
 mod logs;
+/// What a scraper and a board find at `/metrics`.
+mod metrics;
 /// The monitoring API.
 mod monitoring;
 /// `pailou nacos`.
@@ -43,6 +45,7 @@ mod protocol;
 /// PROXY headers of balancers on layer 4.
 mod proxy_protocol;
 /// `pailou registry`.
+mod recipes;
 mod registry;
 /// The registry gone, restarted and healed.
 mod registry_outage;

@@ -51,7 +51,7 @@ async fn a_gateway_started_while_nacos_is_down_serves_from_the_snapshot() {
     assert_eq!(status["snapshot"]["restored"]["services"], 1, "{status}");
     let metrics = gateway.metrics().await;
     for line in [
-        "pailou_service_stale{service=\"DEFAULT_GROUP@@user-service\"} 1",
+        "pailou_service_stale{nacos=\"default\",namespace=\"public\",group=\"DEFAULT_GROUP\",service=\"user-service\"} 1",
         "pailou_documents{state=\"stale\"} 1",
     ] {
         assert!(metrics.contains(line), "{metrics}");

@@ -37,7 +37,9 @@ async fn a_route_goes_to_an_address_and_to_a_host_name() {
     assert_eq!(view["endpoints"][0]["in"], true, "{view}");
     assert_eq!(view["feed"]["known"], true, "{view}");
     let metrics = gateway.metrics().await;
-    let series = format!("pailou_service_endpoints{{service=\"{name}\",state=\"eligible\"}} 1");
+    let series = format!(
+        "pailou_service_endpoints{{nacos=\"\",namespace=\"\",group=\"\",service=\"{name}\",state=\"eligible\"}} 1"
+    );
     assert!(metrics.contains(&series), "{metrics}");
 
     one.kill();

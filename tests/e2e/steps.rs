@@ -5,6 +5,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
 use tokio::net::TcpListener;
 
+use crate::support::until;
 use crate::support::world::{World, until_status};
 
 /// A service that says who a token belongs to.
@@ -84,8 +85,12 @@ async fn a_route_without_a_service_answers_and_shows_in_the_admin_interface() {
         answer.headers()["location"],
         "https://new.example/new/a?b=c"
     );
-    let metrics = gateway.metrics().await;
-    assert!(metrics.contains("route=\"/new/**\""), "{metrics}");
+    until("the request to be counted", async || {
+        let metrics = gateway.metrics().await;
+        let counted = "pailou_requests_total{route=\"/new/**\"";
+        metrics.contains(counted).then_some(())
+    })
+    .await;
     // Nobody answers: that is no route.
     world
         .publish("routes: { /x/**: { filters: [ { prefix: /v2 } ] } }")

@@ -73,7 +73,7 @@ pub(crate) async fn run(stage: &Stage, document: &Document, line: Line) -> Vec<J
         played.pass_over();
         let differences = match recorded {
             Recorded::Often(shares) => {
-                let observed = repeat(stage, &played, case).await;
+                let observed = repeat(stage, &mut played, case).await;
                 distribution_differences(shares, &observed)
             }
             Recorded::Once(recorded) => {
@@ -122,13 +122,15 @@ async fn settled(stage: &Stage, expected: usize) -> Vec<UpstreamRequest> {
     }
 }
 
-async fn repeat(stage: &Stage, played: &Played, case: &Case) -> BTreeMap<String, u32> {
+async fn repeat(stage: &Stage, played: &mut Played, case: &Case) -> BTreeMap<String, u32> {
     let request = client::request(case);
     let mut shares = BTreeMap::new();
     for _ in 0..case.repeat.unwrap_or(1) {
         stage.backends.begin(&case.be);
         let answer = client::send(played.listener(case.src), case.src, &request).await;
         let status = answer.map_or(0, |answer| answer.status);
+        // The next case's line is not one of these.
+        played.route(LOG_PATIENCE).await;
         let seen = stage.backends.seen();
         let backend = seen.first().map_or("", |request| request.backend.as_str());
         *shares.entry(format!("{status}:{backend}")).or_default() += 1;

@@ -49,6 +49,9 @@ pub(crate) fn setup(document: &Document, line: Line) -> Setup {
     if line == Line::Five {
         scg.push("compat: 5".to_owned());
     }
+    if document.name.starts_with("locator") {
+        scg.push("locator: [ svc-a, svc-b, svc_under, SVC-UP ]".to_owned());
+    }
     let mut further = String::new();
     for arg in &document.args {
         let arg = arg.trim_start_matches("--");

@@ -36,6 +36,7 @@ mod json;
 mod nearest;
 mod node;
 mod path;
+mod retries;
 mod route;
 mod route_document;
 mod route_reference;
@@ -53,22 +54,23 @@ pub use crate::{
     field::{Field, Fields},
     nearest::nearest,
     node::{Key, Node, Scalar, Value},
+    retries::{GrpcStatus, RetriesSpec},
     route::{EncodedSlashes, Form, Limit, PartSpec, RouteSpec},
     route_document::{
         DocumentOutcome, MAX_DOCUMENT_BYTES, ParsedDocument, Reading, RefusedRoute,
-        parse_route_document, parse_scg_document,
+        is_scg_document, parse_route_document, parse_scg_document,
     },
     route_reference::{RouteKeyDoc, route_reference},
     scg::{ScgArg, ScgArgs, Shortcut},
     service::{Protocol, ServiceSpec, TlsName},
     settings::{
-        AdminSettings, CertificateFiles, ClientAuth, Compat, DiscoverySettings, EjectionSettings,
-        Environment, ForwardedSettings, HeaderCase, KeyDoc, LimitSettings, ListenerSettings,
-        LoadedSettings, LogFormat, LogLevel, LogSettings, Loopback, NacosSettings, Place,
-        Placeholder, ProbeSettings, ProxyProtocol, RegistrationSettings, RetrySettings,
-        RouteDefaults, RouteSource, ScgFilter, ScgSettings, Secret, SectionDoc, ServerAddress,
-        Settings, ShutdownSettings, SnapshotSettings, TlsSettings, TlsVersion, UpstreamTlsSettings,
-        load_settings, settings_reference,
+        AccessLogFields, AccessLogFormat, AdminSettings, CertificateFiles, ClientAuth, Compat,
+        DiscoverySettings, EjectionSettings, Environment, ForwardedSettings, HeaderCase, KeyDoc,
+        LimitSettings, ListenerSettings, LoadedSettings, LogFormat, LogLevel, LogSettings,
+        Loopback, NacosSettings, Place, Placeholder, ProbeSettings, ProxyProtocol,
+        RegistrationSettings, RetrySettings, RouteDefaults, RouteSource, ScgFilter, ScgSettings,
+        Secret, SectionDoc, ServerAddress, Settings, ShutdownSettings, SnapshotSettings,
+        TlsSettings, TlsVersion, UpstreamTlsSettings, load_settings, settings_reference,
     },
     target::{TargetSpec, UrlSpec},
     units::{format_duration, format_size},

@@ -6,6 +6,7 @@ use crate::{
     fault::{Position, Report},
     field::Field,
     node::Node,
+    retries::RetriesSpec,
     service::ServiceSpec,
     target::TargetSpec,
 };
@@ -133,8 +134,8 @@ pub struct RouteSpec {
     pub tunnel_idle_timeout: Option<Duration>,
     /// For the whole exchange.
     pub total_timeout: Option<Limit>,
-    /// How many more endpoints are tried after the first.
-    pub retries: Option<u32>,
+    /// How many more endpoints are tried after the first, and what for.
+    pub retries: RetriesSpec,
     /// Whether the endpoint gets the client's Host header, rather than its own name.
     pub preserve_host: bool,
     /// What becomes of a path with an encoded slash.

@@ -6,6 +6,7 @@ use crate::{
     fault::{Fault, MAX_FAULTS, Report, Severity},
     field::{Field, Fields},
     node::{Key, Node, Value},
+    retries::RetriesSpec,
     route::{EncodedSlashes, Form, PartSpec, RouteSpec},
     scg,
     service::ServiceSpec,
@@ -19,7 +20,6 @@ use crate::{
 pub const MAX_DOCUMENT_BYTES: usize = 4 << 20;
 
 const MAX_ID_BYTES: usize = 256;
-const MAX_RETRIES: u64 = 10;
 const MILLISECOND: Duration = Duration::from_millis(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -347,7 +347,7 @@ fn full_route(key: &Key, field: &Field<'_>) -> Option<RouteSpec> {
         .and_then(|field| field.limit(MILLISECOND..=DAY));
     let retries = fields
         .optional("retries")
-        .and_then(|field| field.integer(0..=MAX_RETRIES));
+        .map(|field| RetriesSpec::read(&field));
     let preserve_host = fields
         .optional("preserve_host")
         .and_then(|field| field.boolean());
@@ -371,7 +371,7 @@ fn full_route(key: &Key, field: &Field<'_>) -> Option<RouteSpec> {
         read_timeout,
         tunnel_idle_timeout,
         total_timeout,
-        retries: retries.and_then(|retries| u32::try_from(retries).ok()),
+        retries: retries.unwrap_or_default(),
         preserve_host: preserve_host.unwrap_or(true),
         encoded_slashes: encoded_slashes.unwrap_or_default(),
         metadata: metadata.unwrap_or_default(),
@@ -400,7 +400,7 @@ fn bare_route(key: &Key, field: &Field<'_>, target: Option<TargetSpec>) -> Route
         read_timeout: None,
         tunnel_idle_timeout: None,
         total_timeout: None,
-        retries: None,
+        retries: RetriesSpec::default(),
         preserve_host: true,
         encoded_slashes: EncodedSlashes::default(),
         metadata: Default::default(),

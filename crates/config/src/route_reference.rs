@@ -169,8 +169,19 @@ const KEYS: &[(&str, &str, &str)] = &[
     ),
     (
         "retries",
-        "number, 0 to 10",
+        "number, 0 to 10, or mapping",
         "More endpoints after the first; `defaults.retries` unless given. Refused connections do not count; 0 is a single try.",
+    ),
+    (
+        "retries.count",
+        "number, 0 to 10",
+        "The number, where `retries` is a mapping.",
+    ),
+    (
+        "retries.grpc_status",
+        "list of `unavailable`, `resource_exhausted`",
+        "A gRPC call that is answered with such a status and nothing else is a failed try, while the request is at hand (`retry.buffer_bytes`). \
+         For methods that may run twice.",
     ),
     (
         "enabled",

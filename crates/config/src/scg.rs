@@ -7,11 +7,13 @@
 
 mod arg;
 mod args;
+mod beside;
 mod cors;
 mod definition;
 mod document;
 mod gateway;
 mod key;
+mod locator;
 mod notes;
 mod parts;
 mod placeholders;

@@ -25,6 +25,7 @@ use std::{
     fs::File,
     io::{self, Read as _},
     path::Path,
+    sync::Arc,
 };
 
 use self::{
@@ -37,6 +38,7 @@ use crate::{
     fault::{Fault, Report, Severity},
     field::{Field, Fields},
     node::Node,
+    route_document::Reading,
 };
 
 pub use self::{
@@ -44,7 +46,10 @@ pub use self::{
     listener::{ListenerSettings, ProxyProtocol},
     listener_tls::{CertificateFiles, ClientAuth, Place, TlsSettings, TlsVersion},
     listening::{AdminSettings, ForwardedSettings, HeaderCase, LimitSettings, ProbeSettings},
-    process::{LogFormat, LogLevel, LogSettings, ShutdownSettings, SnapshotSettings},
+    process::{
+        AccessLogFields, AccessLogFormat, LogFormat, LogLevel, LogSettings, ShutdownSettings,
+        SnapshotSettings,
+    },
     reference::{KeyDoc, SectionDoc, settings_reference},
     registry::{DiscoverySettings, Loopback, NacosSettings, RegistrationSettings},
     scg::{Compat, Placeholder, ScgFilter, ScgSettings},
@@ -341,6 +346,21 @@ impl Settings {
         let others = self.other_upstream_tls.iter();
         std::iter::once(("upstream_tls".to_owned(), &self.upstream_tls))
             .chain(others.map(|(id, tls)| (format!("other_upstream_tls.{id}"), tls)))
+    }
+
+    /// How the document of this name is read: a data id, or the path of a file. Of one that `routes` does not name, the content shows the
+    /// form; so it does where several have the name and are in different forms.
+    pub fn reading(&self, document: &str) -> Reading {
+        let named = self
+            .routes
+            .iter()
+            .filter(|source| source.name() == document);
+        let mut forms = named.map(RouteSource::form);
+        let form = forms.next().flatten();
+        Reading {
+            form: form.filter(|form| forms.all(|other| other == Some(*form))),
+            scg: Arc::new(self.scg.clone()),
+        }
     }
 
     /// The ids of all Nacos clusters, as what a fault expects.

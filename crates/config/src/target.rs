@@ -8,6 +8,10 @@ use crate::{
 
 /// Who answers the requests of a route, or the questions of a filter.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "most targets are services, and there is one for each route"
+)]
 pub enum TargetSpec {
     /// The endpoints of a service.
     Service(ServiceSpec),

@@ -234,9 +234,9 @@ impl Feed {
         }
         if state.origin == Origin::Audit {
             events::DriftFound {
-                service: self.service.label(),
+                service: self.service.metrics(),
             }
-            .record(&self.context.metrics);
+            .record();
         }
         self.state = Some(state);
         self.refresh();
@@ -401,23 +401,23 @@ impl Feed {
     }
 
     fn report(&self, transition: Transition) {
-        let service = self.service.label();
+        let service = self.service.metrics();
         if let Some((reason, endpoints)) = transition.began {
             events::HoldBegan {
                 service,
                 endpoints,
                 reason: reason.as_str(),
             }
-            .record(&self.context.metrics);
+            .record();
         }
         if let Some(dropped) = transition.ended {
-            events::HoldEnded { service, dropped }.record(&self.context.metrics);
+            events::HoldEnded { service, dropped }.record();
         }
     }
 
     /// Reports the instances that are refused and were not before.
     fn report_refused(&mut self, refused: Vec<RefusedView>) {
-        let service = self.service.label();
+        let service = self.service.metrics();
         for instance in &refused {
             let is_news = self.refused.binary_search(instance).is_err();
             if is_news && instance.reason != instances::PENDING {
@@ -426,7 +426,7 @@ impl Feed {
                     address: &instance.address,
                     reason: instance.reason,
                 }
-                .record(&self.context.metrics);
+                .record();
             }
         }
         self.refused = refused;

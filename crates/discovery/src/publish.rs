@@ -223,10 +223,10 @@ impl Publisher {
                 .is_err()
             {
                 events::ServiceFirstStateLate {
-                    service: service.label(),
+                    service: service.metrics(),
                     waited: started.elapsed(),
                 }
-                .record(&self.metrics);
+                .record();
             }
         }
     }

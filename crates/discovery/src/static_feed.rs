@@ -76,11 +76,11 @@ impl StaticFeed {
         }
         for new in refused.iter().filter(|it| !self.refused.contains(it)) {
             events::EndpointRefused {
-                service: self.service.label(),
+                service: self.service.metrics(),
                 address: &new.address,
                 reason: new.reason,
             }
-            .record(&self.context.metrics);
+            .record();
         }
         self.refused.clone_from(&refused);
         self.note(|status| status.resolved(ips.len(), refused));

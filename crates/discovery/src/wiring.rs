@@ -48,11 +48,11 @@ pub(crate) fn sources(settings: &Settings, clients: &Clients, metrics: &Metrics)
     let scg = Arc::new(settings.scg.clone());
     let open = |source: &RouteSource| -> Named {
         let reading = Reading {
-            form: None,
+            form: source.form(),
             scg: Arc::clone(&scg),
         };
         match source {
-            RouteSource::File(path) => Named {
+            RouteSource::File { path, .. } => Named {
                 name: document_name(settings, source).into(),
                 key: DocumentKey::of_file(path),
                 source: Arc::new(FileSource::new(path)),
@@ -63,6 +63,7 @@ pub(crate) fn sources(settings: &Settings, clients: &Clients, metrics: &Metrics)
                 data_id,
                 group,
                 namespace,
+                form: _,
             } => {
                 let client = clients.pinned(nacos, namespace);
                 let config = ConfigName::new(group, data_id);
@@ -87,17 +88,18 @@ pub(crate) fn sources(settings: &Settings, clients: &Clients, metrics: &Metrics)
 /// source has the same data id.
 fn document_name(settings: &Settings, source: &RouteSource) -> String {
     let (nacos, data_id, group, namespace) = match source {
-        RouteSource::File(path) => return path.display().to_string(),
+        RouteSource::File { path, .. } => return path.display().to_string(),
         RouteSource::Config {
             nacos,
             data_id,
             group,
             namespace,
+            form: _,
         } => (nacos, data_id, group, namespace),
     };
     let is_same = |source: &&RouteSource| match source {
         RouteSource::Config { data_id: other, .. } => other == data_id,
-        RouteSource::File(_) => false,
+        RouteSource::File { .. } => false,
     };
     let is_ambiguous = settings.routes.iter().filter(is_same).count() > 1;
     if !is_ambiguous {
@@ -289,6 +291,7 @@ mod tests {
                 data_id: "b.yaml".to_owned(),
                 group: "DEFAULT_GROUP".to_owned(),
                 namespace: namespace.to_owned(),
+                form: None,
             });
         }
         let names = settings.routes.iter();

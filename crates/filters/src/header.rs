@@ -1,5 +1,6 @@
 //! Header names and values as arguments of filters.
 
+use http::header::{ACCEPT_ENCODING, ACCEPT_RANGES, ETAG, HOST, LAST_MODIFIED, RANGE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use pailou_config::Field;
 
@@ -124,6 +125,28 @@ pub(crate) fn drop_of_the_connection(headers: &mut HeaderMap) {
     for name in CONNECTION {
         headers.remove(*name);
     }
+}
+
+/// Takes away what speaks of the bytes of a body that was changed.
+pub(crate) fn drop_of_the_body(headers: &mut HeaderMap) {
+    for name in [ETAG, LAST_MODIFIED, ACCEPT_RANGES] {
+        headers.remove(name);
+    }
+    for name in ["content-md5", "digest", "content-digest", "repr-digest"] {
+        headers.remove(name);
+    }
+}
+
+/// Asks for a body that can be read: without compression, and all of it.
+pub(crate) fn ask_for_plain_and_all(headers: &mut HeaderMap) {
+    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    headers.remove(RANGE);
+}
+
+/// Whether a request has the field from the gateway, in the place of what the
+/// client sent.
+pub(crate) fn is_told_by_the_gateway(name: &HeaderName) -> bool {
+    GATEWAY_REQUEST.contains(&name.as_str()) && *name != HOST
 }
 
 /// Whether the field belongs to one connection or frames a message.

@@ -9,8 +9,8 @@ use pailou_upstream::Destination;
 
 use crate::{
     Body, Edit, Gate, Rule, Step, add_request_header, add_response_header, forward_auth, grpc_web,
-    prefix, redirect, remove_request_header, remove_response_header, respond, rewrite_body, scg,
-    set_request_header, set_response_header, strip_prefix,
+    prefix, rate_limit, redirect, remove_request_header, remove_response_header, respond,
+    rewrite_body, scg, set_request_header, set_response_header, strip_prefix,
 };
 
 /// A filter that routes can name.
@@ -73,6 +73,7 @@ pub static REGISTRY: &[Entry] = &[
     respond::ENTRY,
     rewrite_body::ENTRY,
     grpc_web::ENTRY,
+    rate_limit::ENTRY,
     scg::strip_prefix::ENTRY,
     scg::prefix_path::ENTRY,
     scg::rewrite_path::ENTRY,
@@ -93,6 +94,15 @@ pub static REGISTRY: &[Entry] = &[
     scg::rewrite_response_header::ENTRY,
     scg::rewrite_location_response_header::ENTRY,
     scg::dedupe_response_header::ENTRY,
+    scg::secure_headers::ENTRY,
+    scg::set_status::ENTRY,
+    scg::redirect_to::ENTRY,
+    scg::request_size::ENTRY,
+    scg::request_header_size::ENTRY,
+    scg::remove_json_attributes_response_body::ENTRY,
+    scg::retry::ENTRY,
+    scg::cache_request_body::ENTRY,
+    scg::request_rate_limiter::ENTRY,
 ];
 
 impl Entry {
@@ -156,6 +166,20 @@ impl Entry {
         Entry::new(name, arguments, summary, Compile::Scg(shortcut, compile))
     }
 
+    /// The same for one that answers every request.
+    pub(crate) const fn scg_answer(
+        name: &'static str,
+        arguments: &'static str,
+        summary: &'static str,
+        shortcut: Shortcut,
+        compile: fn(&ScgArgs<'_>, &Scope<'_>) -> Option<Vec<Step>>,
+    ) -> Entry {
+        Entry {
+            answers: true,
+            ..Entry::scg(name, arguments, summary, shortcut, compile)
+        }
+    }
+
     /// The row of a filter that changes bodies.
     pub(crate) const fn body(
         name: &'static str,
@@ -191,7 +215,7 @@ pub fn answers(part: &PartSpec) -> bool {
 /// Most filters are one step. One of Spring's may be several, or none.
 pub fn compile(part: &PartSpec, report: &Report, scope: &Scope<'_>) -> Option<Vec<Step>> {
     let Some(entry) = REGISTRY.iter().find(|entry| entry.name == part.name) else {
-        report.push(scg::refused(part, report).unwrap_or_else(|| unknown(part, report)));
+        report.push(scg::unserved(part, report).unwrap_or_else(|| unknown(part, report)));
         return None;
     };
     let field = part.field(report);

@@ -1,12 +1,12 @@
 //! Replaces text in the body of a response.
 
 use bytes::Bytes;
-use http::{HeaderValue, header};
+use http::header;
 use pailou_config::Field;
 use regex::bytes::{Regex, RegexBuilder};
 
 use crate::list::elements;
-use crate::{Body, RequestHead, ResponseHead, registry::Entry};
+use crate::{Body, RequestHead, ResponseHead, header as fields, registry::Entry};
 
 pub(crate) const ENTRY: Entry = Entry::body(
     "rewrite_body",
@@ -89,10 +89,7 @@ fn regex(field: &Field<'_>) -> Option<Regex> {
 
 impl Body for RewriteBody {
     fn request(&self, head: &mut RequestHead<'_>) {
-        let plain = HeaderValue::from_static("identity");
-        head.headers.insert(header::ACCEPT_ENCODING, plain);
-        // Part of a body cannot be rewritten.
-        head.headers.remove(header::RANGE);
+        fields::ask_for_plain_and_all(head.headers);
     }
 
     fn wants(&self, head: &ResponseHead<'_>) -> Option<usize> {
@@ -115,20 +112,14 @@ impl Body for RewriteBody {
         let std::borrow::Cow::Owned(rewritten) = rewritten else {
             return body;
         };
-        // They speak of the endpoint's bytes.
-        for name in [header::ETAG, header::LAST_MODIFIED, header::ACCEPT_RANGES] {
-            head.headers.remove(name);
-        }
-        for name in ["content-md5", "digest", "content-digest", "repr-digest"] {
-            head.headers.remove(name);
-        }
+        fields::drop_of_the_body(head.headers);
         Bytes::from(rewritten)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use http::{HeaderMap, StatusCode};
+    use http::{HeaderMap, HeaderValue, StatusCode};
 
     use super::*;
     use crate::Step;

@@ -7,7 +7,7 @@ use http::{Method, StatusCode};
 /// A filter that changes no head by itself, but how the request is sent.
 ///
 /// The last of a kind in a chain counts.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Rule {
     /// The endpoint gets the Host header as the steps left it, and not its own
     /// name.
@@ -21,14 +21,26 @@ pub enum Rule {
 }
 
 /// When a request is sent again, beyond what is always safe.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Retry {
     /// How many more tries there may be after the first.
     pub retries: u32,
     /// The answers that count as failures, by their status.
     pub statuses: Vec<(StatusCode, StatusCode)>,
-    /// The methods of requests that such an answer is asked for again.
-    pub methods: Vec<Method>,
+    /// The methods of requests that may be sent again although an endpoint may
+    /// have acted on them; `None` is those that are idempotent.
+    pub methods: Option<Vec<Method>>,
+    /// Whether a connection that ended without an answer is followed by another
+    /// try.
+    pub resets: bool,
+    /// Whether an answer that did not come in time is. Each try has the whole
+    /// time then.
+    pub timeouts: bool,
+    /// Whether the same endpoint is asked again where there is no other.
+    pub returns: bool,
+    /// How long after the request's beginning another try may begin; `None` is
+    /// until its deadline.
+    pub within: Option<Duration>,
     /// The pause before each further try; `None` is none.
     pub backoff: Option<Backoff>,
 }
@@ -39,8 +51,21 @@ impl Retry {
         Retry {
             retries,
             statuses: Vec::new(),
-            methods: Vec::new(),
+            methods: None,
+            resets: true,
+            timeouts: false,
+            returns: false,
+            within: None,
             backoff: None,
+        }
+    }
+
+    /// Whether a request of this method may be sent again although an endpoint may
+    /// have acted on it.
+    pub fn repeats(&self, method: &Method) -> bool {
+        match &self.methods {
+            Some(methods) => methods.contains(method),
+            None => method.is_idempotent(),
         }
     }
 
@@ -48,12 +73,12 @@ impl Retry {
     /// again.
     pub fn rejects(&self, method: &Method, status: StatusCode) -> bool {
         let mut ranges = self.statuses.iter();
-        ranges.any(|(from, to)| (from..=to).contains(&&status)) && self.methods.contains(method)
+        ranges.any(|(from, to)| (from..=to).contains(&&status)) && self.repeats(method)
     }
 }
 
 /// Pauses that grow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Backoff {
     /// The pause before the first further try.
     pub first: Duration,
@@ -61,13 +86,22 @@ pub struct Backoff {
     pub max: Option<Duration>,
     /// Each pause is so many times as long as the one before.
     pub factor: u32,
+    /// The share of a pause, from 0 to 1, that it may be longer or shorter by.
+    pub jitter: f64,
 }
 
 impl Backoff {
     /// The pause before the further try of that number, which begins at 0.
-    pub fn pause(&self, number: u32) -> Duration {
+    /// `draw` is a random number from 0 to 1.
+    pub fn pause(&self, number: u32, draw: f64) -> Duration {
         let times = self.factor.saturating_pow(number);
-        let pause = self.first.saturating_mul(times);
+        let pause = self.bounded(self.first.saturating_mul(times));
+        let share = 1.0 + self.jitter * (2.0 * draw - 1.0);
+        let jittered = Duration::try_from_secs_f64(pause.as_secs_f64() * share.max(0.0));
+        self.bounded(jittered.unwrap_or(pause))
+    }
+
+    fn bounded(&self, pause: Duration) -> Duration {
         self.max.map_or(pause, |max| pause.min(max))
     }
 }
@@ -82,19 +116,32 @@ mod tests {
             first: Duration::from_millis(5),
             max: Some(Duration::from_millis(18)),
             factor: 2,
+            jitter: 0.0,
         };
         let pauses: Vec<_> = (0..4)
-            .map(|number| backoff.pause(number).as_millis())
+            .map(|number| backoff.pause(number, 0.3).as_millis())
             .collect();
         assert_eq!(pauses, [5, 10, 18, 18]);
-        assert_eq!(backoff.pause(u32::MAX).as_millis(), 18);
+        assert_eq!(backoff.pause(u32::MAX, 0.3).as_millis(), 18);
+    }
+
+    #[test]
+    fn a_pause_is_jittered_within_its_bound() {
+        let backoff = Backoff {
+            first: Duration::from_millis(100),
+            max: Some(Duration::from_millis(140)),
+            factor: 2,
+            jitter: 0.5,
+        };
+        let pauses = [0.0, 0.5, 1.0].map(|draw| backoff.pause(0, draw).as_millis());
+        assert_eq!(pauses, [50, 100, 140]);
     }
 
     #[test]
     fn an_answer_is_a_failure_by_status_and_method() {
         let retry = Retry {
             statuses: vec![(StatusCode::INTERNAL_SERVER_ERROR, StatusCode::BAD_GATEWAY)],
-            methods: vec![Method::GET],
+            methods: Some(vec![Method::GET]),
             ..Retry::without_answers(3)
         };
         for (method, status, rejected) in [

@@ -8,29 +8,40 @@ pub(crate) mod add_request_header;
 pub(crate) mod add_request_headers_if_not_present;
 pub(crate) mod add_request_parameter;
 pub(crate) mod add_response_header;
+pub(crate) mod cache_request_body;
 pub(crate) mod dedupe_response_header;
 pub(crate) mod map_request_header;
 pub(crate) mod prefix_path;
 pub(crate) mod preserve_host_header;
+pub(crate) mod redirect_to;
+pub(crate) mod remove_json_attributes_response_body;
 pub(crate) mod remove_request_header;
 pub(crate) mod remove_request_parameter;
 pub(crate) mod remove_response_header;
+pub(crate) mod request_header_size;
+pub(crate) mod request_rate_limiter;
+pub(crate) mod request_size;
+pub(crate) mod retry;
 pub(crate) mod rewrite_location_response_header;
 pub(crate) mod rewrite_path;
 pub(crate) mod rewrite_request_parameter;
 pub(crate) mod rewrite_response_header;
+pub(crate) mod secure_headers;
 pub(crate) mod set_path;
 pub(crate) mod set_request_header;
 pub(crate) mod set_request_host_header;
 pub(crate) mod set_response_header;
+pub(crate) mod set_status;
 pub(crate) mod strip_prefix;
 
 mod fields;
+mod json;
 mod path;
 mod query;
+mod status;
 mod template;
 
-use http::StatusCode;
+use http::{HeaderName, HeaderValue, StatusCode};
 use pailou_config::{Fault, PartSpec, Report, ScgArg, ScgArgs, Severity};
 
 use crate::{Answer, Edit, JavaRegex, JavaRegexError, Next, Replacement, Step};
@@ -74,7 +85,7 @@ const REFUSED: &[(&str, &str)] = &[
 
 /// The fault of a filter that Spring's documents name and that is not served,
 /// if it is one: names in capitals are Spring's.
-pub(crate) fn refused(part: &PartSpec, report: &Report) -> Option<Fault> {
+pub(crate) fn unserved(part: &PartSpec, report: &Report) -> Option<Fault> {
     let is_springs = part.name.chars().next()?.is_ascii_uppercase();
     let known = REFUSED.iter().find(|(name, _)| *name == part.name);
     let (problem, expected) = match known {
@@ -111,6 +122,21 @@ pub(crate) fn refused(part: &PartSpec, report: &Report) -> Option<Fault> {
 /// The one step of a filter that changes heads.
 fn edit(edit: impl Edit + 'static) -> Option<Vec<Step>> {
     Some(vec![Step::Edit(Box::new(edit))])
+}
+
+/// The header in which Spring says why a request was too large.
+const ERROR_MESSAGE: HeaderName = HeaderName::from_static("errormessage");
+
+/// An answer without a body, whose reason stands in a header.
+fn refused(status: StatusCode, header: &HeaderName, reason: String) -> Next {
+    let mut answer = Answer {
+        status,
+        ..Answer::default()
+    };
+    if let Ok(reason) = HeaderValue::try_from(reason) {
+        answer.headers.insert(header, reason);
+    }
+    Next::Answer(Box::new(answer))
 }
 
 /// The answer where a filter cannot do its work.

@@ -13,14 +13,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
-use axum::http::{Method, StatusCode, Uri, header};
+use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use pailou_discovery::Discovery;
 use pailou_proxy::{Certificates, Serving};
 use pailou_routing::TableCell;
-use pailou_telemetry::Metrics;
+use pailou_telemetry::{Metrics, TextFormat};
 use pailou_upstream::Services;
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -192,10 +192,16 @@ async fn readyz(State(facts): State<Arc<Facts>>) -> Response {
     (status, Json(json!({ "ready": ready, "reason": reason }))).into_response()
 }
 
-async fn metrics(State(facts): State<Arc<Facts>>) -> Response {
+async fn metrics(State(facts): State<Arc<Facts>>, headers: HeaderMap) -> Response {
+    let lines = headers.get_all(header::ACCEPT).iter();
+    let accept: Vec<&str> = lines.filter_map(|line| line.to_str().ok()).collect();
+    let format = TextFormat::accepted(&accept.join(","));
     (
-        [(header::CONTENT_TYPE, Metrics::CONTENT_TYPE)],
-        facts.metrics.render(),
+        [
+            (header::CONTENT_TYPE, format.content_type()),
+            (header::VARY, "Accept"),
+        ],
+        facts.metrics.render_as(format),
     )
         .into_response()
 }

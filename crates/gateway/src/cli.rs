@@ -60,7 +60,7 @@ pub(crate) enum Command {
     Check(CheckArgs),
     /// Say which route a request would take, why not another one, and what would become of it.
     #[command(
-        after_help = "  pailou explain GET /api/users/1 --routes routes.yaml\n  pailou explain GET 'https://shop.example.com/api/users/1?v=2' -H 'x-canary: true'\n\nNothing is sent to a service. Without --routes the gateway that runs is asked, at --admin or where the settings say.\n\nExit code: 0 a route takes it, 1 none does."
+        after_help = "  pailou explain GET /api/users/1 --routes routes.yaml\n  pailou explain GET 'https://shop.example.com/api/users/1?v=2' -H 'x-canary: true'\n\n\n  pailou explain --requests requests.txt --routes routes.yaml      a line for each of many\n\nNothing is sent to a service. Without --routes the gateway that runs is asked, at --admin or where the settings say.\n\nExit code: 0 a route takes it, 1 none does."
     )]
     Explain(ExplainArgs),
     /// Print the native form of route documents of Spring Cloud Gateway.
@@ -153,11 +153,15 @@ pub(crate) struct CheckArgs {
 #[derive(Debug, Args)]
 pub(crate) struct ExplainArgs {
     /// The request's method.
-    #[arg(value_name = "METHOD")]
-    pub(crate) method: String,
+    #[arg(value_name = "METHOD", required_unless_present = "requests")]
+    pub(crate) method: Option<String>,
     /// The request's URL, or its path and query alone.
-    #[arg(value_name = "URL")]
-    pub(crate) url: String,
+    #[arg(value_name = "URL", required_unless_present = "requests")]
+    pub(crate) url: Option<String>,
+    /// A file of requests in place of one, `METHOD URL` on each line, as from an access log; `-` is standard input. Prints a line
+    /// for each: method, URL, route, and what goes to the service.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["method", "json"])]
+    pub(crate) requests: Option<PathBuf>,
     /// A header of the request; may be given several times.
     #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
     pub(crate) headers: Vec<String>,

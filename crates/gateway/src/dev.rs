@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
+use std::time::SystemTime;
 
 use anyhow::Context as _;
 use pailou_config::{Environment, LogFormat, LogLevel, Settings, load_settings};
@@ -33,6 +34,7 @@ routes:
 pub(crate) fn run(args: &DevArgs) -> anyhow::Result<ExitCode> {
     let settings = settings(args)?;
     let metrics = Metrics::new();
+    metrics.settings_taken(SystemTime::now());
     let _logs = start_logs(&settings.log, &metrics)?;
     let runtimes = Runtimes::new(&settings)?;
     let result = runtimes.control.block_on(async {

@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use pailou_config::{
     DocumentOutcome, Fault, LoadedSettings, Position, Report, RouteSpec, Settings, Severity,
-    parse_route_document,
 };
 use pailou_routing::{Compiler, Route};
 use pailou_telemetry::Metrics;
 use pailou_upstream::{Services, balance};
 use serde::Serialize;
+
+use crate::access_log;
 
 const BLANK: &str = "has no content, which keeps the table that is served and raises an alarm; write `routes: {}` \
                      for no routes";
@@ -18,12 +19,14 @@ const BLANK: &str = "has no content, which keeps the table that is served and ra
 /// The most faults that are printed or logged for one text; the rest is counted. Nobody reads past the first hundred.
 const MAX_PRINTED: usize = 100;
 
-/// Every fault of what routes take from the settings.
-pub(crate) fn defaults(loaded: &LoadedSettings) -> Vec<Fault> {
+/// Every fault of settings whose meaning the crates know that use them.
+pub(crate) fn settings(loaded: &LoadedSettings) -> Vec<Fault> {
     let report = Report::new(loaded.document());
     // Only its faults are asked for here.
     let _ = balance::parse(&loaded.settings.defaults.balance, &report);
-    report.into_faults()
+    let mut faults = report.into_faults();
+    faults.extend(access_log::fault(loaded));
+    faults
 }
 
 /// The faults as lines, the first hundred and a count of the rest.
@@ -117,7 +120,7 @@ impl Judge {
 
     /// Judges a document; `name` is what its faults are told with.
     pub(crate) fn document(&self, name: &str, text: &str) -> Judged {
-        let mut document = match parse_route_document(name, text, &self.settings.scg) {
+        let mut document = match self.settings.reading(name).parse(name, text) {
             DocumentOutcome::Blank => {
                 return Judged {
                     faults: vec![fault(name, BLANK)],

@@ -1,5 +1,6 @@
 //! The Pailou edge gateway: arguments, wiring, admin listener, shutdown.
 
+mod access_log;
 mod admin;
 mod check;
 mod cli;

@@ -4,8 +4,10 @@ use std::path::{Path, PathBuf};
 
 use pailou_config::{Fault, LoadedSettings};
 use pailou_discovery::look_at_snapshot;
-use pailou_telemetry::look_at_log;
 use pailou_telemetry::own_file::{NotOurs, folder_of};
+use pailou_telemetry::{look_at_access_log, look_at_log};
+
+use crate::access_log;
 
 const CURE: &str =
     "a path that nothing else uses, in a folder that the gateway may write to, or `off`";
@@ -23,7 +25,9 @@ pub(crate) fn faults(loaded: &LoadedSettings, file: Option<&Path>) -> Vec<Fault>
         let other = taken.iter().find(|(_, other)| *other == place);
         let problem = match other {
             Some((other, _)) => Some(format!("{} is also {other}", path.display())),
-            None => look(setting, path).err().map(|refusal| refusal.to_string()),
+            None => look(loaded, setting, path)
+                .err()
+                .map(|refusal| refusal.to_string()),
         };
         faults.extend(problem.map(|problem| loaded.fault(setting, problem, CURE)));
         taken.push((setting.to_owned(), place));
@@ -31,11 +35,15 @@ pub(crate) fn faults(loaded: &LoadedSettings, file: Option<&Path>) -> Vec<Fault>
     faults
 }
 
-fn look(setting: &str, path: &Path) -> Result<(), NotOurs> {
-    if setting.starts_with("log.") {
-        look_at_log(path)
-    } else {
-        look_at_snapshot(path)
+fn look(loaded: &LoadedSettings, setting: &str, path: &Path) -> Result<(), NotOurs> {
+    match setting {
+        "log.file" => look_at_log(path),
+        // A template that is wrong is a fault of its own.
+        "log.access_file" => {
+            let format = access_log::format(&loaded.settings.log);
+            look_at_access_log(path, &format.unwrap_or_default())
+        }
+        _ => look_at_snapshot(path),
     }
 }
 

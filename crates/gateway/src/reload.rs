@@ -9,7 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use pailou_config::{Environment, LoadedSettings, LogSettings, load_settings};
 use pailou_proxy::Certificates;
-use pailou_telemetry::{LogControl, LogFiles};
+use pailou_telemetry::events::{SettingsRefused, SettingsReloaded};
+use pailou_telemetry::{LogControl, LogFiles, Metrics};
 
 use crate::signals::{Order, Orders};
 use crate::{judge, own_files};
@@ -26,6 +27,7 @@ pub(crate) struct Reloader {
     /// Those that were taken last, of which the ones in [`LIVE`] are in force.
     pub(crate) taken: Mutex<Arc<LoadedSettings>>,
     pub(crate) logs: LogControl,
+    pub(crate) metrics: Metrics,
     pub(crate) certificates: Certificates,
 }
 
@@ -49,7 +51,7 @@ impl Reloader {
     fn reload(&self) {
         let file = self.file.as_deref();
         let read = load_settings(file, &Environment::of_process()).and_then(|loaded| {
-            let mut faults = judge::defaults(&loaded);
+            let mut faults = judge::settings(&loaded);
             faults.extend(own_files::faults(&loaded, file));
             if faults.is_empty() {
                 Ok(loaded)
@@ -66,11 +68,7 @@ impl Reloader {
         };
         match taken {
             Ok(loaded) => self.report(loaded),
-            Err(errors) => {
-                for error in errors {
-                    tracing::error!(target: "pailou", error, "the settings are not taken, the old ones stay");
-                }
-            }
+            Err(errors) => SettingsRefused { errors: &errors }.record(&self.metrics),
         }
     }
 
@@ -94,10 +92,11 @@ impl Reloader {
         // Against the start, so that a change is named at each signal until the restart.
         let mut fixed = self.started.changes(&loaded);
         fixed.retain(|setting| !is_live(setting));
-        tracing::info!(target: "pailou", changed = live.join(", "), "the settings were read again");
-        if !fixed.is_empty() {
-            tracing::warn!(target: "pailou", settings = fixed.join(", "), "settings have changed that need a restart");
+        SettingsReloaded {
+            changed: &live.join(", "),
+            need_restart: &fixed.join(", "),
         }
+        .record(&self.metrics);
         *taken = Arc::new(loaded);
     }
 

@@ -3,16 +3,18 @@
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use pailou_config::{
-    Environment, Fault, LogFormat, LogSettings, RouteSource, Settings, Severity, load_settings,
+    AccessLogFields, Environment, Fault, LogFormat, LogSettings, RouteSource, Settings, Severity,
+    load_settings,
 };
 use pailou_proxy::Certificates;
-use pailou_telemetry::{Format, LogGuard, LogOptions, Metrics, init_logs};
+use pailou_telemetry::{AccessFields, Format, LogGuard, LogOptions, Metrics, init_logs};
 
 use crate::cli::RunArgs;
 use crate::reload::Reloader;
-use crate::{gateway, judge, own_files, reload, say, settings_file};
+use crate::{access_log, gateway, judge, own_files, reload, say, settings_file};
 
 /// Runs the gateway, or prints its effective settings.
 pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
@@ -24,7 +26,7 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
             anyhow::bail!("{}", not_started(&faults));
         }
     };
-    refuse(&judge::defaults(&loaded))?;
+    refuse(&judge::settings(&loaded))?;
     if args.print_config {
         print_faults(&loaded.warnings);
         say::out(&loaded.render())?;
@@ -39,6 +41,7 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
         anyhow::anyhow!("{}", not_started(&faults))
     })?;
     let logs = start_logs(&loaded.settings.log, &metrics)?;
+    metrics.settings_taken(SystemTime::now());
     announce(&loaded.settings, file.as_deref());
     for warning in loaded.warnings.iter().chain(&doubts) {
         tracing::warn!(fault = %warning, "a setting is doubtful");
@@ -49,6 +52,7 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
         started: Arc::clone(&loaded),
         taken: Arc::clone(&loaded).into(),
         logs: logs.control(),
+        metrics: metrics.clone(),
         certificates: certificates.clone(),
     });
     let access_log = logs.access_log();
@@ -68,7 +72,7 @@ fn announce(settings: &Settings, file: Option<&Path>) {
     let listeners = listed(listeners.map(|listener| listener.address));
     let nacos = &settings.nacos;
     let documents = settings.routes.iter().map(|source| match source {
-        RouteSource::File(file) => format!("file:{}", file.display()),
+        RouteSource::File { path, .. } => format!("file:{}", path.display()),
         RouteSource::Config { data_id, group, .. } => format!("{group}/{data_id}"),
     });
     tracing::info!(
@@ -107,6 +111,11 @@ pub(crate) fn start_logs(settings: &LogSettings, metrics: &Metrics) -> anyhow::R
             LogFormat::Json => Format::Json,
         },
         access: settings.access,
+        access_format: access_log::format(settings)?,
+        access_fields: match settings.access_fields {
+            AccessLogFields::Otel => AccessFields::Otel,
+            AccessLogFields::Ecs => AccessFields::Ecs,
+        },
         files: reload::log_files(settings),
     };
     Ok(init_logs(&options, metrics)?)

@@ -97,6 +97,7 @@ fn write(exchange: &mut Exchange, said: Answer, keeps: bool) -> Response<Downloa
         body,
     } = said;
     exchange.status = status.as_u16();
+    exchange.account.answers_itself();
     let is_bodiless = rewrite::is_bodiless(status);
     // In gRPC the head of such an answer is its trailers.
     if !is_bodiless && !exchange.grpc {

@@ -29,7 +29,7 @@ pub(crate) struct Draft<'a> {
 /// forward it. `host` is the name in its Host.
 pub(crate) async fn dispatch(
     exchange: &mut Exchange,
-    host: &str,
+    host: Option<&str>,
     target: &Target<'_>,
     draft: &mut Draft<'_>,
 ) -> Result<(), Ended> {
@@ -117,7 +117,7 @@ struct Found {
 /// Finds the route. It is the exchange's from now on.
 fn find(
     exchange: &mut Exchange,
-    host: &str,
+    host: Option<&str>,
     target: &Target<'_>,
     headers: &HeaderMap,
 ) -> Result<Found, Cause> {
@@ -151,7 +151,7 @@ const ENCODED_SLASH: Cause = Cause::MalformedTarget("the path has an encoded sla
 /// one, so it must be the same route.
 fn decode(
     exchange: &mut Exchange,
-    host: &str,
+    host: Option<&str>,
     target: &Target<'_>,
     headers: &HeaderMap,
 ) -> Result<Found, Cause> {
@@ -172,7 +172,7 @@ fn decode(
 
 fn search(
     exchange: &mut Exchange,
-    host: &str,
+    host: Option<&str>,
     target: &Target<'_>,
     headers: &HeaderMap,
 ) -> Result<Bindings, Cause> {
@@ -181,7 +181,7 @@ fn search(
         client: exchange.client,
         peer: exchange.connection.peer.address,
         draw: fastrand::u32(..),
-        ..pailou_routing::Request::new(&exchange.method, Some(host), target, headers)
+        ..pailou_routing::Request::new(&exchange.method, host, target, headers)
     };
     let table = exchange.server.table.load();
     let found = table.find(&request);

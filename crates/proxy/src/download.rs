@@ -107,6 +107,16 @@ impl Flow {
         }
     }
 
+    /// Whether all of the body has come.
+    pub(crate) fn is_over(&self) -> bool {
+        self.line.is_none()
+    }
+
+    /// Leaves the rest of the body to the endpoint, and with it the connection.
+    pub(crate) fn leave(&mut self) {
+        self.line = None;
+    }
+
     /// All of the body, if it has at most so many bytes.
     pub(crate) async fn collect(&mut self, most: usize) -> Result<Bytes, Cause> {
         let mut bytes = BytesMut::new();
@@ -143,8 +153,11 @@ impl Flow {
                     Some(translated) => translated.web.frame(frame),
                     None => frame,
                 };
-                let bytes = frame.data_ref().map_or(0, Bytes::len);
-                self.exchange.bytes_out += bytes as u64;
+                let piece: &[u8] = frame.data_ref().map_or(&[], |piece| piece);
+                self.exchange.bytes_out += piece.len() as u64;
+                if self.exchange.grpc {
+                    self.exchange.account.passes(piece);
+                }
                 if self.incoming.is_end_stream() {
                     self.end();
                 }
@@ -218,6 +231,7 @@ impl Flow {
             pick.report(Outcome::Reset);
         }
         self.exchange.cause = Some(cause);
+        self.exchange.account.upstream_ends();
         Broken
     }
 
@@ -226,6 +240,7 @@ impl Flow {
         let Some(line) = self.line.take() else {
             return;
         };
+        self.exchange.account.upstream_ends();
         match self.exchange.upload.clone() {
             // A stream ends with its answer; what is left of the upload goes on
             // for as long as the endpoint takes it.

@@ -18,6 +18,7 @@ use pailou_telemetry::events::RequestDone;
 use pailou_upstream::{Pick, Tried};
 use tokio::time::Instant;
 
+use crate::account::{Account, Said};
 use crate::answer;
 use crate::cause::Cause;
 use crate::connection::{Owed, Shared};
@@ -25,7 +26,7 @@ use crate::deadline::Timer;
 use crate::download::Download;
 use crate::edge::Heading;
 use crate::forwarded::Scheme;
-use crate::grpc;
+use crate::grpc::{self, Messages};
 use crate::grpc_web::Web;
 use crate::hops;
 use crate::plan;
@@ -79,8 +80,11 @@ pub(crate) struct Exchange {
     pub(crate) tries: u32,
     /// How many of the tries were refused connections.
     pub(crate) refusals: u32,
+    /// Whether every endpoint was tried, and the tries began anew.
+    pub(crate) returned: bool,
     pub(crate) try_began: Instant,
     pub(crate) upstream: Option<SocketAddr>,
+    pub(crate) account: Account,
     pub(crate) status: u16,
     pub(crate) cause: Option<Cause>,
     /// Where the client is sent.
@@ -156,6 +160,10 @@ impl From<Cause> for Ended {
 
 impl Exchange {
     fn begin(server: Arc<Server>, connection: Shared, request: &Request<Incoming>) -> Exchange {
+        let said = match server.access_log.is_on() {
+            true => Said::of(request),
+            false => Said::default(),
+        };
         Exchange {
             in_flight: Some(server.metrics.request_started()),
             _owed: connection.owe(),
@@ -166,7 +174,7 @@ impl Exchange {
             request_id: RequestId::of(request.headers().get(X_REQUEST_ID)),
             path: Bytes::new(),
             client: connection.peer.address,
-            scheme: Scheme::Http,
+            scheme: connection.scheme(),
             host: HeaderValue::from_static(""),
             route: None,
             part: None,
@@ -183,8 +191,10 @@ impl Exchange {
             tried: Tried::none(),
             tries: 0,
             refusals: 0,
+            returned: false,
             try_began: Instant::now(),
             upstream: None,
+            account: Account::new(said),
             status: 0,
             cause: None,
             location: None,
@@ -290,6 +300,50 @@ impl Exchange {
     }
 }
 
+impl Exchange {
+    /// The event at the end.
+    fn tell(&self) {
+        let (server, account) = (&self.server, &self.account);
+        let ended = Instant::now();
+        let asked = self.grpc.then(|| {
+            let upload = self.upload.as_ref();
+            upload.map_or_else(Messages::default, |upload| upload.messages())
+        });
+        RequestDone {
+            route: self.route.as_ref().map(|route| &*route.metrics),
+            method: self.method.as_str(),
+            scheme: self.scheme.name(),
+            version: version_name(self.version),
+            host: Some(self.host.as_bytes()),
+            path: std::str::from_utf8(&self.path).unwrap_or_default(),
+            status: self.status,
+            cause: self.cause.map(|cause| cause.answer().cause),
+            stream: account.stream(asked.as_ref(), ended),
+            request_id: self.request_id.as_str(),
+            trace_id: account.said.trace_id(),
+            client: Some(self.client),
+            user_agent: account.said.user_agent(),
+            referrer: account.said.referrer(),
+            upstream: self.upstream,
+            tries: self.tries,
+            duration: ended.duration_since(self.began),
+            first_byte: account.first_byte(self.began),
+            upstream_duration: account.upstream(ended),
+            bytes_in: self.bytes_in,
+            bytes_out: self.bytes_out,
+        }
+        .record(&server.metrics, &server.access_log);
+    }
+}
+
+fn version_name(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_10 => "1.0",
+        Version::HTTP_2 => "2",
+        _ => "1.1",
+    }
+}
+
 impl Drop for Exchange {
     fn drop(&mut self) {
         self.pick = None;
@@ -303,22 +357,7 @@ impl Drop for Exchange {
         if let Some(upload) = &self.upload {
             self.bytes_in = upload.bytes();
         }
-        let server = &self.server;
-        RequestDone {
-            route: self.route.as_ref().map(|route| &*route.metrics),
-            method: self.method.as_str(),
-            path: std::str::from_utf8(&self.path).unwrap_or_default(),
-            status: self.status,
-            cause: self.cause.map(|cause| cause.answer().cause),
-            request_id: self.request_id.as_str(),
-            client: Some(self.client),
-            upstream: self.upstream,
-            tries: self.tries,
-            duration: self.began.elapsed(),
-            bytes_in: self.bytes_in,
-            bytes_out: self.bytes_out,
-        }
-        .record(&server.metrics, &server.access_log);
+        self.tell();
         self.connection.end_exchange();
     }
 }

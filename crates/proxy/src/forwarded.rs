@@ -117,18 +117,23 @@ impl Forwarded {
         &self,
         headers: &mut HeaderMap,
         connection: &Connection,
-        host: &Host<'_>,
-        host_value: &HeaderValue,
+        host: Option<(&Host<'_>, &HeaderValue)>,
     ) -> Told {
         let (peer, scheme) = (&connection.peer, connection.scheme());
         if self.trusts(&peer.address) {
-            return self.apply_trusted(headers, peer, scheme, host_value);
+            let value = host.map(|(_, value)| value);
+            return self.apply_trusted(headers, peer, scheme, value);
         }
         drop_claims(headers, &self.claims);
         headers.insert(FOR, peer.value.clone());
         headers.insert(PROTO, HeaderValue::from_static(scheme.name()));
-        headers.insert(HOST, host_value.clone());
-        headers.insert(PORT, port_value(host, scheme));
+        match host {
+            Some((host, value)) => {
+                headers.insert(HOST, value.clone());
+                headers.insert(PORT, port_value(host, scheme));
+            }
+            None => tell_host(headers, scheme, None, None),
+        }
         Told {
             client: peer.address,
             scheme,
@@ -141,7 +146,7 @@ impl Forwarded {
         headers: &mut HeaderMap,
         peer: &PeerName,
         scheme: Scheme,
-        host_value: &HeaderValue,
+        host: Option<&HeaderValue>,
     ) -> Told {
         let client = self.client(headers, peer);
         headers.insert(FOR, chain(headers, peer));
@@ -149,20 +154,14 @@ impl Forwarded {
         let scheme = claimed.map_or(scheme, |(scheme, _)| scheme);
         let name = claimed.map_or(scheme.name(), |(_, name)| name);
         headers.insert(PROTO, HeaderValue::from_static(name));
-        let host_value = first(headers, &HOST)
+        let host = first(headers, &HOST)
             .filter(|host| Host::parse(host).is_ok())
             .and_then(|host| HeaderValue::from_bytes(host).ok())
-            .unwrap_or_else(|| host_value.clone());
+            .or_else(|| host.cloned());
         let port = first(headers, &PORT)
             .and_then(|port| std::str::from_utf8(port).ok()?.parse::<u16>().ok())
             .filter(|port| *port > 0);
-        let port = match (port, Host::parse(host_value.as_bytes())) {
-            (Some(port), _) => HeaderValue::from(port),
-            (None, Ok(host)) => port_value(&host, scheme),
-            (None, Err(_)) => HeaderValue::from(scheme.port()),
-        };
-        headers.insert(PORT, port);
-        headers.insert(HOST, host_value);
+        tell_host(headers, scheme, host, port);
         Told { client, scheme }
     }
 
@@ -180,6 +179,27 @@ impl Forwarded {
         }
         client
     }
+}
+
+/// Writes the host and the port that the client used. Of HTTP/1.0 there may be no
+/// host.
+fn tell_host(
+    headers: &mut HeaderMap,
+    scheme: Scheme,
+    host: Option<HeaderValue>,
+    port: Option<u16>,
+) {
+    let parsed = host.as_ref().map(|host| Host::parse(host.as_bytes()));
+    let port = match (port, parsed) {
+        (Some(port), _) => HeaderValue::from(port),
+        (None, Some(Ok(host))) => port_value(&host, scheme),
+        (None, _) => HeaderValue::from(scheme.port()),
+    };
+    headers.insert(PORT, port);
+    match host {
+        Some(host) => headers.insert(HOST, host),
+        None => headers.remove(HOST),
+    };
 }
 
 /// An address with or without a port, as proxies write it.

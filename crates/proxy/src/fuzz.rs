@@ -306,13 +306,13 @@ fn fuzz_forwarded() {
         .run(|bytes| {
             let sent = fields(bytes);
             let mut headers = sent.clone();
-            let told = strict.apply(&mut headers, &connection, &parsed, &host);
+            let told = strict.apply(&mut headers, &connection, Some((&parsed, &host)));
             assert_eq!(told.client, peer, "a stranger is believed");
             assert_eq!(headers["x-forwarded-for"], "10.0.0.7");
             assert!(!headers.contains_key("forwarded"));
 
             let mut headers = sent;
-            let told = trusting.apply(&mut headers, &connection, &parsed, &host);
+            let told = trusting.apply(&mut headers, &connection, Some((&parsed, &host)));
             for name in [
                 "x-forwarded-for",
                 "x-forwarded-proto",

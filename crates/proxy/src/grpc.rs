@@ -55,6 +55,47 @@ pub(crate) fn timeout(headers: &HeaderMap) -> Option<Duration> {
     }
 }
 
+/// Counts the messages of a body as its pieces pass: each is a byte of flags, its length in four, and so many bytes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Messages {
+    begun: u32,
+    /// Bytes that are left of the message.
+    left: u32,
+    /// How much of the next one's prefix has come, and what its length is so far.
+    prefix: u8,
+    length: u32,
+}
+
+impl Messages {
+    const PREFIX: u8 = 5;
+
+    /// Takes the next piece; nothing more is looked at once there are several.
+    pub(crate) fn pass(&mut self, mut piece: &[u8]) {
+        while let (false, [first, rest @ ..]) = (self.are_many(), piece) {
+            if self.left > 0 {
+                let taken = piece.len().min(self.left as usize);
+                self.left -= taken as u32;
+                piece = &piece[taken..];
+                continue;
+            }
+            // The flags are shifted out by the length.
+            self.length = self.length << 8 | u32::from(*first);
+            self.prefix += 1;
+            piece = rest;
+            if self.prefix == Messages::PREFIX {
+                self.begun += 1;
+                self.left = self.length;
+                self.prefix = 0;
+            }
+        }
+    }
+
+    /// Whether it is more than one.
+    pub(crate) fn are_many(&self) -> bool {
+        self.begun > 1
+    }
+}
+
 /// A problem as a gRPC client reads it: HTTP says 200, and the trailers, which
 /// stand in the head, say what happened.
 pub(crate) fn refusal(cause: Cause, answer: &cause::Answer) -> Answer {
@@ -122,6 +163,32 @@ mod tests {
         ] {
             let headers = headers("content-type", content_type);
             assert_eq!(is_call(&headers), is_grpc, "{content_type}");
+        }
+    }
+
+    #[test]
+    fn messages_are_counted_however_they_are_cut() {
+        let message = |text: &str| {
+            let mut bytes = vec![1];
+            bytes.extend((text.len() as u32).to_be_bytes());
+            bytes.extend(text.as_bytes());
+            bytes
+        };
+        let long = "x".repeat(70_000);
+        for (texts, are_many) in [
+            (vec![], false),
+            (vec![""], false),
+            (vec![long.as_str()], false),
+            (vec!["", ""], true),
+            (vec![long.as_str(), "y"], true),
+            (vec!["a", "b", "c"], true),
+        ] {
+            let body: Vec<u8> = texts.iter().flat_map(|text| message(text)).collect();
+            for size in [1, 3, 5, 7, 65_536, 1 << 20] {
+                let mut messages = Messages::default();
+                body.chunks(size).for_each(|piece| messages.pass(piece));
+                assert_eq!(messages.are_many(), are_many, "{} by {size}", texts.len());
+            }
         }
     }
 

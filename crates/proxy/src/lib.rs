@@ -40,6 +40,7 @@
 //! so that the port is known, caps and deadlines have a home, and a drain is
 //! ours.
 
+mod account;
 mod answer;
 mod arrival;
 mod ask;
@@ -63,10 +64,10 @@ mod http1;
 mod http2;
 mod interim;
 mod line;
-#[cfg(test)]
-mod lists;
 mod listen;
 mod listener;
+#[cfg(test)]
+mod lists;
 mod opening;
 mod panics;
 mod plan;

@@ -18,8 +18,14 @@ use crate::{framing, grpc_web, hops};
 
 /// The fields that are lists, and elements of each that mean something.
 const LISTS: [(&str, &[&str]); 10] = [
-    ("connection", &["close", "keep-alive", "Upgrade", "x-own", "te", "host"]),
-    ("transfer-encoding", &["chunked", "Chunked", "identity", "gzip", ""]),
+    (
+        "connection",
+        &["close", "keep-alive", "Upgrade", "x-own", "te", "host"],
+    ),
+    (
+        "transfer-encoding",
+        &["chunked", "Chunked", "identity", "gzip", ""],
+    ),
     ("content-length", &["5", "05", "6", "x", ""]),
     ("te", &["trailers", "gzip", "trailers;q=1"]),
     ("upgrade", &["websocket", "h2c", "x/1"]),
@@ -30,19 +36,28 @@ const LISTS: [(&str, &[&str]); 10] = [
     ),
     ("x-forwarded-proto", &["https", "http", "wss", "gopher", ""]),
     ("x-forwarded-host", &["a.example", "b.example:8080", "a/b"]),
-    ("accept", &["application/grpc-web-text", "application/grpc-web+proto", "*/*"]),
+    (
+        "accept",
+        &[
+            "application/grpc-web-text",
+            "application/grpc-web+proto",
+            "*/*",
+        ],
+    ),
 ];
 
 /// Fields by name, each the elements of its lines.
 type Fields = Vec<(&'static str, Vec<Vec<&'static str>>)>;
 
-fn a_list((name, words): (&'static str, &'static [&'static str])) -> impl Strategy<Value = (&'static str, Vec<Vec<&'static str>>)> {
+fn a_list(
+    (name, words): (&'static str, &'static [&'static str]),
+) -> impl Strategy<Value = (&'static str, Vec<Vec<&'static str>>)> {
     let line = proptest::collection::vec(proptest::sample::select(words), 1..3);
     (Just(name), proptest::collection::vec(line, 0..4))
 }
 
 fn some_lists() -> impl Strategy<Value = Fields> {
-    LISTS.map(a_list).to_vec()
+    LISTS.map(a_list).into_iter().collect::<Vec<_>>()
 }
 
 /// The same fields with each list in one line.
@@ -51,19 +66,34 @@ fn joined(fields: &Fields) -> Fields {
         true => Vec::new(),
         false => vec![lines.concat()],
     };
-    fields.iter().map(|(name, lines)| (*name, join(lines))).collect()
+    fields
+        .iter()
+        .map(|(name, lines)| (*name, join(lines)))
+        .collect()
 }
 
 /// The same fields with each element in a line of its own.
 fn split(fields: &Fields) -> Fields {
-    let split = |lines: &Vec<Vec<&'static str>>| lines.concat().into_iter().map(|element| vec![element]).collect();
-    fields.iter().map(|(name, lines)| (*name, split(lines))).collect()
+    let split = |lines: &Vec<Vec<&'static str>>| {
+        lines
+            .concat()
+            .into_iter()
+            .map(|element| vec![element])
+            .collect()
+    };
+    fields
+        .iter()
+        .map(|(name, lines)| (*name, split(lines)))
+        .collect()
 }
 
 fn headers(fields: &Fields) -> HeaderMap {
     let mut headers = HeaderMap::new();
     headers.append("x-own", HeaderValue::from_static("1"));
-    headers.append("content-type", HeaderValue::from_static("application/grpc-web"));
+    headers.append(
+        "content-type",
+        HeaderValue::from_static("application/grpc-web"),
+    );
     for (name, lines) in fields {
         for line in lines {
             let value = HeaderValue::try_from(line.join(", ")).expect("a value");

@@ -25,7 +25,7 @@ use crate::redirect;
 use crate::request_id::X_REQUEST_ID;
 use crate::tls;
 use crate::transport::Remote;
-use crate::upload::{Outgoing, Upload};
+use crate::upload::{Outgoing, Upload, UploadRules};
 use crate::via::Loop;
 
 /// What every try sends.
@@ -100,33 +100,43 @@ pub(crate) async fn plan(
         && heading.framing == Framing::Length(0);
     take_body(exchange, &heading, body, &mut headers);
 
-    let host_value = host_of(&headers)?;
-    let host = Host::parse(host_value.as_bytes()).map_err(|_| refusal_of(&host_value))?;
+    let host_value = host_of(&headers, head.version, &heading.target)?;
+    let host = match &host_value {
+        Some(value) => Some(Host::parse(value.as_bytes()).map_err(|_| refusal_of(value))?),
+        None => None,
+    };
+    let host_name = host.as_ref().map(Host::name);
     if head.method == Method::OPTIONS && heading.target == "*" {
         return Err(of_the_gateway());
     }
     let target =
         Target::parse(&heading.target).map_err(|error| Cause::MalformedTarget(detail(error)))?;
     let port = exchange.connection.scheme().port();
-    if target
-        .authority()
-        .is_some_and(|authority| !authority.is_same(&host, port))
+    if let (Some(authority), Some(host)) = (target.authority(), &host)
+        && !authority.is_same(host, port)
     {
         return Err(Cause::MalformedHead.into());
     }
-    if !exchange.connection.is_for(host.name()) {
+    if !exchange.connection.is_for(host_name.unwrap_or_default()) {
         return Err(Cause::Misdirected.into());
     }
     exchange.path = part_of(&heading.target, target.path().as_bytes());
     let forwarded = &exchange.server.forwarded;
-    let told = forwarded.apply(&mut headers, &exchange.connection, &host, &host_value);
+    let told = forwarded.apply(
+        &mut headers,
+        &exchange.connection,
+        host.as_ref().zip(host_value.as_ref()),
+    );
     exchange.client = told.client;
     exchange.scheme = told.scheme;
-    exchange.host = host_value.clone();
+    if let Some(value) = &host_value {
+        exchange.host = value.clone();
+    }
     if told.scheme == Scheme::Http
         && let Some(port) = exchange.connection.listener.redirect_to_https
     {
-        exchange.location = Some(redirect::location(&host, port, &target)?);
+        let host = host.as_ref().ok_or(Cause::MalformedHost)?;
+        exchange.location = Some(redirect::location(host, port, &target)?);
         return Err(Cause::HttpsElsewhere.into());
     }
     tls::tell(exchange.connection.client_certificate(), &mut headers);
@@ -135,7 +145,7 @@ pub(crate) async fn plan(
         query: target.query().map(Cow::Borrowed),
         headers,
     };
-    dispatch::dispatch(exchange, host.name(), &target, &mut draft).await?;
+    dispatch::dispatch(exchange, host_name, &target, &mut draft).await?;
     translate(exchange, &mut draft.headers)?;
     let uri = uri(&heading.target, &draft.path, draft.query.as_deref())?;
     Ok(Planned {
@@ -209,7 +219,10 @@ fn take_body(exchange: &mut Exchange, heading: &Heading, body: Incoming, headers
         exchange.expects_continue = true;
         headers.insert(header::EXPECT, HeaderValue::from_static("100-continue"));
     }
-    let rules = exchange.server.upload_rules;
+    let rules = UploadRules {
+        has_messages: exchange.grpc,
+        ..exchange.server.upload_rules
+    };
     exchange.upload = Some(Upload::new(
         body,
         length,
@@ -231,14 +244,31 @@ fn of_the_gateway() -> Ended {
     Ended::Answered(Box::new(answer))
 }
 
-/// The one Host of the request.
-fn host_of(headers: &HeaderMap) -> Result<HeaderValue, Cause> {
+/// The one Host of the request. HTTP/1.0 knows none; a URL as its target has one.
+fn host_of(
+    headers: &HeaderMap,
+    version: Version,
+    target: &[u8],
+) -> Result<Option<HeaderValue>, Cause> {
     let mut hosts = headers.get_all(header::HOST).iter();
-    let host = hosts.next().ok_or(Cause::MalformedHost)?;
+    let Some(host) = hosts.next() else {
+        return match version {
+            Version::HTTP_10 => Ok(authority_of(target)),
+            _ => Err(Cause::MalformedHost),
+        };
+    };
     match hosts.next() {
-        None => Ok(host.clone()),
+        None => Ok(Some(host.clone())),
         Some(_) => Err(Cause::MalformedHead),
     }
+}
+
+/// The host and port of a target that is a URL.
+fn authority_of(target: &[u8]) -> Option<HeaderValue> {
+    let target = std::str::from_utf8(target).ok()?;
+    let (_, rest) = target.split_once("://")?;
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    HeaderValue::from_str(&rest[..end]).ok()
 }
 
 /// A Host with user information is an attack rather than a slip.

@@ -33,7 +33,7 @@ pub(crate) async fn respond(mut exchange: Box<Exchange>, received: Received) -> 
     if head.status == StatusCode::SWITCHING_PROTOCOLS {
         return Box::pin(switch(exchange, head, line)).await;
     }
-    report(&exchange, &head);
+    report(&exchange, head.status);
     if exchange.connection.switches() && head.status.is_success() {
         return answer::problem(&mut exchange, Cause::NotSwitched);
     }
@@ -53,18 +53,26 @@ pub(crate) async fn respond(mut exchange: Box<Exchange>, received: Received) -> 
             return answer::problem(&mut flow.exchange, cause);
         }
     };
+    let is_bodiless = rewrite::is_bodiless(head.status);
+    if is_bodiless && !flow.is_over() {
+        // A step has made a status of it that has no body.
+        head.headers.remove(header::CONTENT_LENGTH);
+        head.headers.remove(header::TRANSFER_ENCODING);
+        flow.leave();
+    }
     finish(&mut flow.exchange, &mut head);
     let body = match body {
+        Some(_) if is_bodiless => Download::Nothing,
         Some(whole) => Download::Own(Some(whole)),
         None => flow.into_download(),
     };
     Response::from_parts(head, body)
 }
 
-fn report(exchange: &Exchange, head: &Parts) {
+fn report(exchange: &Exchange, status: StatusCode) {
     if let Some(pick) = &exchange.pick {
         pick.report(Outcome::Answered {
-            status: head.status.as_u16(),
+            status: status.as_u16(),
             latency: exchange.try_began.elapsed(),
         });
     }
@@ -73,6 +81,7 @@ fn report(exchange: &Exchange, head: &Parts) {
 /// The last of the head: what is the gateway's to say.
 fn finish(exchange: &mut Exchange, head: &mut Parts) {
     exchange.status = head.status.as_u16();
+    exchange.account.answers(&head.headers);
     let fields = &mut head.headers;
     fields.insert(X_REQUEST_ID, exchange.request_id.value());
     // To a client of HTTP/1.0 the end of the connection is the end of a body
@@ -107,13 +116,14 @@ async fn switch(mut exchange: Box<Exchange>, mut head: Parts, line: Line) -> Res
         // that this client knows.
         return answer::problem(&mut exchange, Cause::UpstreamMalformed);
     }
-    report(&exchange, &head);
+    report(&exchange, head.status);
     exchange.change_response(&mut head.headers);
     if let Err(cause) = rewrite::head(&exchange, &mut head) {
         return answer::problem(&mut exchange, cause);
     }
     head.headers
         .insert(X_REQUEST_ID, exchange.request_id.value());
+    exchange.account.switches();
     let Some((endpoint, early)) = line.into_tunnel().await else {
         return answer::problem(&mut exchange, Cause::UpstreamReset);
     };

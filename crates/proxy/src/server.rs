@@ -108,6 +108,7 @@ impl Server {
             endpoint_timeout: limits.upstream_write_timeout,
             min_rate: limits.body_min_rate,
             min_rate_after: limits.body_min_rate_after,
+            has_messages: false,
         };
         // All of the idle connections are no more than there may be clients,
         // as is counted on where these are limited.
@@ -161,18 +162,13 @@ impl Server {
             self.metrics.connection_refused("header_timeout");
         }
         RequestDone {
-            route: None,
-            method: "-",
-            path: "-",
+            scheme: connection.scheme().name(),
             status: answer.status,
             cause: Some(answer.cause),
             request_id: id.as_str(),
             client: Some(connection.peer.address),
-            upstream: None,
-            tries: 0,
             duration: Instant::now().duration_since(connection.opened()),
-            bytes_in: 0,
-            bytes_out: 0,
+            ..RequestDone::default()
         }
         .record(&self.metrics, &self.access_log);
         problem::bare(&answer, id.as_str())

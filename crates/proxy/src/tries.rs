@@ -5,7 +5,10 @@
 //!   next endpoint, whatever the method.
 //! - Something was sent and no answer came back: only for idempotent requests
 //!   whose body, if any, is still at hand.
-//! - Anything else: never.
+//! - An answer that is nothing but a status of gRPC which the route names: if the
+//!   body is still at hand.
+//! - Anything else: never, unless the route has a `Retry` filter, which says which
+//!   answers are asked for again, for which methods, and whether late ones are.
 //!
 //! Every try counts against the route's number and must begin before the
 //! response's deadline, which is one over all tries. A refused connection does
@@ -14,14 +17,17 @@
 //! no load to anybody, since nobody has seen the request.
 
 use http::{HeaderValue, Request, Response};
+use http_body::Body as _;
 use hyper::body::Incoming;
+use pailou_filters::Retry;
+use pailou_routing::Route;
 use pailou_upstream::{Hint, Http, NoEndpoint, Outcome, Tried};
 use tokio::time::Instant;
 
 use crate::cause::Cause;
 use crate::exchange::Exchange;
 use crate::interim;
-use crate::line::{Line, LineFailure};
+use crate::line::{self, Line, LineFailure};
 use crate::plan::Planned;
 use crate::transport::{ConnectFailure, Remote};
 use crate::upload::Outgoing;
@@ -63,7 +69,14 @@ pub(crate) async fn send(exchange: &mut Exchange, planned: Planned) -> Result<Re
     }
     loop {
         let failed = match attempt(exchange, &planned).await {
-            Ok(received) => return Ok(received),
+            Ok(received) if !is_rejected(exchange, &received) => return Ok(received),
+            Ok(received) => match reject(exchange, received) {
+                Some(received) => return Ok(received),
+                None => {
+                    pause(exchange).await;
+                    continue;
+                }
+            },
             Err(failed) => failed,
         };
         if let Some(outcome) = failed.outcome
@@ -76,9 +89,37 @@ pub(crate) async fn send(exchange: &mut Exchange, planned: Planned) -> Result<Re
         if failed.outcome == Some(Outcome::Refused) {
             exchange.refusals += 1;
         }
-        if !is_allowed(exchange, &failed) || !next(exchange, !stale, failed.again) {
+        if !is_allowed(exchange, &failed, stale) || !next(exchange, !stale, failed.again) {
             return Err(failed.cause);
         }
+        if failed.again == Again::Paid && !stale {
+            pause(exchange).await;
+        }
+    }
+}
+
+/// Lets go of an answer that nobody gets. Its connection goes on if nothing of
+/// the answer is left on it.
+fn give_back(exchange: &Exchange, received: Received) {
+    let Received { response, line } = received;
+    if line::keeps(&response) && response.body().is_end_stream() && exchange.upload.is_none() {
+        exchange.server.keep(line);
+    }
+}
+
+/// The pause before another try that the route asks for, and the new deadline of
+/// that try, if each has one.
+async fn pause(exchange: &mut Exchange) {
+    let Some(route) = exchange.route.clone() else {
+        return;
+    };
+    let number = exchange.tries.saturating_sub(exchange.refusals + 1);
+    if let Some(backoff) = &route.retry.backoff {
+        let until = Instant::now() + backoff.pause(number, fastrand::f64());
+        tokio::time::sleep_until(until.min(exchange.connect_due().0)).await;
+    }
+    if route.retry.timeouts {
+        exchange.response_due = Some(Instant::now() + route.timeouts.response);
     }
 }
 
@@ -102,6 +143,7 @@ fn pick(exchange: &mut Exchange) -> Result<(), Cause> {
 async fn attempt(exchange: &mut Exchange, planned: &Planned) -> Result<Received, Failed> {
     exchange.tries += 1;
     exchange.try_began = Instant::now();
+    exchange.account.tried(exchange.try_began);
     let remote = remote(exchange).ok_or(Failed::ours())?;
     let request = request(exchange, planned, &remote);
     let mut line = connect(exchange, remote).await?;
@@ -112,8 +154,21 @@ async fn attempt(exchange: &mut Exchange, planned: &Planned) -> Result<Received,
     match sent {
         Ok(Ok(response)) => Ok(Received { response, line }),
         Ok(Err(failure)) => Err(send_failed(exchange, failure, line.is_reused())),
-        Err(cause) => Err(Failed::timed_out(cause)),
+        Err(cause) => Err(late(exchange, cause)),
     }
+}
+
+/// An answer that did not come in time. The endpoint may still act on the request.
+fn late(exchange: &Exchange, cause: Cause) -> Failed {
+    let again = exchange
+        .route
+        .as_ref()
+        .is_some_and(|route| route.retry.timeouts);
+    let mut failed = Failed::timed_out(cause);
+    if again && cause == Cause::ResponseTimeout {
+        failed.again = Again::Paid;
+    }
+    failed
 }
 
 /// A connection to the endpoint that was picked.
@@ -160,7 +215,8 @@ fn remote(exchange: &Exchange) -> Option<Remote> {
 /// was registered by, or its address, and its port.
 fn host(exchange: &Exchange) -> Option<HeaderValue> {
     let (route, pick) = (exchange.route.as_ref()?, exchange.pick.as_ref()?);
-    if route.preserve_host {
+    // HTTP/1.1 asks for one, also where the client's HTTP/1.0 did not.
+    if route.preserve_host && !exchange.host.is_empty() {
         return None;
     }
     let address = pick.address();
@@ -251,15 +307,68 @@ impl Failed {
     }
 }
 
-/// Whether sending the request again cannot do harm and is possible.
-fn is_allowed(exchange: &Exchange, failed: &Failed) -> bool {
-    let upload = exchange.upload.as_ref();
-    let is_at_hand = upload.is_none_or(|upload| upload.is_at_hand());
+/// Whether sending the request again cannot do harm and is possible. `stale`: an
+/// idle connection was closed, which no endpoint means.
+fn is_allowed(exchange: &Exchange, failed: &Failed, stale: bool) -> bool {
+    let Some(route) = &exchange.route else {
+        return false;
+    };
+    let (retry, method) = (&route.retry, &exchange.method);
+    let may_repeat = || match failed.cause {
+        _ if stale => method.is_idempotent() || retry.repeats(method),
+        Cause::ResponseTimeout => retry.timeouts && retry.repeats(method),
+        _ => retry.resets && retry.repeats(method),
+    };
     match failed.again {
         Again::Never => false,
-        Again::Free => is_at_hand,
-        Again::Paid => is_at_hand && exchange.method.is_idempotent() && !exchange.websocket,
+        Again::Free => is_at_hand(exchange),
+        Again::Paid => is_at_hand(exchange) && may_repeat() && !exchange.websocket,
     }
+}
+
+fn is_at_hand(exchange: &Exchange) -> bool {
+    let upload = exchange.upload.as_ref();
+    upload.is_none_or(|upload| upload.is_at_hand())
+}
+
+/// Whether an answer is a failure that the route has tried again, and can.
+fn is_rejected(exchange: &Exchange, received: &Received) -> bool {
+    let Some(route) = &exchange.route else {
+        return false;
+    };
+    let status = received.response.status();
+    let is_refused = route.retry.rejects(&exchange.method, status) && !exchange.websocket;
+    (is_refused || is_refused_call(route, received)) && is_at_hand(exchange)
+}
+
+/// Whether an answer is a status of gRPC and nothing else, so that nobody has done
+/// anything yet.
+fn is_refused_call(route: &Route, received: &Received) -> bool {
+    if route.retry_grpc.is_empty() {
+        return false;
+    }
+    let status = received.response.headers().get("grpc-status");
+    let statuses = &mut route.retry_grpc.iter();
+    received.response.body().is_end_stream()
+        && statuses.any(|rejected| status.is_some_and(|status| status == rejected.code()))
+}
+
+/// Moves on from such an answer; gives it back if there is no other endpoint to
+/// ask.
+fn reject(exchange: &mut Exchange, received: Received) -> Option<Received> {
+    let pick = exchange.pick.take();
+    if !next(exchange, true, Again::Paid) {
+        exchange.pick = pick;
+        return Some(received);
+    }
+    if let Some(pick) = pick {
+        pick.report(Outcome::Answered {
+            status: received.response.status().as_u16(),
+            latency: exchange.try_began.elapsed(),
+        });
+    }
+    give_back(exchange, received);
+    None
 }
 
 /// Moves on to another endpoint, if one more try is allowed, there is one and
@@ -268,7 +377,7 @@ fn next(exchange: &mut Exchange, elsewhere: bool, again: Again) -> bool {
     let Some(route) = exchange.route.clone() else {
         return false;
     };
-    if !has_tries(exchange, route.retry.retries) {
+    if !has_tries(exchange, &route.retry, again) {
         return false;
     }
     let failed = exchange.upstream;
@@ -283,7 +392,7 @@ fn next(exchange: &mut Exchange, elsewhere: bool, again: Again) -> bool {
     let budget = selection.service().retry_budget();
     let min_per_second = exchange.server.retry.min_per_second;
     let is_paid = || again == Again::Free || budget.take(min_per_second, Instant::now());
-    if pick_again(exchange, is_paid) {
+    if pick_again(exchange, route.retry.returns, is_paid) {
         return true;
     }
     exchange.upstream = failed;
@@ -292,16 +401,35 @@ fn next(exchange: &mut Exchange, elsewhere: bool, again: Again) -> bool {
 
 /// Whether there may be one more try. Without retries there is none, also after
 /// a refusal.
-fn has_tries(exchange: &Exchange, retries: u32) -> bool {
-    let counted = exchange.tries - exchange.refusals;
+fn has_tries(exchange: &Exchange, retry: &Retry, again: Again) -> bool {
+    // A refusal is free while there are others to ask, and no longer.
+    let counted = match exchange.returned {
+        true => exchange.tries,
+        false => exchange.tries - exchange.refusals,
+    };
     // Beyond what can be remembered a try would go where another was.
     let is_bounded = exchange.tried.len() < Tried::MAX;
-    let (due, _) = exchange.connect_due();
-    retries > 0 && counted <= retries && is_bounded && due > Instant::now()
+    let now = Instant::now();
+    let due = match retry.timeouts && again == Again::Paid {
+        // The next try has a time of its own.
+        true => exchange.total_due,
+        false => Some(exchange.connect_due().0),
+    };
+    let is_early = due.is_none_or(|due| due > now)
+        && retry
+            .within
+            .is_none_or(|within| exchange.began + within > now);
+    retry.retries > 0 && counted <= retry.retries && is_bounded && is_early
 }
 
-fn pick_again(exchange: &mut Exchange, is_paid: impl FnOnce() -> bool) -> bool {
-    if pick(exchange).is_err() {
+fn pick_again(exchange: &mut Exchange, returns: bool, is_paid: impl FnOnce() -> bool) -> bool {
+    let picked = pick(exchange);
+    if picked == Err(Cause::EndpointsTried) && returns {
+        // There is no other; it may be better by now.
+        exchange.tried = Tried::none();
+        exchange.returned = true;
+    }
+    if picked.is_err() && (!returns || pick(exchange).is_err()) {
         return false;
     }
     if !is_paid() {

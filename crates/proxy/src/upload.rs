@@ -18,6 +18,7 @@ use tokio::time::Instant;
 
 use crate::cause::Cause;
 use crate::connection::Shared;
+use crate::grpc::Messages;
 use crate::grpc_web::{Decoder, Malformed};
 
 /// What a body may be.
@@ -35,6 +36,8 @@ pub(crate) struct UploadRules {
     pub(crate) min_rate: u64,
     /// How long a client may be slower than that.
     pub(crate) min_rate_after: Duration,
+    /// Whether it has messages that are to be counted.
+    pub(crate) has_messages: bool,
 }
 
 /// The body of one request, through all its tries.
@@ -59,6 +62,7 @@ struct State {
     waits: Waits,
     /// How long the client has been waited for before now.
     client_time: Duration,
+    messages: Messages,
     failure: Option<Cause>,
     exchange: Option<Waker>,
     /// What makes of the client's bytes those that are sent.
@@ -110,6 +114,7 @@ impl Upload {
                 most_bytes: rules.bytes,
                 waits: Waits::Nobody,
                 client_time: Duration::ZERO,
+                messages: Messages::default(),
                 failure: None,
                 exchange: None,
                 decoder: None,
@@ -168,6 +173,11 @@ impl Upload {
     /// Bytes that have come from the client.
     pub(crate) fn bytes(&self) -> u64 {
         self.state().bytes
+    }
+
+    /// The messages that have come, if they are counted.
+    pub(crate) fn messages(&self) -> Messages {
+        self.state().messages
     }
 
     /// Why it ended before its end.
@@ -345,6 +355,9 @@ impl Sending {
                 return Poll::Ready(Some(Err(state.fail(Cause::MalformedBody))));
             }
         };
+        if self.upload.rules.has_messages {
+            state.messages.pass(&piece);
+        }
         state.keep(&piece, self.upload.rules.kept_bytes);
         self.next += 1;
         self.sent += piece.len() as u64;

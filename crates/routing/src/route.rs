@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use pailou_config::{
-    Compat, EncodedSlashes, Fault, Field, Protocol, Report, RouteDefaults, RouteSpec, ServiceSpec,
-    Settings, Severity, TargetSpec, UpstreamTlsSettings,
+    Compat, EncodedSlashes, Fault, Field, GrpcStatus, Protocol, Report, RouteDefaults, RouteSpec,
+    ServiceSpec, Settings, Severity, TargetSpec, UpstreamTlsSettings,
 };
 use pailou_filters::{Chain, Destinations, Retry, Rule, Scope, Step};
 use pailou_telemetry::{Metrics, RouteMetrics};
@@ -34,6 +34,8 @@ pub struct Route {
     /// Whether the endpoint gets the Host header as the steps left it, rather
     /// than its own name.
     pub preserve_host: bool,
+    /// The statuses of gRPC that a call is tried again for.
+    pub retry_grpc: Vec<GrpcStatus>,
     /// Whether calls of gRPC-Web become calls of gRPC.
     pub grpc_web: bool,
     /// What becomes of a path with an encoded slash.
@@ -292,17 +294,17 @@ impl Route {
             Some(target) => compiler.target(target, &policy, upstream_tls),
             None => RouteTarget::Filter,
         };
-        let label = target
+        let labels = target
             .selection()
-            .map(|selection| selection.service().id().to_string());
+            .map(|selection| selection.service().id().labels());
         let metrics = compiler
             .metrics
-            .route(&spec.id, label.as_deref().unwrap_or_default());
+            .route(&spec.id, &labels.unwrap_or_default());
         let chain = Chain::named(steps.into_iter().flat_map(|(part, steps)| {
             let name: Arc<str> = part.name.as_str().into();
             steps.into_iter().map(move |step| (name.clone(), step))
         }));
-        let mut retry = Retry::without_answers(spec.retries.unwrap_or(defaults.retries));
+        let mut retry = Retry::without_answers(spec.retries.count.unwrap_or(defaults.retries));
         let mut preserve_host = spec.preserve_host;
         let mut grpc_web = false;
         for rule in chain.rules() {
@@ -320,6 +322,7 @@ impl Route {
                 .service()
                 .and_then(|service| Canary::compile(service.canary.as_ref()?)),
             retry,
+            retry_grpc: spec.retries.grpc_status.clone(),
             preserve_host,
             grpc_web,
             encoded_slashes: spec.encoded_slashes,

@@ -89,19 +89,20 @@ impl<'a> Target<'a> {
         })
     }
 
-    /// Whether every character of it is one that a URI may have unencoded (RFC 3986
-    /// appendix A). What is not is encoded or passed on here, and refused by Spring
-    /// Cloud Gateway, which follows the RFC: braces, brackets, `|`, `^`, quotes, and
-    /// a percent sign of the query without its digits.
+    /// Whether every character of it is one that Java's `URI` takes unencoded: those
+    /// of RFC 3986, and brackets in a query. What is not is encoded or passed on here,
+    /// and refused by Spring Cloud Gateway: braces, `|`, `^`, quotes, and a percent
+    /// sign of the query without its digits.
     pub fn is_uri(&self) -> bool {
         let sent = self.sent.as_bytes();
         let mut rest = sent;
+        let mut in_query = false;
         while let Some((&byte, after)) = rest.split_first() {
             rest = after;
+            in_query |= byte == b'?';
             let is_legal = match byte {
-                b'"' | b'<' | b'>' | b'[' | b']' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}' => {
-                    false
-                }
+                b'[' | b']' => in_query,
+                b'"' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}' => false,
                 b'%' => after.len() >= 2 && after[..2].iter().all(u8::is_ascii_hexdigit),
                 _ => true,
             };

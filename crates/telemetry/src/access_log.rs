@@ -1,32 +1,53 @@
 //! One line per request.
 
-use std::fmt::Write;
+mod field;
+mod json;
+mod template;
+mod text;
+mod time;
 
-use tracing_subscriber::fmt::format::Writer;
-use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
-
-use crate::escape::{cut, escape_into};
 use crate::events::RequestDone;
 use crate::lines::Lines;
-
-/// A path longer than this is cut in the log: a line has a bound.
-const MAX_PATH_BYTES: usize = 1024;
-/// The same for a request id, which a client may choose.
-const MAX_ID_BYTES: usize = 128;
+pub use field::FIELDS;
+pub use template::{AccessTemplate, TemplateFault};
 
 /// Where access-log lines go: a bounded queue in front of one writer thread, or nowhere. Cheap to clone.
 ///
 /// Writing never blocks: when the queue is full the line is dropped and `pailou_access_log_dropped_total` counts it.
 #[derive(Clone, Debug, Default)]
 pub struct AccessLog {
-    out: Option<(Lines, Style)>,
+    out: Option<(Lines, Layout)>,
 }
 
 /// How a line looks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Style {
+#[derive(Clone, Debug)]
+pub(crate) enum Layout {
+    /// For people.
     Text,
+    Json(AccessFields),
+    Template(AccessTemplate),
+}
+
+/// What the lines of the access log look like.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum AccessFormat {
+    /// As the gateway's own events: text for people on a terminal, JSON elsewhere, unless [`Format`](crate::Format) says otherwise.
+    #[default]
+    Auto,
+    /// One JSON object per line.
     Json,
+    /// By a template, such as [`AccessTemplate::combined`].
+    Template(AccessTemplate),
+}
+
+/// By which names a line in JSON calls its fields.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AccessFields {
+    /// OpenTelemetry's semantic conventions for HTTP; durations in seconds.
+    #[default]
+    Otel,
+    /// The Elastic Common Schema; durations in nanoseconds.
+    Ecs,
 }
 
 impl AccessLog {
@@ -35,206 +56,50 @@ impl AccessLog {
         AccessLog::default()
     }
 
-    pub(crate) fn new(lines: Lines, style: Style) -> AccessLog {
+    pub(crate) fn new(lines: Lines, layout: Layout) -> AccessLog {
         AccessLog {
-            out: Some((lines, style)),
+            out: Some((lines, layout)),
         }
+    }
+
+    /// Whether anybody reads what a request says of itself.
+    pub fn is_on(&self) -> bool {
+        self.out.is_some()
     }
 
     pub(crate) fn write(&self, request: &RequestDone<'_>) {
-        if let Some((lines, style)) = &self.out {
-            lines.push(line(*style, request).into_bytes());
+        if let Some((lines, layout)) = &self.out {
+            lines.push(layout.line(request).into_bytes());
         }
     }
 }
 
-fn line(style: Style, request: &RequestDone<'_>) -> String {
-    let mut out = String::with_capacity(384);
-    match style {
-        Style::Text => text_line(&mut out, request),
-        Style::Json => json_line(&mut out, request),
-    }
-    out.push('\n');
-    out
-}
-
-fn json_line(out: &mut String, request: &RequestDone<'_>) {
-    out.push_str("{\"timestamp\":\"");
-    time(out);
-    out.push('"');
-    for_each_field(request, |name, value| {
-        out.push_str(",\"");
-        out.push_str(name);
-        out.push_str("\":");
-        match value {
-            Value::Text(text) => {
-                out.push('"');
-                escape_into(out, text);
-                out.push('"');
-            }
-            Value::Number(number) => number.push_to(out),
+impl Layout {
+    fn line(&self, request: &RequestDone<'_>) -> String {
+        let mut out = String::with_capacity(1024);
+        match self {
+            Layout::Text => text::write(&mut out, request),
+            Layout::Json(fields) => json::write(&mut out, *fields, request),
+            Layout::Template(template) => template.write(&mut out, request),
         }
-    });
-    out.push('}');
-}
-
-fn text_line(out: &mut String, request: &RequestDone<'_>) {
-    time(out);
-    for_each_field(request, |name, value| {
-        out.push(' ');
-        // The first three say what they are by their place, as in every access log.
-        if !matches!(name, "method" | "path" | "status") {
-            out.push_str(name);
-            out.push('=');
-        }
-        match value {
-            Value::Text(text) if text.is_empty() || text.contains([' ', '"', '=']) => {
-                out.push('"');
-                escape_into(out, text);
-                out.push('"');
-            }
-            Value::Text(text) => escape_into(out, text),
-            Value::Number(number) => number.push_to(out),
-        }
-    });
-}
-
-enum Value<'a> {
-    Text(&'a str),
-    Number(Number),
-}
-
-#[derive(Clone, Copy)]
-enum Number {
-    Whole(u64),
-    Milliseconds(f64),
-}
-
-impl Number {
-    fn push_to(self, out: &mut String) {
-        // Writing to a String cannot fail.
-        let _ = match self {
-            Number::Whole(number) => write!(out, "{number}"),
-            Number::Milliseconds(number) => write!(out, "{number:.3}"),
-        };
+        out.push('\n');
+        out
     }
 }
 
-/// Hands out the fields in the order of the line; what is not known is left out.
-fn for_each_field(request: &RequestDone<'_>, mut field: impl FnMut(&'static str, Value<'_>)) {
-    // The query may carry secrets: whatever the caller passes, only the path is written.
-    let path = request.path.split('?').next().unwrap_or_default();
-    field("method", Value::Text(cut(request.method, 32)));
-    field("path", Value::Text(cut(path, MAX_PATH_BYTES)));
-    field(
-        "status",
-        Value::Number(Number::Whole(request.status.into())),
-    );
-    let milliseconds = request.duration.as_secs_f64() * 1000.0;
-    field(
-        "duration_ms",
-        Value::Number(Number::Milliseconds(milliseconds)),
-    );
-    if let Some(route) = request.route {
-        field("route", Value::Text(route.route()));
-        field("service", Value::Text(route.service()));
-    }
-    let mut address = String::new();
-    if let Some(upstream) = request.upstream {
-        // Writing to a String cannot fail.
-        let _ = write!(address, "{upstream}");
-        field("upstream", Value::Text(&address));
-    }
-    field("tries", Value::Number(Number::Whole(request.tries.into())));
-    if let Some(cause) = request.cause {
-        field("cause", Value::Text(cause));
-    }
-    if let Some(client) = request.client {
-        address.clear();
-        // Writing to a String cannot fail.
-        let _ = write!(address, "{client}");
-        field("client", Value::Text(&address));
-    }
-    field("bytes_in", Value::Number(Number::Whole(request.bytes_in)));
-    field("bytes_out", Value::Number(Number::Whole(request.bytes_out)));
-    field(
-        "request_id",
-        Value::Text(cut(request.request_id, MAX_ID_BYTES)),
-    );
+/// Whether a file that begins so is an access log: of this format, or of another that needs no template to be known by.
+pub(crate) fn is_ours(format: &AccessFormat, head: &[u8]) -> bool {
+    let is_of_template = match format {
+        AccessFormat::Template(template) => template.begins(head),
+        AccessFormat::Auto | AccessFormat::Json => false,
+    };
+    is_of_template || begins_with_time(head) || AccessTemplate::combined().begins(head)
 }
 
-fn time(out: &mut String) {
-    // It fails only when the sink does, and a String does not.
-    let _ = SystemTime.format_time(&mut Writer::new(out));
+/// Whether a file that begins so has lines as the gateway writes them unless it is told otherwise.
+pub(crate) fn begins_with_time(head: &[u8]) -> bool {
+    json::begins(head) || text::begins(head)
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-    use crate::Metrics;
-
-    fn request<'a>(path: &'a str, id: &'a str) -> RequestDone<'a> {
-        RequestDone {
-            route: None,
-            method: "GET",
-            path,
-            status: 502,
-            cause: Some("connect_refused"),
-            request_id: id,
-            client: Some("192.0.2.7".parse().unwrap()),
-            upstream: Some("127.0.0.1:8081".parse().unwrap()),
-            tries: 2,
-            duration: Duration::from_micros(1500),
-            bytes_in: 3,
-            bytes_out: 4,
-        }
-    }
-
-    #[test]
-    fn the_json_line_is_json_with_every_known_field() {
-        let metrics = Metrics::new();
-        let route = metrics.route("users", "DEFAULT_GROUP@@user-service");
-        let mut done = request("/api/\"users\"\r\n?token=secret", "id\u{1b}[2J");
-        done.route = Some(&route);
-        let line = line(Style::Json, &done);
-        assert!(
-            line.ends_with("}\n") && line.matches('\n').count() == 1,
-            "{line}"
-        );
-        let value: serde_json::Value = serde_json::from_str(&line).unwrap();
-        let timestamp = value["timestamp"].as_str().unwrap();
-        assert!(timestamp.ends_with('Z'), "{timestamp}");
-        assert_eq!(value["path"], "/api/\"users\"\r\n");
-        assert_eq!(value["status"], 502);
-        assert_eq!(value["duration_ms"], 1.5);
-        assert_eq!(value["route"], "users");
-        assert_eq!(value["service"], "DEFAULT_GROUP@@user-service");
-        assert_eq!(value["upstream"], "127.0.0.1:8081");
-        assert_eq!(value["cause"], "connect_refused");
-        assert_eq!(value["tries"], 2);
-        assert!(
-            !line.contains("secret") && !line.contains('\u{1b}'),
-            "{line}"
-        );
-    }
-
-    #[test]
-    fn the_text_line_escapes_and_quotes() {
-        let line = line(Style::Text, &request("/a b\n", "x=1"));
-        let (time, rest) = line.split_once(' ').unwrap();
-        assert!(time.ends_with('Z'), "{time}");
-        assert_eq!(
-            rest,
-            "GET \"/a b\\n\" 502 duration_ms=1.500 upstream=127.0.0.1:8081 tries=2 cause=connect_refused \
-             client=192.0.2.7 bytes_in=3 bytes_out=4 request_id=\"x=1\"\n"
-        );
-    }
-
-    #[test]
-    fn a_long_path_is_cut() {
-        let path = "/x".repeat(5000);
-        assert!(line(Style::Json, &request(&path, "id")).len() < 2048);
-    }
-}
+mod tests;

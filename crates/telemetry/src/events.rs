@@ -5,6 +5,7 @@
 
 mod discovery;
 mod request;
+mod settings;
 mod snapshot;
 mod tls;
 mod upstream;
@@ -14,7 +15,8 @@ pub use discovery::{
     LoginFailed, ReadinessChanged, Registered, RegistrationFailed, SessionConnected, SessionFailed,
     SessionLost, ShutdownPhase, SourceFailed, TablePublished, TaskEnded, TransportChanged,
 };
-pub use request::RequestDone;
+pub use request::{RequestDone, StreamKind};
+pub use settings::{SettingsRefused, SettingsReloaded};
 pub use snapshot::{
     DocumentRestored, EndpointsRestored, SnapshotIgnored, SnapshotWriteFailed, SnapshotWritten,
 };

@@ -17,11 +17,16 @@ mod log;
 mod metrics;
 pub mod own_file;
 pub mod tasks;
+pub mod words;
 
-pub use access_log::AccessLog;
+pub use access_log::{
+    AccessFields, AccessFormat, AccessLog, AccessTemplate, FIELDS as ACCESS_FIELDS, TemplateFault,
+};
 pub use log::{
-    Format, LogControl, LogError, LogFiles, LogGuard, LogOptions, init_logs, look_at_log,
+    Format, LogControl, LogError, LogFiles, LogGuard, LogOptions, init_logs, look_at_access_log,
+    look_at_log,
 };
 pub use metrics::{
-    ConnectionOpen, EndpointCounts, Metrics, RequestInFlight, RouteMetrics, ServiceMetrics,
+    ConnectionOpen, EndpointCounts, Metrics, RequestInFlight, RouteMetrics, ServiceLabels,
+    ServiceMetrics, TextFormat,
 };

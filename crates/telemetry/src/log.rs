@@ -16,14 +16,14 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use crate::access_log::{AccessLog, Style};
+use crate::access_log::{AccessFields, AccessFormat, AccessLog, Layout};
 use crate::escape::clean_line;
 use crate::lines::{Lines, QUEUE_LINES};
 use crate::metrics::Metrics;
 use crate::own_file::NotOurs;
 use control::AnyFilter;
 pub use control::{LogControl, LogFiles};
-pub use file::look_at_log;
+pub use file::{look_at_access_log, look_at_log};
 use foreign::Foreign;
 
 /// How long the end of the process waits for lines still queued.
@@ -55,8 +55,19 @@ pub struct LogOptions<'a> {
     pub format: Format,
     /// Whether each request gets a line in the access log.
     pub access: bool,
+    /// How those lines look.
+    pub access_format: AccessFormat,
+    /// By which names they call their fields, where they are JSON.
+    pub access_fields: AccessFields,
     /// Where the lines go.
     pub files: LogFiles<'a>,
+}
+
+/// How lines look once it is known where they go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Style {
+    Text,
+    Json,
 }
 
 /// Why logging could not be set up.
@@ -131,7 +142,9 @@ pub fn init_logs(options: &LogOptions<'_>, metrics: &Metrics) -> Result<LogGuard
         Format::Auto if terminal => Style::Text,
         Format::Auto => Style::Json,
     };
-    let access_sink = options.access.then(|| options.files.open_access());
+    let access_sink = options
+        .access
+        .then(|| options.files.open_access(&options.access_format));
     let access_sink = access_sink.transpose()?;
     let log = Lines::spawn(
         "pailou-log",
@@ -155,12 +168,13 @@ pub fn init_logs(options: &LogOptions<'_>, metrics: &Metrics) -> Result<LogGuard
         Lines::spawn("pailou-access", sink, QUEUE_LINES, dropped)
     });
     let access = access.transpose().map_err(LogError::Writer)?;
-    let access_log = access
-        .clone()
-        .map_or_else(AccessLog::off, |lines| AccessLog::new(lines, style));
+    let access_log = access.clone().map_or_else(AccessLog::off, |lines| {
+        AccessLog::new(lines, access_layout(options, style))
+    });
     let control = LogControl {
         log: log.clone(),
         access: access.clone(),
+        access_format: options.access_format.clone(),
         filter: handle,
         foreign_dropped: metrics.log_dropped(),
     };
@@ -170,6 +184,16 @@ pub fn init_logs(options: &LogOptions<'_>, metrics: &Metrics) -> Result<LogGuard
         access_log,
         control,
     })
+}
+
+fn access_layout(options: &LogOptions<'_>, style: Style) -> Layout {
+    match (&options.access_format, style) {
+        (AccessFormat::Auto, Style::Text) => Layout::Text,
+        (AccessFormat::Auto, Style::Json) | (AccessFormat::Json, _) => {
+            Layout::Json(options.access_fields)
+        }
+        (AccessFormat::Template(template), _) => Layout::Template(template.clone()),
+    }
 }
 
 fn layer<S, W>(style: Style, colour: bool, writer: W) -> Box<dyn Layer<S> + Send + Sync>

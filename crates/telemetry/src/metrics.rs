@@ -1,25 +1,36 @@
 //! Metric series: atomics that are written anywhere and read at scrape.
 
 mod causes;
+mod codes;
 mod export;
+mod format;
 mod histogram;
+mod labels;
 mod process;
+mod reload;
 mod route;
 mod service;
+mod sharded;
 mod tls;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::SystemTime;
 
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 
 use causes::Causes;
 use export::Export;
+pub use format::TextFormat;
+pub use labels::ServiceLabels;
+use reload::Reload;
 pub use route::RouteMetrics;
 pub use service::{EndpointCounts, ServiceMetrics};
 use tls::{CertificateState, Certificates, Handshakes};
+
+use crate::words::CONNECTION_REFUSALS;
 
 /// A document or session beyond this many is not counted by name any more: every label set and every table has a bound.
 const MAX_NAMES: usize = 1024;
@@ -38,14 +49,15 @@ pub struct Metrics {
 type Series<K, T> = HashMap<K, Weak<T>>;
 
 /// A route's id and its service.
-type RouteLabels = (Box<str>, Box<str>);
+type RouteLabels = (Box<str>, ServiceLabels);
 
 /// Everything that is measured, shared by the handles and the exporter.
 #[derive(Debug)]
 pub(crate) struct State {
     pub(crate) totals: Totals,
+    pub(crate) connections_refused: Causes,
     routes: Mutex<Series<RouteLabels, RouteMetrics>>,
-    services: Mutex<Series<Box<str>, ServiceMetrics>>,
+    services: Mutex<Series<ServiceLabels, ServiceMetrics>>,
     /// Requests that no route took.
     unrouted: Arc<RouteMetrics>,
     documents: Mutex<BTreeMap<Box<str>, DocumentState>>,
@@ -75,6 +87,9 @@ pub(crate) struct Totals {
     pub(crate) table_duplicates: AtomicU64,
     pub(crate) table_shadowed: AtomicU64,
     pub(crate) table_publish_nanoseconds: AtomicU64,
+    /// Of route documents; whether it went well is the documents' state.
+    pub(crate) routes_reloaded: Reload,
+    pub(crate) settings_reloaded: Reload,
     pub(crate) document_refusals: AtomicU64,
     pub(crate) source_failures: AtomicU64,
     pub(crate) session_connects: AtomicU64,
@@ -91,7 +106,6 @@ pub(crate) struct Totals {
     pub(crate) requests_in_flight: AtomicU64,
     pub(crate) connections: AtomicU64,
     pub(crate) connections_open: AtomicU64,
-    pub(crate) connections_refused: Causes,
     pub(crate) tls_handshakes: Handshakes,
     pub(crate) gates_opened: AtomicU64,
     pub(crate) certificate_reloads: AtomicU64,
@@ -101,17 +115,14 @@ pub(crate) struct Totals {
 }
 
 impl Metrics {
-    /// The content type of [`Metrics::render`], for the answer to a scrape.
-    pub const CONTENT_TYPE: &'static str =
-        "application/openmetrics-text; version=1.0.0; charset=utf-8";
-
-    /// An empty set of metrics.
+    /// A set of metrics in which nothing has happened yet.
     pub fn new() -> Metrics {
         let state = Arc::new(State {
             totals: Totals::default(),
+            connections_refused: Causes::of(CONNECTION_REFUSALS),
             routes: Mutex::default(),
             services: Mutex::default(),
-            unrouted: Arc::new(RouteMetrics::new("", "")),
+            unrouted: Arc::new(RouteMetrics::new("", &ServiceLabels::default())),
             documents: Mutex::default(),
             sessions: Mutex::default(),
             certificates: Mutex::default(),
@@ -124,20 +135,29 @@ impl Metrics {
         }
     }
 
-    /// Every series in the OpenMetrics text format, which Prometheus reads.
+    /// Every series in Prometheus's text format.
     pub fn render(&self) -> String {
+        self.render_as(TextFormat::Prometheus)
+    }
+
+    /// Every series as text.
+    pub fn render_as(&self, format: TextFormat) -> String {
         let mut text = String::new();
         // It fails only when the sink does, and a String does not.
         let _ = encode(&mut text, &self.registry);
-        text
+        match format {
+            TextFormat::OpenMetrics => text,
+            TextFormat::Prometheus => format::prometheus(&text),
+        }
     }
 
-    /// The metrics of a route to a service: the same ones for as long as anybody holds them.
+    /// The metrics of a route to a service: the same ones for as long as anybody holds them. A route that a filter answers has no
+    /// service, and so empty labels.
     ///
     /// Call it when a route is compiled; it takes a lock.
-    pub fn route(&self, route: &str, service: &str) -> Arc<RouteMetrics> {
+    pub fn route(&self, route: &str, service: &ServiceLabels) -> Arc<RouteMetrics> {
         let mut routes = lock(&self.state.routes);
-        let key = (Box::from(route), Box::from(service));
+        let key = (Box::from(route), service.clone());
         if let Some(metrics) = routes.get(&key).and_then(Weak::upgrade) {
             return metrics;
         }
@@ -149,15 +169,15 @@ impl Metrics {
 
     /// The metrics of a service: the same ones for as long as anybody holds them.
     ///
-    /// Events name the service too, so use one spelling everywhere. Call it when the service is created; it takes a lock.
-    pub fn service(&self, service: &str) -> Arc<ServiceMetrics> {
+    /// Call it when the service is created; it takes a lock.
+    pub fn service(&self, service: &ServiceLabels) -> Arc<ServiceMetrics> {
         let mut services = lock(&self.state.services);
         if let Some(metrics) = services.get(service).and_then(Weak::upgrade) {
             return metrics;
         }
         prune_when_full(&mut services);
         let metrics = Arc::new(ServiceMetrics::new(service));
-        services.insert(service.into(), Arc::downgrade(&metrics));
+        services.insert(service.clone(), Arc::downgrade(&metrics));
         metrics
     }
 
@@ -170,11 +190,10 @@ impl Metrics {
         ConnectionOpen(Gauged::new(&self.state, |totals| &totals.connections_open))
     }
 
-    /// Counts a client's connection that was turned away or cut, by a reason out of a fixed list (`limit`, `limit_per_ip`,
-    /// `header_timeout`, `handshake_timeout`, `plain_http`, `tls_handshake`, `client_certificate`, `proxy_header`,
-    /// `proxy_header_stranger`).
+    /// Counts a client's connection that was turned away or cut, by a reason out of
+    /// [`CONNECTION_REFUSALS`](crate::words::CONNECTION_REFUSALS).
     pub fn connection_refused(&self, reason: &'static str) {
-        self.state.totals.connections_refused.count(reason);
+        self.state.connections_refused.count(reason);
     }
 
     /// Counts a TLS handshake with a client, of TLS 1.3 or 1.2.
@@ -203,6 +222,12 @@ impl Metrics {
         RequestInFlight(Gauged::new(&self.state, |totals| {
             &totals.requests_in_flight
         }))
+    }
+
+    /// Notes when the settings in force were taken. A later reload is an event,
+    /// [`SettingsReloaded`](crate::events::SettingsReloaded).
+    pub fn settings_taken(&self, at: SystemTime) {
+        self.state.totals.settings_reloaded.succeeded(at);
     }
 
     pub(crate) fn totals(&self) -> &Totals {
@@ -257,8 +282,15 @@ impl State {
     /// The services that are alive, in the order of their names; the dead are forgotten.
     fn live_services(&self) -> Vec<Arc<ServiceMetrics>> {
         let mut live = live(&mut lock(&self.services));
-        live.sort_by(|a, b| a.service().cmp(b.service()));
+        live.sort_by(|a, b| a.labels().cmp(b.labels()));
         live
+    }
+
+    /// Whether the newest version of every route document is in use.
+    fn routes_are_newest(&self) -> bool {
+        let documents = lock(&self.documents);
+        let is_good = |state| matches!(state, DocumentState::Applied | DocumentState::Stale);
+        !documents.is_empty() && documents.values().copied().all(is_good)
     }
 
     fn documents_that_are(&self, wanted: DocumentState) -> u64 {

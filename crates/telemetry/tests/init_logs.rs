@@ -1,6 +1,8 @@
 //! Logging is set up once in a process, which is why this test has one to itself.
 
-use pailou_telemetry::{Format, LogError, LogFiles, LogOptions, Metrics, init_logs};
+use pailou_telemetry::{
+    AccessFields, AccessFormat, Format, LogError, LogFiles, LogOptions, Metrics, init_logs,
+};
 
 #[test]
 fn logging_is_set_up_once_and_a_wrong_level_is_refused() {
@@ -9,6 +11,8 @@ fn logging_is_set_up_once_and_a_wrong_level_is_refused() {
         level: "loud",
         format: Format::Auto,
         access: true,
+        access_format: AccessFormat::Auto,
+        access_fields: AccessFields::Otel,
         files: LogFiles::default(),
     };
     let error = init_logs(&options, &metrics).expect_err("no such level");

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use pailou_config::UpstreamUrl;
+use pailou_telemetry::ServiceLabels;
 
 /// What names a service: the source that lists it, and its namespace, group and name there.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -41,6 +42,26 @@ impl ServiceId {
         is_static.then(|| UpstreamUrl::parse(&self.name).ok())?
     }
 
+    /// What its series are labelled with.
+    pub fn labels(&self) -> ServiceLabels {
+        let is_static = *self.source == *ServiceId::STATIC_SOURCE;
+        let namespace = match &self.namespace {
+            // As people read the namespace with the empty id.
+            namespace if namespace.is_empty() => "public".into(),
+            namespace => Arc::clone(namespace),
+        };
+        ServiceLabels {
+            nacos: if is_static {
+                "".into()
+            } else {
+                Arc::clone(&self.source)
+            },
+            namespace: if is_static { "".into() } else { namespace },
+            group: Arc::clone(&self.group),
+            service: Arc::clone(&self.name),
+        }
+    }
+
     /// A service of the default source.
     pub fn new(
         namespace: impl Into<Arc<str>>,
@@ -57,7 +78,7 @@ impl ServiceId {
 }
 
 /// The URL if a route gives one; else `group@@name`, with `namespace/` before it unless it is the public one, and `source:` before that unless it is the default one.
-/// It labels the service's metrics.
+/// Log lines and views name it so; series have its parts, [`ServiceId::labels`].
 impl fmt::Display for ServiceId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if *self.source == *ServiceId::STATIC_SOURCE {
@@ -86,6 +107,34 @@ mod tests {
         id.source = "eu".into();
         assert_eq!(id.to_string(), "eu:dev/DEFAULT_GROUP@@user-service");
         assert_eq!(id.url(), None);
+    }
+
+    #[test]
+    fn a_series_has_the_parts_and_a_line_has_one_word_for_them() {
+        let url = UpstreamUrl::parse("http://Api.internal").expect("a URL");
+        let mut east = ServiceId::new("dev", "shop", "users");
+        east.source = "east".into();
+        for (id, expected) in [
+            (
+                ServiceId::new("", "DEFAULT_GROUP", "users"),
+                ["default", "public", "DEFAULT_GROUP", "users"],
+            ),
+            (east, ["east", "dev", "shop", "users"]),
+            (
+                ServiceId::of_url(&url),
+                ["", "", "", "http://api.internal:80"],
+            ),
+        ] {
+            let labels = id.labels();
+            let parts = [
+                &labels.nacos,
+                &labels.namespace,
+                &labels.group,
+                &labels.service,
+            ];
+            assert_eq!(parts.map(|part| &**part), expected);
+            assert_eq!(labels.to_string(), id.to_string());
+        }
     }
 
     #[test]

@@ -10,33 +10,31 @@ use pailou_telemetry::events::{
 };
 use pailou_telemetry::{EndpointCounts, Metrics, ServiceMetrics};
 
+use crate::id::ServiceId;
+
 /// One service's voice.
 #[derive(Debug)]
 pub(crate) struct News {
-    label: String,
-    metrics: Metrics,
-    of_service: Arc<ServiceMetrics>,
+    metrics: Arc<ServiceMetrics>,
 }
 
 impl News {
-    pub(crate) fn of(label: String, metrics: &Metrics) -> News {
+    pub(crate) fn of(id: &ServiceId, metrics: &Metrics) -> News {
         News {
-            of_service: metrics.service(&label),
-            metrics: metrics.clone(),
-            label,
+            metrics: metrics.service(&id.labels()),
         }
     }
 
-    pub(crate) fn label(&self) -> &str {
-        &self.label
+    pub(crate) fn metrics(&self) -> &ServiceMetrics {
+        &self.metrics
     }
 
     pub(crate) fn stale(&self, stale: bool) {
-        self.of_service.set_stale(stale);
+        self.metrics.set_stale(stale);
     }
 
     pub(crate) fn counts(&self, counts: EndpointCounts) {
-        self.of_service.set_endpoints(counts);
+        self.metrics.set_endpoints(counts);
     }
 
     pub(crate) fn ejected(
@@ -47,18 +45,18 @@ impl News {
         is_again: bool,
     ) {
         EndpointEjected {
-            service: &self.label,
+            service: &self.metrics,
             address,
             cause,
             backoff,
             is_again,
         }
-        .record(&self.metrics);
+        .record();
     }
 
     pub(crate) fn still_failing(&self, address: SocketAddr, cause: &'static str, ejections: u32) {
         EndpointStillFailing {
-            service: &self.label,
+            service: &self.metrics,
             address,
             cause,
             ejections,
@@ -74,18 +72,18 @@ impl News {
         lasted: Duration,
     ) {
         EndpointReturned {
-            service: &self.label,
+            service: &self.metrics,
             address,
             reason,
             ejections,
             lasted,
         }
-        .record(&self.metrics);
+        .record();
     }
 
     pub(crate) fn gone(&self, address: SocketAddr, ejections: u32, lasted: Duration) {
         EjectedEndpointGone {
-            service: &self.label,
+            service: &self.metrics,
             address,
             ejections,
             lasted,
@@ -95,26 +93,26 @@ impl News {
 
     pub(crate) fn refused(&self, address: SocketAddr, reason: &'static str) {
         EndpointRefused {
-            service: &self.label,
+            service: &self.metrics,
             address: &address.to_string(),
             reason,
         }
-        .record(&self.metrics);
+        .record();
     }
 
     pub(crate) fn panic_began(&self, ejected: usize, eligible: usize) {
         PanicBegan {
-            service: &self.label,
+            service: &self.metrics,
             ejected,
             eligible,
         }
-        .record(&self.metrics);
+        .record();
     }
 
     pub(crate) fn panic_ended(&self) {
         PanicEnded {
-            service: &self.label,
+            service: &self.metrics,
         }
-        .record(&self.metrics);
+        .record();
     }
 }

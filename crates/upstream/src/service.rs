@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use pailou_telemetry::ServiceMetrics;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -34,7 +35,7 @@ pub struct Service {
 impl Service {
     pub(crate) fn new(id: ServiceId, context: Arc<Context>) -> Arc<Service> {
         Arc::new(Service {
-            news: News::of(id.to_string(), &context.metrics),
+            news: News::of(&id, &context.metrics),
             bell: Bell::new(Arc::clone(&context.wake)),
             id,
             context,
@@ -49,9 +50,14 @@ impl Service {
         &self.id
     }
 
-    /// Its name as metrics and events label it: the id's text.
+    /// Its name as log lines and views have it: the id's text.
     pub fn label(&self) -> &str {
-        self.news.label()
+        self.news.metrics().name()
+    }
+
+    /// What is measured of it.
+    pub fn metrics(&self) -> &ServiceMetrics {
+        self.news.metrics()
     }
 
     /// The retries that it can pay for.

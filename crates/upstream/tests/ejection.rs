@@ -81,7 +81,7 @@ async fn five_timeouts_in_a_row_eject_and_an_answer_between_them_forgives() {
     world.report(1, Outcome::Timeout);
     assert!(!world.is_picked(1));
     world.assert_metric(
-        "pailou_service_ejections_total{service=\"DEFAULT_GROUP@@user-service\",cause=\"timeout\"} 1",
+        "pailou_service_ejections_total{nacos=\"default\",namespace=\"public\",group=\"DEFAULT_GROUP\",service=\"user-service\",cause=\"timeout\"} 1",
     );
 }
 
@@ -212,7 +212,7 @@ async fn beyond_the_share_ejected_endpoints_are_used_again() {
         (world.view(1).is_in, world.reasons(1)),
         (true, "ejected".to_owned())
     );
-    world.assert_metric("pailou_service_panic{service=\"DEFAULT_GROUP@@user-service\"} 1");
+    world.assert_metric("pailou_service_panic{nacos=\"default\",namespace=\"public\",group=\"DEFAULT_GROUP\",service=\"user-service\"} 1");
 
     let mut tried = Tried::none();
     tried.push(address(3));
@@ -233,7 +233,7 @@ async fn beyond_the_share_ejected_endpoints_are_used_again() {
         "the answer of an ejected endpoint returns it"
     );
     assert_eq!(world.selection.len(), 2);
-    world.assert_metric("pailou_service_panic{service=\"DEFAULT_GROUP@@user-service\"} 0");
+    world.assert_metric("pailou_service_panic{nacos=\"default\",namespace=\"public\",group=\"DEFAULT_GROUP\",service=\"user-service\"} 0");
 }
 
 #[tokio::test(start_paused = true)]

@@ -110,7 +110,7 @@ async fn one_line_begins_one_a_minute_reminds_and_one_ends() {
         .filter(|line| line.contains("returned"))
         .count();
     assert_eq!(ends, 1, "{lines:?}");
-    world.assert_metric("pailou_service_returns_total{service=\"DEFAULT_GROUP@@user-service\"} 1");
+    world.assert_metric("pailou_service_returns_total{nacos=\"default\",namespace=\"public\",group=\"DEFAULT_GROUP\",service=\"user-service\"} 1");
 }
 
 #[tokio::test(start_paused = true)]

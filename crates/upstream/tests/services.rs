@@ -190,7 +190,8 @@ fn an_address_that_is_listed_twice_counts_once() {
         [row(0), row(1), row(2)],
         [("a", false), ("b", true), ("c", true)]
     );
-    let service = "service=\"DEFAULT_GROUP@@user-service\"";
+    let service =
+        "nacos=\"default\",namespace=\"public\",group=\"DEFAULT_GROUP\",service=\"user-service\"";
     world.assert_metric(&format!(
         "pailou_service_endpoints{{{service},state=\"eligible\"}} 2"
     ));
@@ -310,7 +311,8 @@ fn the_view_says_of_every_endpoint_why_it_is_in_or_out() {
     }
     assert_eq!(world.view(1).in_flight, 1);
     assert!(world.view(1).picks >= 1);
-    let service = "service=\"DEFAULT_GROUP@@user-service\"";
+    let service =
+        "nacos=\"default\",namespace=\"public\",group=\"DEFAULT_GROUP\",service=\"user-service\"";
     for (state, count) in [
         ("eligible", 1),
         ("ineligible", 5),
@@ -399,22 +401,21 @@ fn the_view_is_json_with_words() {
 #[test]
 fn a_refused_weight_is_reported_once_for_each_change() {
     let world = World::new("round_robin");
-    let service = "service=\"DEFAULT_GROUP@@user-service\"";
+    let service =
+        "nacos=\"default\",namespace=\"public\",group=\"DEFAULT_GROUP\",service=\"user-service\"";
     for _ in 0..3 {
         world.weights(&[1.0, f64::NAN]);
     }
     let line = "pailou_service_endpoints_refused_total";
     world.assert_metric(&format!(
-        "{line}{{{service},reason=\"weight is not a number\"}} 1"
+        "{line}{{{service},reason=\"weight_not_a_number\"}} 1"
     ));
     world.weights(&[1.0, -1.0]);
-    world.assert_metric(&format!(
-        "{line}{{{service},reason=\"weight is negative\"}} 1"
-    ));
+    world.assert_metric(&format!("{line}{{{service},reason=\"weight_negative\"}} 1"));
     world.weights(&[1.0, 1.0]);
     world.weights(&[1.0, f64::NAN]);
     world.assert_metric(&format!(
-        "{line}{{{service},reason=\"weight is not a number\"}} 2"
+        "{line}{{{service},reason=\"weight_not_a_number\"}} 2"
     ));
 }
 
@@ -426,7 +427,7 @@ fn a_stale_set_shows() {
         ..EndpointSet::of([spec(1)])
     });
     assert!(world.service.view().stale);
-    world.assert_metric("pailou_service_stale{service=\"DEFAULT_GROUP@@user-service\"} 1");
+    world.assert_metric("pailou_service_stale{nacos=\"default\",namespace=\"public\",group=\"DEFAULT_GROUP\",service=\"user-service\"} 1");
     world.weights(&[1.0]);
     assert!(!world.service.view().stale);
 }

@@ -112,7 +112,7 @@ fn the_full_form_keeps_every_key() {
     assert_eq!(route.read_timeout, Some(Duration::from_secs(60)));
     assert_eq!(route.total_timeout, Some(Limit::Off));
     assert_eq!(
-        (route.retries, route.order, route.enabled),
+        (route.retries.count, route.order, route.enabled),
         (Some(3), -1, false)
     );
     assert_eq!(route.metadata["team"], "a");
@@ -166,7 +166,10 @@ fn merge_keys_line_ends_and_marks_are_understood() {
     let text = "\u{feff}routes:\r\n  /a: &base\r\n    service: s\r\n    retries: 1\r\n  /b:\r\n    <<: *base\r\n    retries: 0\r\n";
     let routes = routes(text);
     assert_eq!(service(&routes[1]).name, "s");
-    assert_eq!((routes[0].retries, routes[1].retries), (Some(1), Some(0)));
+    assert_eq!(
+        (routes[0].retries.count, routes[1].retries.count),
+        (Some(1), Some(0))
+    );
     let text = "routes:\n  /a: &base\n    service: s\n    retrys: 1\n  /b:\n    <<: *base\n";
     let faults = faults(text);
     assert_eq!(faults.len(), 2, "once for each route: {faults:?}");

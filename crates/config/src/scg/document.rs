@@ -13,7 +13,7 @@ use super::{
 use crate::{
     fault::{Fault, Position, Report, Severity},
     field::Field,
-    node::Value,
+    node::{Node, Value},
     route::RouteSpec,
     route_document::{DocumentOutcome, ParsedDocument, RefusedRoute},
     settings::ScgSettings,
@@ -57,6 +57,8 @@ fn refused(report: Report) -> DocumentOutcome {
 fn routes(mut section: Section, report: Report, scg: &ScgSettings) -> DocumentOutcome {
     let mut placeholders = Placeholders::new(&scg.placeholders, section.is_loaded_by_spring);
     placeholders.fill(&mut section.node);
+    let mut beside = std::mem::take(&mut section.beside);
+    beside.nodes_mut().for_each(|node| placeholders.fill(node));
     for (name, at) in placeholders.left() {
         let problem = format!(
             "`${{{name}:…}}` stays as it is written; to have it filled in from the environment, add {name} to \
@@ -66,17 +68,18 @@ fn routes(mut section: Section, report: Report, scg: &ScgSettings) -> DocumentOu
     }
     let mut notes = Notes::default();
     let field = Field::new(&section.node, section.path.as_str(), &report);
-    let (gateway, list) = match section.is_list {
+    let (mut gateway, list) = match section.is_list {
         true => (Gateway::default(), Some(field.clone())),
         false => Gateway::read(&field, &scg.beans, &mut notes),
     };
+    gateway.beside = beside;
     let definitions = match list {
         Some(list) if list.is_sequence() => list.sequence().unwrap_or_default(),
         Some(list) => {
             list.fault_expected("no list of routes", "a list, `[]` for no routes");
             return refused(report);
         }
-        None if gateway.has_locator => Vec::new(),
+        None if gateway.locator.is_some() => Vec::new(),
         None => {
             field.fault_expected("`routes` is missing", "a list, `[]` for no routes");
             return refused(report);
@@ -100,10 +103,41 @@ fn routes(mut section: Section, report: Report, scg: &ScgSettings) -> DocumentOu
     for definition in &definitions {
         found.read(definition, &context, &mut notes, &report);
     }
+    let located = located(&gateway, scg, &report);
+    for node in &located {
+        let field = Field::new(node, format!("{}.discovery.locator", section.path), &report);
+        found.read(&field, &context, &mut notes, &report);
+    }
     notes.report(&report);
     let mut parsed = found.finish(&report);
     parsed.faults = report.into_faults();
     DocumentOutcome::Routes(parsed)
+}
+
+/// The definitions of the routes that the locator makes, of services that the settings list.
+fn located(gateway: &Gateway, scg: &ScgSettings, report: &Report) -> Vec<Node> {
+    let Some(Some(locator)) = &gateway.locator else {
+        return Vec::new();
+    };
+    let at = Some(locator.at());
+    if scg.locator.is_empty() {
+        let problem = "no service gets a route by itself: name those that may be reached in scg.locator in gateway.yaml, \
+                       or write a route for each (`uri: lb://NAME`, `Path=/NAME/**`, `StripPrefix=1`)";
+        warn(report, at, "discovery.locator", problem.to_owned());
+    }
+    let definitions = scg
+        .locator
+        .iter()
+        .filter_map(|name| locator.definition(name));
+    let found: Result<Vec<Node>, String> = definitions.collect();
+    found.unwrap_or_else(|expression| {
+        let problem = format!(
+            "`{}`: of expressions only texts, `serviceId` and `+` are read; no service gets a route by itself",
+            expression.escape_debug()
+        );
+        warn(report, at, "discovery.locator", problem);
+        Vec::new()
+    })
 }
 
 /// The definitions so far, in the order in which they are looked at.

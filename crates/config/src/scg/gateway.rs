@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::{
+    beside::Defaults,
     cors,
     definition::{self, Kind},
     key::folded,
+    locator::Locator,
     notes::Notes,
     relaxed::Relaxed,
     timeouts::{self, Timeouts},
@@ -27,7 +29,7 @@ const MATTER_OF_COURSE: [&str; 3] = [
 ];
 
 /// What is said of keys that are not read.
-const ELSEWHERE: [(&str, &str); 7] = [
+const ELSEWHERE: [(&str, &str); 6] = [
     (
         "trustedproxies",
         "whose forwarding headers are believed is `forwarded.trusted_proxies` in gateway.yaml",
@@ -48,7 +50,6 @@ const ELSEWHERE: [(&str, &str); 7] = [
         "metrics",
         "metrics are always on, at /metrics of the probes' address",
     ),
-    ("predicate", "the Host predicate ignores the default port"),
     (
         "globalfilter",
         "there are no global filters; put them into `default-filters`",
@@ -63,8 +64,12 @@ pub(super) struct Gateway {
     pub(super) timeouts: Timeouts,
     /// Arguments of filters by the filter's folded name.
     pub(super) defaults: BTreeMap<String, Node>,
-    /// Whether a route for each service is asked for.
-    pub(super) has_locator: bool,
+    /// Whether `Host` looks past the port (`predicate.host.include-port: false`).
+    pub(super) without_port: bool,
+    /// The locator, if a route for each service is asked for; `Some(None)` if it cannot be followed.
+    pub(super) locator: Option<Option<Locator>>,
+    /// What an application says beside the section.
+    pub(super) beside: Defaults,
 }
 
 impl Gateway {
@@ -89,7 +94,12 @@ impl Gateway {
         if let Some(client) = keys.take("httpclient") {
             gateway.timeouts = http_client(&client);
         }
-        gateway.has_locator = keys.take("discovery").is_some_and(|field| locator(&field));
+        gateway.locator = keys
+            .take("discovery")
+            .and_then(|field| Locator::read(&field));
+        if let Some(predicate) = keys.take("predicate") {
+            gateway.without_port = without_port(&predicate);
+        }
         if let Some(filter) = keys.take("filter") {
             gateway.read_defaults(&filter);
         }
@@ -154,11 +164,13 @@ impl Gateway {
     pub(super) fn weight(&self) -> usize {
         let parts = self.default_filters.iter().chain(&self.cors);
         let parts: usize = parts.map(|part| weight(&part.args)).sum();
-        parts + self.defaults.values().map(weight).sum::<usize>()
+        let defaults: usize = self.defaults.values().map(weight).sum();
+        parts + defaults + self.beside.weight()
     }
 }
 
-fn weight(node: &Node) -> usize {
+/// Roughly, how many bytes it takes.
+pub(super) fn weight(node: &Node) -> usize {
     size_of::<Node>()
         + match &node.value {
             Value::Null => 0,
@@ -191,30 +203,12 @@ fn http_client(field: &Field<'_>) -> Timeouts {
     timeouts
 }
 
-/// Whether a route for each service is asked for, which is said not to be done.
-fn locator(field: &Field<'_>) -> bool {
-    let Some(mut keys) = Relaxed::read(field) else {
-        return false;
-    };
-    let Some(locator) = keys.take("locator") else {
-        return false;
-    };
-    let Some(mut keys) = Relaxed::read(&locator) else {
-        return false;
-    };
-    let enabled = keys.take("enabled");
-    let Some(enabled) = enabled.filter(|field| {
-        field
-            .string()
-            .is_some_and(|text| text.eq_ignore_ascii_case("true"))
-    }) else {
-        return false;
-    };
-    enabled.warn(
-        "services get no route by themselves; write one for each that is to be reached: `uri: lb://NAME`, \
-         `Path=/NAME/**`, `StripPrefix=1`",
-    );
-    true
+/// Whether `Host` looks past the port.
+fn without_port(field: &Field<'_>) -> bool {
+    let host = Relaxed::read(field).and_then(|mut keys| keys.take("host"));
+    let include = host.and_then(|host| Relaxed::read(&host)?.take("include-port"));
+    let include = include.and_then(|field| field.string());
+    include.is_some_and(|text| text.eq_ignore_ascii_case("false"))
 }
 
 fn warn_of(key: &str, value: &Field<'_>) {

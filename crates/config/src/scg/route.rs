@@ -76,7 +76,10 @@ impl Context<'_> {
         let metadata = metadata
             .map(|field| Metadata::read(&field))
             .unwrap_or_default();
-        let filters = self.filters(&mut keys, metadata.cors, notes);
+        let mut filters = self.filters(&mut keys, metadata.cors, notes);
+        for filter in &mut filters {
+            self.gateway.beside.complete_filter(filter, id);
+        }
         let order = keys.take("order").and_then(|field| whole(&field));
         let enabled = keys.take("enabled").and_then(|field| flag(&field));
         let uri = keys.take("uri");
@@ -106,7 +109,7 @@ impl Context<'_> {
             read_timeout: None,
             tunnel_idle_timeout: None,
             total_timeout: None,
-            retries: None,
+            retries: Default::default(),
             // An endpoint gets its own name, and `%2F` is a character of its segment.
             preserve_host: false,
             encoded_slashes: EncodedSlashes::Keep,
@@ -122,9 +125,16 @@ impl Context<'_> {
     ) -> Vec<PartSpec> {
         let list = keys.take("predicates");
         let had_errors = field.report().has_errors();
-        let predicates = list.as_ref().map_or_else(Vec::new, |list| {
+        let mut predicates = list.as_ref().map_or_else(Vec::new, |list| {
             definition::list(list, Kind::Predicate, &self.scg.beans, notes)
         });
+        if self.gateway.without_port {
+            let hosts = predicates.iter_mut().filter(|part| part.name == "Host");
+            hosts.for_each(take_any_port);
+        }
+        for predicate in &mut predicates {
+            self.gateway.beside.complete_predicate(predicate);
+        }
         let is_wrong = field.report().has_errors() && !had_errors;
         if predicates.is_empty() && !is_wrong {
             let at = list.unwrap_or_else(|| field.clone());
@@ -332,4 +342,32 @@ fn service(name: String, field: &Field<'_>, nacos: Option<&Field<'_>>) -> Option
         at,
     };
     ServiceSpec::read(&Field::new(&node, nacos.path(), field.report()))
+}
+
+/// Adds to each pattern of a `Host` the same with any port.
+fn take_any_port(part: &mut PartSpec) {
+    fn with_port(node: &Node) -> Option<Node> {
+        match &node.value {
+            Value::Scalar(scalar) => Some(Node::scalar(format!("{}:*", scalar.text), node.at)),
+            _ => None,
+        }
+    }
+    match &mut part.args.value {
+        Value::Mapping(entries) => {
+            let more: Vec<_> = entries
+                .iter()
+                .enumerate()
+                .filter_map(|(number, (key, node))| {
+                    let text = format!("_genkey_{}", 1000 + number);
+                    Some((Key { text, at: key.at }, with_port(node)?))
+                })
+                .collect();
+            entries.extend(more);
+        }
+        Value::Sequence(items) => {
+            let more: Vec<_> = items.iter().filter_map(with_port).collect();
+            items.extend(more);
+        }
+        Value::Scalar(_) | Value::Null => {}
+    }
 }

@@ -3,6 +3,7 @@
 mod forms;
 mod gateway;
 mod hostile;
+mod locator;
 mod oracle;
 mod routes;
 

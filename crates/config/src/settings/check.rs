@@ -307,7 +307,10 @@ fn sources(settings: &Settings, reader: &mut Reader<'_>) {
         reader.fault("routes", "no source of routes", Some("at least one"));
     }
     for (index, source) in settings.routes.iter().enumerate() {
-        if settings.routes[..index].contains(source) {
+        if settings.routes[..index]
+            .iter()
+            .any(|earlier| earlier.is_same_place(source))
+        {
             reader.fault(
                 "routes",
                 format!("item {} is the same source as an earlier one", index + 1),

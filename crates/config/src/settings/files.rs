@@ -10,8 +10,8 @@ impl Settings {
     pub fn files_read(&self) -> Vec<(String, &Path)> {
         let mut files: Vec<(String, &Path)> = Vec::new();
         for source in &self.routes {
-            if let RouteSource::File(file) = source {
-                files.push(("routes".to_owned(), file));
+            if let RouteSource::File { path, .. } = source {
+                files.push(("routes".to_owned(), path));
             }
         }
         if let Some(file) = &self.admin.token_file {

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use super::{
-    kind::{Choice, Flag, Time},
+    kind::{Choice, Flag, Parsed, Time},
     schema::section,
     values::PathOrOff,
 };
@@ -70,6 +70,28 @@ pub enum LogFormat {
     Json,
 }
 
+/// What the lines of the access log look like.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AccessLogFormat {
+    /// As `log.format` says.
+    Auto,
+    /// One JSON object a line.
+    Json,
+    /// The combined format of Apache and nginx.
+    Combined,
+    /// A text with the names of fields in braces; which there are is known where lines are written.
+    Template(String),
+}
+
+/// By which names the access log calls its fields, where it is JSON.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AccessLogFields {
+    /// OpenTelemetry's semantic conventions for HTTP.
+    Otel,
+    /// The Elastic Common Schema.
+    Ecs,
+}
+
 const LEVELS: &[(&str, LogLevel)] = &[
     ("error", LogLevel::Error),
     ("warn", LogLevel::Warn),
@@ -83,6 +105,28 @@ const FORMATS: &[(&str, LogFormat)] = &[
     ("text", LogFormat::Text),
     ("json", LogFormat::Json),
 ];
+
+const ACCESS_FIELDS: &[(&str, AccessLogFields)] = &[
+    ("otel", AccessLogFields::Otel),
+    ("ecs", AccessLogFields::Ecs),
+];
+
+const ACCESS_FORMAT: Parsed<AccessLogFormat> = Parsed {
+    what: "`auto`, `json`, `combined`, or a template in quotes, such as \"{client} {method} {path} {status}\"",
+    parse: |text| match text {
+        "auto" => Ok(AccessLogFormat::Auto),
+        "json" => Ok(AccessLogFormat::Json),
+        "combined" => Ok(AccessLogFormat::Combined),
+        template if template.contains('{') => Ok(AccessLogFormat::Template(template.to_owned())),
+        _ => Err(format!("`{}`", text.escape_debug())),
+    },
+    show: |format| match format {
+        AccessLogFormat::Auto => "auto".to_owned(),
+        AccessLogFormat::Json => "json".to_owned(),
+        AccessLogFormat::Combined => "combined".to_owned(),
+        AccessLogFormat::Template(template) => template.clone(),
+    },
+};
 
 section! {
     /// Logs: the gateway's own events go to standard error, the access log to standard output, or each to a file. Secrets are
@@ -99,6 +143,12 @@ section! {
         access_file: Option<PathBuf> = None, PathOrOff;
         /// Whether each request gets a line. It never holds up a request: lines that cannot be written in time are counted.
         access: bool = true, Flag;
+        /// What these lines look like: `auto` as `log.format` says, `json`, `combined` (the format of Apache and nginx), or a
+        /// template of your own with [fields in braces](operations.md#access-log).
+        access_format: AccessLogFormat = AccessLogFormat::Auto, ACCESS_FORMAT;
+        /// By which names these lines call their fields, where they are JSON: those of OpenTelemetry's semantic conventions for
+        /// HTTP, or of the Elastic Common Schema.
+        access_fields: AccessLogFields = AccessLogFields::Otel, Choice(ACCESS_FIELDS);
     }
 }
 

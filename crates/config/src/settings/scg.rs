@@ -35,6 +35,9 @@ section! {
         /// What stands in for filters of your own, by their names: one of Pailou's with its arguments, or `ignore`:
         /// `{ AuthFilter: ignore, CheckToken: { forward_auth: { service: auth, path: /check } } }`.
         filters: BTreeMap<String, ScgFilter> = BTreeMap::new(), Map(Substitute);
+        /// The services that the discovery locator of a document may give a route (`Path=/NAME/**`), in any document that turns it
+        /// on. Spring gives one to every service that is registered; here no service is reachable that nobody named.
+        locator: Vec<String> = Vec::new(), List(NAME);
         /// Schemes of your own in `uri`, each with the one that it means: `{ grayLb: lb }`.
         schemes: BTreeMap<String, &'static str> = BTreeMap::new(), Map(Choice(SCHEMES));
     }

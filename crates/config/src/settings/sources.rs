@@ -6,11 +6,11 @@ use std::{
 };
 
 use super::{
-    kind::{FilePath, ItemKey, Kind, mapping_node, yaml_text},
+    kind::{Choice, FilePath, ItemKey, Kind, mapping_node, yaml_text},
     registry::{DEFAULT_NACOS, NacosSettings},
     values::{NAME, NAMESPACE},
 };
-use crate::{field::Field, node::Node};
+use crate::{field::Field, node::Node, route::Form};
 
 /// How a file is told from a data id in the environment variable.
 const FILE_PREFIX: &str = "file:";
@@ -28,10 +28,49 @@ pub enum RouteSource {
         group: String,
         /// The id of its namespace; empty for the public one.
         namespace: String,
+        /// The form of its documents; `None` for the one that their content shows.
+        form: Option<Form>,
     },
     /// A file, which is watched.
-    File(PathBuf),
+    File {
+        /// Its path.
+        path: PathBuf,
+        /// The form of its documents; `None` for the one that their content shows.
+        form: Option<Form>,
+    },
 }
+
+impl RouteSource {
+    /// The form that was set for its documents.
+    pub fn form(&self) -> Option<Form> {
+        match self {
+            RouteSource::Config { form, .. } | RouteSource::File { form, .. } => *form,
+        }
+    }
+
+    /// The data id, or the path of the file.
+    pub(super) fn name(&self) -> String {
+        match self {
+            RouteSource::Config { data_id, .. } => data_id.clone(),
+            RouteSource::File { path, .. } => path.display().to_string(),
+        }
+    }
+
+    /// Whether it is in the same place, in whatever form.
+    pub(super) fn is_same_place(&self, other: &RouteSource) -> bool {
+        let without_form = |source: &RouteSource| {
+            let mut source = source.clone();
+            match &mut source {
+                RouteSource::Config { form, .. } | RouteSource::File { form, .. } => *form = None,
+            }
+            source
+        };
+        without_form(self) == without_form(other)
+    }
+}
+
+/// The forms of a document, as they are written.
+const FORMS: Choice<Form> = Choice(&[("native", Form::Native), ("scg", Form::Scg)]);
 
 /// A source as written: what is left out comes from `nacos`.
 #[derive(Clone)]
@@ -41,8 +80,9 @@ pub(super) enum Source {
         data_id: String,
         group: Option<String>,
         namespace: Option<String>,
+        form: Option<Form>,
     },
-    File(PathBuf),
+    File(PathBuf, Option<Form>),
 }
 
 impl Source {
@@ -52,6 +92,7 @@ impl Source {
             data_id: "pailou-routes.yaml".to_owned(),
             group: None,
             namespace: None,
+            form: None,
         }
     }
 
@@ -62,12 +103,13 @@ impl Source {
         others: &BTreeMap<String, NacosSettings>,
     ) -> (RouteSource, Option<String>) {
         match self {
-            Source::File(path) => (RouteSource::File(path), None),
+            Source::File(path, form) => (RouteSource::File { path, form }, None),
             Source::Config {
                 nacos: id,
                 data_id,
                 group,
                 namespace,
+                form,
             } => {
                 let id = id.unwrap_or_else(|| DEFAULT_NACOS.to_owned());
                 let other = others.get(&id);
@@ -78,6 +120,7 @@ impl Source {
                     data_id,
                     group: group.unwrap_or_else(|| of.group.clone()),
                     namespace: namespace.unwrap_or_else(|| of.namespace.clone()),
+                    form,
                 };
                 (source, unknown)
             }
@@ -102,19 +145,24 @@ impl Kind for SourceItem {
         let group = fields.optional("group");
         let namespace = fields.optional("namespace");
         let nacos = fields.optional("nacos");
+        let form = fields.optional("form");
         fields.finish();
+        let form = form.and_then(|form| FORMS.read(&form, base));
         match (data_id, file) {
             (Some(data_id), None) => Some(Source::Config {
                 nacos: nacos.and_then(|nacos| NAME.read(&nacos, base)),
                 data_id: data_id_text(&data_id, base)?,
                 group: group.and_then(|group| NAME.read(&group, base)),
                 namespace: namespace.and_then(|namespace| NAMESPACE.read(&namespace, base)),
+                form,
             }),
             (None, Some(file)) => {
                 for needless in [group, namespace, nacos].into_iter().flatten() {
                     needless.fault("a file has neither group nor namespace, and is in no Nacos");
                 }
-                FilePath.read(&file, base).map(Source::File)
+                FilePath
+                    .read(&file, base)
+                    .map(|path| Source::File(path, form))
             }
             (Some(_), Some(file)) => {
                 file.fault_expected("`file` beside `data_id`", "one item for each");
@@ -128,11 +176,16 @@ impl Kind for SourceItem {
     }
 
     fn write(&self, value: &Source) -> Option<String> {
-        let (nacos, data_id, group, namespace) = match value {
-            Source::File(path) => {
+        let written = |form: &Option<Form>| {
+            let form = form.as_ref().and_then(|form| FORMS.write(form));
+            form.map_or_else(String::new, |form| format!(", form: {form}"))
+        };
+        let (nacos, data_id, group, namespace, form) = match value {
+            Source::File(path, form) => {
                 return Some(format!(
-                    "{{ file: {} }}",
-                    yaml_text(&path.to_string_lossy())
+                    "{{ file: {}{} }}",
+                    yaml_text(&path.to_string_lossy()),
+                    written(form)
                 ));
             }
             Source::Config {
@@ -140,7 +193,8 @@ impl Kind for SourceItem {
                 data_id,
                 group,
                 namespace,
-            } => (nacos, data_id, group, namespace),
+                form,
+            } => (nacos, data_id, group, namespace, form),
         };
         let mut keys = vec![format!("data_id: {}", yaml_text(data_id))];
         keys.extend(
@@ -158,7 +212,7 @@ impl Kind for SourceItem {
                 .iter()
                 .map(|nacos| format!("nacos: {}", yaml_text(nacos))),
         );
-        Some(format!("{{ {} }}", keys.join(", ")))
+        Some(format!("{{ {}{} }}", keys.join(", "), written(form)))
     }
 
     fn node(&self, text: &str) -> Node {
@@ -194,6 +248,11 @@ impl Kind for SourceItem {
                 name: "file",
                 kind: "path of a file",
                 doc: "A file instead, relative to this file's folder; it is watched.",
+            },
+            ItemKey {
+                name: "form",
+                kind: "`native`, `scg`",
+                doc: "The form of the document: Pailou's own, or that of Spring Cloud Gateway; the one that its content shows unless given.",
             },
         ]
     }

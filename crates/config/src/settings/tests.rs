@@ -4,6 +4,7 @@ mod environment;
 use std::{path::PathBuf, time::Duration};
 
 use super::*;
+use crate::Form;
 use crate::Limit;
 
 fn file(text: &str) -> Result<LoadedSettings, Vec<Fault>> {
@@ -61,6 +62,7 @@ fn nothing_written_gives_the_defaults() {
         data_id: "pailou-routes.yaml".to_owned(),
         group: "DEFAULT_GROUP".to_owned(),
         namespace: String::new(),
+        form: None,
     };
     assert_eq!(settings.routes, [source]);
     assert_eq!(settings.snapshot.path, Some("pailou-snapshot".into()));
@@ -118,13 +120,54 @@ fn a_file_sets_what_it_names() {
         data_id: data_id.to_owned(),
         group: group.to_owned(),
         namespace: namespace.to_owned(),
+        form: None,
     };
     let expected = [
         config("a.yaml", "T", ""),
-        RouteSource::File(PathBuf::from("/etc/pailou/r.yaml")),
+        RouteSource::File {
+            path: PathBuf::from("/etc/pailou/r.yaml"),
+            form: None,
+        },
         config("b.yaml", "G", "dev"),
     ];
     assert_eq!(settings.routes, expected);
+}
+
+#[test]
+fn an_access_log_has_a_format_or_a_template() {
+    for (text, expected) in [
+        ("auto", AccessLogFormat::Auto),
+        ("json", AccessLogFormat::Json),
+        ("combined", AccessLogFormat::Combined),
+        (
+            "'{method} \"{path}\" {status}'",
+            AccessLogFormat::Template("{method} \"{path}\" {status}".to_owned()),
+        ),
+    ] {
+        let settings = valid(file(&format!(
+            "log: {{ access_format: {text}, access_fields: ecs }}"
+        )));
+        assert_eq!(settings.log.access_format, expected);
+        assert_eq!(settings.log.access_fields, AccessLogFields::Ecs);
+    }
+    for (text, said) in [
+        (
+            "access_format: jsno",
+            "`jsno`; expected `auto`, `json`, `combined`, or a template in quotes",
+        ),
+        ("access_format: {method}", "expected `auto`"),
+        ("access_format: ''", "expected `auto`"),
+        (
+            "access_fields: elastic",
+            "`elastic`; expected one of otel, ecs",
+        ),
+    ] {
+        let faults = faults(file(&format!("log: {{ {text} }}")));
+        assert!(
+            faults.len() == 1 && faults[0].contains(said),
+            "{text}: {faults:?}"
+        );
+    }
 }
 
 #[test]
@@ -625,6 +668,7 @@ routes:
         data_id: "a.yaml".to_owned(),
         group: group.to_owned(),
         namespace: namespace.to_owned(),
+        form: None,
     };
     let expected = [
         source("default", "MAIN", "main-only"),
@@ -764,5 +808,44 @@ other_upstream_tls:
             faults.iter().any(|it| it.contains(expected)),
             "{text}: {faults:#?}"
         );
+    }
+}
+
+#[test]
+fn a_source_may_say_the_form_of_its_document() {
+    let text = "
+routes:
+  - { data_id: a.yaml, form: scg }
+  - { file: b.yaml, form: native }
+  - { data_id: c.yaml }
+  - { data_id: d.yaml, form: scg }
+  - { data_id: d.yaml, group: G, form: native }
+";
+    let settings = valid(file(text));
+    let forms: Vec<_> = settings.routes.iter().map(RouteSource::form).collect();
+    let (scg, native) = (Some(Form::Scg), Some(Form::Native));
+    assert_eq!(forms, [scg, native, None, scg, native]);
+    let path = settings.routes[1].name();
+    for (name, form) in [
+        ("a.yaml", scg),
+        (path.as_str(), native),
+        ("c.yaml", None),
+        ("d.yaml", None),
+        ("e.yaml", None),
+    ] {
+        assert_eq!(settings.reading(name).form, form, "{name}");
+    }
+    for (routes, expected) in [
+        (
+            "[ { data_id: a, form: spring } ]",
+            "routes[0].form: `spring`",
+        ),
+        (
+            "[ { data_id: a, form: scg }, { data_id: a } ]",
+            "item 2 is the same source as an earlier one",
+        ),
+    ] {
+        let faults = faults(file(&format!("routes: {routes}\n")));
+        assert!(faults[0].contains(expected), "{faults:?}");
     }
 }

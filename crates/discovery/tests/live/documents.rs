@@ -114,7 +114,13 @@ async fn two_documents_are_merged_in_the_order_of_the_settings() {
     registry.publish_config("team-a.yaml", "routes: { /a/**: one, /both/**: one }");
     std::fs::write(&file, "routes: { /b/**: two, /both/**: two }").expect("a file");
     let gateway = Gateway::start(registry.http_addr(), |settings| {
-        settings.routes = vec![config("team-a.yaml"), RouteSource::File(file.clone())];
+        settings.routes = vec![
+            config("team-a.yaml"),
+            RouteSource::File {
+                path: file.clone(),
+                form: None,
+            },
+        ];
     });
     gateway.discovery.ready().await;
     assert_eq!(gateway.routes(), ["/a/**=one", "/b/**=two", "/both/**=one"]);
@@ -181,6 +187,7 @@ async fn the_same_data_id_in_two_groups_is_two_documents() {
             data_id: ROUTES.to_owned(),
             group: "TEAM".to_owned(),
             namespace: String::new(),
+            form: None,
         };
         settings.routes = vec![config(ROUTES), team];
     });
@@ -235,7 +242,10 @@ async fn a_table_from_a_file_is_enough_when_nacos_stays_away() {
     std::fs::write(&file, "routes: { /a/**: one }").expect("a file");
     let started = Instant::now();
     let gateway = Gateway::start("127.0.0.1:9".parse().expect("an address"), |settings| {
-        settings.routes = vec![RouteSource::File(file)];
+        settings.routes = vec![RouteSource::File {
+            path: file,
+            form: None,
+        }];
         settings.discovery.first_state_timeout = Duration::from_millis(200);
     });
     gateway.until_routes(&["/a/**=one"]).await;

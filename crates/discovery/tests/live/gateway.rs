@@ -160,6 +160,7 @@ pub(crate) fn config_in(nacos: &str, namespace: &str, data_id: &str) -> RouteSou
         data_id: data_id.to_owned(),
         group: "DEFAULT_GROUP".to_owned(),
         namespace: namespace.to_owned(),
+        form: None,
     }
 }
 

@@ -73,7 +73,7 @@ async fn a_gateway_starts_from_the_snapshot_while_nacos_is_down() {
     let metrics = gateway.metrics.render();
     for line in [
         "pailou_documents{state=\"stale\"} 1",
-        "pailou_service_stale{service=\"DEFAULT_GROUP@@users\"} 1",
+        "pailou_service_stale{nacos=\"default\",namespace=\"public\",group=\"DEFAULT_GROUP\",service=\"users\"} 1",
     ] {
         assert!(metrics.contains(line), "{metrics}");
     }
@@ -190,9 +190,10 @@ async fn a_start_that_learned_nothing_leaves_the_snapshot_as_it_was() {
     let with_file = |address| {
         Gateway::start(address, |settings| {
             settings.snapshot.path = Some(path.clone());
-            settings
-                .routes
-                .push(pailou_config::RouteSource::File(routes.clone()));
+            settings.routes.push(pailou_config::RouteSource::File {
+                path: routes.clone(),
+                form: None,
+            });
         })
     };
     let gateway = with_file(wrong);

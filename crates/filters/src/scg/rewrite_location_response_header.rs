@@ -9,7 +9,7 @@ use crate::{Edit, JavaRegex, Next, RequestHead, ResponseHead, Scope, Step, regis
 
 pub(crate) const ENTRY: Entry = Entry::scg(
     "RewriteLocationResponseHeader",
-    "stripVersion (AS_IN_REQUEST), locationHeaderName (Location), hostValue, protocols (https?|ftps?)",
+    "stripVersion (AS_IN_REQUEST), locationHeaderName (Location), hostValue, protocols",
     "Puts the request's host, or `hostValue`, in the place of the host in a URL that the service names, and takes away `/v1` if the request's path has no version.",
     Shortcut::Fields(&[
         "stripVersion",

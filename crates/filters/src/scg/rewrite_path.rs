@@ -66,7 +66,8 @@ fn has_bad_escape(text: &str) -> bool {
         // A group may follow.
         let ends = text.as_bytes().get(at + 1..).unwrap_or_default();
         let is_open = ends.first() == Some(&b'$');
-        !is_open && !(digits.len() == 2 && digits.iter().all(u8::is_ascii_hexdigit))
+        let is_escape = digits.len() == 2 && digits.iter().all(u8::is_ascii_hexdigit);
+        !is_open && !is_escape
     })
 }
 

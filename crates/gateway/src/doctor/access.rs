@@ -117,7 +117,7 @@ async fn knock(
 fn question(settings: &Settings) -> ConfigName {
     let named = settings.routes.iter().find_map(|source| match source {
         RouteSource::Config { data_id, group, .. } => Some(ConfigName::new(group, data_id)),
-        RouteSource::File(_) => None,
+        RouteSource::File { .. } => None,
     });
     named.unwrap_or_else(|| ConfigName::new(&settings.nacos.group, "pailou-routes.yaml"))
 }

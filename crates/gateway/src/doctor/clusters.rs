@@ -69,7 +69,7 @@ impl Cluster {
                     namespace,
                     ..
                 } => Some(Place::new(namespace, group, data_id)),
-                RouteSource::File(_) => None,
+                RouteSource::File { .. } => None,
             })
     }
 

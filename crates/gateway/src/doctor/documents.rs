@@ -24,7 +24,7 @@ pub(super) fn files(
 ) -> Vec<Arc<Route>> {
     let mut routes = Vec::new();
     for source in &settings.routes {
-        let RouteSource::File(path) = source else {
+        let RouteSource::File { path, .. } = source else {
             continue;
         };
         let name = path.display().to_string();

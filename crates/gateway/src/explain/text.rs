@@ -11,6 +11,20 @@ pub(super) fn write(explanation: &Explanation) -> String {
     text
 }
 
+/// The route and what goes to the service, between tabs.
+pub(super) fn line_of(explanation: &Explanation) -> String {
+    let route = explanation.route.as_deref().unwrap_or("-");
+    let last = std::iter::successors(Some(explanation), |one| one.forwarded.as_deref()).last();
+    let last = last.unwrap_or(explanation);
+    let upstream = last.upstream.as_ref();
+    let to = match (upstream, &last.answer, &last.service) {
+        (Some(view), _, Some(service)) => format!("{service}\t{} {}", view.method, view.target),
+        (_, Some(answer), _) => format!("-\t{answer}"),
+        _ => "-\t404".to_owned(),
+    };
+    format!("{route}\t{to}")
+}
+
 // Writing to a string cannot fail.
 fn line(text: &mut String, name: &str, value: &str) {
     let _ = writeln!(text, "{name:<11}{value}");

@@ -59,7 +59,7 @@ pub(super) fn route(text: &mut String, spec: &RouteSpec, order: i32) {
         Some(Limit::After(time)) => line("total_timeout", format_duration(time)),
         None => {}
     }
-    if let Some(retries) = spec.retries {
+    if let Some(retries) = spec.retries.count {
         line("retries", retries.to_string());
     }
     if !spec.preserve_host {

@@ -158,13 +158,14 @@ fn is_route_document(desk: &Desk, data_id: &str, content: &str) -> bool {
             data_id: named,
             group,
             namespace: of,
+            form: _,
         } => {
             *nacos == desk.id
                 && named == data_id
                 && group == desk.group()
                 && normal(of) == namespace
         }
-        RouteSource::File(_) => false,
+        RouteSource::File { .. } => false,
     });
     is_named || has_routes(content)
 }

@@ -26,8 +26,10 @@ fn forwarded(
     let told = Forwarded::new(&settings).apply(
         &mut headers,
         &connection,
-        &Host::parse(host.as_bytes()).expect("host"),
-        &HeaderValue::from_str(host).expect("value"),
+        Some((
+            &Host::parse(host.as_bytes()).expect("host"),
+            &HeaderValue::from_str(host).expect("value"),
+        )),
     );
     let mut lines: Vec<String> = headers
         .iter()

@@ -343,7 +343,7 @@ async fn a_request_that_comes_back_is_508() {
     let answer = one.connect().await.get("/").await;
     assert_eq!((answer.status, answer.cause().as_str()), (508, "loop"));
     assert_eq!(one.metric("cause=\"loop\""), Some(1.0));
-    assert_eq!(other.metric("cause=\"loop\""), None);
+    assert_eq!(other.metric("cause=\"loop\""), Some(0.0));
     // A request of another gateway, or of a proxy before it, is none.
     let upstream = Upstream::start(|_| ok("ok")).await;
     other
@@ -434,7 +434,7 @@ async fn a_client_that_half_closes_gets_its_answer() {
         assert!(answer.ends_with("here"), "{path}: {rest}");
         assert_eq!(answer.matches("HTTP/1.1").count(), 1, "{rest}");
     }
-    assert_eq!(gateway.metric("cause=\"client_gone\""), None);
+    assert_eq!(gateway.metric("cause=\"client_gone\""), Some(0.0));
     gateway_is_empty(&gateway).await;
 }
 
@@ -478,4 +478,32 @@ async fn header_names_are_spelled_as_the_setting_says() {
         let head = tell.recv().await.expect("a request");
         assert!(head.contains(&to_endpoint), "{case}: {head}");
     }
+}
+
+/// HTTP/1.0 knows no Host. Routes without a host serve it; the endpoint, which gets HTTP/1.1, gets its own name.
+#[tokio::test]
+async fn a_request_of_http_1_0_without_a_host_is_served() {
+    let upstream = Upstream::start(|_| ok("in")).await;
+    let routes = "routes:\n  any: { path: /any/**, service: users }\n  named: { path: /**, host: a.example, service: users }";
+    let gateway = Gateway::start(routes, &[upstream.address]).await;
+    for (request, status) in [
+        ("GET /any/x HTTP/1.0\r\n\r\n", 200),
+        ("GET /x HTTP/1.0\r\n\r\n", 404),
+        ("GET /x HTTP/1.0\r\nhost: a.example\r\n\r\n", 200),
+        // A URL has a host.
+        ("GET http://a.example/x HTTP/1.0\r\n\r\n", 200),
+        ("GET http://a%zz/x HTTP/1.0\r\n\r\n", 400),
+        ("GET /any/x HTTP/1.1\r\n\r\n", 400),
+        ("GET /any/x HTTP/1.0\r\nhost: a\r\nhost: a\r\n\r\n", 400),
+    ] {
+        let mut client = gateway.connect().await;
+        client.send(request).await;
+        assert_eq!(client.answer().await.status, status, "{request}");
+    }
+    let received = upstream.received();
+    let own = upstream.address.to_string();
+    assert_eq!(received[0].header("host"), Some(&*own));
+    assert_eq!(received[0].header("x-forwarded-host"), None);
+    assert_eq!(received[0].header("x-forwarded-port"), Some("80"));
+    assert_eq!(received[2].header("x-forwarded-host"), Some("a.example"));
 }

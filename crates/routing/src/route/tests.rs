@@ -72,7 +72,7 @@ fn what_a_route_does_not_say_is_the_default() {
         (expected, defaults.retries)
     );
     assert_eq!(defaults.total_timeout, Limit::Off);
-    assert_eq!(route.metrics.service(), "dev/DEFAULT_GROUP@@s");
+    assert_eq!(route.metrics.service().to_string(), "dev/DEFAULT_GROUP@@s");
     assert!(route.chain.steps().is_empty());
     assert_eq!(
         route.warnings.len(),
@@ -109,7 +109,7 @@ fn what_a_route_does_not_say_is_the_default() {
         ),
         (expected, 0, 2)
     );
-    assert_eq!(route.metrics.service(), "g@@s");
+    assert_eq!(route.metrics.service().to_string(), "g@@s");
     assert!(route.warnings.is_empty());
 }
 

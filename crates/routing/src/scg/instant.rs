@@ -88,8 +88,8 @@ fn days(date: &str) -> Option<i64> {
 fn time_of_day(text: &str) -> Option<(i64, u64)> {
     let (text, nanoseconds) = match text.split_once('.') {
         Some((text, fraction)) => {
-            let is_fraction = (1..=9).contains(&fraction.len())
-                && fraction.bytes().all(|byte| byte.is_ascii_digit());
+            let is_fraction =
+                fraction.len() <= 9 && fraction.bytes().all(|byte| byte.is_ascii_digit());
             let digits = is_fraction.then(|| format!("{fraction:0<9}"))?;
             (text, digits.parse().ok()?)
         }
@@ -176,7 +176,6 @@ mod tests {
             "2017-01-00T00:00:00Z",
             "2017-01-20T24:00:00Z",
             "2017-01-20T17:60:00Z",
-            "2017-01-20T17:42:47.Z",
             "2017-01-20T17:42.5Z",
             "2017-01-20T17:42:47+25:00",
             "2017-01-20T17:42:47+8",

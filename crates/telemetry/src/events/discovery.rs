@@ -1,7 +1,7 @@
 //! What happens to tables, documents, sessions and the process.
 
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tracing::{error, info, warn};
 
@@ -46,6 +46,7 @@ impl TablePublished<'_> {
         totals
             .table_publish_nanoseconds
             .store(nanoseconds, Ordering::Relaxed);
+        totals.routes_reloaded.succeeded(SystemTime::now());
         info!(
             target: "pailou",
             revision = self.revision,

@@ -6,16 +6,16 @@ use std::time::Duration;
 
 use tracing::{debug, info, warn};
 
-use crate::Metrics;
+use crate::ServiceMetrics;
 
 /// An endpoint failed and gets no traffic until its back-off is over.
 #[derive(Clone, Copy, Debug)]
 pub struct EndpointEjected<'a> {
     /// The service.
-    pub service: &'a str,
+    pub service: &'a ServiceMetrics,
     /// The endpoint.
     pub address: SocketAddr,
-    /// What it did.
+    /// What it did, out of a fixed list ([`EJECTIONS`](crate::words::EJECTIONS)).
     pub cause: &'static str,
     /// For how long.
     pub backoff: Duration,
@@ -25,11 +25,11 @@ pub struct EndpointEjected<'a> {
 
 impl EndpointEjected<'_> {
     /// Counts it, and logs it the first time.
-    pub fn record(&self, metrics: &Metrics) {
-        metrics.service(self.service).ejections.count(self.cause);
+    pub fn record(&self) {
+        self.service.ejections.count(self.cause);
         let backoff_ms = self.backoff.as_millis() as u64;
+        let service = self.service.name();
         let EndpointEjected {
-            service,
             address,
             cause: error,
             ..
@@ -46,7 +46,7 @@ impl EndpointEjected<'_> {
 #[derive(Clone, Copy, Debug)]
 pub struct EndpointStillFailing<'a> {
     /// The service.
-    pub service: &'a str,
+    pub service: &'a ServiceMetrics,
     /// The endpoint.
     pub address: SocketAddr,
     /// What it did last.
@@ -60,7 +60,7 @@ impl EndpointStillFailing<'_> {
     pub fn record(&self) {
         warn!(
             target: "pailou",
-            service = self.service,
+            service = self.service.name(),
             address = %self.address,
             error = self.cause,
             ejections = self.ejections,
@@ -73,7 +73,7 @@ impl EndpointStillFailing<'_> {
 #[derive(Clone, Copy, Debug)]
 pub struct EndpointReturned<'a> {
     /// The service.
-    pub service: &'a str,
+    pub service: &'a ServiceMetrics,
     /// The endpoint.
     pub address: SocketAddr,
     /// Why: `answered`, `registered afresh`.
@@ -86,14 +86,11 @@ pub struct EndpointReturned<'a> {
 
 impl EndpointReturned<'_> {
     /// Logs and counts it.
-    pub fn record(&self, metrics: &Metrics) {
-        metrics
-            .service(self.service)
-            .returns
-            .fetch_add(1, Ordering::Relaxed);
+    pub fn record(&self) {
+        self.service.returns.fetch_add(1, Ordering::Relaxed);
         info!(
             target: "pailou",
-            service = self.service,
+            service = self.service.name(),
             address = %self.address,
             reason = self.reason,
             ejections = self.ejections,
@@ -107,7 +104,7 @@ impl EndpointReturned<'_> {
 #[derive(Clone, Copy, Debug)]
 pub struct EjectedEndpointGone<'a> {
     /// The service.
-    pub service: &'a str,
+    pub service: &'a ServiceMetrics,
     /// The endpoint.
     pub address: SocketAddr,
     /// How often it was ejected.
@@ -121,7 +118,7 @@ impl EjectedEndpointGone<'_> {
     pub fn record(&self) {
         info!(
             target: "pailou",
-            service = self.service,
+            service = self.service.name(),
             address = %self.address,
             ejections = self.ejections,
             lasted_ms = self.lasted.as_millis() as u64,
@@ -134,7 +131,7 @@ impl EjectedEndpointGone<'_> {
 #[derive(Clone, Copy, Debug)]
 pub struct PanicBegan<'a> {
     /// The service.
-    pub service: &'a str,
+    pub service: &'a ServiceMetrics,
     /// Live endpoints that are ejected.
     pub ejected: usize,
     /// Live endpoints that would be eligible.
@@ -143,14 +140,11 @@ pub struct PanicBegan<'a> {
 
 impl PanicBegan<'_> {
     /// Logs it and raises the gauge.
-    pub fn record(&self, metrics: &Metrics) {
-        metrics
-            .service(self.service)
-            .panic
-            .store(true, Ordering::Relaxed);
+    pub fn record(&self) {
+        self.service.panic.store(true, Ordering::Relaxed);
         warn!(
             target: "pailou",
-            service = self.service,
+            service = self.service.name(),
             ejected = self.ejected,
             eligible = self.eligible,
             "panic mode began: too many endpoints are ejected, they are used again"
@@ -162,17 +156,14 @@ impl PanicBegan<'_> {
 #[derive(Clone, Copy, Debug)]
 pub struct PanicEnded<'a> {
     /// The service.
-    pub service: &'a str,
+    pub service: &'a ServiceMetrics,
 }
 
 impl PanicEnded<'_> {
     /// Logs it and lowers the gauge.
-    pub fn record(&self, metrics: &Metrics) {
-        metrics
-            .service(self.service)
-            .panic
-            .store(false, Ordering::Relaxed);
-        info!(target: "pailou", service = self.service, "panic mode ended");
+    pub fn record(&self) {
+        self.service.panic.store(false, Ordering::Relaxed);
+        info!(target: "pailou", service = self.service.name(), "panic mode ended");
     }
 }
 
@@ -180,20 +171,20 @@ impl PanicEnded<'_> {
 #[derive(Clone, Copy, Debug)]
 pub struct EndpointRefused<'a> {
     /// The service.
-    pub service: &'a str,
+    pub service: &'a ServiceMetrics,
     /// The endpoint, as it is listed.
     pub address: &'a str,
-    /// Why, out of a fixed list (`weight is not a number`, `address is denied`).
+    /// Why, out of a fixed list ([`ENDPOINT_REFUSALS`](crate::words::ENDPOINT_REFUSALS)).
     pub reason: &'static str,
 }
 
 impl EndpointRefused<'_> {
     /// Logs and counts it.
-    pub fn record(&self, metrics: &Metrics) {
-        metrics.service(self.service).refused.count(self.reason);
+    pub fn record(&self) {
+        self.service.count_refused(self.reason);
         warn!(
             target: "pailou",
-            service = self.service,
+            service = self.service.name(),
             address = self.address,
             error = self.reason,
             "an endpoint is listed but refused"
@@ -205,22 +196,21 @@ impl EndpointRefused<'_> {
 #[derive(Clone, Copy, Debug)]
 pub struct HoldBegan<'a> {
     /// The service.
-    pub service: &'a str,
+    pub service: &'a ServiceMetrics,
     /// How many are kept.
     pub endpoints: usize,
-    /// Why, out of a fixed list (`reconnect`, `empty push`).
+    /// Why, out of a fixed list ([`HOLDS`](crate::words::HOLDS)).
     pub reason: &'static str,
 }
 
 impl HoldBegan<'_> {
     /// Logs and counts it, and raises the gauge.
-    pub fn record(&self, metrics: &Metrics) {
-        let service = metrics.service(self.service);
-        service.holds.count(self.reason);
-        service.holding.store(true, Ordering::Relaxed);
+    pub fn record(&self) {
+        self.service.count_hold(self.reason);
+        self.service.holding.store(true, Ordering::Relaxed);
         warn!(
             target: "pailou",
-            service = self.service,
+            service = self.service.name(),
             endpoints = self.endpoints,
             reason = self.reason,
             "a hold began: endpoints that are no longer listed are kept"
@@ -232,20 +222,19 @@ impl HoldBegan<'_> {
 #[derive(Clone, Copy, Debug)]
 pub struct HoldEnded<'a> {
     /// The service.
-    pub service: &'a str,
+    pub service: &'a ServiceMetrics,
     /// How many endpoints were still held, and are dropped.
     pub dropped: usize,
 }
 
 impl HoldEnded<'_> {
     /// Logs and counts it, and lowers the gauge.
-    pub fn record(&self, metrics: &Metrics) {
-        let service = metrics.service(self.service);
-        service
+    pub fn record(&self) {
+        self.service
             .held_dropped
             .fetch_add(self.dropped as u64, Ordering::Relaxed);
-        service.holding.store(false, Ordering::Relaxed);
-        info!(target: "pailou", service = self.service, dropped = self.dropped, "a hold ended");
+        self.service.holding.store(false, Ordering::Relaxed);
+        info!(target: "pailou", service = self.service.name(), dropped = self.dropped, "a hold ended");
     }
 }
 
@@ -253,21 +242,20 @@ impl HoldEnded<'_> {
 #[derive(Clone, Copy, Debug)]
 pub struct ServiceFirstStateLate<'a> {
     /// The service.
-    pub service: &'a str,
+    pub service: &'a ServiceMetrics,
     /// How long it was waited for.
     pub waited: Duration,
 }
 
 impl ServiceFirstStateLate<'_> {
     /// Logs and counts it.
-    pub fn record(&self, metrics: &Metrics) {
-        metrics
-            .service(self.service)
+    pub fn record(&self) {
+        self.service
             .first_state_late
             .fetch_add(1, Ordering::Relaxed);
         warn!(
             target: "pailou",
-            service = self.service,
+            service = self.service.name(),
             waited_ms = self.waited.as_millis() as u64,
             "a service's first state is late"
         );
@@ -278,16 +266,13 @@ impl ServiceFirstStateLate<'_> {
 #[derive(Clone, Copy, Debug)]
 pub struct DriftFound<'a> {
     /// The service.
-    pub service: &'a str,
+    pub service: &'a ServiceMetrics,
 }
 
 impl DriftFound<'_> {
     /// Logs and counts it.
-    pub fn record(&self, metrics: &Metrics) {
-        metrics
-            .service(self.service)
-            .drift
-            .fetch_add(1, Ordering::Relaxed);
-        warn!(target: "pailou", service = self.service, "an audit found drift and mended it");
+    pub fn record(&self) {
+        self.service.drift.fetch_add(1, Ordering::Relaxed);
+        warn!(target: "pailou", service = self.service.name(), "an audit found drift and mended it");
     }
 }

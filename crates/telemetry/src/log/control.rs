@@ -10,7 +10,8 @@ use tracing_subscriber::layer::Filter;
 use tracing_subscriber::reload::Handle;
 
 use super::LogError;
-use super::file::LogFile;
+use super::file::{Kept, LogFile};
+use crate::access_log::AccessFormat;
 use crate::lines::Lines;
 use crate::own_file::NotOurs;
 
@@ -29,15 +30,21 @@ impl LogFiles<'_> {
     /// Opens the sink of the gateway's own events.
     pub(super) fn open_log(&self) -> Result<Box<dyn Write + Send>, NotOurs> {
         match self.log {
-            Some(path) => Ok(Box::new(LogFile::open(path)?)),
+            Some(path) => Ok(Box::new(LogFile::open(path, Kept::Events)?)),
             None => Ok(Box::new(io::stderr())),
         }
     }
 
     /// Opens the sink of the access log.
-    pub(super) fn open_access(&self) -> Result<Box<dyn Write + Send>, NotOurs> {
+    pub(super) fn open_access(
+        &self,
+        format: &AccessFormat,
+    ) -> Result<Box<dyn Write + Send>, NotOurs> {
         match self.access {
-            Some(path) => Ok(Box::new(LogFile::open(path)?)),
+            Some(path) => {
+                let kept = Kept::Requests(format.clone());
+                Ok(Box::new(LogFile::open(path, kept)?))
+            }
             None => Ok(Box::new(io::stdout())),
         }
     }
@@ -48,6 +55,7 @@ impl LogFiles<'_> {
 pub struct LogControl {
     pub(super) log: Lines,
     pub(super) access: Option<Lines>,
+    pub(super) access_format: AccessFormat,
     pub(super) filter: Handle<AnyFilter, Registry>,
     pub(super) foreign_dropped: Arc<AtomicU64>,
 }
@@ -71,7 +79,7 @@ impl LogControl {
     pub fn write_to(&self, files: LogFiles<'_>) -> Result<(), NotOurs> {
         let log = files.open_log()?;
         if let Some(access) = &self.access {
-            access.redirect(files.open_access()?);
+            access.redirect(files.open_access(&self.access_format)?);
         }
         self.log.redirect(log);
         Ok(())

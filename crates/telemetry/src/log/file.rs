@@ -6,21 +6,42 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use crate::access_log::{self, AccessFormat};
 use crate::own_file::{self, NotOurs, Place};
 
 /// How often it is looked whether the file at the path is still the one that is open.
 const LOOK: Duration = Duration::from_secs(1);
 /// The owner writes, the group reads: an access log has addresses of clients.
 const MODE: u32 = 0o640;
-/// How a line in JSON begins.
-const JSON: &[u8] = b"{\"timestamp\":\"";
 
-/// Looks whether a log can be kept at `path`.
+/// What a log has.
+#[derive(Clone, Debug)]
+pub(crate) enum Kept {
+    /// The gateway's own events.
+    Events,
+    /// A line for each request.
+    Requests(AccessFormat),
+}
+
+/// Looks whether the gateway's own events can be kept at `path`.
 ///
 /// # Errors
 /// Something that is no log of ours is there, or it cannot be written.
 pub fn look_at_log(path: &Path) -> Result<(), NotOurs> {
-    match own_file::look(path, is_ours)? {
+    look(path, &Kept::Events)
+}
+
+/// Looks whether an access log of that format can be kept at `path`. A log that was begun in another format is taken for one, but
+/// for one that was begun by another template.
+///
+/// # Errors
+/// Something that is no such log is there, or it cannot be written.
+pub fn look_at_access_log(path: &Path, format: &AccessFormat) -> Result<(), NotOurs> {
+    look(path, &Kept::Requests(format.clone()))
+}
+
+fn look(path: &Path, kept: &Kept) -> Result<(), NotOurs> {
+    match own_file::look(path, |head| kept.is_ours(head))? {
         Place::Free => own_file::look_at_folder(path),
         Place::Ours(_) => OpenOptions::new()
             .append(true)
@@ -35,16 +56,18 @@ pub fn look_at_log(path: &Path) -> Result<(), NotOurs> {
 #[derive(Debug)]
 pub(crate) struct LogFile {
     path: PathBuf,
+    kept: Kept,
     file: File,
     looked: Instant,
 }
 
 impl LogFile {
     /// Opens or makes the file at `path`.
-    pub(crate) fn open(path: &Path) -> Result<LogFile, NotOurs> {
+    pub(crate) fn open(path: &Path, kept: Kept) -> Result<LogFile, NotOurs> {
         Ok(LogFile {
             path: path.to_owned(),
-            file: open(path)?,
+            file: open(path, &kept)?,
+            kept,
             looked: Instant::now(),
         })
     }
@@ -53,7 +76,7 @@ impl LogFile {
         if self.looked.elapsed() >= LOOK {
             self.looked = Instant::now();
             if !own_file::is_at(&self.file, &self.path)
-                && let Ok(file) = open(&self.path)
+                && let Ok(file) = open(&self.path, &self.kept)
             {
                 self.file = file;
             }
@@ -72,8 +95,8 @@ impl Write for LogFile {
     }
 }
 
-fn open(path: &Path) -> Result<File, NotOurs> {
-    own_file::look(path, is_ours)?;
+fn open(path: &Path, kept: &Kept) -> Result<File, NotOurs> {
+    own_file::look(path, |head| kept.is_ours(head))?;
     let mut options = OpenOptions::new();
     options.append(true).create(true).mode(MODE);
     let file = options.open(path).map_err(|error| unknown(path, error))?;
@@ -93,15 +116,14 @@ fn unknown(path: &Path, error: io::Error) -> NotOurs {
     }
 }
 
-/// Whether a file that begins so is a log of ours: its first line begins with the time, in one form or the other.
-fn is_ours(head: &[u8]) -> bool {
-    let date = b"dddd-dd-ddT";
-    let is_text = head.len() >= date.len()
-        && head.iter().zip(date).all(|(byte, form)| match form {
-            b'd' => byte.is_ascii_digit(),
-            other => byte == other,
-        });
-    is_text || head.starts_with(JSON) || JSON.starts_with(head)
+impl Kept {
+    /// Whether a file that begins so is such a log. Events and requests begin alike, but where a format is the access log's alone.
+    fn is_ours(&self, head: &[u8]) -> bool {
+        match self {
+            Kept::Events => access_log::begins_with_time(head),
+            Kept::Requests(format) => access_log::is_ours(format, head),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -122,7 +144,7 @@ mod tests {
             ("2026", false),
             ("pailou-snapshot/1", false),
         ] {
-            assert_eq!(is_ours(head.as_bytes()), expected, "{head}");
+            assert_eq!(Kept::Events.is_ours(head.as_bytes()), expected, "{head}");
         }
     }
 
@@ -130,7 +152,7 @@ mod tests {
     fn a_rotated_log_goes_on_in_a_new_file() {
         let folder = tempfile::tempdir().expect("a folder");
         let (path, rotated) = (folder.path().join("log"), folder.path().join("log.1"));
-        let mut log = LogFile::open(&path).expect("a log");
+        let mut log = LogFile::open(&path, Kept::Events).expect("a log");
         log.write_all(b"2026-01-01T00:00:00Z one\n")
             .expect("written");
         fs::rename(&path, &rotated).expect("renamed");
@@ -160,7 +182,7 @@ mod tests {
         assert!(look_at_log(&path).is_ok());
         assert!(!path.exists(), "to look makes nothing");
         for _ in 0..2 {
-            let mut log = LogFile::open(&path).expect("a log");
+            let mut log = LogFile::open(&path, Kept::Events).expect("a log");
             log.write_all(b"2026-01-01T00:00:00Z one\n")
                 .expect("written");
             assert!(look_at_log(&path).is_ok());
@@ -170,7 +192,7 @@ mod tests {
             2
         );
         fs::write(&path, "routes: {}\n").expect("a file");
-        assert!(look_at_log(&path).is_err() && LogFile::open(&path).is_err());
+        assert!(look_at_log(&path).is_err() && LogFile::open(&path, Kept::Events).is_err());
         assert!(look_at_log(&folder.path().join("nowhere/log")).is_err());
     }
 }

@@ -3,52 +3,41 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// How many different words one set can hold. Words are written in source, so that more would be a mistake; what does not fit is
-/// counted as `other`.
-const MAX_CAUSES: usize = 32;
+use crate::words::OTHER;
 
-type Slots = [Slot; MAX_CAUSES];
-
-/// Counts by cause. Costs nothing until the first one: most routes never fail.
-#[derive(Debug, Default)]
+/// Counts by the words of a list; a word that is not in it counts as `other`. Costs nothing until the first one: most routes never
+/// fail.
+#[derive(Debug)]
 pub(crate) struct Causes {
-    slots: OnceLock<Box<Slots>>,
-    other: AtomicU64,
-}
-
-#[derive(Debug, Default)]
-struct Slot {
-    cause: OnceLock<&'static str>,
-    count: AtomicU64,
+    words: &'static [&'static str],
+    /// One more than the words: the last is for all others.
+    counts: OnceLock<Box<[AtomicU64]>>,
 }
 
 impl Causes {
-    /// Adds one; scans the few words that are known. For what goes wrong, not for every request.
-    pub(crate) fn count(&self, cause: &'static str) {
-        let slots = self.slots.get_or_init(Box::default);
-        for slot in slots.iter() {
-            if *slot.cause.get_or_init(|| cause) == cause {
-                slot.count.fetch_add(1, Ordering::Relaxed);
-                return;
-            }
+    pub(crate) fn of(words: &'static [&'static str]) -> Causes {
+        Causes {
+            words,
+            counts: OnceLock::new(),
         }
-        self.other.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Every cause that occurred, with its count.
-    pub(crate) fn counts(&self) -> Vec<(&'static str, u64)> {
-        let mut counts: Vec<(&'static str, u64)> = Vec::new();
-        if let Some(slots) = self.slots.get() {
-            let known = slots
-                .iter()
-                .map_while(|slot| Some((*slot.cause.get()?, &slot.count)));
-            counts.extend(known.map(|(cause, count)| (cause, count.load(Ordering::Relaxed))));
-        }
-        let other = self.other.load(Ordering::Relaxed);
-        if other > 0 {
-            counts.push(("other", other));
-        }
-        counts
+    /// Adds one; scans the few words that are known. For what goes wrong, not for every request.
+    pub(crate) fn count(&self, cause: &str) {
+        let none = || (0..=self.words.len()).map(|_| AtomicU64::new(0)).collect();
+        let known = self.words.iter().position(|word| *word == cause);
+        let counts = self.counts.get_or_init(none);
+        counts[known.unwrap_or(self.words.len())].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Every word with its count, `other` at the end.
+    pub(crate) fn counts(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let counts = self.counts.get();
+        let words = self.words.iter().copied().chain([OTHER]);
+        words.enumerate().map(move |(at, word)| {
+            let count = counts.map_or(0, |counts| counts[at].load(Ordering::Relaxed));
+            (word, count)
+        })
     }
 }
 
@@ -57,18 +46,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn causes_are_counted_by_word_and_bounded() {
-        let causes = Causes::default();
-        assert!(causes.counts().is_empty());
-        causes.count("refused");
-        causes.count("reset");
-        causes.count("refused");
-        assert_eq!(causes.counts(), [("refused", 2), ("reset", 1)]);
-        for n in 0..100 {
-            causes.count(Box::leak(format!("cause {n}").into_boxed_str()));
+    fn causes_are_there_before_the_first_and_bounded() {
+        let causes = Causes::of(&["refused", "reset"]);
+        let counts = |causes: &Causes| causes.counts().collect::<Vec<_>>();
+        assert_eq!(
+            counts(&causes),
+            [("refused", 0), ("reset", 0), ("other", 0)]
+        );
+        for cause in ["refused", "reset", "refused", "unheard of", "unheard of"] {
+            causes.count(cause);
         }
-        let counts = causes.counts();
-        assert_eq!(counts.len(), MAX_CAUSES + 1);
-        assert_eq!(counts.last(), Some(&("other", 100 - 30)));
+        assert_eq!(
+            counts(&causes),
+            [("refused", 2), ("reset", 1), ("other", 2)]
+        );
     }
 }

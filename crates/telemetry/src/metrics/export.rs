@@ -17,6 +17,10 @@ use prometheus_client::metrics::MetricType;
 use super::State;
 use super::process::Process;
 
+/// In a table of more routes, or with more services, than these, a series by cause is shown from the route's first request or
+/// from its own first event on: a scrape has a bound.
+const MAX_AT_ZERO: usize = 1_000;
+
 /// A name, its help, and where the value is.
 type Family<T, V> = (&'static str, &'static str, fn(&T) -> V);
 /// The same for a counter, which is an atomic.
@@ -24,6 +28,7 @@ type Counter<T> = (&'static str, &'static str, fn(&T) -> &AtomicU64);
 /// Labels of one series.
 type Labels<'a, const N: usize> = [(&'static str, &'a str); N];
 
+/// What the registry asks at each scrape.
 #[derive(Debug)]
 pub(crate) struct Export {
     state: Arc<State>,

@@ -1,80 +1,103 @@
 //! What is measured of a route.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use super::causes::Causes;
-use super::histogram::Histogram;
+use super::codes::Codes;
+use super::histogram::{RequestHistogram, StreamHistogram};
+use super::labels::ServiceLabels;
+use super::sharded::Sharded;
+use crate::events::{RequestDone, StreamKind};
+use crate::words::{CAUSES, words};
 
-/// The status classes, by their first digit; `none` is a request that got no answer because its client had gone.
-pub(crate) const STATUS_CLASSES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
+static CAUSE_WORDS: [&str; CAUSES.len()] = words(CAUSES);
 
 /// The metrics of one route to one service, held by the compiled route. Recording takes no lock and looks nothing up.
 #[derive(Debug)]
 pub struct RouteMetrics {
     route: Box<str>,
-    service: Box<str>,
-    pub(crate) requests: [AtomicU64; STATUS_CLASSES.len()],
-    pub(crate) durations: Histogram,
+    service: ServiceLabels,
+    pub(crate) counts: Sharded<Counts>,
     pub(crate) retries: AtomicU64,
+    pub(crate) causes: Causes,
+    /// By the kind of stream.
+    pub(crate) streams: OnceLock<Box<[StreamHistogram; StreamKind::ALL.len()]>>,
+}
+
+/// What is written for each request.
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    pub(crate) codes: Codes,
+    pub(crate) durations: RequestHistogram,
+    pub(crate) first_bytes: RequestHistogram,
+    pub(crate) upstream_durations: RequestHistogram,
     pub(crate) bytes_in: AtomicU64,
     pub(crate) bytes_out: AtomicU64,
-    pub(crate) causes: Causes,
 }
 
 impl RouteMetrics {
-    pub(crate) fn new(route: &str, service: &str) -> RouteMetrics {
+    pub(crate) fn new(route: &str, service: &ServiceLabels) -> RouteMetrics {
         RouteMetrics {
             route: route.into(),
-            service: service.into(),
-            requests: Default::default(),
-            durations: Histogram::default(),
+            service: service.clone(),
+            counts: Sharded::default(),
             retries: AtomicU64::new(0),
-            bytes_in: AtomicU64::new(0),
-            bytes_out: AtomicU64::new(0),
-            causes: Causes::default(),
+            causes: Causes::of(&CAUSE_WORDS),
+            streams: OnceLock::new(),
         }
     }
 
-    /// The route's id, as it is labelled.
+    /// The route's id, as it is labelled; empty for requests that no route took.
     pub fn route(&self) -> &str {
         &self.route
     }
 
-    /// The service's name, as it is labelled.
-    pub fn service(&self) -> &str {
+    /// The service that answers, as it is labelled; empty where a filter does.
+    pub fn service(&self) -> &ServiceLabels {
         &self.service
     }
 
     /// How many requests it has had, whatever came of them.
     pub fn requests(&self) -> u64 {
-        self.requests
-            .iter()
-            .map(|class| class.load(Ordering::Relaxed))
-            .sum()
+        self.counts.all().map(|counts| counts.codes.sum()).sum()
     }
 
-    pub(crate) fn observe(&self, status: u16, duration: Duration, tries: u32) {
-        let class = usize::from(status / 100);
-        let class = if class < STATUS_CLASSES.len() {
-            class
-        } else {
-            0
-        };
-        self.requests[class].fetch_add(1, Ordering::Relaxed);
-        self.durations.observe(duration);
-        if tries > 1 {
+    pub(crate) fn has_requests(&self) -> bool {
+        self.counts.all().next().is_some()
+    }
+
+    pub(crate) fn observe(&self, done: &RequestDone<'_>) {
+        let counts = self.counts.own();
+        counts.codes.count(done.method, done.status);
+        if let Some(first_byte) = done.first_byte {
+            counts.first_bytes.observe(first_byte);
+        }
+        match done.stream {
+            None => {
+                counts.durations.observe(done.duration);
+                if let Some(upstream) = done.upstream_duration {
+                    counts.upstream_durations.observe(upstream);
+                }
+            }
+            Some(kind) => {
+                self.streams.get_or_init(Box::default)[kind as usize].observe(done.duration)
+            }
+        }
+        for (count, bytes) in [
+            (&counts.bytes_in, done.bytes_in),
+            (&counts.bytes_out, done.bytes_out),
+        ] {
+            if bytes > 0 {
+                count.fetch_add(bytes, Ordering::Relaxed);
+            }
+        }
+        if done.tries > 1 {
             self.retries
-                .fetch_add(u64::from(tries - 1), Ordering::Relaxed);
+                .fetch_add(u64::from(done.tries - 1), Ordering::Relaxed);
         }
-    }
-
-    pub(crate) fn observe_bytes(&self, bytes_in: u64, bytes_out: u64) {
-        if bytes_in > 0 {
-            self.bytes_in.fetch_add(bytes_in, Ordering::Relaxed);
-        }
-        if bytes_out > 0 {
-            self.bytes_out.fetch_add(bytes_out, Ordering::Relaxed);
+        if let Some(cause) = done.cause {
+            self.causes.count(cause);
         }
     }
 }

@@ -3,11 +3,18 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::causes::Causes;
+use super::labels::ServiceLabels;
+use crate::words::{EJECTIONS, ENDPOINT_REFUSALS, HOLDS, label, words};
+
+static HOLD_WORDS: [&str; HOLDS.len()] = words(HOLDS);
+static REFUSAL_WORDS: [&str; ENDPOINT_REFUSALS.len()] = words(ENDPOINT_REFUSALS);
 
 /// The metrics of one service, held by the service itself.
 #[derive(Debug)]
 pub struct ServiceMetrics {
-    service: Box<str>,
+    labels: ServiceLabels,
+    /// As log lines name it.
+    name: Box<str>,
     eligible: AtomicU64,
     ineligible: AtomicU64,
     ejected: AtomicU64,
@@ -38,29 +45,35 @@ pub struct EndpointCounts {
 }
 
 impl ServiceMetrics {
-    pub(crate) fn new(service: &str) -> ServiceMetrics {
+    pub(crate) fn new(labels: &ServiceLabels) -> ServiceMetrics {
         ServiceMetrics {
-            service: service.into(),
+            labels: labels.clone(),
+            name: labels.to_string().into(),
             eligible: AtomicU64::new(0),
             ineligible: AtomicU64::new(0),
             ejected: AtomicU64::new(0),
             held: AtomicU64::new(0),
             stale: AtomicBool::new(false),
             panic: AtomicBool::new(false),
-            ejections: Causes::default(),
+            ejections: Causes::of(EJECTIONS),
             returns: AtomicU64::new(0),
-            holds: Causes::default(),
+            holds: Causes::of(&HOLD_WORDS),
             holding: AtomicBool::new(false),
             held_dropped: AtomicU64::new(0),
             drift: AtomicU64::new(0),
-            refused: Causes::default(),
+            refused: Causes::of(&REFUSAL_WORDS),
             first_state_late: AtomicU64::new(0),
         }
     }
 
-    /// The service's name, as it is labelled.
-    pub fn service(&self) -> &str {
-        &self.service
+    /// What its series are labelled with.
+    pub fn labels(&self) -> &ServiceLabels {
+        &self.labels
+    }
+
+    /// Its name in one word, as log lines have it.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// Says how many endpoints are in which state now.
@@ -76,6 +89,16 @@ impl ServiceMetrics {
     /// Says whether the endpoints come from a snapshot rather than from the registry.
     pub fn set_stale(&self, stale: bool) {
         self.stale.store(stale, Ordering::Relaxed);
+    }
+
+    /// Counts a hold, by how the log says its reason.
+    pub(crate) fn count_hold(&self, reason: &str) {
+        self.holds.count(label(HOLDS, reason));
+    }
+
+    /// Counts an endpoint that is not used, by how the log says the reason.
+    pub(crate) fn count_refused(&self, reason: &str) {
+        self.refused.count(label(ENDPOINT_REFUSALS, reason));
     }
 
     pub(crate) fn endpoints(&self) -> [(&'static str, u64); 4] {

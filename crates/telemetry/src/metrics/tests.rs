@@ -4,8 +4,9 @@ use std::time::Duration;
 use super::*;
 use crate::AccessLog;
 use crate::events::{
-    DocumentApplied, DocumentHome, DocumentMissing, DocumentRefused, EndpointEjected, RequestDone,
-    SessionConnected, SessionLost, TransportChanged,
+    DocumentApplied, DocumentHome, DocumentMissing, DocumentRefused, EndpointEjected,
+    EndpointRefused, RequestDone, SessionConnected, SessionLost, SettingsRefused, SettingsReloaded,
+    StreamKind, TablePublished, TransportChanged,
 };
 
 fn done<'a>(
@@ -20,13 +21,31 @@ fn done<'a>(
         status,
         cause,
         request_id: "id",
-        client: None,
-        upstream: None,
         tries: 2,
         duration: Duration::from_millis(20),
-        bytes_in: 0,
+        first_byte: (status > 0).then_some(Duration::from_millis(8)),
+        upstream_duration: Some(Duration::from_millis(4)),
         bytes_out: 7,
+        ..RequestDone::default()
     }
+}
+
+/// A service of the usual namespace and group.
+fn users() -> ServiceLabels {
+    ServiceLabels {
+        nacos: "default".into(),
+        namespace: "public".into(),
+        group: "DEFAULT_GROUP".into(),
+        service: "user-service".into(),
+    }
+}
+
+const USERS: &str =
+    "nacos=\"default\",namespace=\"public\",group=\"DEFAULT_GROUP\",service=\"user-service\"";
+const NOBODY: &str = "nacos=\"\",namespace=\"\",group=\"\",service=\"\"";
+
+fn render(metrics: &Metrics) -> String {
+    metrics.render_as(TextFormat::OpenMetrics)
 }
 
 fn has(text: &str, line: &str) -> bool {
@@ -36,40 +55,134 @@ fn has(text: &str, line: &str) -> bool {
 #[test]
 fn a_request_shows_in_its_routes_series() {
     let metrics = Metrics::new();
-    let route = metrics.route("users", "DEFAULT_GROUP@@user-service");
+    let route = metrics.route("users", &users());
     done(Some(&route), 200, None).record(&metrics, &AccessLog::off());
-    done(Some(&route), 502, Some("connect_refused")).record(&metrics, &AccessLog::off());
+    done(Some(&route), 502, Some("connect_failed")).record(&metrics, &AccessLog::off());
     done(None, 404, Some("no_route")).record(&metrics, &AccessLog::off());
     done(Some(&route), 0, Some("client_gone")).record(&metrics, &AccessLog::off());
-    let text = metrics.render();
-    let labels = "route=\"users\",service=\"DEFAULT_GROUP@@user-service\"";
+    let text = render(&metrics);
+    let labels = format!("route=\"users\",{USERS}");
+    let unrouted = format!("route=\"\",{NOBODY}");
     for line in [
-        format!("pailou_requests_total{{{labels},status_class=\"2xx\"}} 1"),
-        format!("pailou_requests_total{{{labels},status_class=\"5xx\"}} 1"),
-        format!("pailou_requests_total{{{labels},status_class=\"none\"}} 1"),
-        "pailou_requests_total{route=\"\",service=\"\",status_class=\"4xx\"} 1".to_owned(),
+        format!("pailou_requests_total{{{labels},method=\"GET\",status_code=\"200\"}} 1"),
+        format!("pailou_requests_total{{{labels},method=\"GET\",status_code=\"502\"}} 1"),
+        format!("pailou_requests_total{{{labels},method=\"GET\",status_code=\"none\"}} 1"),
+        format!("pailou_requests_total{{{unrouted},method=\"GET\",status_code=\"404\"}} 1"),
         format!("pailou_request_duration_seconds_count{{{labels}}} 3"),
         format!("pailou_request_duration_seconds_bucket{{le=\"0.025\",{labels}}} 3"),
         format!("pailou_request_duration_seconds_bucket{{le=\"+Inf\",{labels}}} 3"),
+        format!("pailou_request_first_byte_seconds_count{{{labels}}} 2"),
+        format!("pailou_request_first_byte_seconds_bucket{{le=\"0.01\",{labels}}} 2"),
+        format!("pailou_upstream_duration_seconds_bucket{{le=\"0.005\",{labels}}} 3"),
         format!("pailou_request_retries_total{{{labels}}} 3"),
         format!("pailou_response_body_bytes_total{{{labels}}} 21"),
-        format!("pailou_request_causes_total{{{labels},cause=\"connect_refused\"}} 1"),
+        format!("pailou_request_causes_total{{{labels},cause=\"connect_failed\"}} 1"),
+        format!("pailou_request_causes_total{{{unrouted},cause=\"no_route\"}} 1"),
     ] {
         assert!(has(&text, &line), "{line}\n{text}");
     }
+    assert_eq!(route.requests(), 3);
+}
+
+/// A socket that was open for a day says nothing of how fast a service is.
+#[test]
+fn a_stream_is_in_a_histogram_of_its_own() {
+    let metrics = Metrics::new();
+    let route = metrics.route("users", &users());
+    for (stream, seconds) in [
+        (StreamKind::Tunnel, 100_000),
+        (StreamKind::EventStream, 20),
+        (StreamKind::Grpc, 0),
+    ] {
+        let done = RequestDone {
+            stream: Some(stream),
+            duration: Duration::from_secs(seconds),
+            ..done(Some(&route), 200, None)
+        };
+        done.record(&metrics, &AccessLog::off());
+    }
+    let text = render(&metrics);
+    let labels = format!("route=\"users\",{USERS}");
+    let name = "pailou_stream_duration_seconds";
+    for line in [
+        format!("{name}_sum{{{labels},kind=\"tunnel\"}} 100000.0"),
+        format!("{name}_bucket{{le=\"86400.0\",{labels},kind=\"tunnel\"}} 0"),
+        format!("{name}_bucket{{le=\"30.0\",{labels},kind=\"event_stream\"}} 1"),
+        format!("{name}_bucket{{le=\"1.0\",{labels},kind=\"grpc\"}} 1"),
+        format!("pailou_request_first_byte_seconds_count{{{labels}}} 3"),
+        format!("pailou_requests_total{{{labels},method=\"GET\",status_code=\"200\"}} 3"),
+    ] {
+        assert!(has(&text, &line), "{line}\n{text}");
+    }
+    for name in [
+        "pailou_request_duration_seconds",
+        "pailou_upstream_duration_seconds",
+    ] {
+        assert!(!text.contains(&format!("{name}_count")), "{name}\n{text}");
+    }
+}
+
+/// What is not there before its first event cannot be alerted on: a rate needs two values.
+#[test]
+fn series_are_there_at_zero() {
+    let metrics = Metrics::new();
+    let _held = (metrics.route("users", &users()), metrics.service(&users()));
+    let text = render(&metrics);
+    let labels = format!("route=\"users\",{USERS}");
+    let unrouted = format!("route=\"\",{NOBODY}");
+    for line in [
+        format!("pailou_request_retries_total{{{labels}}} 0"),
+        format!("pailou_request_causes_total{{{labels},cause=\"connect_failed\"}} 0"),
+        format!("pailou_request_causes_total{{{unrouted},cause=\"no_route\"}} 0"),
+        format!("pailou_service_ejections_total{{{USERS},cause=\"reset\"}} 0"),
+        format!("pailou_service_holds_total{{{USERS},reason=\"empty_push\"}} 0"),
+        format!("pailou_service_endpoints_refused_total{{{USERS},reason=\"weight_negative\"}} 0"),
+        "pailou_connections_refused_total{reason=\"limit\"} 0".to_owned(),
+        "pailou_routes_last_reload_successful 0".to_owned(),
+        "pailou_documents{state=\"refused\"} 0".to_owned(),
+    ] {
+        assert!(has(&text, &line), "{line}\n{text}");
+    }
+    for odd in [
+        format!("{labels},cause=\"no_route\""),
+        format!("{unrouted},cause=\"connect_failed\""),
+        "=\"other\"".to_owned(),
+    ] {
+        assert!(!text.contains(&odd), "{odd}\n{text}");
+    }
+}
+
+/// A scrape of a large table must not be made of zeros.
+#[test]
+fn in_a_large_table_a_route_shows_from_its_first_request_on() {
+    let metrics = Metrics::new();
+    let routes: Vec<_> = (0..1_500)
+        .map(|n| metrics.route(&n.to_string(), &users()))
+        .collect();
+    let lines = |text: &str| {
+        text.lines()
+            .filter(|line| line.contains("route=\"7\""))
+            .count()
+    };
+    let text = render(&metrics);
+    assert_eq!(lines(&text), 0);
+    assert!(text.len() < 100_000, "{} bytes", text.len());
+    done(Some(&routes[7]), 200, None).record(&metrics, &AccessLog::off());
+    let text = render(&metrics);
+    assert!(lines(&text) > 50, "{text}");
 }
 
 #[test]
 fn a_removed_routes_series_goes_and_a_kept_one_counts_on() {
     let metrics = Metrics::new();
-    let first = metrics.route("users", "user-service");
+    let first = metrics.route("users", &users());
     done(Some(&first), 200, None).record(&metrics, &AccessLog::off());
-    let again = metrics.route("users", "user-service");
+    let again = metrics.route("users", &users());
     assert!(Arc::ptr_eq(&first, &again));
     drop(first);
-    assert!(metrics.render().contains("route=\"users\""));
+    assert!(render(&metrics).contains("route=\"users\""));
     drop(again);
-    assert!(!metrics.render().contains("route=\"users\""));
+    assert!(!render(&metrics).contains("route=\"users\""));
     assert!(lock(&metrics.state.routes).is_empty());
 }
 
@@ -77,8 +190,12 @@ fn a_removed_routes_series_goes_and_a_kept_one_counts_on() {
 fn dead_series_do_not_pile_up_without_a_scrape() {
     let metrics = Metrics::new();
     for n in 0..10_000 {
-        drop(metrics.route(&n.to_string(), "service"));
-        drop(metrics.service(&n.to_string()));
+        let service = ServiceLabels {
+            service: n.to_string().into(),
+            ..users()
+        };
+        drop(metrics.route("route", &service));
+        drop(metrics.service(&service));
     }
     assert!(lock(&metrics.state.routes).len() < 100);
     assert!(lock(&metrics.state.services).len() < 100);
@@ -87,7 +204,7 @@ fn dead_series_do_not_pile_up_without_a_scrape() {
 #[test]
 fn a_service_shows_its_endpoints_and_ejections() {
     let metrics = Metrics::new();
-    let service = metrics.service("user-service");
+    let service = metrics.service(&users());
     service.set_endpoints(EndpointCounts {
         eligible: 2,
         ejected: 1,
@@ -96,21 +213,31 @@ fn a_service_shows_its_endpoints_and_ejections() {
     });
     let address: SocketAddr = "127.0.0.1:80".parse().unwrap();
     EndpointEjected {
-        service: "user-service",
+        service: &service,
         address,
         cause: "refused",
         backoff: Duration::from_secs(1),
         is_again: false,
     }
-    .record(&metrics);
-    let text = metrics.render();
+    .record();
+    for reason in ["weight is negative", "made up"] {
+        let refused = EndpointRefused {
+            service: &service,
+            address: "x",
+            reason,
+        };
+        refused.record();
+    }
+    let text = render(&metrics);
     for line in [
-        "pailou_service_endpoints{service=\"user-service\",state=\"eligible\"} 2",
-        "pailou_service_endpoints{service=\"user-service\",state=\"ineligible\"} 3",
-        "pailou_service_ejections_total{service=\"user-service\",cause=\"refused\"} 1",
-        "pailou_service_panic{service=\"user-service\"} 0",
+        format!("pailou_service_endpoints{{{USERS},state=\"eligible\"}} 2"),
+        format!("pailou_service_endpoints{{{USERS},state=\"ineligible\"}} 3"),
+        format!("pailou_service_ejections_total{{{USERS},cause=\"refused\"}} 1"),
+        format!("pailou_service_endpoints_refused_total{{{USERS},reason=\"weight_negative\"}} 1"),
+        format!("pailou_service_endpoints_refused_total{{{USERS},reason=\"other\"}} 1"),
+        format!("pailou_service_panic{{{USERS}}} 0"),
     ] {
-        assert!(has(&text, line), "{line}\n{text}");
+        assert!(has(&text, &line), "{line}\n{text}");
     }
 }
 
@@ -135,7 +262,7 @@ fn documents_are_counted_by_what_became_of_them() {
         },
     }
     .record(&metrics);
-    let text = metrics.render();
+    let text = render(&metrics);
     assert!(
         has(&text, "pailou_documents{state=\"refused\"} 1"),
         "{text}"
@@ -151,7 +278,7 @@ fn documents_are_counted_by_what_became_of_them() {
         md5: "x",
     }
     .record(&metrics);
-    let text = metrics.render();
+    let text = render(&metrics);
     assert!(
         has(&text, "pailou_documents{state=\"refused\"} 0"),
         "{text}"
@@ -187,7 +314,7 @@ fn a_session_is_connected_until_it_is_lost() {
         to: "http_v1",
     }
     .record(&metrics);
-    assert!(has(&metrics.render(), "pailou_sessions 1"));
+    assert!(has(&render(&metrics), "pailou_sessions 1"));
     SessionLost {
         nacos: "default",
         namespace: "",
@@ -195,7 +322,7 @@ fn a_session_is_connected_until_it_is_lost() {
         error: "reset",
     }
     .record(&metrics);
-    let text = metrics.render();
+    let text = render(&metrics);
     assert!(has(&text, "pailou_sessions 0"));
     assert!(has(&text, "pailou_session_losses_total 1"));
     assert!(has(&text, "pailou_session_transport_changes_total 1"));
@@ -206,10 +333,10 @@ fn what_is_open_is_counted_until_its_guard_goes() {
     let metrics = Metrics::new();
     let (connection, request) = (metrics.connection_opened(), metrics.request_started());
     metrics.connection_refused("limit");
-    let text = metrics.render();
+    let text = render(&metrics);
     assert!(has(&text, "pailou_connections_open 1") && has(&text, "pailou_requests_in_flight 1"));
     drop((connection, request));
-    let text = metrics.render();
+    let text = render(&metrics);
     assert!(has(&text, "pailou_connections_open 0") && has(&text, "pailou_requests_in_flight 0"));
     assert!(has(&text, "pailou_connections_total 1"));
     assert!(
@@ -224,9 +351,9 @@ fn what_is_open_is_counted_until_its_guard_goes() {
 #[test]
 fn the_text_is_well_formed_and_names_the_build_and_the_process() {
     let metrics = Metrics::new();
-    let _route = metrics.route("a\"b\\c\nd", "s");
-    done(Some(&_route), 200, None).record(&metrics, &AccessLog::off());
-    let text = metrics.render();
+    let route = metrics.route("a\"b\\c\nd", &users());
+    done(Some(&route), 200, None).record(&metrics, &AccessLog::off());
+    let text = render(&metrics);
     assert!(text.ends_with("# EOF\n"));
     assert!(text.contains("pailou_build_info{version=\""), "{text}");
     assert!(text.contains("route=\"a\\\"b\\\\c\\nd\""), "{text}");
@@ -269,7 +396,7 @@ fn the_snapshot_shows_in_its_series() {
         md5: "",
     };
     restored.record(&metrics);
-    let text = metrics.render();
+    let text = render(&metrics);
     for line in [
         "pailou_snapshots_ignored_total 1",
         "pailou_snapshot_write_failures_total 2",
@@ -279,4 +406,75 @@ fn the_snapshot_shows_in_its_series() {
     ] {
         assert!(has(&text, line), "{line}\n{text}");
     }
+}
+
+#[test]
+fn the_last_reload_has_a_time_and_says_how_it_went() {
+    let metrics = Metrics::new();
+    let value = |name: &str| -> f64 {
+        let text = render(&metrics);
+        let line = text
+            .lines()
+            .find(|line| line.starts_with(&format!("{name} ")));
+        let value = line.and_then(|line| line.split(' ').nth(1)?.parse().ok());
+        value.unwrap_or_else(|| panic!("{name}\n{text}"))
+    };
+    let of_routes = "pailou_routes_last_reload_success";
+    assert_eq!(value(&format!("{of_routes}ful")), 0.0);
+    assert_eq!(value(&format!("{of_routes}_timestamp_seconds")), 0.0);
+    let applied = |document| {
+        let applied = DocumentApplied {
+            document,
+            routes: 1,
+            warnings: 0,
+            md5: "",
+        };
+        applied.record(&metrics);
+    };
+    applied("a.yaml");
+    applied("b.yaml");
+    TablePublished {
+        revision: 1,
+        routes: 2,
+        duplicates: 0,
+        shadowed: 0,
+        md5: "",
+        elapsed: Duration::ZERO,
+    }
+    .record(&metrics);
+    assert_eq!(value(&format!("{of_routes}ful")), 1.0);
+    assert!(value(&format!("{of_routes}_timestamp_seconds")) > 1.7e9);
+    DocumentRefused {
+        document: "a.yaml",
+        faults: 1,
+        first: "1:1: wrong",
+        served: true,
+    }
+    .record(&metrics);
+    assert_eq!(value(&format!("{of_routes}ful")), 0.0);
+    applied("b.yaml");
+    assert_eq!(
+        value(&format!("{of_routes}ful")),
+        0.0,
+        "a.yaml is refused still"
+    );
+    applied("a.yaml");
+    assert_eq!(value(&format!("{of_routes}ful")), 1.0);
+
+    let of_settings = "pailou_settings_last_reload_success";
+    metrics.settings_taken(SystemTime::UNIX_EPOCH + Duration::from_millis(2_500));
+    assert_eq!(value(&format!("{of_settings}_timestamp_seconds")), 2.5);
+    SettingsRefused {
+        errors: &["a fault".to_owned()],
+    }
+    .record(&metrics);
+    assert_eq!(value(&format!("{of_settings}ful")), 0.0);
+    assert_eq!(value(&format!("{of_settings}_timestamp_seconds")), 2.5);
+    SettingsReloaded {
+        changed: "log.level",
+        need_restart: "",
+    }
+    .record(&metrics);
+    assert_eq!(value(&format!("{of_settings}ful")), 1.0);
+    assert!(value(&format!("{of_settings}_timestamp_seconds")) > 1.7e9);
 }

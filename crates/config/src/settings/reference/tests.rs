@@ -208,7 +208,7 @@ Written from the code by `UPDATE=1 cargo test -p pailou-config reference_page`; 
 Pailou has two halves of configuration. `gateway.yaml` is the static one: listeners, Nacos, limits. It is read at start, and
 a change needs a restart; the certificate files that it names are [watched](tls.md#rotation). Route documents are the live one: Nacos configs or files, read again whenever they change.
 
-Both are YAML, read by `serde-saphyr` (the usual `serde_yaml` is archived), and strict: an unknown key, a duplicate key, a
+Both are YAML, read by `serde-saphyr` (the usual `serde_yaml` is archived), or JSON, and strict: an unknown key, a duplicate key, a
 value out of range or an unknown tag is an error with line, column, path, what was expected and the nearest valid name; all
 of them in one run. Merge keys (`<<`) and aliases work, within bounds. Scalars keep their text: the version `1.10` stays
 `1.10`. `pailou check FILE…` reads both kinds without serving.
@@ -249,4 +249,25 @@ routes:
 
 A document with any error is refused whole and its last good state stays. So it does when a document is blank or deleted:
 `routes: {}` says that there are to be no routes. Which route takes a request does not depend on its place in the document.
+
+### The form of Spring Cloud Gateway
+
+A document may be one that Spring Cloud Gateway reads. Its content shows that, or `form: scg` in the item of `routes` says it. It is
+one of these:
+
+- YAML with `spring.cloud.gateway.routes` or `spring.cloud.gateway.server.webflux.routes`, between whatever else an application has
+  there; with several parts for profiles (`scg.profiles`), dots in keys, and names in Spring's relaxed spellings.
+- Properties with the same keys.
+- JSON: a list of route definitions, alone or as `routeList` of an object. Arguments may be a mapping (`_genkey_0` too), a list or
+  one text; of two definitions with one id the last stays.
+
+Such a document is refused route by route: a route that cannot run exactly is refused with its id, the field and the reason, and its
+last good version stays. Of routes with the same `order` the first in the document comes first, and all come after native ones.
+`default-filters` take turns with a route's own filters, `globalcors` and `metadata.cors` are a step in front of them, and limits on
+time come from `httpclient` and from `metadata`. `metadata.nacos` takes the keys of a native route's `service` but for its name:
+`metadata: { nacos: { group: G, cluster: C, metadata: { version: v2 } } }`. Nothing is evaluated: `#{@name}` is looked up in
+`scg.beans`, `${NAME:default}` where `scg.placeholders` has the name, and a route with any other expression is refused. What is read
+differently, and what is not read, is a warning.
+
+`[]` says that there are to be no routes; a document without a list of routes is refused.
 ";

@@ -63,7 +63,10 @@ fn the_environment_wins_in_its_order() {
     assert_eq!(settings.listeners.len(), 2);
     assert_eq!(
         settings.routes[1],
-        RouteSource::File(PathBuf::from("/etc/b.yaml"))
+        RouteSource::File {
+            path: PathBuf::from("/etc/b.yaml"),
+            form: None
+        }
     );
     assert_eq!(
         settings.discovery.hold_services["user"],

@@ -7,11 +7,18 @@ use std::sync::atomic::Ordering;
 use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::metrics::MetricType;
 
-use super::{Counter, Family, count_with};
+use super::{Counter, Family, MAX_AT_ZERO, count_with};
+use crate::metrics::causes::Causes;
 use crate::metrics::service::ServiceMetrics;
+use crate::words::OTHER;
 
-/// Counts by a static word.
-type Counts = Vec<(&'static str, u64)>;
+/// The label of the word, a name, its help, and where the counts are.
+type ByWord = (
+    &'static str,
+    &'static str,
+    &'static str,
+    fn(&ServiceMetrics) -> &Causes,
+);
 
 pub(super) fn export(
     out: &mut DescriptorEncoder<'_>,
@@ -22,7 +29,8 @@ pub(super) fn export(
         out.encode_descriptor("pailou_service_endpoints", help, None, MetricType::Gauge)?;
     for service in services {
         for (state, value) in service.endpoints() {
-            let labels = [("service", service.service()), ("state", state)];
+            let [a, b, c, d] = service.labels().pairs();
+            let labels = [a, b, c, d, ("state", state)];
             metric.encode_family(&labels)?.encode_gauge(&value)?;
         }
     }
@@ -46,9 +54,8 @@ pub(super) fn export(
     for (name, help, value) in gauges {
         let mut metric = out.encode_descriptor(name, help, None, MetricType::Gauge)?;
         for service in services {
-            let labels = [("service", service.service())];
             metric
-                .encode_family(&labels)?
+                .encode_family(&service.labels().pairs())?
                 .encode_gauge(&u64::from(value(service)))?;
         }
     }
@@ -77,45 +84,43 @@ pub(super) fn export(
     for (name, help, value) in counters {
         let mut metric = out.encode_descriptor(name, help, None, MetricType::Counter)?;
         for service in services {
-            let labels = [("service", service.service())];
+            let labels = service.labels().pairs();
             count_with(&mut metric, &labels, value(service).load(Ordering::Relaxed))?;
         }
     }
-    let by_cause: [(&'static str, Family<ServiceMetrics, Counts>); 3] = [
+    by_word(out, services)
+}
+
+fn by_word(out: &mut DescriptorEncoder<'_>, services: &[Arc<ServiceMetrics>]) -> fmt::Result {
+    let families: [ByWord; 3] = [
         (
             "cause",
-            (
-                "pailou_service_ejections",
-                "Endpoints ejected, by cause",
-                |service| service.ejections.counts(),
-            ),
+            "pailou_service_ejections",
+            "Endpoints ejected, by cause",
+            |service| &service.ejections,
         ),
         (
             "reason",
-            (
-                "pailou_service_holds",
-                "Holds begun, by reason",
-                |service| service.holds.counts(),
-            ),
+            "pailou_service_holds",
+            "Holds begun, by reason",
+            |service| &service.holds,
         ),
         (
             "reason",
-            (
-                "pailou_service_endpoints_refused",
-                "Listed endpoints not used, by reason",
-                |service| service.refused.counts(),
-            ),
+            "pailou_service_endpoints_refused",
+            "Listed endpoints not used, by reason",
+            |service| &service.refused,
         ),
     ];
-    for (label, (name, help, counts)) in by_cause {
+    let all_at_zero = services.len() <= MAX_AT_ZERO;
+    for (label, name, help, counts) in families {
         let mut metric = out.encode_descriptor(name, help, None, MetricType::Counter)?;
         for service in services {
-            for (cause, value) in counts(service) {
-                count_with(
-                    &mut metric,
-                    &[("service", service.service()), (label, cause)],
-                    value,
-                )?;
+            let [a, b, c, d] = service.labels().pairs();
+            for (word, value) in counts(service).counts() {
+                if value > 0 || (all_at_zero && word != OTHER) {
+                    count_with(&mut metric, &[a, b, c, d, (label, word)], value)?;
+                }
             }
         }
     }

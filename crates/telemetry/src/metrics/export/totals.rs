@@ -8,6 +8,7 @@ use prometheus_client::metrics::MetricType;
 
 use super::{count, count_with, gauge};
 use crate::metrics::{DocumentState, State};
+use crate::words::OTHER;
 
 pub(super) fn export(out: &mut DescriptorEncoder<'_>, state: &State) -> fmt::Result {
     let totals = &state.totals;
@@ -152,6 +153,7 @@ pub(super) fn export(out: &mut DescriptorEncoder<'_>, state: &State) -> fmt::Res
     for (name, help, value) in gauges {
         gauge(out, name, help, value)?;
     }
+    reloads(out, state)?;
     let publish_seconds = totals.table_publish_nanoseconds.load(Ordering::Relaxed) as f64 / 1e9;
     let help = "How long the newest table took from its document to traffic";
     out.encode_descriptor(
@@ -190,11 +192,53 @@ pub(super) fn export(out: &mut DescriptorEncoder<'_>, state: &State) -> fmt::Res
         None,
         MetricType::Counter,
     )?;
-    for (reason, value) in totals.connections_refused.counts() {
-        count_with(&mut metric, &[("reason", reason)], value)?;
+    for (reason, value) in state.connections_refused.counts() {
+        if value > 0 || reason != OTHER {
+            count_with(&mut metric, &[("reason", reason)], value)?;
+        }
     }
     let help = "The version that runs";
     let build = [("version", env!("CARGO_PKG_VERSION"))];
     out.encode_descriptor("pailou_build", help, None, MetricType::Info)?
         .encode_info(&build)
+}
+
+/// Time and success of what was taken anew last.
+fn reloads(out: &mut DescriptorEncoder<'_>, state: &State) -> fmt::Result {
+    let (routes, settings) = (
+        &state.totals.routes_reloaded,
+        &state.totals.settings_reloaded,
+    );
+    let successes = [
+        (
+            "pailou_routes_last_reload_successful",
+            "1 while the newest version of every route document is in use, 0 while one is refused, in part or whole, or missing",
+            u64::from(state.routes_are_newest()),
+        ),
+        (
+            "pailou_settings_last_reload_successful",
+            "1 if the settings were taken when they were read last",
+            settings.went_well(),
+        ),
+    ];
+    for (name, help, value) in successes {
+        gauge(out, name, help, value)?;
+    }
+    let times = [
+        (
+            "pailou_routes_last_reload_success_timestamp_seconds",
+            "When a route table went live last, in seconds since 1970; 0 before the first",
+            routes.at_seconds(),
+        ),
+        (
+            "pailou_settings_last_reload_success_timestamp_seconds",
+            "When the settings were taken last, in seconds since 1970",
+            settings.at_seconds(),
+        ),
+    ];
+    for (name, help, value) in times {
+        out.encode_descriptor(name, help, None, MetricType::Gauge)?
+            .encode_gauge(&value)?;
+    }
+    Ok(())
 }

@@ -1,0 +1,198 @@
+//! Requests by method and exact status code.
+
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use crate::words::{METHODS, OTHER};
+
+/// Pairs of method and status that are looked through together.
+const CHUNK: usize = 8;
+/// A route has a handful of pairs. An endpoint that makes up more than these (64) is counted by class.
+const MAX_CHUNKS: usize = 8;
+
+/// The status classes, by their first digit; `none` is a request that got no answer because its client had gone.
+const CLASSES: [&str; 10] = [
+    "none", "1xx", "2xx", "3xx", "4xx", "5xx", "6xx", "7xx", "8xx", "9xx",
+];
+
+/// A method, and a status or a class of them; as labels.
+pub(crate) type Labelled = BTreeMap<(&'static str, String), u64>;
+
+/// Counts by method and status. A pair takes the next free place when it comes for the first time, and keeps it: what a route
+/// answers mostly is found at once.
+#[derive(Debug, Default)]
+pub(crate) struct Codes {
+    first: Chunk,
+    by_class: [AtomicU64; CLASSES.len()],
+}
+
+#[derive(Debug, Default)]
+struct Chunk {
+    slots: [Slot; CHUNK],
+    next: OnceLock<Box<Chunk>>,
+}
+
+#[derive(Debug, Default)]
+struct Slot {
+    /// 0 while it is free.
+    pair: AtomicU32,
+    count: AtomicU64,
+}
+
+impl Codes {
+    /// Counts a request; 0 is no status.
+    pub(crate) fn count(&self, method: &str, status: u16) {
+        let pair = pair(method, status);
+        let mut chunk = &self.first;
+        for _ in 1..MAX_CHUNKS {
+            if chunk.count(pair) {
+                return;
+            }
+            chunk = chunk.next.get_or_init(Box::default);
+        }
+        if !chunk.count(pair) {
+            let class = usize::from(status / 100).min(CLASSES.len() - 1);
+            self.by_class[class].fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// All of them.
+    pub(crate) fn sum(&self) -> u64 {
+        let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        let slots = self.slots().map(|slot| load(&slot.count));
+        slots.chain(self.by_class.iter().map(load)).sum()
+    }
+
+    /// Adds what was counted, by its labels.
+    pub(crate) fn add_to(&self, labelled: &mut Labelled) {
+        for slot in self.slots() {
+            let pair = slot.pair.load(Ordering::Relaxed);
+            if pair != 0 {
+                *labelled.entry(labels(pair)).or_default() += slot.count.load(Ordering::Relaxed);
+            }
+        }
+        for (class, count) in CLASSES.iter().zip(&self.by_class) {
+            let count = count.load(Ordering::Relaxed);
+            if count > 0 {
+                *labelled.entry((OTHER, (*class).to_owned())).or_default() += count;
+            }
+        }
+    }
+
+    fn slots(&self) -> impl Iterator<Item = &Slot> {
+        let chunks = std::iter::successors(Some(&self.first), |chunk| {
+            chunk.next.get().map(|next| &**next)
+        });
+        chunks.flat_map(|chunk| &chunk.slots)
+    }
+}
+
+impl Chunk {
+    /// Whether there was room for it.
+    fn count(&self, pair: u32) -> bool {
+        for slot in &self.slots {
+            let mut taken = slot.pair.load(Ordering::Relaxed);
+            if taken == 0 {
+                let took =
+                    slot.pair
+                        .compare_exchange(0, pair, Ordering::Relaxed, Ordering::Relaxed);
+                taken = took.map_or_else(|taken| taken, |_| pair);
+            }
+            if taken == pair {
+                slot.count.fetch_add(1, Ordering::Relaxed);
+                return true;
+            }
+        }
+        false
+    }
+}
+
+/// Both in one word, which is never 0.
+fn pair(method: &str, status: u16) -> u32 {
+    let known = METHODS.iter().position(|known| *known == method);
+    let method = known.map_or(0, |at| at + 1) as u32 + 1;
+    method << 16 | u32::from(status)
+}
+
+fn labels(pair: u32) -> (&'static str, String) {
+    let method = (pair >> 16) as usize;
+    let method = method.checked_sub(2).and_then(|at| METHODS.get(at));
+    let status = match pair & 0xffff {
+        0 => CLASSES[0].to_owned(),
+        status => status.to_string(),
+    };
+    (method.copied().unwrap_or(OTHER), status)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn labelled(codes: &Codes) -> Labelled {
+        let mut labelled = Labelled::new();
+        codes.add_to(&mut labelled);
+        labelled
+    }
+
+    #[test]
+    fn requests_are_counted_by_method_and_status() {
+        let codes = Codes::default();
+        for (method, status) in [
+            ("GET", 200),
+            ("GET", 503),
+            ("GET", 200),
+            ("POST", 200),
+            ("BREW", 418),
+            ("get", 418),
+            ("DELETE", 0),
+        ] {
+            codes.count(method, status);
+        }
+        let expected = [
+            (("DELETE", "none"), 1),
+            (("GET", "200"), 2),
+            (("GET", "503"), 1),
+            (("POST", "200"), 1),
+            (("other", "418"), 2),
+        ];
+        let expected =
+            expected.map(|((method, status), count)| ((method, status.to_owned()), count));
+        assert_eq!(labelled(&codes), Labelled::from(expected));
+        assert_eq!(codes.sum(), 7);
+    }
+
+    /// An endpoint that answers with whatever it is asked for must not make a series of each.
+    #[test]
+    fn too_many_pairs_are_counted_by_class() {
+        let codes = Codes::default();
+        for status in 200..=999 {
+            codes.count("GET", status);
+        }
+        for _ in 0..5 {
+            codes.count("GET", 200);
+        }
+        let labelled = labelled(&codes);
+        assert_eq!(codes.sum(), 805);
+        assert_eq!(labelled.len(), CHUNK * MAX_CHUNKS + 8);
+        assert_eq!(labelled[&("GET", "200".to_owned())], 6);
+        assert_eq!(labelled[&("other", "9xx".to_owned())], 100);
+    }
+
+    #[test]
+    fn threads_that_bring_the_same_pairs_take_one_place_each() {
+        let codes = Codes::default();
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    for status in 200..240 {
+                        codes.count("GET", status);
+                    }
+                });
+            }
+        });
+        let labelled = labelled(&codes);
+        assert_eq!(labelled.len(), 40);
+        assert!(labelled.values().all(|count| *count == 8), "{labelled:?}");
+    }
+}

@@ -1,0 +1,279 @@
+//! The recipes of the documentation: each document is published to a running gateway and asked.
+
+use std::path::Path;
+
+use axum::Router;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::IntoResponse;
+use tokio::net::TcpListener;
+
+use crate::support::gateway::Gateway;
+use crate::support::upstream::Upstream;
+use crate::support::world::{Registered, World, until_status};
+
+/// A block of YAML, and the word behind `yaml` that says what it is.
+struct Block {
+    kind: String,
+    text: String,
+}
+
+fn blocks(recipe: &str) -> Vec<Block> {
+    let file =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../docs/recipes/{recipe}.md"));
+    let page = std::fs::read_to_string(file).expect("a recipe");
+    let fences = page.split("```yaml").skip(1);
+    fences
+        .map(|fence| {
+            let (kind, rest) = fence.split_once('\n').expect("a line");
+            let text = rest.split("```").next().unwrap_or_default();
+            Block {
+                kind: kind.trim().to_owned(),
+                text: text.to_owned(),
+            }
+        })
+        .collect()
+}
+
+fn documents(recipe: &str) -> Vec<String> {
+    let blocks = blocks(recipe)
+        .into_iter()
+        .filter(|block| block.kind.is_empty());
+    blocks.map(|block| block.text).collect()
+}
+
+async fn ask(gateway: &Gateway, path: &str, headers: &[(&str, &str)]) -> (u16, String) {
+    let client = reqwest::Client::new();
+    let mut asked = client.get(gateway.url(path));
+    for (name, value) in headers {
+        asked = asked.header(*name, *value);
+    }
+    let answer = asked.send().await.expect("an answer");
+    let status = answer.status().as_u16();
+    (status, answer.text().await.expect("a body"))
+}
+
+#[test]
+fn every_recipe_is_in_the_list_and_run() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/recipes");
+    let list = std::fs::read_to_string(folder.join("README.md")).expect("the list");
+    let own = include_str!("recipes.rs");
+    for entry in std::fs::read_dir(folder).expect("the recipes") {
+        let name = entry
+            .expect("an entry")
+            .file_name()
+            .into_string()
+            .expect("UTF-8");
+        let Some(name) = name.strip_suffix(".md").filter(|name| *name != "README") else {
+            continue;
+        };
+        assert!(
+            list.contains(&format!("[{name}]({name}.md)")),
+            "{name} is not in the list"
+        );
+        assert!(
+            own.contains(&format!("(\"{name}\")")),
+            "no test runs {name}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn path_rewrite() {
+    let (world, _upstream, _registered, gateway) = World::small().await;
+    let documents = documents("path-rewrite");
+    world.publish(&documents[0]).await;
+    until_status(&gateway.url("/shop/v1/headers"), 200).await;
+    let (_, seen) = ask(&gateway, "/shop/v1/headers?a=b", &[]).await;
+    assert!(seen.contains("\"/internal/headers?a=b\""), "{seen}");
+    assert!(
+        seen.contains("[\"x-forwarded-prefix\",\"/shop/v1\"]"),
+        "{seen}"
+    );
+    world.publish(&documents[1]).await;
+    until_status(&gateway.url("/old/books/headers"), 200).await;
+    let (_, seen) = ask(&gateway, "/old/books/headers", &[]).await;
+    assert!(seen.contains("\"/books/v2/headers\""), "{seen}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn grey_release() {
+    let (world, stable, _registered, gateway) = World::small().await;
+    let canary = Upstream::start("canary");
+    let address = canary.address();
+    let mut instance = pailou_nacos::Instance::new(address.ip().to_string(), address.port());
+    instance
+        .metadata
+        .insert("version".to_owned(), "v2".to_owned());
+    let _canary = world.register_instance("user-service", instance).await;
+    let documents = documents("grey-release");
+    world.publish(&documents[0]).await;
+    until_status(&gateway.url("/api/users/1"), 200).await;
+    crate::support::until("the canary to be listed", async || {
+        let (_, by) = ask(&gateway, "/api/users/1", &[("x-version", "v2")]).await;
+        by.starts_with("canary").then_some(())
+    })
+    .await;
+    for _ in 0..10 {
+        let (_, by) = ask(&gateway, "/api/users/1", &[]).await;
+        assert!(by.starts_with(stable.name()), "{by}");
+    }
+    world.publish(&documents[1]).await;
+    until_status(&gateway.url("/weighted/1"), 200).await;
+    for _ in 0..300 {
+        assert_eq!(ask(&gateway, "/weighted/1", &[]).await.0, 200);
+    }
+    let routes = gateway.admin_json("/api/v1/routes").await;
+    let requests = |id: &str| {
+        let mut routes = routes.as_array().into_iter().flatten();
+        let route = routes.find(|route| route["id"] == id);
+        route
+            .and_then(|route| route["requests"].as_f64())
+            .unwrap_or_default()
+    };
+    let share = requests("canary") / (requests("canary") + requests("stable"));
+    assert!((0.03..0.2).contains(&share), "{share}");
+}
+
+/// Says yes to one token.
+async fn authentication(world: &World) -> Registered {
+    let check = async |headers: HeaderMap| match headers.get("authorization") {
+        Some(token) if token == "Bearer good" => {
+            (StatusCode::OK, [("x-user", "seven")], "").into_response()
+        }
+        _ => (StatusCode::UNAUTHORIZED, "who are you?").into_response(),
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    tokio::spawn(async move { axum::serve(listener, Router::new().fallback(check)).await });
+    world.register("auth-service", address).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_house_filters() {
+    let settings = blocks("in-house-filters")
+        .into_iter()
+        .find(|block| block.kind == "gateway");
+    let settings = settings.expect("settings").text;
+    let (world, _upstream, _registered, gateway) = World::small_with(&settings).await;
+    let _auth = authentication(&world).await;
+    let documents = documents("in-house-filters");
+    world.publish(&documents[0]).await;
+    until_status(&gateway.url("/api/users/headers"), 401).await;
+    assert_eq!(ask(&gateway, "/api/users/login", &[]).await.0, 200);
+    assert_eq!(ask(&gateway, "/api/users/public/x", &[]).await.0, 200);
+    let (status, seen) = ask(
+        &gateway,
+        "/api/users/headers",
+        &[("authorization", "Bearer good")],
+    )
+    .await;
+    assert!(
+        status == 200 && seen.contains("[\"x-user\",\"seven\"]"),
+        "{seen}"
+    );
+
+    world.publish(&documents[1]).await;
+    until_status(&gateway.url("/scg/users/headers"), 401).await;
+    let (status, seen) = ask(
+        &gateway,
+        "/scg/users/headers",
+        &[("authorization", "Bearer good")],
+    )
+    .await;
+    assert!(
+        status == 200 && seen.contains("\"/users/headers\""),
+        "{seen}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn maintenance_page() {
+    let (world, _upstream, _registered, gateway) = World::small().await;
+    let document = documents("maintenance-page").remove(0);
+    world.publish(&document).await;
+    until_status(&gateway.url("/api/x"), 503).await;
+    let (_, body) = ask(&gateway, "/api/x", &[]).await;
+    assert_eq!(body, "{\"message\":\"back at 6:00\"}");
+    assert_eq!(ask(&gateway, "/api/x", &[("x-team", "1")]).await.0, 200);
+    world
+        .publish(&document.replace("enabled: true", "enabled: false"))
+        .await;
+    until_status(&gateway.url("/api/x"), 200).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn team_documents() {
+    let blocks = blocks("team-documents");
+    let world = World::new().await;
+    let upstream = Upstream::start("one");
+    let _registered = world.register("user-service", upstream.address()).await;
+    let gateway = Gateway::start(&world.settings(&blocks[0].text)).await;
+    for block in &blocks[1..] {
+        world.publish_as(&block.kind, &block.text).await;
+    }
+    let gateway = gateway.ready().await;
+    until_status(&gateway.url("/api/users/1"), 200).await;
+    until_status(&gateway.url("/api/orders/1"), 200).await;
+    world
+        .publish_as(&blocks[1].kind, "routes: { nonsense")
+        .await;
+    gateway
+        .logged(&["a route document was refused", "users-routes.yaml"])
+        .await;
+    assert_eq!(ask(&gateway, "/api/users/1", &[]).await.0, 200);
+    assert_eq!(ask(&gateway, "/api/orders/1", &[]).await.0, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn swagger() {
+    let (world, upstream, _registered, gateway) = World::small().await;
+    world.publish(&documents("swagger")[0]).await;
+    until_status(&gateway.url("/v3/api-docs/users"), 200).await;
+    for service in ["users", "orders"] {
+        let (_, body) = ask(&gateway, &format!("/v3/api-docs/{service}"), &[]).await;
+        assert_eq!(body, format!("{} GET /v3/api-docs", upstream.name()));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn limits() {
+    let settings = blocks("limits")
+        .into_iter()
+        .find(|block| block.kind == "gateway");
+    let (world, _upstream, _registered, gateway) =
+        World::small_with(&settings.expect("settings").text).await;
+    let documents = documents("limits");
+    world.publish(&documents[0]).await;
+    until_status(&gateway.url("/api/keyed/1"), 200).await;
+    let mut statuses = Vec::new();
+    for _ in 0..4 {
+        statuses.push(ask(&gateway, "/api/users/1", &[]).await.0);
+    }
+    assert_eq!(statuses, [200, 200, 200, 429]);
+    assert_eq!(
+        ask(&gateway, "/api/keyed/1", &[("x-api-key", "a")]).await.0,
+        200
+    );
+
+    world.publish(&documents[1]).await;
+    until_status(&gateway.url("/api/users/1"), 404).await;
+    let client = reqwest::Client::new();
+    let mut seen = Vec::new();
+    for _ in 0..3 {
+        let answer = client
+            .get(gateway.url("/scg/1"))
+            .send()
+            .await
+            .expect("an answer");
+        let left = answer.headers()["x-ratelimit-remaining"]
+            .to_str()
+            .expect("ASCII")
+            .to_owned();
+        seen.push((answer.status().as_u16(), left));
+    }
+    let expected = [(200, "1"), (200, "0"), (429, "0")];
+    assert_eq!(
+        seen,
+        expected.map(|(status, left)| (status, left.to_owned()))
+    );
+}
