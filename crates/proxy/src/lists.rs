@@ -148,7 +148,8 @@ fn request(fields: &Fields) -> impl PartialEq + std::fmt::Debug + use<> {
         let connection = Connection::new(0, peer, Arc::default(), None, Weak::new());
         let host = HeaderValue::from_static("shop.example");
         let parsed = Host::parse(host.as_bytes()).expect("a host");
-        let told = Forwarded::new(&settings).apply(&mut headers, &connection, &parsed, &host);
+        let told =
+            Forwarded::new(&settings).apply(&mut headers, &connection, Some((&parsed, &host)));
         (told, left(&headers))
     });
     // What is refused is not looked at further.
