@@ -9,8 +9,8 @@ use pailou_upstream::Destination;
 
 use crate::{
     Body, Edit, Gate, Rule, Step, add_request_header, add_response_header, forward_auth, grpc_web,
-    prefix, redirect, remove_request_header, remove_response_header, respond, rewrite_body, scg,
-    set_request_header, set_response_header, strip_prefix,
+    prefix, rate_limit, redirect, remove_request_header, remove_response_header, respond,
+    rewrite_body, scg, set_request_header, set_response_header, strip_prefix,
 };
 
 /// A filter that routes can name.
@@ -73,6 +73,7 @@ pub static REGISTRY: &[Entry] = &[
     respond::ENTRY,
     rewrite_body::ENTRY,
     grpc_web::ENTRY,
+    rate_limit::ENTRY,
     scg::strip_prefix::ENTRY,
     scg::prefix_path::ENTRY,
     scg::rewrite_path::ENTRY,
@@ -101,6 +102,7 @@ pub static REGISTRY: &[Entry] = &[
     scg::remove_json_attributes_response_body::ENTRY,
     scg::retry::ENTRY,
     scg::cache_request_body::ENTRY,
+    scg::request_rate_limiter::ENTRY,
 ];
 
 impl Entry {

@@ -19,6 +19,7 @@ pub(crate) mod remove_request_header;
 pub(crate) mod remove_request_parameter;
 pub(crate) mod remove_response_header;
 pub(crate) mod request_header_size;
+pub(crate) mod request_rate_limiter;
 pub(crate) mod request_size;
 pub(crate) mod retry;
 pub(crate) mod rewrite_location_response_header;

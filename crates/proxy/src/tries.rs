@@ -20,6 +20,7 @@ use http::{HeaderValue, Request, Response};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use pailou_filters::Retry;
+use pailou_routing::Route;
 use pailou_upstream::{Hint, Http, NoEndpoint, Outcome, Tried};
 use tokio::time::Instant;
 
@@ -69,9 +70,12 @@ pub(crate) async fn send(exchange: &mut Exchange, planned: Planned) -> Result<Re
     loop {
         let failed = match attempt(exchange, &planned).await {
             Ok(received) if !is_rejected(exchange, &received) => return Ok(received),
-            Ok(received) => match reject(exchange, received).await {
+            Ok(received) => match reject(exchange, received) {
                 Some(received) => return Ok(received),
-                None => continue,
+                None => {
+                    pause(exchange).await;
+                    continue;
+                }
             },
             Err(failed) => failed,
         };
@@ -92,43 +96,6 @@ pub(crate) async fn send(exchange: &mut Exchange, planned: Planned) -> Result<Re
             pause(exchange).await;
         }
     }
-}
-
-/// Whether an answer is a failure that the route has tried again: by its status, or
-/// as a status of gRPC and nothing else, so that nobody has done anything yet.
-fn is_rejected(exchange: &Exchange, received: &Received) -> bool {
-    let Some(route) = exchange.route.as_ref() else {
-        return false;
-    };
-    let response = &received.response;
-    let by_grpc = || {
-        let status = response.headers().get("grpc-status");
-        let mut statuses = route.retry_grpc.iter();
-        response.body().is_end_stream()
-            && statuses.any(|rejected| status.is_some_and(|status| status == rejected.code()))
-    };
-    let is_rejected = route.retry.rejects(&exchange.method, response.status())
-        || (!route.retry_grpc.is_empty() && by_grpc());
-    is_rejected && is_at_hand(exchange) && !exchange.websocket
-}
-
-/// Moves on from such an answer; gives it back if there is no other endpoint to
-/// ask.
-async fn reject(exchange: &mut Exchange, received: Received) -> Option<Received> {
-    let pick = exchange.pick.take();
-    if !next(exchange, true, Again::Paid) {
-        exchange.pick = pick;
-        return Some(received);
-    }
-    if let Some(pick) = pick {
-        pick.report(Outcome::Answered {
-            status: received.response.status().as_u16(),
-            latency: exchange.try_began.elapsed(),
-        });
-    }
-    give_back(exchange, received);
-    pause(exchange).await;
-    None
 }
 
 /// Lets go of an answer that nobody gets. Its connection goes on if nothing of
@@ -156,11 +123,6 @@ async fn pause(exchange: &mut Exchange) {
     }
 }
 
-fn is_at_hand(exchange: &Exchange) -> bool {
-    let upload = exchange.upload.as_ref();
-    upload.is_none_or(|upload| upload.is_at_hand())
-}
-
 /// Picks an endpoint that has not been tried.
 fn pick(exchange: &mut Exchange) -> Result<(), Cause> {
     let route = exchange.route.as_ref().ok_or(Cause::Internal)?;
@@ -172,7 +134,7 @@ fn pick(exchange: &mut Exchange) -> Result<(), Cause> {
         NoEndpoint::NoneEligible => Cause::NoEligibleEndpoint,
         NoEndpoint::AllTried => Cause::EndpointsTried,
     })?;
-    exchange.upstream = Some(pick.address());
+    exchange.picked = Some(pick.address());
     exchange.pick = Some(pick);
     Ok(())
 }
@@ -183,6 +145,7 @@ async fn attempt(exchange: &mut Exchange, planned: &Planned) -> Result<Received,
     exchange.try_began = Instant::now();
     exchange.account.tried(exchange.try_began);
     let remote = remote(exchange).ok_or(Failed::ours())?;
+    exchange.upstream = Some(remote.address);
     let request = request(exchange, planned, &remote);
     let mut line = connect(exchange, remote).await?;
     if exchange.upload.is_some() {
@@ -244,20 +207,20 @@ fn remote(exchange: &Exchange) -> Option<Remote> {
     let remote = Remote::of(route.target.destination()?, pick);
     // To switch protocols is for HTTP/1.1.
     Some(match exchange.websocket {
-        true => remote.over_http1(),
+        true => remote.over_http1(pick),
         false => remote,
     })
 }
 
 /// The endpoint's own name, where it is to get that as its Host: the host that it
 /// was registered by, or its address, and its port.
-fn host(exchange: &Exchange) -> Option<HeaderValue> {
+fn host(exchange: &Exchange, remote: &Remote) -> Option<HeaderValue> {
     let (route, pick) = (exchange.route.as_ref()?, exchange.pick.as_ref()?);
     // HTTP/1.1 asks for one, also where the client's HTTP/1.0 did not.
     if route.preserve_host && !exchange.host.is_empty() {
         return None;
     }
-    let address = pick.address();
+    let address = remote.address;
     let named = match pick.host() {
         Some(host) => format!("{host}:{}", address.port()),
         None => address.to_string(),
@@ -270,7 +233,7 @@ fn request(exchange: &Exchange, planned: &Planned, remote: &Remote) -> Request<O
         Some(upload) => Outgoing::Upload(upload.sending()),
         None => Outgoing::Nothing,
     };
-    let mut request = planned.request(remote, host(exchange), body);
+    let mut request = planned.request(remote, host(exchange, remote), body);
     if exchange.expects_continue {
         match remote.http {
             Http::Http1 => interim::pass_on(&mut request, exchange.connection.clone()),
@@ -364,6 +327,51 @@ fn is_allowed(exchange: &Exchange, failed: &Failed, stale: bool) -> bool {
     }
 }
 
+fn is_at_hand(exchange: &Exchange) -> bool {
+    let upload = exchange.upload.as_ref();
+    upload.is_none_or(|upload| upload.is_at_hand())
+}
+
+/// Whether an answer is a failure that the route has tried again, and can.
+fn is_rejected(exchange: &Exchange, received: &Received) -> bool {
+    let Some(route) = &exchange.route else {
+        return false;
+    };
+    let status = received.response.status();
+    let is_refused = route.retry.rejects(&exchange.method, status) && !exchange.websocket;
+    (is_refused || is_refused_call(route, received)) && is_at_hand(exchange)
+}
+
+/// Whether an answer is a status of gRPC and nothing else, so that nobody has done
+/// anything yet.
+fn is_refused_call(route: &Route, received: &Received) -> bool {
+    if route.retry_grpc.is_empty() {
+        return false;
+    }
+    let status = received.response.headers().get("grpc-status");
+    let statuses = &mut route.retry_grpc.iter();
+    received.response.body().is_end_stream()
+        && statuses.any(|rejected| status.is_some_and(|status| status == rejected.code()))
+}
+
+/// Moves on from such an answer; gives it back if there is no other endpoint to
+/// ask.
+fn reject(exchange: &mut Exchange, received: Received) -> Option<Received> {
+    let pick = exchange.pick.take();
+    if !next(exchange, true, Again::Paid) {
+        exchange.pick = pick;
+        return Some(received);
+    }
+    if let Some(pick) = pick {
+        pick.report(Outcome::Answered {
+            status: received.response.status().as_u16(),
+            latency: exchange.try_began.elapsed(),
+        });
+    }
+    give_back(exchange, received);
+    None
+}
+
 /// Moves on to another endpoint, if one more try is allowed, there is one and
 /// it can be paid for.
 fn next(exchange: &mut Exchange, elsewhere: bool, again: Again) -> bool {
@@ -373,8 +381,7 @@ fn next(exchange: &mut Exchange, elsewhere: bool, again: Again) -> bool {
     if !has_tries(exchange, &route.retry, again) {
         return false;
     }
-    let failed = exchange.upstream;
-    if elsewhere && let Some(address) = failed {
+    if elsewhere && let Some(address) = exchange.picked {
         exchange.tried.push(address);
     }
     // Dropped first: the failed try is not in flight any more.
@@ -385,17 +392,17 @@ fn next(exchange: &mut Exchange, elsewhere: bool, again: Again) -> bool {
     let budget = selection.service().retry_budget();
     let min_per_second = exchange.server.retry.min_per_second;
     let is_paid = || again == Again::Free || budget.take(min_per_second, Instant::now());
-    if pick_again(exchange, route.retry.returns, is_paid) {
-        return true;
-    }
-    exchange.upstream = failed;
-    false
+    pick_again(exchange, route.retry.returns, is_paid)
 }
 
 /// Whether there may be one more try. Without retries there is none, also after
 /// a refusal.
 fn has_tries(exchange: &Exchange, retry: &Retry, again: Again) -> bool {
-    let counted = exchange.tries - exchange.refusals;
+    // A refusal is free while there are others to ask, and no longer.
+    let counted = match exchange.returned {
+        true => exchange.tries,
+        false => exchange.tries - exchange.refusals,
+    };
     // Beyond what can be remembered a try would go where another was.
     let is_bounded = exchange.tried.len() < Tried::MAX;
     let now = Instant::now();
@@ -416,6 +423,7 @@ fn pick_again(exchange: &mut Exchange, returns: bool, is_paid: impl FnOnce() -> 
     if picked == Err(Cause::EndpointsTried) && returns {
         // There is no other; it may be better by now.
         exchange.tried = Tried::none();
+        exchange.returned = true;
     }
     if picked.is_err() && (!returns || pick(exchange).is_err()) {
         return false;

@@ -124,7 +124,7 @@ impl Fields {
         match name.len() {
             6 if name.eq_ignore_ascii_case(b"expect") => {
                 let line = kept(line);
-                if line.value.eq_ignore_ascii_case(b"100-continue") {
+                if is_continue(&line.value) {
                     self.expects.push(line);
                 }
             }
@@ -206,6 +206,12 @@ fn length(lines: &[Line]) -> Result<u64, Cause> {
         }
     }
     found.ok_or(Cause::MalformedHead)
+}
+
+/// Whether nothing else is expected (RFC 9110 section 10.1.1).
+fn is_continue(expectations: &[u8]) -> bool {
+    let mut elements = expectations.split(|byte| *byte == b',');
+    elements.all(|element| element.trim_ascii().eq_ignore_ascii_case(b"100-continue"))
 }
 
 fn ends_with_chunked(codings: &[u8]) -> bool {
@@ -324,7 +330,7 @@ mod tests {
     #[test]
     fn the_engine_sees_no_expectation_of_several() {
         let (heading, left) = taken(
-            "POST / HTTP/1.1\r\nexpect: 100-continue\r\ncontent-length: 1\r\nExpect:100-continue\r\n\r\n",
+            "POST / HTTP/1.1\r\nexpect: 100-continue\r\ncontent-length: 1\r\nExpect:100-continue, 100-Continue\r\n\r\n",
         );
         assert_eq!(left, "POST / HTTP/1.1\r\ncontent-length: 1\r\n\r\n");
         assert!(heading.expects_continue);
