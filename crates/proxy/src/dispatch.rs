@@ -4,10 +4,10 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use http::HeaderMap;
+use http::{HeaderMap, Method, header};
 use pailou_config::{EncodedSlashes, Form};
 use pailou_filters::{Bindings, Facts};
-use pailou_routing::{RouteTarget, Target};
+use pailou_routing::{Matched, RouteTarget, Table, Target};
 
 use crate::cause::Cause;
 use crate::exchange::{Ended, Exchange};
@@ -184,7 +184,10 @@ fn search(
         ..pailou_routing::Request::new(&exchange.method, host, target, headers)
     };
     let table = exchange.server.table.load();
-    let found = table.find(&request);
+    let found = match for_preflight(&table, &request) {
+        Some(found) => Some(found),
+        None => table.find(&request),
+    };
     let (route, bindings) = match found {
         Some(found) => (found.route.clone(), found.bindings),
         // Before the first table.
@@ -195,4 +198,25 @@ fn search(
     drop(table);
     exchange.route = Some(route);
     Ok(bindings)
+}
+
+/// The route whose filter answers a preflight of CORS (Fetch, section 3.2.2): it
+/// takes the preflight itself, or the request that the preflight asks about.
+fn for_preflight<'t>(
+    table: &'t Table,
+    request: &pailou_routing::Request<'_>,
+) -> Option<Matched<'t>> {
+    if *request.method != Method::OPTIONS || !request.headers.contains_key(header::ORIGIN) {
+        return None;
+    }
+    let asked = request.headers.get(header::ACCESS_CONTROL_REQUEST_METHOD)?;
+    let method = Method::from_bytes(asked.as_bytes()).ok()?;
+    let answers = |found: &Matched<'_>| found.route.answers_preflights;
+    table.find(request).filter(answers).or_else(|| {
+        let asked = pailou_routing::Request {
+            method: &method,
+            ..*request
+        };
+        table.find(&asked).filter(answers)
+    })
 }
