@@ -6,8 +6,8 @@ SHELL := bash
 
 PYTHON := $(CURDIR)/.venv/bin/python
 TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
-PYTHON_CODE := tests/grpc tests/interop tests/docker tests/samples tests/tools docker tools/run-samples tools/bench-load \
-    tools/bench_load
+PYTHON_CODE := tests/grpc tests/interop tests/docker tests/metrics tests/samples tests/tools docker tools/run-samples \
+    tools/bench-load tools/bench_load
 PYTHON_SAMPLES := examples/fastapi-user-service examples/flask-api
 # It has an environment of its own: its line of the Nacos SDK is the same package as the other's.
 PYTHON_GRPC := $(CURDIR)/.venv-grpc/bin/python
@@ -42,7 +42,7 @@ test: venv ## Run all tests but the interop suite; compile the benches
 	cd $(GRPC_SAMPLE) && PAILOU_BIN=$(TARGET)/debug/pailou $(PYTHON_GRPC) -m pytest
 	PAILOU_BIN=$(TARGET)/debug/pailou $(PYTHON_GRPC) -m pytest -q tests/grpc
 	cargo build $(CARGO_FLAGS) $(BENCH_PEERS) -p bench-origin
-	PAILOU_BIN=$(TARGET)/debug/pailou $(PYTHON) -m pytest -q tests/tools tests/docker tests/samples
+	PAILOU_BIN=$(TARGET)/debug/pailou $(PYTHON) -m pytest -q tests/tools tests/docker tests/samples tests/metrics
 
 .PHONY: fuzz
 fuzz: ## Try inputs that nobody thought of, 60 s for each target; FUZZ='--seconds 600 --target head' changes that

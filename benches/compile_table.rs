@@ -1,6 +1,6 @@
 //! How long does it take to make a table of 10,000 routes, and how long when one of them has changed?
 //!
-//! The steps of a publish one by one: parsing the document, compiling its routes, putting them in order with their index
+//! Once for native routes, once for the same in the form of Spring Cloud Gateway. The steps of a publish one by one: parsing the document, compiling its routes, putting them in order with their index
 //! and looking for those that no request reaches. Then both whole: every route new, and one of them new.
 //!
 //! ```text
@@ -9,6 +9,7 @@
 
 mod clock;
 mod routes;
+mod spring;
 
 use std::collections::HashMap;
 use std::hint::black_box;
@@ -59,6 +60,33 @@ fn compile_table(criterion: &mut Criterion<CpuTime>) {
     group.bench_function("all of it, one route new", |bencher| {
         bencher
             .iter_with_large_drop(|| assemble(kept.recompile(&before, parse(black_box(&changed)))));
+    });
+    group.finish();
+}
+
+/// The same routes in the form of Spring Cloud Gateway.
+fn compile_spring_table(criterion: &mut Criterion<CpuTime>) {
+    let text = spring::document(&routes::entries(ROUTES));
+    println!("{ROUTES} routes, {} KiB of YAML", text.len() / 1024);
+    let specs = parse(&text);
+    assert_eq!(specs.len(), ROUTES);
+
+    let mut group = criterion.benchmark_group("compile_spring_table");
+    group.sample_size(10);
+    group.bench_function("parse", |bencher| {
+        bencher.iter_with_large_drop(|| parse(black_box(&text)))
+    });
+    group.bench_function("compile", |bencher| {
+        let setup = || (Fresh::new(), specs.clone());
+        bencher.iter_batched(
+            setup,
+            |(fresh, specs)| (fresh.compile(specs), fresh),
+            BatchSize::PerIteration,
+        );
+    });
+    group.bench_function("all of it, every route new", |bencher| {
+        let all = |fresh: Fresh| (assemble(fresh.compile(parse(black_box(&text)))), fresh);
+        bencher.iter_batched(Fresh::new, all, BatchSize::PerIteration);
     });
     group.finish();
 }
@@ -116,6 +144,7 @@ impl Fresh {
         let compiler = Compiler {
             services: &self.services,
             metrics: &self.metrics,
+            filters: &pailou_filters::Shared::new(self.metrics.clone()),
             defaults: &self.defaults,
             source: ServiceId::DEFAULT_SOURCE,
             namespace: "",
@@ -141,6 +170,6 @@ fn check(before: &[Arc<Route>], changed: &str) {
 criterion_group! {
     name = benches;
     config = clock::criterion();
-    targets = compile_table
+    targets = compile_table, compile_spring_table
 }
 criterion_main!(benches);

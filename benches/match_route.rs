@@ -1,6 +1,6 @@
 //! Does finding a request's route cost more when there are more routes?
 //!
-//! One figure is the whole of it: the request target is parsed, then the table is asked. The requests are spread evenly
+//! Once for native routes, once for the same in the form of Spring Cloud Gateway. One figure is the whole of it: the request target is parsed, then the table is asked. The requests are spread evenly
 //! over all routes of the table, which is the worst case for the processor's caches.
 //!
 //! ```text
@@ -9,6 +9,7 @@
 
 mod clock;
 mod routes;
+mod spring;
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -32,11 +33,36 @@ struct Asked {
 }
 
 fn match_route(criterion: &mut Criterion<CpuTime>) {
-    let mut group = criterion.benchmark_group("match_route");
+    let native = |entries: &[Entry]| routes::document(entries, |_| 0);
+    measure(
+        criterion,
+        "match_route",
+        &[1, 10, 100, 1_000, 10_000],
+        native,
+    );
+}
+
+/// The same routes in the form of Spring Cloud Gateway, and in its order.
+fn match_spring_route(criterion: &mut Criterion<CpuTime>) {
+    measure(
+        criterion,
+        "match_spring_route",
+        &[100, 10_000],
+        spring::document,
+    );
+}
+
+fn measure(
+    criterion: &mut Criterion<CpuTime>,
+    name: &str,
+    counts: &[usize],
+    document: impl Fn(&[Entry]) -> String,
+) {
+    let mut group = criterion.benchmark_group(name);
     let headers = headers();
-    for count in [1, 10, 100, 1_000, 10_000] {
+    for &count in counts {
         let entries = routes::entries(count);
-        let table = table(&entries);
+        let table = table(&document(&entries));
         let hits = hits(&entries);
         let misses: Vec<Asked> = hits
             .iter()
@@ -94,10 +120,8 @@ fn headers() -> HeaderMap {
         .collect()
 }
 
-fn table(entries: &[Entry]) -> Table {
-    let DocumentOutcome::Routes(parsed) =
-        Reading::default().parse("routes.yaml", &routes::document(entries, |_| 0))
-    else {
+fn table(document: &str) -> Table {
+    let DocumentOutcome::Routes(parsed) = Reading::default().parse("routes.yaml", document) else {
         panic!("the document is legal");
     };
     let metrics = Metrics::new();
@@ -108,6 +132,7 @@ fn table(entries: &[Entry]) -> Table {
     let compiler = Compiler {
         services: &services,
         metrics: &metrics,
+        filters: &pailou_filters::Shared::new(metrics.clone()),
         defaults: &settings.defaults,
         source: ServiceId::DEFAULT_SOURCE,
         namespace: "",
@@ -153,6 +178,6 @@ fn check(table: &Table, asked: &[Asked], headers: &HeaderMap) {
 criterion_group! {
     name = benches;
     config = clock::criterion();
-    targets = match_route
+    targets = match_route, match_spring_route
 }
 criterion_main!(benches);

@@ -12,7 +12,7 @@ pub(crate) struct Entry {
     /// A literal path, or the part of a prefix before `/**`.
     pub(crate) literal: String,
     pub(crate) is_prefix: bool,
-    is_canary: bool,
+    pub(crate) is_canary: bool,
     lines: &'static str,
 }
 

@@ -115,6 +115,28 @@ fn a_route_that_can_never_match_is_warned_about() {
     assert!(said.contains("warning") && said.contains('b'), "{said}");
 }
 
+#[test]
+fn routes_that_are_tried_on_every_request_are_listed() {
+    let route = |id: &str, predicate: &str| {
+        format!("        - {{ id: {id}, uri: lb://s, predicates: [ '{predicate}' ] }}\n")
+    };
+    let routes = [
+        route("plain", "Path=/api/**"),
+        route("suffix", "Path=/**/health"),
+        route("tenant", "Path=/{tenant}/x"),
+        route("hosted", "Host=**.example.org"),
+    ];
+    let text = format!(
+        "spring:\n  cloud:\n    gateway:\n      routes:\n{}",
+        routes.concat()
+    );
+    let (success, said) = check(&[("routes.yaml", &text)]);
+    assert!(success, "{said}");
+    assert!(said.contains("2 routes (suffix, tenant)"), "{said}");
+    let (_, said) = check(&[("routes.yaml", "routes: { /api/users/**: user-service }\n")]);
+    assert!(!said.contains("tried on every request"), "{said}");
+}
+
 /// What `run` starts with, `check` refused, since it took it for a route document, and the other way round.
 #[test]
 fn a_file_is_taken_for_what_it_is_and_that_is_said() {

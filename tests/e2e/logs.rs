@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::support::gateway::{Gateway, command};
@@ -12,6 +12,8 @@ use crate::support::raw::exchange;
 use crate::support::until;
 use crate::support::upstream::Upstream;
 use crate::support::world::{World, until_answered_by, until_status};
+
+const TRACEPARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
 /// Every line so far, parsed.
 fn lines(gateway: &Gateway) -> Vec<Value> {
@@ -25,12 +27,18 @@ fn lines(gateway: &Gateway) -> Vec<Value> {
     .collect()
 }
 
-/// The lines about requests.
+/// The lines about requests, by the mark that tells them from events.
 fn access(gateway: &Gateway) -> Vec<Value> {
     lines(gateway)
         .into_iter()
-        .filter(|line| line["request_id"].is_string())
+        .filter(|line| line["event.name"] == "pailou.access")
         .collect()
+}
+
+/// The line about the request of this id.
+async fn access_of(gateway: &Gateway, id: &str) -> Value {
+    let line = gateway.logged(&[id]).await;
+    serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -79,7 +87,7 @@ async fn every_line_of_an_eventful_life_is_json() {
     for line in &lines {
         let time = line["timestamp"].as_str();
         assert!(time.is_some_and(|time| time.ends_with('Z')), "{line}");
-        if line["request_id"].is_null() {
+        if line["event.name"].is_null() {
             assert!(
                 line["level"].is_string() && line["message"].is_string(),
                 "{line}"
@@ -97,11 +105,18 @@ async fn the_access_log_tells_what_was_asked_and_not_the_query() {
         "h3ader-s3cret",
         "c00kie-s3cret",
         "b0dy-s3cret",
+        "r3ferer-s3cret",
     ];
     let response = client
         .post(gateway.url(&format!("/api/users/read?token={}", secrets[0])))
         .header("authorization", secrets[1])
         .header("cookie", format!("session={}", secrets[2]))
+        .header("user-agent", "a test")
+        .header(
+            "referer",
+            format!("https://example.com/page?t={}", secrets[4]),
+        )
+        .header("traceparent", TRACEPARENT)
         .body(secrets[3])
         .send()
         .await
@@ -111,33 +126,56 @@ async fn the_access_log_tells_what_was_asked_and_not_the_query() {
         .expect("text")
         .to_owned();
     assert_eq!(response.status(), 200);
-    gateway.logged(&[&id]).await;
-    let all = access(&gateway);
-    let line = all
-        .iter()
-        .find(|line| line["request_id"] == id)
-        .expect("its line");
-    assert_eq!(
+    let line = access_of(&gateway, &id).await;
+    let data = gateway.data();
+    for (field, expected) in [
+        ("event.name", json!("pailou.access")),
+        ("http.request.method", json!("POST")),
+        ("url.scheme", json!("http")),
+        ("server.address", json!("127.0.0.1")),
+        ("server.port", json!(data.port())),
+        ("url.path", json!("/api/users/read")),
+        ("network.protocol.version", json!("1.1")),
+        ("http.response.status_code", json!(200)),
+        ("http.request.body.size", json!(11)),
+        ("pailou.route", json!("/api/users/**")),
+        ("pailou.nacos", json!("default")),
+        ("pailou.namespace", json!("public")),
+        ("pailou.group", json!("DEFAULT_GROUP")),
+        ("pailou.service", json!("user-service")),
         (
-            &line["method"],
-            &line["path"],
-            &line["status"],
-            &line["route"]
+            "pailou.upstream.address",
+            json!(upstream.address().to_string()),
         ),
+        ("pailou.tries", json!(1)),
+        ("client.address", json!("127.0.0.1")),
+        ("user_agent.original", json!("a test")),
         (
-            &"POST".into(),
-            &"/api/users/read".into(),
-            &200.into(),
-            &"/api/users/**".into()
+            "http.request.header.referer",
+            json!(["https://example.com/page"]),
         ),
+        ("trace_id", json!("4bf92f3577b34da6a3ce929d0e0e4736")),
+        ("pailou.request.id", json!(id)),
+        ("error.type", Value::Null),
+        ("pailou.stream", Value::Null),
+    ] {
+        assert_eq!(line[field], expected, "{field} of {line}");
+    }
+    let seconds = |field: &str| {
+        line[field]
+            .as_f64()
+            .unwrap_or_else(|| panic!("{field}: {line}"))
+    };
+    let whole = seconds("http.server.request.duration");
+    let (first, upstream) = (
+        seconds("pailou.first_byte.duration"),
+        seconds("pailou.upstream.duration"),
+    );
+    assert!(
+        0.0 < upstream && upstream <= whole && first <= whole,
         "{line}"
     );
-    assert_eq!(line["upstream"], upstream.address().to_string(), "{line}");
-    assert_eq!(
-        (&line["tries"], &line["bytes_in"]),
-        (&1.into(), &11.into()),
-        "{line}"
-    );
+    assert!(line["http.response.body.size"].as_u64() > Some(0), "{line}");
     let log = gateway.log().join("\n");
     for secret in secrets {
         assert!(!log.contains(secret), "{secret} was told");
@@ -154,10 +192,9 @@ async fn a_refused_request_says_why_in_the_access_log() {
         .to_str()
         .expect("text")
         .to_owned();
-    let line = gateway.logged(&[&id]).await;
-    let line: Value = serde_json::from_str(&line).expect("JSON");
+    let line = access_of(&gateway, &id).await;
     assert_eq!(
-        (&line["status"], &line["cause"]),
+        (&line["http.response.status_code"], &line["error.type"]),
         (&404.into(), &"no_route".into()),
         "{line}"
     );
@@ -182,6 +219,130 @@ async fn the_access_log_can_be_off() {
         "{:#?}",
         gateway.log()
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_access_log_speaks_elastics_names() {
+    let (_world, _upstream, _registered, gateway) =
+        World::small_with("log: { access_fields: ecs }").await;
+    let id = "an-id-of-its-own";
+    let request = reqwest::Client::new()
+        .get(gateway.url("/api/users/1"))
+        .header("x-request-id", id)
+        .header("traceparent", TRACEPARENT);
+    assert_eq!(request.send().await.expect("an answer").status(), 200);
+    let line = access_of(&gateway, id).await;
+    for (field, expected) in [
+        ("event.dataset", json!("pailou.access")),
+        ("http.request.id", json!(id)),
+        ("http.response.status_code", json!(200)),
+        ("http.version", json!("1.1")),
+        ("client.ip", json!("127.0.0.1")),
+        ("url.domain", json!("127.0.0.1")),
+        ("trace.id", json!("4bf92f3577b34da6a3ce929d0e0e4736")),
+        ("pailou.service", json!("user-service")),
+    ] {
+        assert_eq!(line[field], expected, "{field} of {line}");
+    }
+    assert!(
+        line["@timestamp"].is_string() && line["timestamp"].is_null(),
+        "{line}"
+    );
+    assert!(line["event.duration"].as_u64() > Some(1_000), "{line}");
+}
+
+/// GoAccess, Fluent Bit, Promtail and the like have a parser for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_access_log_speaks_the_combined_format() {
+    let (_world, _upstream, _registered, mut gateway) =
+        World::small_with("log: { access_format: combined }").await;
+    let request = reqwest::Client::new()
+        .get(gateway.url("/api/users/combined?token=s3cret"))
+        .header("user-agent", "say \"hi\"");
+    assert_eq!(request.send().await.expect("an answer").status(), 200);
+    let line = gateway.logged(&["/api/users/combined"]).await;
+    exchange(
+        gateway.data(),
+        b"\x1b nonsense\r\n\r\n",
+        Duration::from_secs(2),
+    )
+    .await;
+    gateway.signal("-TERM");
+    assert!(gateway.exited().await.success());
+    let (client, rest) = line
+        .split_once(" - - [")
+        .unwrap_or_else(|| panic!("{line}"));
+    assert_eq!(client, "127.0.0.1");
+    let (time, rest) = rest.split_once("] ").unwrap_or_else(|| panic!("{line}"));
+    assert!(time.len() == 26 && time.ends_with(" +0000"), "{line}");
+    assert!(
+        rest.starts_with("\"GET /api/users/combined HTTP/1.1\" 200 "),
+        "{line}"
+    );
+    assert!(rest.ends_with(" \"-\" \"say \\\"hi\\\"\""), "{line}");
+    let log = gateway.log();
+    assert!(
+        log.iter()
+            .any(|line| line.contains("] \"-\" 400 0 \"-\" \"-\"")),
+        "{log:#?}"
+    );
+    // The gateway's own events are as they were.
+    let events = log.iter().filter(|line| !line.contains(" - - ["));
+    for event in events {
+        assert!(event.starts_with("{\"timestamp\":"), "{event}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_access_log_follows_a_template() {
+    let folder = TempDir::new().expect("a folder");
+    let path = folder.path().join("access.log");
+    let template = "{{{method}}} {path} {status} {service} {cause} {trace_id} {tries}";
+    let more = format!(
+        "log: {{ access_format: '{template}', access_file: '{}' }}",
+        path.display()
+    );
+    let (world, _upstream, _registered, mut gateway) = World::small_with(&more).await;
+    for path in ["/api/users/1?a=b", "/nowhere"] {
+        reqwest::get(gateway.url(path)).await.expect("an answer");
+    }
+    gateway.signal("-TERM");
+    assert!(gateway.exited().await.success());
+    let lines = || std::fs::read_to_string(&path).expect("a log");
+    let expected = "{GET} /api/users/1 200 user-service - - 1\n{GET} /nowhere 404 - no_route - 0\n";
+    assert_eq!(lines(), expected);
+
+    // It knows its own lines again.
+    let gateway = world.gateway_with(&more).await.ready().await;
+    reqwest::get(gateway.url("/again"))
+        .await
+        .expect("an answer");
+    until("the third line", async || {
+        (lines().lines().count() == 3).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_template_with_an_unknown_field_is_refused_at_start_by_name() {
+    let folder = TempDir::new().expect("a folder");
+    let settings =
+        "listeners: [{ address: '127.0.0.1:0' }]\nlog:\n  access_format: '{method} {pth}'\n";
+    std::fs::write(folder.path().join("gateway.yaml"), settings).expect("a written file");
+    let fault = "gateway.yaml:3:18: log.access_format: `{pth}` is no field of the access log; expected one of time, clf_time,";
+    for arguments in [
+        ["run", "--config", "gateway.yaml"].as_slice(),
+        &["check", "gateway.yaml"],
+    ] {
+        let mut command = command(arguments);
+        command.current_dir(folder.path());
+        let mut process = Process::spawn("the gateway", &mut command);
+        assert!(!process.exited().await.success(), "{arguments:?}");
+        let log = process.log();
+        let told = log.iter().find(|line| line.contains(fault));
+        let told = told.unwrap_or_else(|| panic!("{arguments:?}: {log:#?}"));
+        assert!(told.ends_with("did you mean `path`?"), "{told}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

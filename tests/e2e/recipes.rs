@@ -234,3 +234,46 @@ async fn swagger() {
         assert_eq!(body, format!("{} GET /v3/api-docs", upstream.name()));
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn limits() {
+    let settings = blocks("limits")
+        .into_iter()
+        .find(|block| block.kind == "gateway");
+    let (world, _upstream, _registered, gateway) =
+        World::small_with(&settings.expect("settings").text).await;
+    let documents = documents("limits");
+    world.publish(&documents[0]).await;
+    until_status(&gateway.url("/api/keyed/1"), 200).await;
+    let mut statuses = Vec::new();
+    for _ in 0..4 {
+        statuses.push(ask(&gateway, "/api/users/1", &[]).await.0);
+    }
+    assert_eq!(statuses, [200, 200, 200, 429]);
+    assert_eq!(
+        ask(&gateway, "/api/keyed/1", &[("x-api-key", "a")]).await.0,
+        200
+    );
+
+    world.publish(&documents[1]).await;
+    until_status(&gateway.url("/api/users/1"), 404).await;
+    let client = reqwest::Client::new();
+    let mut seen = Vec::new();
+    for _ in 0..3 {
+        let answer = client
+            .get(gateway.url("/scg/1"))
+            .send()
+            .await
+            .expect("an answer");
+        let left = answer.headers()["x-ratelimit-remaining"]
+            .to_str()
+            .expect("ASCII")
+            .to_owned();
+        seen.push((answer.status().as_u16(), left));
+    }
+    let expected = [(200, "1"), (200, "0"), (429, "0")];
+    assert_eq!(
+        seen,
+        expected.map(|(status, left)| (status, left.to_owned()))
+    );
+}

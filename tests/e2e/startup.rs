@@ -303,13 +303,13 @@ async fn a_first_document_that_is_bad_is_not_said_to_have_a_good_version() {
     world.publish("routes: { /a/**: a }").await;
     let gateway = gateway.ready().await;
     world
-        .publish("spring: { cloud: { gateway: { routes: [] } } }")
+        .publish("spring: { cloud: { gateway: { roots: [] } } }")
         .await;
     gateway
         .logged(&[
             "ERROR",
             "its last good version stays",
-            "Spring Cloud Gateway",
+            "`routes` is missing",
         ])
         .await;
 }

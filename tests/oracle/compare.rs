@@ -5,6 +5,7 @@
 //! for every document and is no matter of a case is a [`Rule`]; each has its reason in `announced.yaml`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use crate::exchange::{Answer, Exchange, Headers, UpstreamRequest, values};
 
@@ -58,7 +59,7 @@ const PER_CONNECTION: &str = "sec-websocket-key";
 /// Every difference between a recording and what is observed. `sent` are the header lines of the client's request.
 pub(crate) fn differences(recorded: &Exchange, observed: &Exchange, sent: &Headers) -> Vec<String> {
     let mut found = Vec::new();
-    if recorded.route != observed.route {
+    if route(recorded) != route(observed) {
         let (recorded, observed) = (&recorded.route, &observed.route);
         found.push(format!("route: recorded {recorded:?}, here {observed:?}"));
     }
@@ -85,6 +86,20 @@ pub(crate) fn differences(recorded: &Exchange, observed: &Exchange, sent: &Heade
         (None, Some(o)) => found.push(format!("answer: recorded none, here {}", o.status)),
     }
     found
+}
+
+/// The id of the route, if it is one that somebody wrote: for a route without one each gateway makes up its own, Spring at
+/// random.
+fn route(exchange: &Exchange) -> Option<&str> {
+    let is_made_up = |id: &str| {
+        let parts: Vec<_> = id.split('-').map(str::len).collect();
+        parts == [8, 4, 4, 4, 12]
+            || id
+                .strip_prefix("route-")
+                .is_some_and(|rest| rest.len() == 16)
+    };
+    let id = exchange.route.as_deref()?;
+    Some(if is_made_up(id) { "(made up)" } else { id })
 }
 
 /// What differs in how often each `status:backend` came: which ones came at all, and shares that chance does not explain.
@@ -137,9 +152,10 @@ fn upstream_differences(r: &UpstreamRequest, o: &UpstreamRequest, sent: &Headers
         let Some(own) = o_fields.remove(name) else {
             continue;
         };
-        // Ours to write, and not the client's.
+        // Ours to write, and not the client's. Every client is on loopback.
+        let is_true = |value: &str| value.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
         for value in values(sent, name) {
-            if !value.is_empty() && own.iter().any(|own| own.contains(value)) {
+            if !value.is_empty() && !is_true(value) && own.iter().any(|own| own.contains(value)) {
                 found.push(format!(
                     "header {name}: recorded none, here the client's {own:?}"
                 ));

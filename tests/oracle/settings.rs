@@ -27,7 +27,9 @@ probes: { address: '127.0.0.1:0' }
 routes: [ { file: routes.yml }, { file: none.yaml } ]
 registration: { enabled: false }
 snapshot: { path: off }
+retry: { min_per_second: 1000 }
 shutdown: { drain_delay: 0s, deadline: 1s }
+retry: { min_per_second: 1000 }
 log: { format: json, access_file: access.log }
 ";
 
@@ -80,6 +82,10 @@ pub(crate) fn setup(document: &Document, line: Line) -> Setup {
                 further += &format!("'{name}': '{value}'\n");
             }
         }
+    }
+    if document.name == "xforwardedremoteaddr" {
+        // Whom the predicate's header is believed of: in Spring, anybody.
+        setup.settings += "forwarded: { trusted_proxies: [ 127.0.0.0/8, '::1/128' ] }\n";
     }
     if document.name == "placeholders" {
         let names = "ORACLE_SET, MY_NAME, a, b, server.port, BPORT, RID, PFX";

@@ -139,7 +139,10 @@ impl Played {
     pub(crate) async fn faults(&self) -> Vec<String> {
         let faults = self.document().await["faults"].clone();
         let faults = faults.as_array().cloned().unwrap_or_default();
-        faults.iter().map(Value::to_string).collect()
+        let errors = faults.iter().filter(|fault| fault["severity"] == "error");
+        errors
+            .map(|fault| format!("{}: {}", fault["path"], fault["problem"]))
+            .collect()
     }
 
     /// The route of the next line of the access log, if one comes. Further lines are passed over.
@@ -150,7 +153,7 @@ impl Played {
             if let Some(line) = lines.get(self.read) {
                 let line: Value = serde_json::from_str(line).expect("a JSON line");
                 self.read = lines.len();
-                return line["route"].as_str().map(str::to_owned);
+                return line["pailou.route"].as_str().map(str::to_owned);
             }
             if began.elapsed() > patience {
                 return None;
@@ -178,7 +181,7 @@ impl Played {
         loop {
             let document = self.document().await;
             match document["state"].as_str() {
-                Some("applied" | "partial") => return Ok(()),
+                Some("applied" | "partial" | "refused") => return Ok(()),
                 Some("waiting") | None if began.elapsed() < PATIENCE => {}
                 _ => return Err(format!("the document is not applied: {document}")),
             }

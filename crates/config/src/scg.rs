@@ -7,6 +7,7 @@
 
 mod arg;
 mod args;
+mod beside;
 mod cors;
 mod definition;
 mod document;

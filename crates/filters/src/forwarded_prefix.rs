@@ -2,6 +2,8 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use crate::list::elements;
+
 pub(crate) const PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
 
 /// Says what was stripped, after what a proxy in front has stripped: Spring's
@@ -11,12 +13,9 @@ pub(crate) fn tell(headers: &mut HeaderMap, stripped: &str) {
     if stripped.is_empty() {
         return;
     }
-    let before = headers.get(&PREFIX).map(HeaderValue::as_bytes);
-    let value = match before {
-        None => HeaderValue::from_str(stripped),
-        Some(before) => HeaderValue::from_bytes(&[before, b",", stripped.as_bytes()].concat()),
-    };
-    if let Ok(value) = value {
+    let mut prefixes: Vec<&[u8]> = elements(headers, &PREFIX).collect();
+    prefixes.push(stripped.as_bytes());
+    if let Ok(value) = HeaderValue::from_bytes(&prefixes.join(&b',')) {
         headers.insert(PREFIX, value);
     }
 }

@@ -35,8 +35,15 @@ mod grpc_web;
 mod head;
 mod header;
 mod java_regex;
+<<<<<<< HEAD
 mod limiter;
+=======
+mod limit;
+mod limit_key;
+mod list;
+>>>>>>> main
 mod prefix;
+mod rate_limit;
 mod redirect;
 mod registry;
 mod remove_request_header;
@@ -58,6 +65,7 @@ pub use circuit_breaker::{CircuitBreaker, Fallback};
 pub use facts::{Bindings, Facts, Failure};
 pub use head::{Change, Effects, Note, RequestHead, ResponseHead};
 pub use java_regex::{JavaRegex, JavaRegexError, Replacement, TooMuchWork};
+pub use list::elements;
 pub use registry::{Destinations, Entry, REGISTRY, Scope, answers, compile};
 pub use rule::{Backoff, Retry, Rule};
 pub use shared::Shared;

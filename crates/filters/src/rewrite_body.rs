@@ -5,6 +5,7 @@ use http::header;
 use pailou_config::Field;
 use regex::bytes::{Regex, RegexBuilder};
 
+use crate::list::elements;
 use crate::{Body, RequestHead, ResponseHead, header as fields, registry::Entry};
 
 pub(crate) const ENTRY: Entry = Entry::body(
@@ -101,10 +102,8 @@ impl Body for RewriteBody {
             .content_types
             .iter()
             .any(|beginning| begins(beginning.as_bytes()));
-        let is_plain = head
-            .headers
-            .get(header::CONTENT_ENCODING)
-            .is_none_or(|coding| coding.as_bytes().eq_ignore_ascii_case(b"identity"));
+        let is_plain = elements(head.headers, &header::CONTENT_ENCODING)
+            .all(|coding| coding.eq_ignore_ascii_case(b"identity"));
         (is_text && is_plain && !begins(EVENTS)).then_some(self.max_bytes)
     }
 

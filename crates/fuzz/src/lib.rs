@@ -149,15 +149,30 @@ fn fail(
     panic: &Box<dyn Any + Send>,
     outcome: &impl Fn(&[u8]) -> Outcome,
 ) -> ! {
-    let small = quiet::quietly(|| shrink::shrink(input, |input| outcome(input).is_err()));
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
-    let text = text.unwrap_or("it panicked");
+    let kind = kind(panic);
+    let fails_alike = |input: &[u8]| outcome(input).is_err_and(|panic| self::kind(&panic) == kind);
+    let small = quiet::quietly(|| shrink::shrink(input, fails_alike));
+    let text = text(panic);
     panic!(
         "fuzz {name} failed: {text}\n  input: b\"{}\"\n  kept in {}: FUZZ_INPUT= repeats it; it came of FUZZ_SEED={seed}",
         small.escape_ascii(),
         keep(name, &small).display(),
     );
+}
+
+fn text(panic: &Box<dyn Any + Send>) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+    text.unwrap_or("it panicked")
+}
+
+/// What failures of one kind have in common: the first line, without what is the input's.
+fn kind(panic: &Box<dyn Any + Send>) -> String {
+    let line = text(panic).lines().next().unwrap_or_default();
+    line.chars()
+        .filter(|one| !one.is_ascii_digit())
+        .take(60)
+        .collect()
 }
 
 /// Writes an input to a file of its own; says which.

@@ -17,6 +17,10 @@ struct State {
 }
 
 impl Watch {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a thread of its own, for an input that never comes back: there is nobody to return to"
+    )]
     pub(crate) fn start(name: &'static str, limit: Duration) -> Watch {
         let state = Arc::new(Mutex::new(State::default()));
         let watched = Arc::clone(&state);

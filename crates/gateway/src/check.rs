@@ -196,6 +196,7 @@ impl Check {
         }
         let table = Table::assemble(1, "", std::mem::take(&mut self.routes));
         self.faults.extend(table.shadowed());
+        self.read.extend(always_tried(&table));
     }
 
     /// Whether there is no fault; if `strict`, no warning either.
@@ -234,13 +235,31 @@ impl Check {
 /// How many routes run, run in another way, and do not.
 fn summary(verdicts: &[RouteVerdict]) -> String {
     let count = |verdict: Verdict| {
-        let mut all = verdicts.iter().filter(|route| route.verdict == verdict);
-        let count = all.by_ref().count();
+        let all = verdicts.iter().filter(|route| route.verdict == verdict);
+        let count = all.count();
         format!("{count} {}", verdict.name())
     };
     let routes = plural(verdicts.len(), "route");
     let counts = [Verdict::Accepted, Verdict::Differs, Verdict::Refused].map(count);
     format!("{routes}: {}", counts.join(", "))
+}
+
+/// What a request costs whatever its path, if it costs something.
+fn always_tried(table: &Table) -> Option<String> {
+    const LISTED: usize = 10;
+    let ids: Vec<&str> = table.always_tried().map(|route| &*route.id).collect();
+    let first = ids.first()?;
+    let listed = ids[1..ids.len().min(LISTED)].iter();
+    let listed = listed.fold((*first).to_owned(), |list, id| format!("{list}, {id}"));
+    let more = ids.len().saturating_sub(LISTED);
+    let more = match more {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    Some(format!(
+        "tried on every request, as their paths begin and their hosts end with a wildcard: {} ({listed}{more})",
+        plural(ids.len(), "route")
+    ))
 }
 
 /// The text of a file that may be settings or a route document.

@@ -90,6 +90,7 @@ impl Flow {
         };
         self.exchange.bytes_out += last.as_ref().map_or(0, Bytes::len) as u64;
         self.web = Some(Box::new(Translated { web, last }));
+        self.exchange.account.calls();
     }
 
     fn take_last(&mut self) -> Option<Bytes> {
@@ -149,15 +150,15 @@ impl Flow {
         match ready!(Pin::new(&mut self.incoming).poll_frame(cx)) {
             Some(Ok(frame)) => {
                 self.waits_since = None;
+                if let Some(piece) = frame.data_ref() {
+                    self.exchange.account.passes(piece);
+                }
                 let frame = match &self.web {
                     Some(translated) => translated.web.frame(frame),
                     None => frame,
                 };
-                let piece: &[u8] = frame.data_ref().map_or(&[], |piece| piece);
-                self.exchange.bytes_out += piece.len() as u64;
-                if self.exchange.grpc {
-                    self.exchange.account.passes(piece);
-                }
+                let bytes = frame.data_ref().map_or(0, Bytes::len);
+                self.exchange.bytes_out += bytes as u64;
                 if self.incoming.is_end_stream() {
                     self.end();
                 }

@@ -80,7 +80,12 @@ pub(crate) struct Exchange {
     pub(crate) tries: u32,
     /// How many of the tries were refused connections.
     pub(crate) refusals: u32,
+    /// Whether every endpoint was tried, and the tries began anew.
+    pub(crate) returned: bool,
     pub(crate) try_began: Instant,
+    /// The address that the endpoint of the try under way is known by, and the
+    /// one where it is spoken to.
+    pub(crate) picked: Option<SocketAddr>,
     pub(crate) upstream: Option<SocketAddr>,
     pub(crate) account: Account,
     pub(crate) status: u16,
@@ -162,6 +167,7 @@ impl Exchange {
             true => Said::of(request),
             false => Said::default(),
         };
+        let grpc = grpc::is_call(request.headers()) && !connection.switches();
         Exchange {
             in_flight: Some(server.metrics.request_started()),
             _owed: connection.owe(),
@@ -179,7 +185,7 @@ impl Exchange {
             passed: Vec::new(),
             response_changes: Vec::new(),
             websocket: false,
-            grpc: grpc::is_call(request.headers()) && !connection.switches(),
+            grpc,
             web: None,
             expects_continue: false,
             upload: None,
@@ -189,9 +195,11 @@ impl Exchange {
             tried: Tried::none(),
             tries: 0,
             refusals: 0,
+            returned: false,
             try_began: Instant::now(),
+            picked: None,
             upstream: None,
-            account: Account::new(said),
+            account: Account::new(grpc, said),
             status: 0,
             cause: None,
             location: None,
@@ -302,10 +310,8 @@ impl Exchange {
     fn tell(&self) {
         let (server, account) = (&self.server, &self.account);
         let ended = Instant::now();
-        let asked = self.grpc.then(|| {
-            let upload = self.upload.as_ref();
-            upload.map_or_else(Messages::default, |upload| upload.messages())
-        });
+        let upload = self.upload.as_ref();
+        let asked = upload.map_or_else(Messages::default, |upload| upload.messages());
         RequestDone {
             route: self.route.as_ref().map(|route| &*route.metrics),
             method: self.method.as_str(),
@@ -315,7 +321,7 @@ impl Exchange {
             path: std::str::from_utf8(&self.path).unwrap_or_default(),
             status: self.status,
             cause: self.cause.map(|cause| cause.answer().cause),
-            stream: account.stream(asked.as_ref(), ended),
+            stream: account.stream(asked, ended),
             request_id: self.request_id.as_str(),
             trace_id: account.said.trace_id(),
             client: Some(self.client),

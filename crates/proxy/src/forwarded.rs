@@ -250,7 +250,11 @@ fn first<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a [u8]> {
 
 /// The port that a client uses for this host.
 fn port_value(host: &Host<'_>, scheme: Scheme) -> HeaderValue {
-    match host.port().unwrap_or(scheme.port()) {
+    match host
+        .port()
+        .filter(|port| *port > 0)
+        .unwrap_or(scheme.port())
+    {
         80 => HeaderValue::from_static("80"),
         443 => HeaderValue::from_static("443"),
         port => HeaderValue::from(port),

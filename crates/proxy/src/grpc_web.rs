@@ -10,6 +10,7 @@ mod base64;
 use bytes::{BufMut, Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use http_body::Frame;
+use pailou_filters::elements;
 
 pub(crate) use base64::{Decoder, Malformed};
 
@@ -64,8 +65,7 @@ impl Web {
     pub(crate) fn begin(headers: &mut HeaderMap) -> Option<(Web, Option<Decoder>)> {
         let value = headers.get(header::CONTENT_TYPE)?.clone();
         let kind = Kind::of(value.as_bytes())?;
-        let accepted = headers.get(header::ACCEPT);
-        let accepted = accepted.and_then(|value| Kind::of(value.as_bytes()));
+        let accepted = elements(headers, &header::ACCEPT).find_map(Kind::of);
         let web = Web {
             text: accepted.map_or(kind.text, |accepted| accepted.text),
             suffix: kind.suffix.to_vec(),

@@ -6,11 +6,10 @@
 //! puts there.
 
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING,
-    UPGRADE,
+    CONNECTION, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
 };
-use http::response::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
+use pailou_filters::elements;
 
 use crate::edge::is_token_byte;
 
@@ -76,15 +75,14 @@ pub(crate) fn clean_request(
 
 /// Whether a client takes trailers (RFC 9110 section 10.1.4).
 pub(crate) fn wants_trailers(headers: &HeaderMap) -> bool {
-    let codings = headers.get_all(TE).iter();
-    codings
-        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
-        .any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers"))
+    elements(headers, &TE).any(|coding| coding.eq_ignore_ascii_case(b"trailers"))
 }
 
 /// Whether a message says that its connection ends with it (RFC 9112 section 9.3).
 pub(crate) fn closes(headers: &HeaderMap, version: Version) -> bool {
-    let says = |option: &[u8]| tokens(headers).any(|token| token.eq_ignore_ascii_case(option));
+    let says = |option: &[u8]| {
+        elements(headers, &CONNECTION).any(|token| token.eq_ignore_ascii_case(option))
+    };
     match version {
         Version::HTTP_10 => says(b"close") || !says(b"keep-alive"),
         _ => says(b"close"),
@@ -93,8 +91,7 @@ pub(crate) fn closes(headers: &HeaderMap, version: Version) -> bool {
 
 /// Takes from a response what concerned the endpoint's connection, or framed
 /// its body there.
-pub(crate) fn clean_response(head: &mut Parts) {
-    let headers = &mut head.headers;
+pub(crate) fn clean_response(headers: &mut HeaderMap) {
     if headers.contains_key(CONNECTION) {
         // A malformed list nominates nothing.
         if let Ok(nominations) = Nominations::of(headers) {
@@ -105,10 +102,6 @@ pub(crate) fn clean_response(head: &mut Parts) {
             }
         }
         headers.remove(CONNECTION);
-    }
-    if head.status == StatusCode::NO_CONTENT {
-        // RFC 9110 section 8.6: it has no body that could have a length.
-        headers.remove(CONTENT_LENGTH);
     }
     remove_all(headers, &OF_ONE_HOP);
     headers.remove(PROXY_AUTHENTICATE);
@@ -142,7 +135,7 @@ impl Nominations {
             names: Vec::new(),
             upgrade: false,
         };
-        for token in tokens(headers) {
+        for token in elements(headers, &CONNECTION) {
             if token.eq_ignore_ascii_case(b"close") || token.eq_ignore_ascii_case(b"keep-alive") {
                 continue;
             }
@@ -160,16 +153,6 @@ impl Nominations {
         }
         Ok(nominations)
     }
-}
-
-/// What `Connection` lists, in however many lines.
-fn tokens(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
-    headers
-        .get_all(CONNECTION)
-        .iter()
-        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
-        .map(<[u8]>::trim_ascii)
-        .filter(|token| !token.is_empty())
 }
 
 fn drop_underscored(headers: &mut HeaderMap) {
@@ -318,8 +301,7 @@ mod tests {
 
     #[test]
     fn a_response_loses_what_was_of_one_hop() {
-        let (mut head, ()) = http::Response::new(()).into_parts();
-        head.headers = headers(&[
+        let mut head = headers(&[
             ("Connection", "x-internal, content-length"),
             ("X-Internal", "1"),
             ("Keep-Alive", "timeout=5"),
@@ -329,6 +311,6 @@ mod tests {
             ("X-Kept", "1"),
         ]);
         clean_response(&mut head);
-        assert_eq!(names(&head.headers), ["content-length", "x-kept"]);
+        assert_eq!(names(&head), ["content-length", "x-kept"]);
     }
 }

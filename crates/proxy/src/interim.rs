@@ -2,8 +2,10 @@
 //! with its body (RFC 9110 section 10.1.1).
 
 use http::Request;
+use http::header::CONTENT_LENGTH;
 
 use crate::connection::Shared;
+use crate::hops;
 use crate::upload::Outgoing;
 
 /// Passes on to the client what the endpoint says before its answer. It is the
@@ -13,7 +15,11 @@ pub(crate) fn pass_on(request: &mut Request<Outgoing>, connection: Shared) {
         let status = interim.status();
         let reason = status.canonical_reason().unwrap_or_default();
         let mut bytes = format!("HTTP/1.1 {} {reason}\r\n", status.as_u16()).into_bytes();
-        for (name, value) in interim.headers() {
+        let mut headers = interim.headers().clone();
+        hops::clean_response(&mut headers);
+        // It has no body (RFC 9110 section 15.2).
+        headers.remove(CONTENT_LENGTH);
+        for (name, value) in &headers {
             bytes.extend_from_slice(name.as_str().as_bytes());
             bytes.extend_from_slice(b": ");
             bytes.extend_from_slice(value.as_bytes());

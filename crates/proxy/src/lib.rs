@@ -54,6 +54,7 @@ mod download;
 mod edge;
 mod exchange;
 mod forwarded;
+mod framing;
 #[cfg(test)]
 mod fuzz;
 mod grpc;
@@ -65,6 +66,8 @@ mod interim;
 mod line;
 mod listen;
 mod listener;
+#[cfg(test)]
+mod lists;
 mod opening;
 mod panics;
 mod plan;

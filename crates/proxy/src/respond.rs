@@ -8,6 +8,7 @@ use crate::answer;
 use crate::cause::Cause;
 use crate::download::{Download, Flow};
 use crate::exchange::Exchange;
+use crate::framing;
 use crate::hops;
 use crate::line::{self, Line};
 use crate::request_id::X_REQUEST_ID;
@@ -19,8 +20,14 @@ use crate::websocket;
 /// The response to the client: its head now, its body as it comes.
 pub(crate) async fn respond(mut exchange: Box<Exchange>, received: Received) -> Response<Download> {
     let Received { response, line } = received;
-    let keeps = line::keeps(&response);
+    let mut keeps = line::keeps(&response);
     let (mut head, body) = response.into_parts();
+    match framing::settle(&mut head, &exchange.method) {
+        Ok(may_keep) => keeps &= may_keep,
+        Err(framing::Malformed) => {
+            return answer::problem(&mut exchange, Cause::UpstreamMalformed);
+        }
+    }
     // The version on the wire is the gateway's (RFC 9110 section 2.5).
     head.version = Version::HTTP_11;
     if head.status == StatusCode::SWITCHING_PROTOCOLS {
@@ -30,7 +37,7 @@ pub(crate) async fn respond(mut exchange: Box<Exchange>, received: Received) -> 
     if exchange.connection.switches() && head.status.is_success() {
         return answer::problem(&mut exchange, Cause::NotSwitched);
     }
-    hops::clean_response(&mut head);
+    hops::clean_response(&mut head.headers);
     exchange.change_response(&mut head.headers);
     let mut flow = Flow::start(exchange, body, line, keeps);
     if let Some(web) = flow.exchange.web.take() {

@@ -48,7 +48,7 @@ impl Remote {
     pub(crate) fn of(destination: &Destination, pick: &Pick) -> Remote {
         let transport = destination.transport(pick);
         Remote {
-            address: pick.address(),
+            address: pick.address_for(transport.http),
             http: transport.http,
             tls: transport.tls.then(|| Secured {
                 profile: destination.upstream_tls,
@@ -57,9 +57,10 @@ impl Remote {
         }
     }
 
-    /// The same address, spoken to over HTTP/1.1.
-    pub(crate) fn over_http1(self) -> Remote {
+    /// The same endpoint, spoken to over HTTP/1.1.
+    pub(crate) fn over_http1(self, pick: &Pick) -> Remote {
         Remote {
+            address: pick.address_for(Http::Http1),
             http: Http::Http1,
             ..self
         }

@@ -134,7 +134,7 @@ fn pick(exchange: &mut Exchange) -> Result<(), Cause> {
         NoEndpoint::NoneEligible => Cause::NoEligibleEndpoint,
         NoEndpoint::AllTried => Cause::EndpointsTried,
     })?;
-    exchange.upstream = Some(pick.address());
+    exchange.picked = Some(pick.address());
     exchange.pick = Some(pick);
     Ok(())
 }
@@ -145,6 +145,7 @@ async fn attempt(exchange: &mut Exchange, planned: &Planned) -> Result<Received,
     exchange.try_began = Instant::now();
     exchange.account.tried(exchange.try_began);
     let remote = remote(exchange).ok_or(Failed::ours())?;
+    exchange.upstream = Some(remote.address);
     let request = request(exchange, planned, &remote);
     let mut line = connect(exchange, remote).await?;
     if exchange.upload.is_some() {
@@ -206,20 +207,20 @@ fn remote(exchange: &Exchange) -> Option<Remote> {
     let remote = Remote::of(route.target.destination()?, pick);
     // To switch protocols is for HTTP/1.1.
     Some(match exchange.websocket {
-        true => remote.over_http1(),
+        true => remote.over_http1(pick),
         false => remote,
     })
 }
 
 /// The endpoint's own name, where it is to get that as its Host: the host that it
 /// was registered by, or its address, and its port.
-fn host(exchange: &Exchange) -> Option<HeaderValue> {
+fn host(exchange: &Exchange, remote: &Remote) -> Option<HeaderValue> {
     let (route, pick) = (exchange.route.as_ref()?, exchange.pick.as_ref()?);
     // HTTP/1.1 asks for one, also where the client's HTTP/1.0 did not.
     if route.preserve_host && !exchange.host.is_empty() {
         return None;
     }
-    let address = pick.address();
+    let address = remote.address;
     let named = match pick.host() {
         Some(host) => format!("{host}:{}", address.port()),
         None => address.to_string(),
@@ -232,7 +233,7 @@ fn request(exchange: &Exchange, planned: &Planned, remote: &Remote) -> Request<O
         Some(upload) => Outgoing::Upload(upload.sending()),
         None => Outgoing::Nothing,
     };
-    let mut request = planned.request(remote, host(exchange), body);
+    let mut request = planned.request(remote, host(exchange, remote), body);
     if exchange.expects_continue {
         match remote.http {
             Http::Http1 => interim::pass_on(&mut request, exchange.connection.clone()),
@@ -380,8 +381,7 @@ fn next(exchange: &mut Exchange, elsewhere: bool, again: Again) -> bool {
     if !has_tries(exchange, &route.retry, again) {
         return false;
     }
-    let failed = exchange.upstream;
-    if elsewhere && let Some(address) = failed {
+    if elsewhere && let Some(address) = exchange.picked {
         exchange.tried.push(address);
     }
     // Dropped first: the failed try is not in flight any more.
@@ -392,17 +392,17 @@ fn next(exchange: &mut Exchange, elsewhere: bool, again: Again) -> bool {
     let budget = selection.service().retry_budget();
     let min_per_second = exchange.server.retry.min_per_second;
     let is_paid = || again == Again::Free || budget.take(min_per_second, Instant::now());
-    if pick_again(exchange, route.retry.returns, is_paid) {
-        return true;
-    }
-    exchange.upstream = failed;
-    false
+    pick_again(exchange, route.retry.returns, is_paid)
 }
 
 /// Whether there may be one more try. Without retries there is none, also after
 /// a refusal.
 fn has_tries(exchange: &Exchange, retry: &Retry, again: Again) -> bool {
-    let counted = exchange.tries - exchange.refusals;
+    // A refusal is free while there are others to ask, and no longer.
+    let counted = match exchange.returned {
+        true => exchange.tries,
+        false => exchange.tries - exchange.refusals,
+    };
     // Beyond what can be remembered a try would go where another was.
     let is_bounded = exchange.tried.len() < Tried::MAX;
     let now = Instant::now();
@@ -423,6 +423,7 @@ fn pick_again(exchange: &mut Exchange, returns: bool, is_paid: impl FnOnce() -> 
     if picked == Err(Cause::EndpointsTried) && returns {
         // There is no other; it may be better by now.
         exchange.tried = Tried::none();
+        exchange.returned = true;
     }
     if picked.is_err() && (!returns || pick(exchange).is_err()) {
         return false;

@@ -5,6 +5,7 @@
 //! pass one request on until a limit of connections ends it.
 
 use http::{HeaderMap, HeaderValue, Version, header};
+use pailou_filters::elements;
 
 /// The mark of this process.
 #[derive(Clone, Debug)]
@@ -33,9 +34,7 @@ impl Via {
 
     /// Marks a request.
     pub(crate) fn mark(&self, headers: &mut HeaderMap, version: Version) -> Result<(), Loop> {
-        let lines = headers.get_all(header::VIA).iter();
-        let mut hops = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
-        if hops.any(|hop| self.is_own(hop)) {
+        if elements(headers, &header::VIA).any(|hop| self.is_own(hop)) {
             return Err(Loop);
         }
         let [http_10, http_11, http_2] = &self.values;

@@ -84,6 +84,9 @@ pub(crate) enum Span<'a> {
     /// Every host and path that a native route takes: the search then finds native
     /// routes that take all of them.
     Route(Option<&'a HostPattern>, &'a PathPattern),
+    /// A path, decoded, that a route in Spring's form takes, and with `false` all
+    /// below it: the search then finds such routes for any host that take all of it.
+    Spring(&'a str, bool),
 }
 
 impl Index {
@@ -197,6 +200,7 @@ impl Index {
         let (path, is_exact) = match span {
             Span::Request(_, path) => (path, true),
             Span::Route(_, pattern) => (pattern.literal(), !pattern.is_prefix()),
+            Span::Spring(path, is_exact) => (path, is_exact),
         };
         let limit = Rank::try_from(limit).unwrap_or(Rank::MAX);
         let mut search = Search {
@@ -212,17 +216,15 @@ impl Index {
             Span::Request(Some(host), _) => search.host(host),
             Span::Route(Some(HostPattern::Exact(host)), _) => search.host(host),
             Span::Route(Some(HostPattern::Wildcard(suffix)), _) => search.wildcard(suffix),
-            Span::Request(None, _) | Span::Route(None, _) => {}
+            Span::Request(None, _) | Span::Route(None, _) | Span::Spring(..) => {}
         }
-        search.tree(self.native.any_host);
-        if let Span::Request(host, _) = span {
-            search.roots = &self.spring;
-            search.is_decoded = true;
-            if let Some(host) = host {
-                search.tree(self.spring.exact_hosts.get(host).copied());
-                search.wildcard(host);
+        match span {
+            Span::Route(..) => search.tree(self.native.any_host),
+            Span::Spring(..) => search.tree(self.spring.any_host),
+            Span::Request(host, _) => {
+                search.tree(self.native.any_host);
+                search.spring(host);
             }
-            search.tree(self.spring.any_host);
         }
         (search.best < limit).then_some(search.best as usize)
     }
@@ -287,6 +289,17 @@ impl<A: FnMut(usize) -> bool> Search<'_, A> {
         if let Some((_, suffix)) = host.split_once('.') {
             self.wildcard(suffix);
         }
+    }
+
+    /// The trees of routes in Spring's form.
+    fn spring(&mut self, host: Option<&str>) {
+        self.roots = &self.index.spring;
+        self.is_decoded = true;
+        if let Some(host) = host {
+            self.tree(self.roots.exact_hosts.get(host).copied());
+            self.wildcard(host);
+        }
+        self.tree(self.roots.any_host);
     }
 
     /// The trees of `*.suffix` and of every wildcard above it.

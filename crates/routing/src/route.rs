@@ -97,6 +97,8 @@ pub struct Compiler<'a> {
     pub services: &'a Services,
     /// Where the route's metrics are registered.
     pub metrics: &'a Metrics,
+    /// What filters share, and keep while a route changes.
+    pub filters: &'a pailou_filters::Shared,
     /// What a route does unless it says otherwise.
     pub defaults: &'a RouteDefaults,
     /// The source that lists the services, by its id.
@@ -276,6 +278,7 @@ impl Route {
             route: &spec.id,
             names: names.as_deref(),
             destinations: compiler,
+            shared: compiler.filters,
         };
         let steps = spec
             .filters

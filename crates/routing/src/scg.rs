@@ -10,6 +10,8 @@ mod before;
 mod between;
 mod cookie;
 mod decode;
+#[cfg(test)]
+mod fuzz;
 mod header;
 mod host;
 mod instant;

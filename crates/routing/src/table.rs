@@ -11,6 +11,7 @@ use pailou_filters::Bindings;
 use crate::{
     Request, Route,
     index::{Index, Keys, Span},
+    scg::{SpringPlace, Takes},
 };
 use draw::Groups;
 
@@ -184,7 +185,8 @@ impl Table {
 
     /// Warnings about routes that no request can reach, because one before them
     /// takes every request that they would: it covers their host and path and
-    /// asks for nothing that they do not ask for.
+    /// asks for nothing that they do not ask for. A route in Spring's form is held
+    /// against those that ask for paths alone.
     pub fn shadowed(&self) -> Vec<Fault> {
         self.routes
             .iter()
@@ -194,16 +196,13 @@ impl Table {
     }
 
     fn shadow(&self, rank: usize, route: &Route) -> Option<Fault> {
-        let Keys::Native(host, path) = route.matcher().keys() else {
-            return None;
-        };
-        let first = self
-            .index
-            .first(Span::Route(host, path), rank, |candidate| {
-                self.routes
-                    .get(candidate)
-                    .is_some_and(|before| asks_no_more(before, route))
-            })?;
+        let first = match route.matcher().keys() {
+            Keys::Native(host, path) => self.index.first(Span::Route(host, path), rank, |before| {
+                let before = self.routes.get(before);
+                before.is_some_and(|before| asks_no_more(before, route))
+            }),
+            Keys::Spring(place) => self.spring_shadow(rank, place),
+        }?;
         let before = self.routes.get(first)?;
         Some(Fault {
             document: Arc::clone(&route.spec.document),
@@ -217,6 +216,27 @@ impl Table {
             nearest: None,
             severity: Severity::Warning,
         })
+    }
+
+    /// The first of the routes in Spring's form that take every request that this one
+    /// would, since paths are all that they ask for.
+    fn spring_shadow(&self, rank: usize, place: &SpringPlace) -> Option<usize> {
+        let takes_all = |before: usize| self.conditional.get(before) == Some(&false);
+        let first = |path: &str, is_exact| {
+            let span = Span::Spring(path, is_exact);
+            self.index.first(span, rank, takes_all)
+        };
+        let mut shadow = None;
+        for (_, segments, takes) in place.places() {
+            let path: String = segments.iter().flat_map(|segment| ["/", segment]).collect();
+            let is_exact = matches!(takes, Takes::Exact | Takes::ExactOrSlash);
+            let covers = first(&path, is_exact)?;
+            if takes == Takes::ExactOrSlash {
+                first(&format!("{path}/"), true)?;
+            }
+            shadow = shadow.or(Some(covers));
+        }
+        shadow
     }
 }
 

@@ -3,11 +3,21 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use crate::support::gateway::binary;
+
 /// What a command wrote, and whether it succeeded.
 #[derive(Debug)]
 pub(crate) struct Said {
     pub(crate) out: String,
     pub(crate) success: bool,
+}
+
+/// The usual places, after that of the binary, which a person has installed.
+fn path() -> std::ffi::OsString {
+    let own = Path::new(binary()).parent().expect("a folder").to_owned();
+    let usual = std::env::var_os("PATH").unwrap_or_default();
+    let places = std::iter::once(own).chain(std::env::split_paths(&usual));
+    std::env::join_paths(places).expect("names without colons")
 }
 
 /// Runs a command in `sh`, as somebody would who pastes it.
@@ -16,6 +26,7 @@ pub(crate) fn sh(command: &str, folder: &Path) -> Said {
         .arg("-c")
         .arg(command)
         .current_dir(folder)
+        .env("PATH", path())
         .stdin(Stdio::null())
         .output()
         .expect("sh runs");

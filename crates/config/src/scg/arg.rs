@@ -25,6 +25,11 @@ impl<'a> ScgArg<'a> {
         ScgArg { field, text }
     }
 
+    /// Tells of it by another path from now on.
+    pub(super) fn move_to(&mut self, path: String) {
+        self.field = Field::new(self.field.node(), path, self.field.report());
+    }
+
     /// The text as it was written; empty for `null`.
     pub fn text(&self) -> &'a str {
         self.text

@@ -67,7 +67,7 @@ impl<'a> ScgArgs<'a> {
     pub fn read(field: &Field<'a>, shortcut: Shortcut) -> Option<ScgArgs<'a>> {
         let mut entries = Vec::new();
         flatten(field, "", &mut entries);
-        spread(shortcut, &mut entries);
+        spread(shortcut, field.path(), &mut entries);
         Some(ScgArgs {
             whole: field.clone(),
             entries,
@@ -183,16 +183,18 @@ fn flatten<'a>(field: &Field<'a>, name: &str, entries: &mut Vec<Entry<'a>>) {
     }
 }
 
-fn spread(shortcut: Shortcut, entries: &mut Vec<Entry<'_>>) {
+/// Gives every argument the field that it is for. One without a name is told of by its field from then on.
+fn spread(shortcut: Shortcut, path: &str, entries: &mut Vec<Entry<'_>>) {
     match shortcut {
         Shortcut::Fields(fields) => {
             for (entry, field) in entries.iter_mut().zip(fields) {
                 if entry.written.starts_with(GENERATED) {
                     entry.name = key::folded(field);
+                    entry.arg.move_to(format!("{path}.{field}"));
                 }
             }
         }
-        Shortcut::List(list) => gather(list, entries),
+        Shortcut::List(list) => gather(list, path, entries),
         Shortcut::ListThenFlag(list, flag) => {
             let folded = key::folded(flag);
             let is_flag = |entry: &Entry<'_>| is_flag(entry.arg.text());
@@ -207,9 +209,12 @@ fn spread(shortcut: Shortcut, entries: &mut Vec<Entry<'_>>) {
                 }
                 !is_misplaced
             });
-            gather(list, entries);
+            gather(list, path, entries);
             if let Some(mut tail) = tail {
                 tail.name = folded;
+                if tail.written.starts_with(GENERATED) {
+                    tail.arg.move_to(format!("{path}.{flag}"));
+                }
                 entries.push(tail);
             }
         }
@@ -221,11 +226,13 @@ fn is_flag(text: &str) -> bool {
 }
 
 /// Makes all arguments items of one list.
-fn gather(list: &str, entries: &mut [Entry<'_>]) {
-    let list = key::folded(list);
+fn gather(list: &str, path: &str, entries: &mut [Entry<'_>]) {
+    let folded = key::folded(list);
     for (index, entry) in entries.iter_mut().enumerate() {
-        entry.name = format!("{list}.{index}");
-        if !entry.written.starts_with(GENERATED) && has_comma(entry.arg.text()) {
+        entry.name = format!("{folded}.{index}");
+        if entry.written.starts_with(GENERATED) {
+            entry.arg.move_to(format!("{path}.{list}[{index}]"));
+        } else if has_comma(entry.arg.text()) {
             entry
                 .arg
                 .warn("one value with a comma in it: here, Spring does not split at commas");

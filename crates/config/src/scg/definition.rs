@@ -172,7 +172,11 @@ fn is_sound(
         Value::Mapping(entries) => {
             let mut sound = true;
             for (key, item) in entries {
-                sound &= is_sound(item, &path::child(path, &key.text), field, beans);
+                let path = match key.text.starts_with(GENERATED) {
+                    true => path.to_owned(),
+                    false => path::child(path, &key.text),
+                };
+                sound &= is_sound(item, &path, field, beans);
             }
             sound
         }

@@ -57,6 +57,8 @@ fn refused(report: Report) -> DocumentOutcome {
 fn routes(mut section: Section, report: Report, scg: &ScgSettings) -> DocumentOutcome {
     let mut placeholders = Placeholders::new(&scg.placeholders, section.is_loaded_by_spring);
     placeholders.fill(&mut section.node);
+    let mut beside = std::mem::take(&mut section.beside);
+    beside.nodes_mut().for_each(|node| placeholders.fill(node));
     for (name, at) in placeholders.left() {
         let problem = format!(
             "`${{{name}:…}}` stays as it is written; to have it filled in from the environment, add {name} to \
@@ -66,10 +68,11 @@ fn routes(mut section: Section, report: Report, scg: &ScgSettings) -> DocumentOu
     }
     let mut notes = Notes::default();
     let field = Field::new(&section.node, section.path.as_str(), &report);
-    let (gateway, list) = match section.is_list {
+    let (mut gateway, list) = match section.is_list {
         true => (Gateway::default(), Some(field.clone())),
         false => Gateway::read(&field, &scg.beans, &mut notes),
     };
+    gateway.beside = beside;
     let definitions = match list {
         Some(list) if list.is_sequence() => list.sequence().unwrap_or_default(),
         Some(list) => {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{
+    beside::Defaults,
     cors,
     definition::{self, Kind},
     key::folded,
@@ -67,6 +68,8 @@ pub(super) struct Gateway {
     pub(super) without_port: bool,
     /// The locator, if a route for each service is asked for; `Some(None)` if it cannot be followed.
     pub(super) locator: Option<Option<Locator>>,
+    /// What an application says beside the section.
+    pub(super) beside: Defaults,
 }
 
 impl Gateway {
@@ -161,11 +164,13 @@ impl Gateway {
     pub(super) fn weight(&self) -> usize {
         let parts = self.default_filters.iter().chain(&self.cors);
         let parts: usize = parts.map(|part| weight(&part.args)).sum();
-        parts + self.defaults.values().map(weight).sum::<usize>()
+        let defaults: usize = self.defaults.values().map(weight).sum();
+        parts + defaults + self.beside.weight()
     }
 }
 
-fn weight(node: &Node) -> usize {
+/// Roughly, how many bytes it takes.
+pub(super) fn weight(node: &Node) -> usize {
     size_of::<Node>()
         + match &node.value {
             Value::Null => 0,

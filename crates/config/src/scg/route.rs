@@ -76,7 +76,10 @@ impl Context<'_> {
         let metadata = metadata
             .map(|field| Metadata::read(&field))
             .unwrap_or_default();
-        let filters = self.filters(&mut keys, metadata.cors, notes);
+        let mut filters = self.filters(&mut keys, metadata.cors, notes);
+        for filter in &mut filters {
+            self.gateway.beside.complete_filter(filter, id);
+        }
         let order = keys.take("order").and_then(|field| whole(&field));
         let enabled = keys.take("enabled").and_then(|field| flag(&field));
         let uri = keys.take("uri");
@@ -128,6 +131,9 @@ impl Context<'_> {
         if self.gateway.without_port {
             let hosts = predicates.iter_mut().filter(|part| part.name == "Host");
             hosts.for_each(take_any_port);
+        }
+        for predicate in &mut predicates {
+            self.gateway.beside.complete_predicate(predicate);
         }
         let is_wrong = field.report().has_errors() && !had_errors;
         if predicates.is_empty() && !is_wrong {

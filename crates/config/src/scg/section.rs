@@ -1,6 +1,7 @@
 //! Where in a text the gateway's settings are.
 
 use super::{
+    beside::{self, Beside, Defaults},
     key::folded,
     parts::Text,
     profiles,
@@ -36,6 +37,8 @@ pub(crate) struct Section {
     pub(crate) is_list: bool,
     /// Whether Spring would load it itself, rather than a program that reads route definitions from a list.
     pub(crate) is_loaded_by_spring: bool,
+    /// What an application says beside it.
+    pub(crate) beside: Defaults,
 }
 
 /// Finds it in YAML or JSON. `None` if it is not there, which is in the report then.
@@ -57,7 +60,9 @@ pub(crate) fn find(text: Text, scg: &ScgSettings, report: &Report) -> Option<Sec
 
 /// Finds it in properties.
 pub(crate) fn of_properties(text: &str, scg: &ScgSettings, report: &Report) -> Option<Section> {
-    let parts = properties::read(text, &[PREFIX, "spring.config.activate", "spring.profiles"]);
+    let prefixes = [PREFIX, "spring.config.activate", "spring.profiles"];
+    let prefixes: Vec<_> = prefixes.into_iter().chain(beside::PREFIXES).collect();
+    let parts = properties::read(text, &prefixes);
     let tree = |properties: Vec<Property>| {
         let mut tree = Tree::empty(Position { line: 1, column: 1 });
         for Property { key, value } in properties {
@@ -74,20 +79,23 @@ pub(crate) fn of_properties(text: &str, scg: &ScgSettings, report: &Report) -> O
 /// Whether a document has a key of Spring's.
 pub(crate) fn has_spring(node: &Node) -> bool {
     match &node.value {
-        Value::Mapping(entries) => entries.iter().any(|(key, _)| is_spring(&key.text)),
+        Value::Mapping(entries) => entries
+            .iter()
+            .any(|(key, _)| begins_with(&key.text, "spring")),
         _ => false,
     }
 }
 
-fn is_spring(key: &str) -> bool {
+fn begins_with(key: &str, name: &str) -> bool {
     let first = key.split(['.', '[']).next().unwrap_or_default();
-    folded(first) == "spring"
+    folded(first) == name
 }
 
-/// Only what is Spring's: the rest of an application's settings is none of ours.
+/// Only what is Spring's, and of circuit breakers: the rest of an application's settings is none of ours.
 fn of_spring(mut node: Node) -> Node {
     if let Value::Mapping(entries) = &mut node.value {
-        entries.retain(|(key, _)| is_spring(&key.text));
+        let known = ["spring", beside::RESILIENCE];
+        entries.retain(|(key, _)| known.iter().any(|name| begins_with(&key.text, name)));
     }
     node
 }
@@ -98,10 +106,12 @@ fn of_parts(parts: Vec<Tree>, scg: &ScgSettings, report: &Report) -> Option<Sect
         .first()
         .map_or(Position { line: 1, column: 1 }, Tree::position);
     let mut whole: Option<Tree> = None;
+    let mut beside = Beside::default();
     for mut part in parts {
         if !is_active(&mut part, scg, report) {
             continue;
         }
+        beside.add(&mut part);
         let Some(gateway) = part.take_path(&["spring", "cloud", "gateway"]) else {
             continue;
         };
@@ -129,7 +139,11 @@ fn of_parts(parts: Vec<Tree>, scg: &ScgSettings, report: &Report) -> Option<Sect
         return None;
     };
     let new = old.take_path(&["server", "webflux"]);
-    by_compat(old, new, scg.compat, report)
+    let section = by_compat(old, new, scg.compat, report)?;
+    Some(Section {
+        beside: beside.into_defaults(report),
+        ..section
+    })
 }
 
 fn is_active(part: &mut Tree, scg: &ScgSettings, report: &Report) -> bool {
@@ -186,6 +200,7 @@ fn by_compat(old: Tree, new: Option<Tree>, compat: Compat, report: &Report) -> O
         path: path.to_owned(),
         is_list: false,
         is_loaded_by_spring: true,
+        beside: Defaults::default(),
     })
 }
 
@@ -200,6 +215,7 @@ fn of_list(node: Node, is_json: bool, report: &Report) -> Option<Section> {
         path: path.to_owned(),
         is_list: true,
         is_loaded_by_spring: false,
+        beside: Defaults::default(),
     };
     if matches!(node.value, Value::Sequence(_)) {
         return Some(section(node, ""));
@@ -232,6 +248,7 @@ fn of_list(node: Node, is_json: bool, report: &Report) -> Option<Section> {
                 path,
                 is_list: false,
                 is_loaded_by_spring: true,
+                beside: Defaults::default(),
             });
         }
         let path = list.path().to_owned();

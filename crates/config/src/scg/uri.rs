@@ -33,7 +33,11 @@ pub(super) fn read(field: &Field<'_>, aliases: &BTreeMap<String, &'static str>) 
             true => "the uri".to_owned(),
             false => quote(text),
         };
-        field.fault_expected(format!("{shown}: {problem}"), EXPECTED);
+        let cure = match text.contains("${") {
+            true => "; a placeholder needs its name in scg.placeholders of gateway.yaml",
+            false => "",
+        };
+        field.fault_expected(format!("{shown}: {problem}{cure}"), EXPECTED);
         None
     };
     let Some((scheme, rest)) = text.split_once(':').filter(|(scheme, _)| is_scheme(scheme)) else {

@@ -1,3 +1,4 @@
+<<<<<<< HEAD
 //! `RequestRateLimiter`: so many requests a second for each key.
 
 use std::borrow::Cow;
@@ -9,10 +10,23 @@ use pailou_config::{ScgArgs, Shortcut};
 
 use super::{edit, fields, query, status};
 use crate::limiter::{Limit, Limiter};
+=======
+//! `RequestRateLimiter`: a token bucket for each key.
+
+use std::time::Instant;
+
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use pailou_config::{ScgArg, ScgArgs, Shortcut};
+
+use super::{edit, status};
+use crate::limit::{Buckets, Rate};
+use crate::limit_key::{EXPECTED, LimitKey};
+>>>>>>> main
 use crate::{Answer, Change, Edit, Next, RequestHead, Scope, Step, registry::Entry};
 
 pub(crate) const ENTRY: Entry = Entry::scg(
     "RequestRateLimiter",
+<<<<<<< HEAD
     "-",
     "Refuses requests beyond `redis-rate-limiter.replenishRate` a second for each key of `key-resolver`, as 429, with Spring's `X-RateLimit-*` headers; counted in this gateway alone.",
     Shortcut::Fields(&[
@@ -216,10 +230,121 @@ fn cookie<'h>(head: &'h RequestHead<'_>, name: &str) -> Option<&'h [u8]> {
         let rest = pair.strip_prefix(name.as_bytes())?;
         rest.strip_prefix(b"=")
     })
+=======
+    "key-resolver, redis-rate-limiter.replenishRate, redis-rate-limiter.burstCapacity (1), redis-rate-limiter.requestedTokens (1), deny-empty-key (true), empty-key-status (403), status-code (429)",
+    "Refuses requests beyond a rate, by key, with Spring's `X-RateLimit-*` headers. Each gateway counts for itself.",
+    Shortcut::Fields(&[]),
+    compile,
+);
+
+const REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
+const REQUESTED: HeaderName = HeaderName::from_static("x-ratelimit-requested-tokens");
+const BURST: HeaderName = HeaderName::from_static("x-ratelimit-burst-capacity");
+const REPLENISH: HeaderName = HeaderName::from_static("x-ratelimit-replenish-rate");
+
+/// Numbers beyond this are no limit.
+const MOST: u64 = 1 << 40;
+
+#[derive(Debug)]
+struct RequestRateLimiter {
+    key: LimitKey,
+    buckets: Buckets,
+    tokens: u32,
+    replenish: u64,
+    burst: u64,
+    denies_empty_key: bool,
+    empty_key_status: StatusCode,
+    refused: StatusCode,
+}
+
+fn compile(args: &ScgArgs<'_>, _: &Scope<'_>) -> Option<Vec<Step>> {
+    let key = match args.get("key-resolver") {
+        Some(key) => key_of(&key)?,
+        None => {
+            args.whole().warn(
+                "no key-resolver: Spring takes the user's name, which is not known here, so that every request is refused",
+            );
+            LimitKey::Principal
+        }
+    };
+    let number = |name: &str| args.get(name).map(|arg| arg.integer(0..=MOST));
+    let replenish = match args.required("redis-rate-limiter.replenishRate") {
+        Some(rate) => rate.integer(1..=MOST),
+        None => None,
+    };
+    let burst = number("redis-rate-limiter.burstCapacity").unwrap_or(Some(1));
+    let tokens = match args.get("redis-rate-limiter.requestedTokens") {
+        Some(tokens) => tokens.integer(1..=u32::MAX),
+        None => Some(1),
+    };
+    let status_of = |name: &str, usual: StatusCode| match args.get(name) {
+        Some(arg) => status::read(&arg),
+        None => Some(usual),
+    };
+    let empty_key_status = status_of("empty-key-status", StatusCode::FORBIDDEN);
+    let refused = status_of("status-code", StatusCode::TOO_MANY_REQUESTS);
+    let denies_empty_key = match args.get("deny-empty-key") {
+        Some(deny) => deny.boolean(),
+        None => Some(true),
+    };
+    // Both choose among beans; there is one limiter here, and it answers.
+    for name in ["rate-limiter", "throw-on-limit"] {
+        if let Some(arg) = args.get(name) {
+            arg.warn("is not read: the limiter is this gateway's own, and it answers by itself");
+        }
+    }
+    args.whole()
+        .warn("each gateway counts for itself; Redis is not asked, so that several gateways let through more in all");
+    let (replenish, burst) = (replenish?, burst?);
+    edit(RequestRateLimiter {
+        key,
+        buckets: Buckets::new(Rate {
+            per_second: replenish as f64,
+            burst: burst as f64,
+        }),
+        tokens: tokens?,
+        replenish,
+        burst,
+        denies_empty_key: denies_empty_key?,
+        empty_key_status: empty_key_status?,
+        refused: refused?,
+    })
+}
+
+fn key_of(arg: &ScgArg<'_>) -> Option<LimitKey> {
+    let key = LimitKey::parse(arg.text());
+    if key.is_none() {
+        arg.fault_expected(
+            arg.quoted(),
+            format!("a bean of scg.beans in gateway.yaml that means {EXPECTED}"),
+        );
+    }
+    key
+}
+
+impl RequestRateLimiter {
+    fn headers(&self, left: f64) -> [(HeaderName, HeaderValue); 4] {
+        [
+            (REMAINING, HeaderValue::from(left.max(0.0) as u64)),
+            (REQUESTED, HeaderValue::from(self.tokens)),
+            (BURST, HeaderValue::from(self.burst)),
+            (REPLENISH, HeaderValue::from(self.replenish)),
+        ]
+    }
+
+    fn refuse(status: StatusCode, headers: HeaderMap) -> Next {
+        Next::Answer(Box::new(Answer {
+            status,
+            headers,
+            ..Answer::default()
+        }))
+    }
+>>>>>>> main
 }
 
 impl Edit for RequestRateLimiter {
     fn request(&self, head: &mut RequestHead<'_>) -> Next {
+<<<<<<< HEAD
         if head.effects.is_rehearsal {
             return Next::Continue;
         }
@@ -257,11 +382,33 @@ fn status_alone(status: StatusCode) -> Next {
     }))
 }
 
+=======
+        let Some(key) = self.key.of(head) else {
+            return match self.denies_empty_key {
+                true => Self::refuse(self.empty_key_status, HeaderMap::new()),
+                false => Next::Continue,
+            };
+        };
+        let judged = self
+            .buckets
+            .take(&key, f64::from(self.tokens), Instant::now());
+        let headers = self.headers(judged.left);
+        if !judged.is_allowed {
+            return Self::refuse(self.refused, headers.into_iter().collect());
+        }
+        let changes = headers.map(|(name, value)| Change::Set(name, value));
+        head.effects.response.extend(changes);
+        Next::Continue
+    }
+}
+
+>>>>>>> main
 #[cfg(test)]
 mod tests {
     use http::HeaderMap;
 
     use super::*;
+<<<<<<< HEAD
     use crate::Facts;
     use crate::registry::tests::{request_head, steps};
     use crate::scg::testing::{edit, headers};
@@ -404,6 +551,68 @@ mod tests {
         ] {
             let error = steps("RequestRateLimiter", args, &[]).expect_err(args);
             assert!(error.contains(problem), "{args}: {error}");
+=======
+    use crate::scg::testing::{bound, edit, headers, send};
+
+    const ARGS: &str = "{ redis-rate-limiter.replenishRate: 1, redis-rate-limiter.burst-capacity: 2, key-resolver: 'header:x-key'";
+
+    fn status(step: &dyn Edit, fields: HeaderMap) -> u16 {
+        match send(step, &bound(&[]), "/", fields).next {
+            Next::Continue => 200,
+            Next::Answer(answer) => answer.status.as_u16(),
+        }
+    }
+
+    #[test]
+    fn a_key_has_its_burst_and_is_refused_then() {
+        let step = edit("RequestRateLimiter", &format!("{ARGS} }}"), &[]).expect("legal");
+        for (key, expected) in [("a", 200), ("a", 200), ("a", 429), ("b", 200)] {
+            assert_eq!(
+                status(&*step, headers(&[("x-key", key)])),
+                expected,
+                "{key}"
+            );
+        }
+        assert_eq!(status(&*step, headers(&[])), 403, "no key");
+        let sent = send(&*step, &bound(&[]), "/", headers(&[("x-key", "a")]));
+        let Next::Answer(answer) = sent.next else {
+            panic!("it is refused");
+        };
+        for (name, value) in [
+            ("x-ratelimit-remaining", "0"),
+            ("x-ratelimit-burst-capacity", "2"),
+            ("x-ratelimit-replenish-rate", "1"),
+            ("x-ratelimit-requested-tokens", "1"),
+        ] {
+            assert_eq!(answer.headers[name], value);
+        }
+    }
+
+    #[test]
+    fn what_happens_without_a_key_and_beyond_the_rate_is_set() {
+        let args = format!("{ARGS}, deny-empty-key: false }}");
+        let step = edit("RequestRateLimiter", &args, &[]).expect("legal");
+        assert_eq!(status(&*step, headers(&[])), 200);
+        let args = format!("{ARGS}, empty-key-status: UNAUTHORIZED, status-code: 503 }}");
+        let step = edit("RequestRateLimiter", &args, &[]).expect("legal");
+        assert_eq!(status(&*step, headers(&[])), 401);
+        let keyed = || headers(&[("x-key", "a")]);
+        let statuses: Vec<_> = (0..3).map(|_| status(&*step, keyed())).collect();
+        assert_eq!(statuses, [200, 200, 503]);
+    }
+
+    #[test]
+    fn what_is_no_limit_is_refused() {
+        for args in [
+            "~",
+            "{ key-resolver: client_address }",
+            "{ redis-rate-limiter.replenishRate: 0, key-resolver: host }",
+            "{ redis-rate-limiter.replenishRate: x, key-resolver: host }",
+            "{ redis-rate-limiter.replenishRate: 1, key-resolver: '#{@nobody}' }",
+            "{ redis-rate-limiter.replenishRate: 1, redis-rate-limiter.requestedTokens: 0, key-resolver: host }",
+        ] {
+            edit("RequestRateLimiter", args, &[]).expect_err(args);
+>>>>>>> main
         }
     }
 }

@@ -88,6 +88,8 @@ impl HeadScan {
 struct FirstLine {
     length: usize,
     spaces: u8,
+    /// Whether a byte of the method, the target or the version is next.
+    begins: bool,
     carriage_return: bool,
     done: bool,
 }
@@ -103,7 +105,12 @@ impl FirstLine {
         if self.length == 0 && matches!(byte, b'\r' | b'\n') {
             return true;
         }
+        let begins = self.begins || self.length == 0;
         self.length += 1;
+        self.begins = byte == b' ';
+        if begins && matches!(byte, b' ' | b'\r') {
+            return false;
+        }
         if self.carriage_return && byte != b'\n' {
             return false;
         }
@@ -167,6 +174,10 @@ mod tests {
             (b"GET /\x7f HTTP/1.1\r\n\r\n", Head::Malformed),
             (b"GET /a\rb HTTP/1.1\r\n\r\n", Head::Malformed),
             (b"GET /\r\n\r\n", Head::Malformed),
+            (b"GET / \r\n\r\n", Head::Malformed),
+            (b"GET  HTTP/1.1\r\n\r\n", Head::Malformed),
+            (b" / HTTP/1.1\r\n\r\n", Head::Malformed),
+            (b"  \r\n\r\n", Head::Malformed),
             (b"hello\r\n", Head::Malformed),
             (b"\x16\x03\x01\x02\x00\x01\x00", Head::Malformed),
         ];

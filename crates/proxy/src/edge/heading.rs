@@ -59,13 +59,16 @@ impl Heading {
         let heading = Heading {
             target: Bytes::copy_from_slice(&head[target.0..target.1]),
             framing,
-            expects_continue: fields.expect.is_some() && !http_10,
+            expects_continue: !fields.expects.is_empty() && !http_10,
             knows_interim: !http_10,
             fault,
             line_bytes: head[..line_end].trim_ascii().len(),
             bytes: head.len(),
         };
-        let mut cuts = fields.cuts(framing);
+        let mut cuts = match fault {
+            None => fields.cuts(framing),
+            Some(_) => fields.all(),
+        };
         cuts.push(Cut {
             from: target.0,
             to: target.1,
@@ -97,7 +100,7 @@ fn request_line(head: &[u8]) -> ((usize, usize), usize) {
 struct Fields {
     lengths: Vec<Line>,
     codings: Vec<Line>,
-    expect: Option<Line>,
+    expects: Vec<Line>,
 }
 
 #[derive(Clone, Debug)]
@@ -121,8 +124,8 @@ impl Fields {
         match name.len() {
             6 if name.eq_ignore_ascii_case(b"expect") => {
                 let line = kept(line);
-                if line.value.eq_ignore_ascii_case(b"100-continue") {
-                    self.expect = Some(line);
+                if is_continue(&line.value) {
+                    self.expects.push(line);
                 }
             }
             14 if name.eq_ignore_ascii_case(b"content-length") => self.lengths.push(kept(line)),
@@ -147,7 +150,7 @@ impl Fields {
 
     /// What the engine must not see.
     fn cuts(&self, framing: Framing) -> Vec<Cut> {
-        let mut cuts: Vec<Cut> = self.expect.iter().map(Line::cut).collect();
+        let mut cuts: Vec<Cut> = self.expects.iter().map(Line::cut).collect();
         if let (Framing::Length(length), [first, more @ ..]) = (framing, &self.lengths[..]) {
             let plain = length.to_string();
             if first.value != plain.as_bytes() {
@@ -162,6 +165,13 @@ impl Fields {
             cuts.extend(more.iter().map(Line::cut));
         }
         cuts
+    }
+
+    /// Everything that says where the body ends: a request that is refused has
+    /// none.
+    fn all(&self) -> Vec<Cut> {
+        let lines = self.expects.iter().chain(&self.lengths);
+        lines.chain(&self.codings).map(Line::cut).collect()
     }
 }
 
@@ -196,6 +206,12 @@ fn length(lines: &[Line]) -> Result<u64, Cause> {
         }
     }
     found.ok_or(Cause::MalformedHead)
+}
+
+/// Whether nothing else is expected (RFC 9110 section 10.1.1).
+fn is_continue(expectations: &[u8]) -> bool {
+    let mut elements = expectations.split(|byte| *byte == b',');
+    elements.all(|element| element.trim_ascii().eq_ignore_ascii_case(b"100-continue"))
 }
 
 fn ends_with_chunked(codings: &[u8]) -> bool {
@@ -309,6 +325,28 @@ mod tests {
         assert_eq!(heading.target, "/a?<b>");
         assert!(heading.expects_continue);
         assert_eq!(heading.line_bytes, "POST /a?<b> HTTP/1.1".len());
+    }
+
+    #[test]
+    fn the_engine_sees_no_expectation_of_several() {
+        let (heading, left) = taken(
+            "POST / HTTP/1.1\r\nexpect: 100-continue\r\ncontent-length: 1\r\nExpect:100-continue, 100-Continue\r\n\r\n",
+        );
+        assert_eq!(left, "POST / HTTP/1.1\r\ncontent-length: 1\r\n\r\n");
+        assert!(heading.expects_continue);
+    }
+
+    #[test]
+    fn the_engine_sees_no_framing_of_a_request_that_is_refused() {
+        for fields in [
+            "Content-Length:\r\n",
+            "content-length: 1\r\nTransfer-Encoding: chunked\r\n",
+            "transfer-encoding: gzip, chunked\r\n",
+        ] {
+            let (heading, left) = taken(&format!("POST / HTTP/1.1\r\nhost: a\r\n{fields}\r\n"));
+            assert!(heading.fault.is_some(), "{fields:?}");
+            assert_eq!(left, "POST / HTTP/1.1\r\nhost: a\r\n\r\n", "{fields:?}");
+        }
     }
 
     #[test]

@@ -86,14 +86,15 @@ impl Gateway {
         service(&self.services, name)
     }
 
-    /// The value of a series, by a piece of its line, e.g.
+    /// The sum of the series with this piece in their lines, e.g.
     /// `pailou_requests_total{route="any"`.
     pub(crate) fn metric(&self, piece: &str) -> Option<f64> {
-        self.metrics
-            .render()
+        let text = self.metrics.render();
+        let lines = text
             .lines()
-            .filter(|line| line.contains(piece) && !line.starts_with('#'))
-            .find_map(|line| line.rsplit(' ').next()?.parse().ok())
+            .filter(|line| line.contains(piece) && !line.starts_with('#'));
+        let values = lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
+        values.reduce(|sum, value| sum + value)
     }
 }
 
@@ -116,6 +117,7 @@ fn table(
     let compiler = Compiler {
         services,
         metrics,
+        filters: &pailou_filters::Shared::new(metrics.clone()),
         defaults: &settings.defaults,
         source: ServiceId::DEFAULT_SOURCE,
         namespace: "",

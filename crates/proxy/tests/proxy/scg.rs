@@ -311,3 +311,22 @@ async fn an_answer_says_whom_it_is_for_also_when_it_is_an_error_of_the_gateway()
         );
     }
 }
+
+/// Refused connections are free while there is another endpoint to ask. With one endpoint, and that dead, the tries began anew
+/// without an end: the request held a core until its deadline.
+#[tokio::test]
+async fn tries_at_a_lone_dead_endpoint_have_an_end() {
+    let routes = "routes: { any: { path: /**, service: users, filters: [ Retry: 2 ] } }";
+    let gateway = Gateway::start(routes, &[crate::upstream::nobody().await]).await;
+    let began = Instant::now();
+    let answer = gateway.connect().await.get("/").await;
+    assert_eq!(
+        (answer.status, answer.cause().as_str()),
+        (502, "connect_failed")
+    );
+    assert!(
+        began.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        began.elapsed()
+    );
+}

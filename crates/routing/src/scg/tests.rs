@@ -467,6 +467,11 @@ fn the_forwarded_client_has_to_be_in_a_network() {
             &["x-forwarded-for: 20.1.1.1,"],
             true,
         ),
+        (
+            "XForwardedRemoteAddr=127.0.0.1",
+            &["x-forwarded-for: 30.0.0.1", "x-forwarded-for: 20.0.0.1"],
+            true,
+        ),
         ("XForwardedRemoteAddr=127.0.0.1", &[], true),
         (
             "XForwardedRemoteAddr=127.0.0.1",

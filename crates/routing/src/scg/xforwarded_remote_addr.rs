@@ -1,6 +1,6 @@
 //! `XForwardedRemoteAddr`: the client that `X-Forwarded-For` names is in one of these networks.
 //!
-//! The header is believed as far as `forwarded.trusted` says: of a peer that is no proxy of ours nothing is left of it, and the peer
+//! The header is believed as far as `forwarded.trusted_proxies` says: of a peer that is no proxy of ours nothing is left of it, and the peer
 //! itself counts. In Spring anyone may claim to be anyone.
 
 use std::{fmt, net::IpAddr};
@@ -30,12 +30,14 @@ struct XForwardedRemoteAddr {
 impl XForwardedRemoteAddr {
     /// The address that counts; `None` if it is none.
     fn address(&self, request: &Request<'_>) -> Option<IpAddr> {
-        let mut entries: Vec<&str> = Vec::new();
-        for line in request.headers.get_all(&FOR) {
-            let line = line.to_str().ok()?;
-            let line = line.split(',').map(str::trim);
-            entries.extend(line.filter(|entry| !entry.is_empty()));
-        }
+        let mut lines = request.headers.get_all(&FOR).iter();
+        let line = match (lines.next(), lines.next()) {
+            (Some(line), None) => line.to_str().ok()?,
+            // As Spring does: of several lines none is believed.
+            _ => "",
+        };
+        let entries = line.split(',').map(str::trim);
+        let mut entries: Vec<&str> = entries.filter(|entry| !entry.is_empty()).collect();
         // The gateway has added the peer, as it goes on.
         let address = |entry: &str| Some(entry.parse::<IpAddr>().ok()?.to_canonical());
         let peer = request.peer.to_canonical();

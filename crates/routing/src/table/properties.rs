@@ -1,12 +1,12 @@
 //! The index against the linear scan.
 
-use proptest::prelude::*;
-
 use std::sync::Arc;
+
+use pailou_config::{Fault, RouteSpec};
+use proptest::prelude::*;
 
 use super::Table;
 use super::tests::{Sent, compile, found, specs, spring, table};
-use pailou_config::RouteSpec;
 
 fn host() -> impl Strategy<Value = &'static str> {
     prop::sample::select(vec![
@@ -329,13 +329,11 @@ fn mixed(native: &[String], spring_routes: &[SpringRoute]) -> Table {
     Table::assemble(1, "", compile(all))
 }
 
-/// What the index finds, if it is what a scan finds.
-fn agree(table: &Table, sent: &Sent) -> Result<Option<String>, TestCaseError> {
+/// What the index finds, if it is what a scan finds and not among `shadowed`.
+fn agree(table: &Table, shadowed: &[Fault], sent: &Sent) -> Result<Option<String>, TestCaseError> {
     let (found, scanned) = sent.ask(|request| {
-        (
-            table.find(request).map(|found| found.route.id.clone()),
-            table.scan(request).map(|route| route.id.clone()),
-        )
+        let found = table.find(request).map(|found| found.route.id.clone());
+        (found, table.scan(request).map(|route| route.id.clone()))
     });
     prop_assert_eq!(
         &found,
@@ -345,6 +343,17 @@ fn agree(table: &Table, sent: &Sent) -> Result<Option<String>, TestCaseError> {
         sent.host,
         sent.raw
     );
+    if let Some(id) = &found {
+        let path = format!("routes[\"{id}\"]");
+        let is_shadowed = shadowed.iter().any(|fault| fault.path == path);
+        prop_assert!(
+            !is_shadowed,
+            "{} is not shadowed: {}{}",
+            id,
+            sent.host,
+            sent.raw
+        );
+    }
     Ok(found.map(|id| id.to_string()))
 }
 
@@ -358,8 +367,9 @@ proptest! {
         requests in prop::collection::vec(spring_request(), 1..24),
     ) {
         let table = mixed(&native, &spring_routes);
+        let shadowed = table.shadowed();
         for sent in requests {
-            agree(&table, &sent)?;
+            agree(&table, &shadowed, &sent)?;
         }
     }
 }
@@ -380,10 +390,11 @@ proptest! {
             .map(|(n, route)| route.replace("path: '/", &format!("path: '/p{}/", n % 100)))
             .collect();
         let table = mixed(&native, &own_routes);
+        let shadowed = table.shadowed();
         let mut taken = 0;
         for mut sent in requests {
             sent.raw = format!("/p{}{}", sent.draw % 100, sent.raw);
-            taken += usize::from(agree(&table, &sent)?.is_some());
+            taken += usize::from(agree(&table, &shadowed, &sent)?.is_some());
         }
         prop_assert!(taken > 150, "{} of 400 requests are taken", taken);
     }

@@ -24,6 +24,7 @@ pub(crate) fn compile(specs: Vec<Arc<RouteSpec>>) -> Vec<Arc<Route>> {
     let compiler = Compiler {
         services: &services,
         metrics: &metrics,
+        filters: &pailou_filters::Shared::new(metrics.clone()),
         defaults: &settings.defaults,
         source: ServiceId::DEFAULT_SOURCE,
         namespace: "",
@@ -512,6 +513,45 @@ fn spring_patterns_are_found_by_what_is_literal_of_them() {
     let bindings = bindings.expect("tenant takes it");
     let pairs: Vec<_> = bindings.iter().collect();
     assert_eq!(pairs, [("tenant", "a"), ("rest", "/x/y")]);
+}
+
+#[test]
+fn a_route_in_springs_form_that_no_request_reaches_is_warned_of() {
+    let table = spring_table(&[
+        ("api", &[("Path", "/api/**")]),
+        ("exact", &[("Path", "/x")]),
+        ("get", &[("Path", "/y/**"), ("Method", "GET")]),
+        ("special", &[("Path", "'/api/{id}'"), ("Header", "[X, y]")]),
+        ("hosted", &[("Host", "h.test"), ("Path", "/api/z")]),
+        ("same", &[("Path", "/x")]),
+        ("strict", &[("Path", "[/x, 'false']")]),
+        ("slash", &[("Path", "/x/")]),
+        ("below", &[("Path", "/x/**")]),
+        ("partly", &[("Path", "[/api/a, /other]")]),
+        ("post", &[("Path", "/y/**"), ("Method", "POST")]),
+        ("never", &[("Path", "nosl")]),
+        ("all", &[("Path", "/**")]),
+        ("any", &[("Method", "GET")]),
+    ]);
+    let shadowed = table.shadowed();
+    let pairs: Vec<(&str, &str)> = shadowed
+        .iter()
+        .map(|fault| {
+            let by = fault.problem.split('`').nth(1).expect("a name in quotes");
+            (fault.path.split('"').nth(1).expect("an id"), by)
+        })
+        .collect();
+    assert_eq!(
+        pairs,
+        [
+            ("special", "api"),
+            ("hosted", "api"),
+            ("same", "exact"),
+            ("strict", "exact"),
+            ("slash", "exact"),
+            ("any", "all"),
+        ]
+    );
 }
 
 /// How often each route takes one of 20,000 requests that differ in their draw.

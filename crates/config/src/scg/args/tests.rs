@@ -207,3 +207,32 @@ fn values_are_converted_as_by_spring_or_the_fault_says_what_was_expected() {
     }
     assert_eq!(faults.len(), 6);
 }
+
+#[test]
+fn faults_name_the_field_of_an_argument_without_a_name() {
+    let ((), faults) = with(
+        "{_genkey_0: x, _genkey_4: y}",
+        Shortcut::Fields(&["weight.group", "weight.weight"]),
+        |args| {
+            args.get("weight.group")
+                .expect("it is there")
+                .fault("wrong");
+            args.get("weight.weight")
+                .expect("it is there")
+                .fault("wrong");
+        },
+    );
+    assert_eq!(
+        faults,
+        ["args.weight.group: wrong", "args.weight.weight: wrong"]
+    );
+    let ((), faults) = with(
+        "[/a, 'true']",
+        Shortcut::ListThenFlag("patterns", "flag"),
+        |args| {
+            args.list("patterns")[0].fault("wrong");
+            args.get("flag").expect("it is there").fault("wrong");
+        },
+    );
+    assert_eq!(faults, ["args.patterns[0]: wrong", "args.flag: wrong"]);
+}

@@ -27,7 +27,7 @@ fn filters_of_all_routes_take_turns_with_those_of_one() {
         &ScgSettings::default(),
     );
     assert!(
-        faults[0].contains("default-filters[0]._genkey_0: `#{x}`: expressions"),
+        faults[0].contains("default-filters[0]: `#{x}`: expressions"),
         "{faults:?}"
     );
 }
@@ -174,5 +174,43 @@ fn a_host_without_its_port_is_a_pattern_with_any() {
             "Host {\"_genkey_0\":\"**.x.org\",\"_genkey_1\":\"y.org\",\"_genkey_1000\":\"**.x.org:*\",\"_genkey_1001\":\"y.org:*\"}",
             "Path {\"_genkey_0\":\"/a\"}",
         ]
+    );
+}
+
+#[test]
+fn what_an_application_says_beside_the_gateway_goes_to_those_who_go_by_it() {
+    let text = "spring:
+  cloud.gateway.routes:
+  - { id: a, uri: 'lb://a', predicates: [Path=/a, Version=1.2], filters: [CircuitBreaker=trip, CircuitBreaker, StripPrefix=1] }
+  webflux.apiversion: { use: { header: X-V }, default: '1.0' }
+resilience4j:
+  circuitbreaker:
+    configs: { default: { slidingWindowSize: 10, failureRateThreshold: 20 }, slow: { slidingWindowSize: 5 } }
+    instances: { trip: { base-config: slow, minimumNumberOfCalls: 3 }, a: { sliding-window-size: 7 } }
+---
+resilience4j.timelimiter.instances.trip.timeoutDuration: 400ms
+";
+    let route = only(text);
+    assert_eq!(
+        parts(&route.predicates),
+        [
+            "Path {\"_genkey_0\":\"/a\"}",
+            "Version {\"_genkey_0\":\"1.2\",\"apiversion\":{\"use\":{\"header\":\"X-V\"},\"default\":\"1.0\"}}",
+        ]
+    );
+    assert_eq!(
+        parts(&route.filters),
+        [
+            "CircuitBreaker {\"_genkey_0\":\"trip\",\"circuitbreaker\":{\"slidingWindowSize\":\"5\",\"minimumNumberOfCalls\":\"3\"},\
+             \"timelimiter\":{\"timeoutDuration\":\"400ms\"}}",
+            "CircuitBreaker {\"circuitbreaker\":{\"failureRateThreshold\":\"20\",\"sliding-window-size\":\"7\"}}",
+            "StripPrefix {\"_genkey_0\":\"1\"}",
+        ]
+    );
+    let text = "spring.cloud.gateway.routes[0].uri=lb://a\nspring.cloud.gateway.routes[0].predicates[0]=Version=1\n\
+                spring.webflux.apiversion.use.header=X-V\n";
+    assert_eq!(
+        parts(&only(text).predicates),
+        ["Version {\"_genkey_0\":\"1\",\"apiversion\":{\"use\":{\"header\":\"X-V\"}}}"]
     );
 }
