@@ -35,13 +35,9 @@ mod grpc_web;
 mod head;
 mod header;
 mod java_regex;
-<<<<<<< HEAD
-mod limiter;
-=======
 mod limit;
 mod limit_key;
 mod list;
->>>>>>> main
 mod prefix;
 mod rate_limit;
 mod redirect;

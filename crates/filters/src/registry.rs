@@ -8,13 +8,8 @@ use pailou_config::{
 use pailou_upstream::Destination;
 
 use crate::{
-<<<<<<< HEAD
     Body, Edit, Gate, Rule, Shared, Step, add_request_header, add_response_header, forward_auth,
-    grpc_web, prefix, redirect, remove_request_header, remove_response_header, respond,
-=======
-    Body, Edit, Gate, Rule, Step, add_request_header, add_response_header, forward_auth, grpc_web,
-    prefix, rate_limit, redirect, remove_request_header, remove_response_header, respond,
->>>>>>> main
+    grpc_web, prefix, rate_limit, redirect, remove_request_header, remove_response_header, respond,
     rewrite_body, scg, set_request_header, set_response_header, strip_prefix,
 };
 
@@ -117,7 +112,6 @@ pub static REGISTRY: &[Entry] = &[
     scg::fallback_headers::ENTRY,
     scg::local_response_cache::ENTRY,
     scg::cache_request_body::ENTRY,
-    scg::request_rate_limiter::ENTRY,
 ];
 
 impl Entry {

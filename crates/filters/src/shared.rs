@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use pailou_telemetry::Metrics;
 
 use crate::breaker::{Breaker, BreakerSettings};
-use crate::limiter::{Limit, Limiter};
 use crate::response_cache::ResponseCache;
 
 /// State of filters by name: a filter that is compiled anew finds it again, as long
@@ -19,7 +18,6 @@ use crate::response_cache::ResponseCache;
 pub struct Shared {
     metrics: Metrics,
     breakers: Interned<String, Breaker>,
-    limiters: Interned<String, Limiter>,
     caches: Interned<String, ResponseCache>,
 }
 
@@ -31,7 +29,6 @@ impl Shared {
         Shared {
             metrics,
             breakers: Interned::default(),
-            limiters: Interned::default(),
             caches: Interned::default(),
         }
     }
@@ -42,14 +39,6 @@ impl Shared {
         let make = || Breaker::new(settings, self.metrics.breaker(name));
         let is_same = |known: &Breaker| *known.settings() == settings;
         intern(&self.breakers, name.to_owned(), is_same, make)
-    }
-
-    /// The buckets of a route.
-    pub(crate) fn limiter(&self, route: &str, limit: Limit) -> Arc<Limiter> {
-        let is_same = |known: &Limiter| *known.limit() == limit;
-        intern(&self.limiters, route.to_owned(), is_same, || {
-            Limiter::new(limit)
-        })
     }
 
     /// The responses that a route keeps, `most_bytes` of them.

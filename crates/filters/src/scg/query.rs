@@ -45,13 +45,6 @@ pub(super) fn without(query: &str, name: &str) -> Option<String> {
     (kept.len() < query.split('&').count()).then(|| kept.join("&"))
 }
 
-/// The value of the first parameter of a name, decoded; empty if there is none.
-pub(super) fn value<'q>(query: &'q str, name: &str) -> Cow<'q, [u8]> {
-    let found = query.split('&').find(|pair| is_named(pair, name));
-    let value = found.and_then(|pair| pair.split_once('='));
-    value.map_or(Cow::Borrowed(&[]), |(_, value)| decoded(value))
-}
-
 fn is_named(pair: &str, name: &str) -> bool {
     let (found, _) = pair.split_once('=').unwrap_or((pair, ""));
     !pair.is_empty() && decoded(found).as_ref() == name.as_bytes()
