@@ -20,6 +20,7 @@ use tokio::time::Instant;
 
 use crate::account::{Account, Said};
 use crate::answer;
+use crate::breaker::{self, Frame, Guard};
 use crate::cause::Cause;
 use crate::connection::{Owed, Shared};
 use crate::deadline::Timer;
@@ -60,6 +61,12 @@ pub(crate) struct Exchange {
     pub(crate) part: Option<String>,
     /// The steps that the request has passed, route by route.
     pub(crate) passed: Vec<Passed>,
+    /// The circuit breakers among them that do not know yet what came of it.
+    pub(crate) guards: Vec<Guard>,
+    /// What a breaker needs to send the request elsewhere.
+    pub(crate) frame: Option<Box<Frame>>,
+    /// Whether a breaker has done so.
+    pub(crate) fell_back: bool,
     /// What they want of the response, whoever it comes from.
     pub(crate) response_changes: Vec<Change>,
     pub(crate) websocket: bool,
@@ -78,6 +85,9 @@ pub(crate) struct Exchange {
     pub(crate) pick: Option<Pick>,
     pub(crate) tried: Tried,
     pub(crate) tries: u32,
+    /// How many of the tries there were before a circuit breaker sent the request
+    /// elsewhere.
+    pub(crate) tries_before: u32,
     /// How many of the tries were refused connections.
     pub(crate) refusals: u32,
     /// Whether every endpoint was tried, and the tries began anew.
@@ -183,6 +193,9 @@ impl Exchange {
             route: None,
             part: None,
             passed: Vec::new(),
+            guards: Vec::new(),
+            frame: None,
+            fell_back: false,
             response_changes: Vec::new(),
             websocket: false,
             grpc,
@@ -194,6 +207,7 @@ impl Exchange {
             pick: None,
             tried: Tried::none(),
             tries: 0,
+            tries_before: 0,
             refusals: 0,
             returned: false,
             try_began: Instant::now(),
@@ -221,8 +235,15 @@ impl Exchange {
         let planned = plan::plan(self, heading, request);
         // A fault in a step costs its request alone.
         let planned = AssertUnwindSafe(planned).catch_unwind().await;
-        let planned = planned.unwrap_or(Err(Cause::Panic.into()))?;
-        Ok(tries::send(self, planned).await?)
+        let planned = planned.unwrap_or(Err(Cause::Panic.into()));
+        let outcome = match planned {
+            Ok(planned) => tries::send(self, planned).await.map_err(Ended::from),
+            Err(ended) => Err(ended),
+        };
+        match self.guards.is_empty() {
+            true => outcome,
+            false => Box::pin(breaker::settle(self, outcome)).await,
+        }
     }
 
     /// Ready with the reason when the request has taken too long before its

@@ -64,7 +64,7 @@ enum Again {
 /// that is safe to repeat; gives the head of the response.
 pub(crate) async fn send(exchange: &mut Exchange, planned: Planned) -> Result<Received, Cause> {
     pick(exchange)?;
-    if let Some(upload) = &exchange.upload {
+    if let Some(upload) = exchange.upload.as_ref().filter(|_| exchange.tries == 0) {
         upload.look().await;
     }
     loop {
@@ -113,7 +113,8 @@ async fn pause(exchange: &mut Exchange) {
     let Some(route) = exchange.route.clone() else {
         return;
     };
-    let number = exchange.tries.saturating_sub(exchange.refusals + 1);
+    let not_counted = exchange.tries_before + exchange.refusals + 1;
+    let number = exchange.tries.saturating_sub(not_counted);
     if let Some(backoff) = &route.retry.backoff {
         let until = Instant::now() + backoff.pause(number, fastrand::f64());
         tokio::time::sleep_until(until.min(exchange.connect_due().0)).await;
@@ -400,8 +401,8 @@ fn next(exchange: &mut Exchange, elsewhere: bool, again: Again) -> bool {
 fn has_tries(exchange: &Exchange, retry: &Retry, again: Again) -> bool {
     // A refusal is free while there are others to ask, and no longer.
     let counted = match exchange.returned {
-        true => exchange.tries,
-        false => exchange.tries - exchange.refusals,
+        true => exchange.tries - exchange.tries_before,
+        false => exchange.tries - exchange.tries_before - exchange.refusals,
     };
     // Beyond what can be remembered a try would go where another was.
     let is_bounded = exchange.tried.len() < Tried::MAX;

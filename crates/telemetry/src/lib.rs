@@ -27,6 +27,6 @@ pub use log::{
     look_at_log,
 };
 pub use metrics::{
-    ConnectionOpen, EndpointCounts, Metrics, RequestInFlight, RouteMetrics, ServiceLabels,
+    BreakerMetrics, ConnectionOpen, EndpointCounts, Metrics, RequestInFlight, RouteMetrics, ServiceLabels,
     ServiceMetrics, TextFormat,
 };
