@@ -27,7 +27,6 @@ probes: { address: '127.0.0.1:0' }
 routes: [ { file: routes.yml }, { file: none.yaml } ]
 registration: { enabled: false }
 snapshot: { path: off }
-retry: { min_per_second: 1000 }
 shutdown: { drain_delay: 0s, deadline: 1s }
 retry: { min_per_second: 1000 }
 log: { format: json, access_file: access.log }
