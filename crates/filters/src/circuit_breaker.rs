@@ -22,13 +22,13 @@ pub struct CircuitBreaker {
 }
 
 /// Makes a path of what is bound.
-pub type Path = Box<dyn Fn(&Bindings) -> Option<String> + Send + Sync>;
+pub type FallbackPath = Box<dyn Fn(&Bindings) -> Option<String> + Send + Sync>;
 
 /// What takes the place of a failure.
 pub enum Fallback {
     /// The route that takes the path which this makes of what is bound; nothing where
     /// a name is missing.
-    Forward(Path),
+    Forward(FallbackPath),
     /// An empty answer, 200.
     Nothing,
 }

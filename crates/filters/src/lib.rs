@@ -57,7 +57,7 @@ mod strip_prefix;
 
 pub use breaker::{Breaker, BreakerSettings, Permit};
 pub use chain::{Chain, ResponseHalf, Wish};
-pub use circuit_breaker::{CircuitBreaker, Fallback};
+pub use circuit_breaker::{CircuitBreaker, Fallback, FallbackPath};
 pub use facts::{Bindings, Facts, Failure};
 pub use head::{Change, Effects, Note, RequestHead, ResponseHead};
 pub use java_regex::{JavaRegex, JavaRegexError, Replacement, TooMuchWork};

@@ -31,7 +31,7 @@ fn compile(args: &ScgArgs<'_>, scope: &Scope<'_>) -> Option<Vec<Step>> {
     let statuses = statuses(args);
     let fallback = fallback(args, scope);
     let settings = settings(args);
-    let timeout = match args.get("timeoutDuration") {
+    let timeout = match of_instance(args, "timelimiter", "timeoutDuration") {
         Some(timeout) => Some(timeout.duration()?),
         None => None,
     };
@@ -74,20 +74,27 @@ fn fallback(args: &ScgArgs<'_>, scope: &Scope<'_>) -> Option<Option<Fallback>> {
     }))))
 }
 
+/// An argument of the filter, or a property of the instance of this name in the
+/// document (`resilience4j.circuitbreaker.instances.NAME`).
+fn of_instance<'a>(args: &ScgArgs<'a>, group: &str, name: &str) -> Option<ScgArg<'a>> {
+    let whole = format!("{group}.{name}");
+    args.get(name).or_else(|| args.get(&whole))
+}
+
 fn settings(args: &ScgArgs<'_>) -> Option<BreakerSettings> {
     let default = BreakerSettings::default();
-    let number = |name, default| match args.get(name) {
+    let number = |name, default| match of_instance(args, "circuitbreaker", name) {
         Some(number) => number.integer(1..=100_000),
         None => Some(default),
     };
     let window = number("slidingWindowSize", default.window);
     let minimum = number("minimumNumberOfCalls", default.minimum);
     let trials = number("permittedNumberOfCallsInHalfOpenState", default.trials);
-    let failure_percent = match args.get("failureRateThreshold") {
+    let failure_percent = match of_instance(args, "circuitbreaker", "failureRateThreshold") {
         Some(percent) => percent.number(1.0..=100.0),
         None => Some(default.failure_percent),
     };
-    let wait = match args.get("waitDurationInOpenState") {
+    let wait = match of_instance(args, "circuitbreaker", "waitDurationInOpenState") {
         Some(wait) => wait.duration(),
         None => Some(default.wait),
     };
