@@ -27,7 +27,6 @@ probes: { address: '127.0.0.1:0' }
 routes: [ { file: routes.yml }, { file: none.yaml } ]
 registration: { enabled: false }
 snapshot: { path: off }
-retry: { min_per_second: 1000 }
 shutdown: { drain_delay: 0s, deadline: 1s }
 retry: { min_per_second: 1000 }
 log: { format: json, access_file: access.log }
@@ -69,6 +68,10 @@ pub(crate) fn setup(document: &Document, line: Line) -> Setup {
                     "beans: { ipKeyResolver: client_address, apiKeyResolver: 'header:X-Api-Key' }"
                         .to_owned(),
                 );
+                // The one that is marked as primary there, said where a document can say it.
+                let prefix = if moved { NEW_PREFIX } else { OLD_PREFIX };
+                let name = format!("{prefix}.filter.request-rate-limiter.key-resolver");
+                further += &format!("'{name}': '#{{@ipKeyResolver}}'\n");
             }
             "spring.data.redis.port" => {}
             // Its error pages, which have no counterpart: the body is ours.

@@ -21,11 +21,14 @@ pub struct CircuitBreaker {
     pub fallback: Option<Fallback>,
 }
 
+/// Makes a path of what is bound.
+pub type Path = Box<dyn Fn(&Bindings) -> Option<String> + Send + Sync>;
+
 /// What takes the place of a failure.
 pub enum Fallback {
     /// The route that takes the path which this makes of what is bound; nothing where
     /// a name is missing.
-    Forward(Box<dyn Fn(&Bindings) -> Option<String> + Send + Sync>),
+    Forward(Path),
     /// An empty answer, 200.
     Nothing,
 }

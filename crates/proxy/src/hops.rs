@@ -63,7 +63,6 @@ pub(crate) fn clean_request(
             .get(UPGRADE)
             .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"));
     remove_all(headers, &OF_ONE_HOP);
-    headers.remove(PROXY_AUTHORIZATION);
     if websocket {
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
     } else {
@@ -104,15 +103,19 @@ pub(crate) fn clean_response(headers: &mut HeaderMap) {
         headers.remove(CONNECTION);
     }
     remove_all(headers, &OF_ONE_HOP);
-    headers.remove(PROXY_AUTHENTICATE);
     headers.remove(UPGRADE);
 }
 
 /// Fields of one connection, whichever way they go. Names and not texts, which
-/// would be parsed for each message.
-static OF_ONE_HOP: [HeaderName; 4] = [
+/// would be parsed for each message. `X-Application-Context`, by which old Spring
+/// applications tell their name, profile and port, is nobody else's business; Spring
+/// Cloud Gateway keeps it back as well.
+static OF_ONE_HOP: [HeaderName; 7] = [
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
+    HeaderName::from_static("x-application-context"),
+    PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION,
     TE,
     TRANSFER_ENCODING,
 ];

@@ -38,8 +38,7 @@ impl PathGlob {
             // Without its parameters.
             let segment = segment.split(';').next().unwrap_or_default();
             let is_variable = pattern.starts_with('{');
-            if !(is_variable && !segment.is_empty())
-                && !glob(pattern.as_bytes(), segment.as_bytes())
+            if (!is_variable || segment.is_empty()) && !glob(pattern.as_bytes(), segment.as_bytes())
             {
                 return false;
             }

@@ -124,7 +124,7 @@ impl Fields {
         match name.len() {
             6 if name.eq_ignore_ascii_case(b"expect") => {
                 let line = kept(line);
-                if is_continue(&line.value) {
+                if elements(&line.value).any(is_continue) {
                     self.expects.push(line);
                 }
             }
@@ -150,7 +150,7 @@ impl Fields {
 
     /// What the engine must not see.
     fn cuts(&self, framing: Framing) -> Vec<Cut> {
-        let mut cuts: Vec<Cut> = self.expects.iter().map(Line::cut).collect();
+        let mut cuts: Vec<Cut> = self.expects.iter().map(Line::without_continue).collect();
         if let (Framing::Length(length), [first, more @ ..]) = (framing, &self.lengths[..]) {
             let plain = length.to_string();
             if first.value != plain.as_bytes() {
@@ -176,6 +176,19 @@ impl Fields {
 }
 
 impl Line {
+    /// Leaves of an `Expect` what else it asks for, which is the endpoint's to
+    /// judge.
+    fn without_continue(&self) -> Cut {
+        let rest: Vec<&[u8]> = elements(&self.value)
+            .filter(|element| !element.is_empty() && !is_continue(element))
+            .collect();
+        let with = match rest.is_empty() {
+            true => Vec::new(),
+            false => [b"expect: ", &rest.join(&b", "[..])[..], b"\r\n"].concat(),
+        };
+        Cut { with, ..self.cut() }
+    }
+
     fn cut(&self) -> Cut {
         Cut {
             from: self.from,
@@ -208,10 +221,15 @@ fn length(lines: &[Line]) -> Result<u64, Cause> {
     found.ok_or(Cause::MalformedHead)
 }
 
-/// Whether nothing else is expected (RFC 9110 section 10.1.1).
-fn is_continue(expectations: &[u8]) -> bool {
-    let mut elements = expectations.split(|byte| *byte == b',');
-    elements.all(|element| element.trim_ascii().eq_ignore_ascii_case(b"100-continue"))
+/// The elements of a list, of which some may be empty.
+fn elements(list: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let elements = list.split(|byte| *byte == b',');
+    elements.map(<[u8]>::trim_ascii)
+}
+
+/// The one expectation that HTTP knows (RFC 9110 section 10.1.1).
+fn is_continue(expectation: &[u8]) -> bool {
+    expectation.eq_ignore_ascii_case(b"100-continue")
 }
 
 fn ends_with_chunked(codings: &[u8]) -> bool {
