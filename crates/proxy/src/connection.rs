@@ -52,6 +52,15 @@ pub(crate) struct Ends {
     pub(crate) local: SocketAddr,
 }
 
+#[cfg(test)]
+impl Ends {
+    pub(crate) fn between(client: &str, local: &str) -> Ends {
+        let read = |end: &str| end.parse().expect("an address with a port");
+        let (client, local) = (read(client), read(local));
+        Ends { client, local }
+    }
+}
+
 /// The state of one client connection.
 ///
 /// Everything is written by the connection's own task; the register of

@@ -24,6 +24,10 @@ use crate::upload::{Awaited, Upload};
 
 /// What the client is sent after a head.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all are an endpoint's, which a box would cost an allocation"
+)]
 pub(crate) enum Download {
     Nothing,
     /// The gateway's own words.
