@@ -295,6 +295,7 @@ pub(crate) mod tests {
                 selection: self.0.selection(&service, &all, &policy),
                 transport: None,
                 upstream_tls: 0,
+                proxy_protocol: false,
             })
         }
     }

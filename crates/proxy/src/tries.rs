@@ -206,6 +206,7 @@ async fn connect(exchange: &mut Exchange, remote: Remote) -> Result<Line, Failed
 fn remote(exchange: &Exchange) -> Option<Remote> {
     let (route, pick) = (exchange.route.as_ref()?, exchange.pick.as_ref()?);
     let remote = Remote::of(route.target.destination()?, pick);
+    let remote = remote.for_client(&exchange.connection, exchange.client);
     // To switch protocols is for HTTP/1.1.
     Some(match exchange.websocket {
         true => remote.over_http1(pick),

@@ -211,6 +211,7 @@ impl<'a> Compiler<'a> {
             selection: self.services.selection(&service, &subset, policy),
             transport: spec.protocol().map(transport_of),
             upstream_tls,
+            proxy_protocol: spec.service().is_some_and(|service| service.proxy_protocol),
         })
     }
 }
