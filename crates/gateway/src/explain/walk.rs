@@ -156,12 +156,12 @@ fn filters(
             Step::Rule(rule) => (Next::Continue, Some(format!("{rule:?}"))),
             Step::Breaker(breaker) => (
                 Next::Continue,
-                Some(format!("counts failures as the circuit breaker {}", breaker.breaker.name())),
+                Some(format!(
+                    "counts failures as the circuit breaker {}",
+                    breaker.breaker.name()
+                )),
             ),
-            Step::Keep(_) => (
-                Next::Continue,
-                Some("may answer from memory".to_owned()),
-            ),
+            Step::Keep(_) => (Next::Continue, Some("may answer from memory".to_owned())),
         };
         let after = head.target();
         seen.push(FilterView {
