@@ -54,10 +54,12 @@ pub(crate) struct Ends {
 
 #[cfg(test)]
 impl Ends {
-    pub(crate) fn between(client: &str, local: &str) -> Ends {
-        let read = |end: &str| end.parse().expect("an address with a port");
-        let (client, local) = (read(client), read(local));
-        Ends { client, local }
+    /// Those of a client's connection to port 80 of this host.
+    pub(crate) fn of(client: IpAddr) -> Ends {
+        Ends {
+            client: (client, 4711).into(),
+            local: ([127, 0, 0, 1], 80).into(),
+        }
     }
 }
 

@@ -144,7 +144,7 @@ fn request(fields: &Fields) -> impl PartialEq + std::fmt::Debug + use<> {
             trusted_proxies: networks.into_iter().collect(),
             ..ForwardedSettings::default()
         };
-        let ends = Ends::between("10.0.0.7:4711", "127.0.0.1:80");
+        let ends = Ends::of("10.0.0.7".parse().expect("an address"));
         let connection = Connection::new(0, ends, Arc::default(), None, Weak::new());
         let host = HeaderValue::from_static("shop.example");
         let parsed = Host::parse(host.as_bytes()).expect("a host");
