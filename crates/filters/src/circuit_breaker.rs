@@ -22,7 +22,7 @@ pub struct CircuitBreaker {
 }
 
 /// Makes a path of what is bound.
-pub type Path = Box<dyn Fn(&Bindings) -> Option<String> + Send + Sync>;
+pub(crate) type Path = Box<dyn Fn(&Bindings) -> Option<String> + Send + Sync>;
 
 /// What takes the place of a failure.
 pub enum Fallback {
