@@ -27,10 +27,6 @@ use copies::Copies;
 
 /// What the client is sent after a head.
 #[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "nearly all are an endpoint's, which a box would cost an allocation"
-)]
 pub(crate) enum Download {
     Nothing,
     /// The gateway's own words.

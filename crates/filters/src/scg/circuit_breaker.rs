@@ -15,10 +15,8 @@ pub(crate) const ENTRY: Entry = Entry::scg(
 );
 
 /// Failures are connections and answers that do not come about, and answers of
-/// `statusCodes`. The numbers are Resilience4j's, under the names that they have
-/// there, as further arguments: `slidingWindowSize`, `minimumNumberOfCalls`,
-/// `failureRateThreshold`, `waitDurationInOpenState`,
-/// `permittedNumberOfCallsInHalfOpenState`, and `timeoutDuration` of its time limiter.
+/// `statusCodes`. What Resilience4j's settings say for the breaker's name stands in the
+/// arguments `circuitbreaker` and `timelimiter`, by the reader of documents.
 ///
 /// Spring limits the time to one second unless it is told otherwise. Here the route's
 /// own time counts.
@@ -31,7 +29,7 @@ fn compile(args: &ScgArgs<'_>, scope: &Scope<'_>) -> Option<Vec<Step>> {
     let statuses = statuses(args);
     let fallback = fallback(args, scope);
     let settings = settings(args);
-    let timeout = match of_instance(args, "timelimiter", "timeoutDuration") {
+    let timeout = match args.get("timelimiter.timeoutDuration") {
         Some(timeout) => Some(timeout.duration()?),
         None => None,
     };
@@ -74,27 +72,28 @@ fn fallback(args: &ScgArgs<'_>, scope: &Scope<'_>) -> Option<Option<Fallback>> {
     }))))
 }
 
-/// An argument of the filter, or a property of the instance of this name in the
-/// document (`resilience4j.circuitbreaker.instances.NAME`).
-fn of_instance<'a>(args: &ScgArgs<'a>, group: &str, name: &str) -> Option<ScgArg<'a>> {
-    let whole = format!("{group}.{name}");
-    args.get(name).or_else(|| args.get(&whole))
-}
-
 fn settings(args: &ScgArgs<'_>) -> Option<BreakerSettings> {
     let default = BreakerSettings::default();
-    let number = |name, default| match of_instance(args, "circuitbreaker", name) {
+    if let Some(kind) = args.get("circuitbreaker.slidingWindowType")
+        && !kind.text().eq_ignore_ascii_case("COUNT_BASED")
+    {
+        kind.warn("calls are counted, whatever time they take up: COUNT_BASED");
+    }
+    let number = |name, default| match args.get(name) {
         Some(number) => number.integer(1..=100_000),
         None => Some(default),
     };
-    let window = number("slidingWindowSize", default.window);
-    let minimum = number("minimumNumberOfCalls", default.minimum);
-    let trials = number("permittedNumberOfCallsInHalfOpenState", default.trials);
-    let failure_percent = match of_instance(args, "circuitbreaker", "failureRateThreshold") {
+    let window = number("circuitbreaker.slidingWindowSize", default.window);
+    let minimum = number("circuitbreaker.minimumNumberOfCalls", default.minimum);
+    let trials = number(
+        "circuitbreaker.permittedNumberOfCallsInHalfOpenState",
+        default.trials,
+    );
+    let failure_percent = match args.get("circuitbreaker.failureRateThreshold") {
         Some(percent) => percent.number(1.0..=100.0),
         None => Some(default.failure_percent),
     };
-    let wait = match of_instance(args, "circuitbreaker", "waitDurationInOpenState") {
+    let wait = match args.get("circuitbreaker.waitDurationInOpenState") {
         Some(wait) => wait.duration(),
         None => Some(default.wait),
     };
@@ -165,7 +164,7 @@ mod tests {
             }
         }
         let breaker = breaker(
-            "{ slidingWindowSize: 3, minimum-number-of-calls: 3, failureRateThreshold: 25, waitDurationInOpenState: 5s, permittedNumberOfCallsInHalfOpenState: 2, timeoutDuration: 400ms }",
+            "{ circuitbreaker: { slidingWindowSize: 3, minimum-number-of-calls: 3, failureRateThreshold: 25, waitDurationInOpenState: 5s, permittedNumberOfCallsInHalfOpenState: 2 }, timelimiter: { timeoutDuration: 400ms } }",
         );
         let expected = BreakerSettings {
             window: 3,
@@ -188,7 +187,7 @@ mod tests {
             ),
             ("{ fallbackUri: 'forward:/{w}' }", "binds `{w}`"),
             ("{ statusCodes: abc }", "is not a status"),
-            ("{ slidingWindowSize: 0 }", "from 1 to"),
+            ("{ circuitbreaker: { slidingWindowSize: 0 } }", "from 1 to"),
         ] {
             let error = steps("CircuitBreaker", args, &["v"]).expect_err(args);
             assert!(error.contains(problem), "{args}: {error}");

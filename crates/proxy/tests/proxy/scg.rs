@@ -342,7 +342,7 @@ routes:
     filters:
       - AddRequestHeader: X-First, 1
       - AddResponseHeader: X-Before, 1
-      - CircuitBreaker: { name: b, fallbackUri: 'forward:/fallback/b', statusCodes: '500', slidingWindowSize: 3, minimumNumberOfCalls: 3, waitDurationInOpenState: 60s }
+      - CircuitBreaker: { name: b, fallbackUri: 'forward:/fallback/b', statusCodes: '500', circuitbreaker: { slidingWindowSize: 3, minimumNumberOfCalls: 3, waitDurationInOpenState: 60s } }
       - AddRequestHeader: X-Second, 1
       - AddResponseHeader: X-After, 1
   bare:
@@ -350,7 +350,7 @@ routes:
     service: users
     timeout: 300ms
     filters:
-      - CircuitBreaker: { name: bare, statusCodes: '500', slidingWindowSize: 2, minimumNumberOfCalls: 2 }
+      - CircuitBreaker: { name: bare, statusCodes: '500', circuitbreaker: { slidingWindowSize: 2, minimumNumberOfCalls: 2 } }
   fallback:
     path: /fallback/**
     service: others
@@ -483,7 +483,7 @@ async fn a_fallback_that_fails_is_not_replaced_and_one_that_is_missing_is_404() 
 #[tokio::test]
 async fn a_clients_own_fault_is_not_counted() {
     let users = Upstream::start(|_| ok("in")).await;
-    let filters = "[ CircuitBreaker: { slidingWindowSize: 1, minimumNumberOfCalls: 1 }, RequestSize: { maxSize: 4B } ]";
+    let filters = "[ CircuitBreaker: { circuitbreaker: { slidingWindowSize: 1, minimumNumberOfCalls: 1 } }, RequestSize: { maxSize: 4B } ]";
     let gateway = gateway(filters, &users).await;
     for _ in 0..3 {
         let mut client = gateway.connect().await;
