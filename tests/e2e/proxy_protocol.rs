@@ -85,7 +85,10 @@ async fn the_client_of_a_balancer_is_the_client_everywhere() {
         assert_eq!(told.expect("an answer").status, 400, "{listener}");
     }
     gateway
-        .logged(&["\"client.address\":\"203.0.113.8\"", "\"http.response.status_code\":200"])
+        .logged(&[
+            "\"client.address\":\"203.0.113.8\"",
+            "\"http.response.status_code\":200",
+        ])
         .await;
     until("the counts", async || {
         let metrics = gateway.metrics().await;

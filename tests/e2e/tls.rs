@@ -78,7 +78,10 @@ async fn requests_over_tls_are_served_as_others_are() {
     assert_eq!(told.body.len(), 3_000_000);
 
     gateway
-        .logged(&["\"url.path\":\"/api/users/7\"", "\"http.response.status_code\":200"])
+        .logged(&[
+            "\"url.path\":\"/api/users/7\"",
+            "\"http.response.status_code\":200",
+        ])
         .await;
     let metrics = gateway.metrics().await;
     let handshakes = r#"pailou_tls_handshakes_total{version="1.3",resumed="false"} 1"#;
@@ -307,5 +310,7 @@ async fn a_listener_that_redirects_sends_everything_to_https() {
         .await
         .expect("an answer");
     assert_eq!(told.status, 200, "{told:?}");
-    gateway.logged(&["\"http.response.status_code\":308", "https_elsewhere"]).await;
+    gateway
+        .logged(&["\"http.response.status_code\":308", "https_elsewhere"])
+        .await;
 }

@@ -62,7 +62,8 @@ pub(crate) struct Exchange {
     pub(crate) passed: Vec<Passed>,
     /// What they want of the response, whoever it comes from.
     pub(crate) response_changes: Vec<Change>,
-    pub(crate) websocket: bool,
+    /// The protocol that the client asks to switch to, if it may.
+    pub(crate) upgrade: Option<HeaderValue>,
     /// Whether it is a gRPC call, whose client reads its own kind of errors.
     pub(crate) grpc: bool,
     /// How the client is answered, if it speaks gRPC-Web.
@@ -180,7 +181,7 @@ impl Exchange {
             part: None,
             passed: Vec::new(),
             response_changes: Vec::new(),
-            websocket: false,
+            upgrade: None,
             grpc: grpc::is_call(request.headers()) && !connection.switches(),
             web: None,
             expects_continue: false,

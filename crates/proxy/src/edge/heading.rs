@@ -59,7 +59,7 @@ impl Heading {
         let heading = Heading {
             target: Bytes::copy_from_slice(&head[target.0..target.1]),
             framing,
-            expects_continue: !fields.expects.is_empty() && !http_10,
+            expects_continue: fields.expects_continue() && !http_10,
             knows_interim: !http_10,
             fault,
             line_bytes: head[..line_end].trim_ascii().len(),
@@ -123,10 +123,7 @@ impl Fields {
         let name = &line[..colon];
         match name.len() {
             6 if name.eq_ignore_ascii_case(b"expect") => {
-                let line = kept(line);
-                if is_continue(&line.value) {
-                    self.expects.push(line);
-                }
+                self.expects.push(kept(line));
             }
             14 if name.eq_ignore_ascii_case(b"content-length") => self.lengths.push(kept(line)),
             17 if name.eq_ignore_ascii_case(b"transfer-encoding") => self.codings.push(kept(line)),
@@ -148,9 +145,21 @@ impl Fields {
         }
     }
 
+    /// Whether one of the expectations is that of an interim answer (RFC 9110
+    /// section 10.1.1). The others are the endpoint's to refuse.
+    fn expects_continue(&self) -> bool {
+        let lines = self.expects.iter();
+        lines
+            .flat_map(|line| line.value.split(|byte| *byte == b','))
+            .any(|element| element.trim_ascii().eq_ignore_ascii_case(b"100-continue"))
+    }
+
     /// What the engine must not see.
     fn cuts(&self, framing: Framing) -> Vec<Cut> {
-        let mut cuts: Vec<Cut> = self.expects.iter().map(Line::cut).collect();
+        let mut cuts: Vec<Cut> = match self.expects_continue() {
+            true => self.expects.iter().map(Line::cut).collect(),
+            false => Vec::new(),
+        };
         if let (Framing::Length(length), [first, more @ ..]) = (framing, &self.lengths[..]) {
             let plain = length.to_string();
             if first.value != plain.as_bytes() {
@@ -206,12 +215,6 @@ fn length(lines: &[Line]) -> Result<u64, Cause> {
         }
     }
     found.ok_or(Cause::MalformedHead)
-}
-
-/// Whether nothing else is expected (RFC 9110 section 10.1.1).
-fn is_continue(expectations: &[u8]) -> bool {
-    let mut elements = expectations.split(|byte| *byte == b',');
-    elements.all(|element| element.trim_ascii().eq_ignore_ascii_case(b"100-continue"))
 }
 
 fn ends_with_chunked(codings: &[u8]) -> bool {
