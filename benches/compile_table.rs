@@ -144,6 +144,7 @@ impl Fresh {
         let compiler = Compiler {
             services: &self.services,
             metrics: &self.metrics,
+            filters: &pailou_filters::Shared::new(self.metrics.clone()),
             defaults: &self.defaults,
             source: ServiceId::DEFAULT_SOURCE,
             namespace: "",

@@ -132,6 +132,7 @@ fn table(document: &str) -> Table {
     let compiler = Compiler {
         services: &services,
         metrics: &metrics,
+        filters: &pailou_filters::Shared::new(metrics.clone()),
         defaults: &settings.defaults,
         source: ServiceId::DEFAULT_SOURCE,
         namespace: "",

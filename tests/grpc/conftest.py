@@ -1,10 +1,13 @@
 """Fixtures: `pailou registry`, a gateway in front of it, and a gRPC service of grpcio."""
 
+import http.server
+import json
 import os
 import random
 import shutil
 import socket
 import subprocess
+import threading
 import time
 import urllib.parse
 import urllib.request
@@ -102,8 +105,28 @@ def service_port() -> Iterator[int]:
 
 
 @pytest.fixture(scope="session")
+def page_port() -> Iterator[int]:
+    """The port of a server of HTTP/1.1 that knows one page."""
+
+    class Page(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("content-length", "4")
+            self.end_headers()
+            self.wfile.write(b"page")
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_address[1]
+        server.shutdown()
+
+
+@pytest.fixture(scope="session")
 def gateway(
-    pailou: str, service_port: int, tmp_path_factory: pytest.TempPathFactory
+    pailou: str, service_port: int, page_port: int, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
     """The address of a gateway whose registry lists the service as one of gRPC."""
     folder = tmp_path_factory.mktemp("gateway")
@@ -121,8 +144,16 @@ def gateway(
     place = {"serviceName": "echo-service", "ip": "127.0.0.1", "port": str(service_port)}
     metadata = '{"protocol":"grpc"}'
     send("POST", "v1/ns/instance", **place, metadata=metadata, ephemeral="false")
+    # As Spring's gRPC starter registers: the port of HTTP, and the other one in the metadata.
+    spring = {"serviceName": "spring-service", "ip": "127.0.0.1", "port": str(page_port)}
+    metadata = json.dumps(
+        {"gRPC_port": str(service_port), "preserved.register.source": "SPRING_CLOUD"}
+    )
+    send("POST", "v1/ns/instance", **spring, metadata=metadata, ephemeral="false")
     routes = """
 routes:
+  /spring/**: { service: { name: spring-service, protocol: grpc }, strip_prefix: 1 }
+  /pages/**: spring-service
   /test.Echo/**: echo-service
   /test.Nobody/**: no-service
   /web/**: { service: echo-service, strip_prefix: 1, filters: [ grpc_web ] }

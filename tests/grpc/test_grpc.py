@@ -2,6 +2,7 @@
 
 import queue
 import time
+import urllib.request
 
 import grpc
 import pytest
@@ -76,3 +77,13 @@ def test_a_call_that_is_cancelled_costs_no_other(channel: grpc.Channel) -> None:
     slow = channel.unary_unary("/test.Echo/Slow").future(b"", timeout=30)
     slow.cancel()
     assert channel.unary_unary("/test.Echo/Unary")(b"next", timeout=10) == b"next"
+
+
+def test_an_instance_of_spring_is_called_at_its_port_for_grpc(
+    channel: grpc.Channel, gateway: str
+) -> None:
+    for _ in range(3):
+        answer = channel.unary_unary("/spring/test.Echo/Unary")(b"hello", timeout=10)
+        assert answer == b"hello"
+        with urllib.request.urlopen(f"http://{gateway}/pages/a") as page:
+            assert page.read() == b"page"

@@ -15,8 +15,11 @@ const LOG_PATIENCE: Duration = Duration::from_millis(500);
 /// How long a backend may still get what the recording has. The answer comes later than the request but for errors.
 const BACKEND_PATIENCE: Duration = Duration::from_millis(300);
 
-/// The documents that use services with several backends: which one comes first is free.
+/// The documents that use services with several backends: which one comes first is free, and after a retry also which one comes
+/// next.
 const SEVERAL: [&str; 3] = ["lb-rr", "retry", "retry-none"];
+/// The one of them without retries: there one order holds for all cases.
+const IN_TURNS: &str = "lb-rr";
 /// Every order of three backends.
 const ORDERS: [[usize; 3]; 6] = [
     [0, 1, 2],
@@ -78,7 +81,11 @@ pub(crate) async fn run(stage: &Stage, document: &Document, line: Line) -> Vec<J
             }
             Recorded::Once(recorded) => {
                 let observed = once(stage, &mut played, case, recorded).await;
-                in_some_order(&mut orders, recorded, &observed, case)
+                let (fitting, differences) = in_some_order(&orders, recorded, &observed, case);
+                if document.name == IN_TURNS && !fitting.is_empty() {
+                    orders = fitting;
+                }
+                differences
             }
         };
         all.push(judged(Key::Case(case.n), differences));
@@ -138,26 +145,19 @@ async fn repeat(stage: &Stage, played: &mut Played, case: &Case) -> BTreeMap<Str
     shares
 }
 
-/// What differs in the order of backends that fits best. Orders that do not fit are out from then on.
+/// The orders of backends in which nothing differs, and what differs in the one that fits best.
 fn in_some_order(
-    orders: &mut Vec<[usize; 3]>,
+    orders: &[[usize; 3]],
     recorded: &Exchange,
     observed: &Exchange,
     case: &Case,
-) -> Vec<String> {
+) -> (Vec<[usize; 3]>, Vec<String>) {
     let differing = |order: &[usize; 3]| {
         let observed = observed.map_text(|text| renamed(text, *order));
         differences(recorded, &observed, &case.h)
     };
-    let fit: Vec<_> = orders
-        .iter()
-        .copied()
-        .filter(|order| differing(order).is_empty())
-        .collect();
-    if !fit.is_empty() {
-        *orders = fit;
-        return Vec::new();
-    }
-    let all = orders.iter().map(differing);
-    all.min_by_key(Vec::len).expect("an order")
+    let fits = |order: &[usize; 3]| differing(order).is_empty();
+    let fitting = orders.iter().copied().filter(fits).collect();
+    let best = orders.iter().map(differing).min_by_key(Vec::len);
+    (fitting, best.expect("an order"))
 }

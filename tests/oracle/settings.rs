@@ -28,6 +28,7 @@ routes: [ { file: routes.yml }, { file: none.yaml } ]
 registration: { enabled: false }
 snapshot: { path: off }
 shutdown: { drain_delay: 0s, deadline: 1s }
+retry: { min_per_second: 1000 }
 log: { format: json, access_file: access.log }
 ";
 
@@ -67,6 +68,10 @@ pub(crate) fn setup(document: &Document, line: Line) -> Setup {
                     "beans: { ipKeyResolver: client_address, apiKeyResolver: 'header:X-Api-Key' }"
                         .to_owned(),
                 );
+                // The one that is marked as primary there, said where a document can say it.
+                let prefix = if moved { NEW_PREFIX } else { OLD_PREFIX };
+                let name = format!("{prefix}.filter.request-rate-limiter.key-resolver");
+                further += &format!("'{name}': '#{{@ipKeyResolver}}'\n");
             }
             "spring.data.redis.port" => {}
             // Its error pages, which have no counterpart: the body is ours.
@@ -80,6 +85,10 @@ pub(crate) fn setup(document: &Document, line: Line) -> Setup {
                 further += &format!("'{name}': '{value}'\n");
             }
         }
+    }
+    if document.name == "xforwardedremoteaddr" {
+        // Whom the predicate's header is believed of: in Spring, anybody.
+        setup.settings += "forwarded: { trusted_proxies: [ 127.0.0.0/8, '::1/128' ] }\n";
     }
     if document.name == "placeholders" {
         let names = "ORACLE_SET, MY_NAME, a, b, server.port, BPORT, RID, PFX";

@@ -91,6 +91,12 @@ const KEYS: &[(&str, &str, &str)] = &[
          endpoint has). `propagate` names a request header that tells the endpoint the value.",
     ),
     (
+        "service.proxy_protocol",
+        "`off` or `v2`; `off`",
+        "Whether each connection to its endpoints begins with a PROXY header (version 2) that says who the client is. Such a \
+         connection serves the one client connection that it was made for.",
+    ),
+    (
         "to",
         "`http://host:port` or `https://host:port`, or mapping",
         "Who answers instead of a service. A host name is looked up by DNS, again every `discovery.dns_refresh`; its addresses are \

@@ -25,6 +25,8 @@ pub struct ServiceSpec {
     pub protocol: Option<Protocol>,
     /// The way of TLS to them, by its id in `gateway.yaml`; the usual one if none is named.
     pub tls: Option<TlsName>,
+    /// Whether connections to them begin with a PROXY header (version 2) that says who the client is.
+    pub proxy_protocol: bool,
     /// How requests choose among its endpoints.
     pub canary: Option<CanarySpec>,
     /// Where it stands.
@@ -72,6 +74,7 @@ impl PartialEq for ServiceSpec {
             metadata,
             protocol,
             tls,
+            proxy_protocol,
             canary,
             at: _,
         } = self;
@@ -83,6 +86,7 @@ impl PartialEq for ServiceSpec {
             && *metadata == other.metadata
             && *protocol == other.protocol
             && *tls == other.tls
+            && *proxy_protocol == other.proxy_protocol
             && *canary == other.canary
     }
 }
@@ -105,6 +109,7 @@ impl ServiceSpec {
                 metadata: Default::default(),
                 protocol: None,
                 tls: None,
+                proxy_protocol: false,
                 canary: None,
                 at,
             });
@@ -135,6 +140,9 @@ impl ServiceSpec {
         let tls = fields
             .optional("tls")
             .and_then(|field| tls_name(&field, protocol));
+        let proxy_protocol = fields
+            .optional("proxy_protocol")
+            .and_then(|field| field.one_of(PROXY_PROTOCOLS));
         let canary = match fields.optional("canary") {
             Some(canary) => Some(CanarySpec::read(&canary)?),
             None => None,
@@ -149,11 +157,14 @@ impl ServiceSpec {
             metadata,
             protocol,
             tls,
+            proxy_protocol: proxy_protocol.unwrap_or(false),
             canary,
             at,
         })
     }
 }
+
+const PROXY_PROTOCOLS: &[(&str, bool)] = &[("off", false), ("v2", true)];
 
 fn protocol(field: &Field<'_>) -> Option<Protocol> {
     match field.string()?.as_str() {

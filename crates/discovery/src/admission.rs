@@ -105,6 +105,11 @@ impl Admission {
         Ok(address)
     }
 
+    /// The other port of an admitted address, if that may be spoken to: the gateway itself may listen there.
+    pub(crate) fn admit_port(&self, address: SocketAddr, port: Option<u16>) -> Option<u16> {
+        port.filter(|port| self.admit(SocketAddr::new(address.ip(), *port)).is_ok())
+    }
+
     fn always_denied(&self, address: SocketAddr) -> Result<(), Denied> {
         let ip = address.ip();
         if address.port() == 0 {
@@ -264,5 +269,9 @@ mod tests {
         assert!(admit(&rules, "127.0.0.1:8081").is_ok());
         // TEST-NET-1: an address that this host does not have.
         assert!(admit(&rules, "192.0.2.1:8080").is_ok());
+        let instance = "10.0.0.9:80".parse().expect("an address");
+        for (port, admitted) in [(None, None), (Some(9000), None), (Some(9001), Some(9001))] {
+            assert_eq!(rules.admit_port(instance, port), admitted);
+        }
     }
 }

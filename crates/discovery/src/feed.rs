@@ -296,11 +296,13 @@ impl Feed {
         self.at_once_until = Some(restore.at_once_until);
         let saved = restore.saved;
         self.health_is_known = saved.health_is_known;
-        let admitted = saved
-            .endpoints
-            .iter()
-            .filter(|endpoint| self.context.admission.admit(endpoint.address).is_ok());
-        self.hold.restore(admitted.cloned().collect());
+        let admission = &self.context.admission;
+        let mut endpoints = saved.endpoints.to_vec();
+        endpoints.retain_mut(|endpoint| {
+            endpoint.grpc_port = admission.admit_port(endpoint.address, endpoint.grpc_port);
+            admission.admit(endpoint.address).is_ok()
+        });
+        self.hold.restore(endpoints);
         true
     }
 

@@ -27,6 +27,14 @@ pub(crate) fn transport_of(metadata: &BTreeMap<String, String>) -> Transport {
     Transport { tls, http }
 }
 
+/// The port where an instance speaks gRPC beside HTTP, as Spring's gRPC starter (net.devh) registers it.
+pub(crate) fn grpc_port_of(metadata: &BTreeMap<String, String>) -> Option<u16> {
+    let port = metadata
+        .get("gRPC_port")
+        .or_else(|| metadata.get("gRPC.port"))?;
+    port.trim().parse().ok().filter(|port| *port > 0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -54,6 +62,25 @@ mod tests {
             let metadata = pairs.map(|(key, value)| (key.to_owned(), value.to_owned()));
             let metadata: BTreeMap<_, _> = metadata.collect();
             assert_eq!(transport_of(&metadata).word(), expected, "{metadata:?}");
+        }
+    }
+
+    #[test]
+    fn a_second_port_is_for_grpc() {
+        for (metadata, expected) in [
+            (&[("gRPC_port", "9090")][..], Some(9090)),
+            (&[("gRPC.port", " 9090 ")], Some(9090)),
+            (&[("gRPC_port", "9091"), ("gRPC.port", "9090")], Some(9091)),
+            (&[("gRPC_port", "0")], None),
+            (&[("gRPC_port", "-1")], None),
+            (&[("gRPC_port", "70000")], None),
+            (&[("grpc_port", "9090")], None),
+            (&[], None),
+        ] {
+            let pairs = metadata.iter().copied();
+            let metadata = pairs.map(|(key, value)| (key.to_owned(), value.to_owned()));
+            let metadata: BTreeMap<_, _> = metadata.collect();
+            assert_eq!(grpc_port_of(&metadata), expected, "{metadata:?}");
         }
     }
 }

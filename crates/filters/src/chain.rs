@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::sync::Arc;
 
-use crate::{Body, Note, ResponseHead, Rule, Step};
+use crate::{Body, Copying, Note, ResponseHead, Rule, Step};
 
 /// A route's filters, in the order of its document.
 ///
@@ -58,6 +58,15 @@ impl Chain {
     }
 }
 
+/// What a step wants of a response's body.
+#[derive(Debug)]
+pub enum Wish<'a> {
+    /// All of it, to change it; at most so many bytes.
+    Whole(&'a dyn Body, usize),
+    /// A copy, while it streams.
+    Copy(Box<dyn Copying>),
+}
+
 /// The steps that a response has still to pass.
 ///
 /// ```
@@ -86,9 +95,9 @@ pub struct ResponseHalf<'a> {
 }
 
 impl<'a> ResponseHalf<'a> {
-    /// Runs the steps up to the next that wants the body, which comes with the
-    /// most bytes that it takes. Call again once it has been given the body.
-    pub fn run(&mut self, head: &mut ResponseHead<'_>) -> Option<(&'a dyn Body, usize)> {
+    /// Runs the steps up to the next that wants something of the body. Call again
+    /// once it has been given that.
+    pub fn run(&mut self, head: &mut ResponseHead<'_>) -> Option<Wish<'a>> {
         while let Some((last, before)) = self.steps.split_last() {
             self.steps = before;
             let mut view = ResponseHead {
@@ -99,10 +108,17 @@ impl<'a> ResponseHalf<'a> {
             };
             match last {
                 Step::Edit(edit) => edit.response(&mut view),
-                Step::Gate(_) | Step::Rule(_) => {}
+                Step::Gate(_) | Step::Rule(_) | Step::Breaker(_) => {}
                 Step::Body(body) => {
                     if let Some(most) = body.wants(&view) {
-                        return Some((&**body, most));
+                        return Some(Wish::Whole(&**body, most));
+                    }
+                }
+                Step::Keep(keep) => {
+                    let copying = keep.response(&mut view);
+                    head.status = view.status;
+                    if let Some(copying) = copying {
+                        return Some(Wish::Copy(copying));
                     }
                 }
             }
@@ -172,8 +188,10 @@ mod tests {
         };
         let (chain, mut bodies) = (chain(), 0);
         let mut half = chain.response(passed, &[]);
-        while let Some((body, most)) = half.run(&mut head) {
-            assert_eq!(most, 10);
+        while let Some(wish) = half.run(&mut head) {
+            let Wish::Whole(body, 10) = wish else {
+                panic!("{wish:?}");
+            };
             body.rewrite(&mut head, Bytes::new());
             bodies += 1;
         }

@@ -62,7 +62,17 @@ pub struct Facts {
     pub bindings: Bindings,
     /// Why the request came here instead of to its first route's service, if a
     /// circuit breaker sent it.
-    pub failure: Option<&'static str>,
+    pub failure: Option<Failure>,
+}
+
+/// Why a circuit breaker sent a request elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// The cause as metrics name it, or `status` for an answer that counts as a
+    /// failure.
+    pub cause: &'static str,
+    /// In words.
+    pub detail: String,
 }
 
 impl Default for Facts {

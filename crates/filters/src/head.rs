@@ -42,6 +42,9 @@ pub struct Effects {
     /// What the response gets before its own half of the steps, whoever it comes
     /// from: the gateway's own errors get it too.
     pub response: Vec<Change>,
+    /// Whether nobody sends this request: it is only shown what would become of it.
+    /// Steps that count or remember requests then do not.
+    pub is_rehearsal: bool,
     /// What the step writes down for its response half. Whoever runs the steps
     /// takes it after each.
     pub note: Option<Note>,
@@ -54,8 +57,8 @@ pub enum Change {
     Remove(HeaderName),
     /// The field has this value only.
     Set(HeaderName, HeaderValue),
-    /// The field has this value too.
-    Append(HeaderName, HeaderValue),
+    /// The field has this value too, in front of those it has.
+    Prepend(HeaderName, HeaderValue),
 }
 
 impl Change {
@@ -64,7 +67,13 @@ impl Change {
         match self {
             Change::Remove(name) => drop(headers.remove(name)),
             Change::Set(name, value) => drop(headers.insert(name, value.clone())),
-            Change::Append(name, value) => drop(headers.append(name, value.clone())),
+            Change::Prepend(name, value) => {
+                let others: Vec<_> = headers.get_all(name).iter().cloned().collect();
+                headers.insert(name, value.clone());
+                for other in others {
+                    headers.append(name, other);
+                }
+            }
         }
     }
 }

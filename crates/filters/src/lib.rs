@@ -25,7 +25,9 @@
 
 mod add_request_header;
 mod add_response_header;
+mod breaker;
 mod chain;
+mod circuit_breaker;
 mod facts;
 mod forward_auth;
 mod forwarded_prefix;
@@ -43,19 +45,24 @@ mod registry;
 mod remove_request_header;
 mod remove_response_header;
 mod respond;
+mod response_cache;
 mod rewrite_body;
 mod rule;
 mod scg;
 mod set_request_header;
 mod set_response_header;
+mod shared;
 mod step;
 mod strip_prefix;
 
-pub use chain::{Chain, ResponseHalf};
-pub use facts::{Bindings, Facts};
+pub use breaker::{Breaker, BreakerSettings, Permit};
+pub use chain::{Chain, ResponseHalf, Wish};
+pub use circuit_breaker::{CircuitBreaker, Fallback, FallbackPath};
+pub use facts::{Bindings, Facts, Failure};
 pub use head::{Change, Effects, Note, RequestHead, ResponseHead};
 pub use java_regex::{JavaRegex, JavaRegexError, Replacement, TooMuchWork};
 pub use list::elements;
 pub use registry::{Destinations, Entry, REGISTRY, Scope, answers, compile};
 pub use rule::{Backoff, Retry, Rule};
-pub use step::{Answer, Ask, AskError, Body, Edit, Gate, Next, Step, Waiting};
+pub use shared::Shared;
+pub use step::{Answer, Ask, AskError, Body, Copying, Edit, Gate, Keep, Next, Step, Waiting};

@@ -78,6 +78,9 @@ impl RateLimit {
 
 impl Edit for RateLimit {
     fn request(&self, head: &mut RequestHead<'_>) -> Next {
+        if head.effects.is_rehearsal {
+            return Next::Continue;
+        }
         let judged = {
             let key = self.key.of(head).unwrap_or_default();
             self.buckets.take(&key, 1.0, Instant::now())

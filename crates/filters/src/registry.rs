@@ -8,8 +8,8 @@ use pailou_config::{
 use pailou_upstream::Destination;
 
 use crate::{
-    Body, Edit, Gate, Rule, Step, add_request_header, add_response_header, forward_auth, grpc_web,
-    prefix, rate_limit, redirect, remove_request_header, remove_response_header, respond,
+    Body, Edit, Gate, Rule, Shared, Step, add_request_header, add_response_header, forward_auth,
+    grpc_web, prefix, rate_limit, redirect, remove_request_header, remove_response_header, respond,
     rewrite_body, scg, set_request_header, set_response_header, strip_prefix,
 };
 
@@ -35,6 +35,8 @@ enum Compile {
     Gate(fn(&Field<'_>, &dyn Destinations) -> Option<Box<dyn Gate>>),
     Body(fn(&Field<'_>) -> Option<Box<dyn Body>>),
     Rule(fn(&Field<'_>) -> Option<Rule>),
+    /// Several steps.
+    Steps(fn(&Field<'_>, &Scope<'_>) -> Option<Vec<Step>>),
     /// Of Spring Cloud Gateway.
     Scg(Shortcut, fn(&ScgArgs<'_>, &Scope<'_>) -> Option<Vec<Step>>),
 }
@@ -49,6 +51,9 @@ pub struct Scope<'a> {
     pub names: Option<&'a [Arc<str>]>,
     /// Where the services come from that filters ask.
     pub destinations: &'a dyn Destinations,
+    /// What filters share with those of other routes, and with those that this route
+    /// had before.
+    pub shared: &'a Shared,
 }
 
 /// Where filters get the services that they ask.
@@ -101,8 +106,12 @@ pub static REGISTRY: &[Entry] = &[
     scg::request_header_size::ENTRY,
     scg::remove_json_attributes_response_body::ENTRY,
     scg::retry::ENTRY,
-    scg::cache_request_body::ENTRY,
+    scg::cors::ENTRY,
     scg::request_rate_limiter::ENTRY,
+    scg::circuit_breaker::ENTRY,
+    scg::fallback_headers::ENTRY,
+    scg::local_response_cache::ENTRY,
+    scg::cache_request_body::ENTRY,
 ];
 
 impl Entry {
@@ -152,6 +161,16 @@ impl Entry {
         compile: fn(&Field<'_>, &dyn Destinations) -> Option<Box<dyn Gate>>,
     ) -> Entry {
         Entry::new(name, arguments, summary, Compile::Gate(compile))
+    }
+
+    /// The row of a filter that is several steps.
+    pub(crate) const fn steps(
+        name: &'static str,
+        arguments: &'static str,
+        summary: &'static str,
+        compile: fn(&Field<'_>, &Scope<'_>) -> Option<Vec<Step>>,
+    ) -> Entry {
+        Entry::new(name, arguments, summary, Compile::Steps(compile))
     }
 
     /// The row of a filter of Spring Cloud Gateway, whose arguments are read as
@@ -224,6 +243,7 @@ pub fn compile(part: &PartSpec, report: &Report, scope: &Scope<'_>) -> Option<Ve
         Compile::Gate(compile) => Step::Gate(compile(&field, scope.destinations)?),
         Compile::Body(compile) => Step::Body(compile(&field)?),
         Compile::Rule(compile) => Step::Rule(compile(&field)?),
+        Compile::Steps(compile) => return compile(&field, scope),
         Compile::Scg(shortcut, compile) => {
             let args = ScgArgs::read(&field, shortcut)?;
             let steps = compile(&args, scope);
@@ -234,7 +254,11 @@ pub fn compile(part: &PartSpec, report: &Report, scope: &Scope<'_>) -> Option<Ve
 }
 
 fn unknown(part: &PartSpec, report: &Report) -> Fault {
-    let is_native = |entry: &&Entry| !matches!(entry.compile, Compile::Scg(..));
+    let is_native = |entry: &&Entry| {
+        entry
+            .name
+            .starts_with(|first: char| first.is_ascii_lowercase())
+    };
     let names = || REGISTRY.iter().filter(is_native).map(|entry| entry.name);
     Fault {
         document: report.document().clone(),
@@ -271,6 +295,7 @@ pub(crate) mod tests {
                 selection: self.0.selection(&service, &all, &policy),
                 transport: None,
                 upstream_tls: 0,
+                proxy_protocol: false,
             })
         }
     }
@@ -297,15 +322,17 @@ pub(crate) mod tests {
             args,
             path: name.to_owned(),
         };
+        let metrics = pailou_telemetry::Metrics::new();
         let services = Services::new(
             pailou_upstream::EjectionSettings::default(),
-            pailou_telemetry::Metrics::new(),
+            metrics.clone(),
         );
         let names: Vec<Arc<str>> = bound.iter().map(|name| Arc::from(*name)).collect();
         let scope = Scope {
             route: &Arc::from("test"),
             names: Some(&names),
             destinations: &Unlisted(services),
+            shared: &Shared::new(metrics),
         };
         let steps = compile(&part, &report, &scope);
         let is_refused = report.has_errors();

@@ -14,6 +14,9 @@ pub enum Rule {
     PreserveHost,
     /// What is tried again.
     Retry(Retry),
+    /// A step of the route answers preflights of CORS, so that the route takes one
+    /// where it takes the request that the preflight asks about.
+    Preflights,
     /// A call of gRPC-Web is sent as one of gRPC, and answered in its own form.
     /// That is the last of all on the request's way, and the first on the
     /// response's.

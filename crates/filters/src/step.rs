@@ -10,7 +10,7 @@ use http::{HeaderMap, Request, Response, StatusCode};
 use pailou_upstream::Destination;
 use thiserror::Error;
 
-use crate::{RequestHead, ResponseHead, Rule};
+use crate::{CircuitBreaker, RequestHead, ResponseHead, Rule};
 
 /// One step of a chain, by what it needs.
 #[derive(Debug)]
@@ -23,6 +23,10 @@ pub enum Step {
     Body(Box<dyn Body>),
     /// Says how the request is sent.
     Rule(Rule),
+    /// Lets requests through unless too many failed.
+    Breaker(Box<CircuitBreaker>),
+    /// Keeps copies of responses.
+    Keep(Box<dyn Keep>),
 }
 
 impl Step {
@@ -30,7 +34,9 @@ impl Step {
     pub fn destination(&self) -> Option<&Destination> {
         match self {
             Step::Gate(gate) => Some(gate.destination()),
-            Step::Edit(_) | Step::Body(_) | Step::Rule(_) => None,
+            Step::Edit(_) | Step::Body(_) | Step::Rule(_) | Step::Breaker(_) | Step::Keep(_) => {
+                None
+            }
         }
     }
 }
@@ -112,6 +118,25 @@ pub trait Body: Debug + Send + Sync {
     /// The body that takes the place of this one. The head's length is set to
     /// it afterwards.
     fn rewrite(&self, head: &mut ResponseHead<'_>, body: Bytes) -> Bytes;
+}
+
+/// A filter that keeps copies of responses, and answers with them.
+pub trait Keep: Debug + Send + Sync {
+    /// Answers the planned request with a copy, if there is one.
+    fn request(&self, head: &mut RequestHead<'_>) -> Next;
+
+    /// Looks at a response, and takes a copy if it is to be kept. The response goes on
+    /// meanwhile.
+    fn response(&self, head: &mut ResponseHead<'_>) -> Option<Box<dyn Copying>>;
+}
+
+/// A copy that is being made of a response's body.
+pub trait Copying: Debug + Send + Sync {
+    /// The most bytes that are kept. A longer body is not.
+    fn most_bytes(&self) -> usize;
+
+    /// Takes the whole body, once it has ended well.
+    fn keep(self: Box<Self>, body: Bytes);
 }
 
 /// A future that a gate waits for.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use pailou_config::{
     DocumentOutcome, Fault, LoadedSettings, Position, Report, RouteSpec, Settings, Severity,
 };
+use pailou_filters::Shared;
 use pailou_routing::{Compiler, Route};
 use pailou_telemetry::Metrics;
 use pailou_upstream::{Services, balance};
@@ -47,6 +48,7 @@ pub(crate) struct Judge {
     are_known: bool,
     services: Arc<Services>,
     metrics: Metrics,
+    filters: Shared,
 }
 
 /// What was found in a document.
@@ -106,6 +108,7 @@ impl Judge {
             settings,
             are_known: true,
             services,
+            filters: Shared::new(metrics.clone()),
             metrics,
         }
     }
@@ -172,6 +175,7 @@ impl Judge {
         let compiler = Compiler {
             services: &self.services,
             metrics: &self.metrics,
+            filters: &self.filters,
             defaults: &settings.defaults,
             source: "default",
             namespace: &settings.nacos.namespace,

@@ -30,7 +30,8 @@ pub(crate) struct Account {
     /// When an endpoint sent its last byte.
     upstream_ended: Option<Instant>,
     stream: Option<StreamKind>,
-    /// Those of the answer, of a gRPC call.
+    /// Whether it is a gRPC call, whose answer has messages.
+    is_call: bool,
     messages: Messages,
 }
 
@@ -66,13 +67,14 @@ impl Said {
 }
 
 impl Account {
-    pub(crate) fn new(said: Said) -> Account {
+    pub(crate) fn new(is_call: bool, said: Said) -> Account {
         Account {
             said,
             first_try: None,
             answered: None,
             upstream_ended: None,
             stream: None,
+            is_call,
             messages: Messages::default(),
         }
     }
@@ -102,9 +104,16 @@ impl Account {
         self.stream = Some(StreamKind::Tunnel);
     }
 
-    /// A piece of the answer to a gRPC call.
+    /// It is a gRPC call, in whatever clothes.
+    pub(crate) fn calls(&mut self) {
+        self.is_call = true;
+    }
+
+    /// A piece of an endpoint's answer.
     pub(crate) fn passes(&mut self, piece: &[u8]) {
-        self.messages.pass(piece);
+        if self.is_call {
+            self.messages.pass(piece);
+        }
     }
 
     /// No endpoint sends anything more.
@@ -127,17 +136,14 @@ impl Account {
     }
 
     /// What stayed open, if anything did. `asked` is what the client sent, of a gRPC call.
-    pub(crate) fn stream(&self, asked: Option<&Messages>, ended: Instant) -> Option<StreamKind> {
-        let is_call = |asked: &Messages| {
-            let waits = self
-                .answered
-                .is_some_and(|at| self.upstream_ended.unwrap_or(ended) > at + CALL);
-            !(waits || asked.are_many() || self.messages.are_many())
-        };
-        match asked {
-            Some(asked) if !is_call(asked) => Some(StreamKind::Grpc),
-            _ => self.stream,
+    pub(crate) fn stream(&self, asked: Messages, ended: Instant) -> Option<StreamKind> {
+        if !self.is_call {
+            return self.stream;
         }
+        let until = self.upstream_ended.unwrap_or(ended);
+        let stays = self.answered.is_some_and(|at| until > at + CALL);
+        let is_stream = stays || asked.are_many() || self.messages.are_many();
+        is_stream.then_some(StreamKind::Grpc)
     }
 }
 
@@ -248,7 +254,7 @@ mod tests {
     fn times_are_those_of_the_tries_and_of_the_answer() {
         let began = Instant::now();
         let after = |milliseconds| began + Duration::from_millis(milliseconds);
-        let mut account = Account::new(Said::default());
+        let mut account = Account::new(false, Said::default());
         assert_eq!(account.first_byte(began), None);
         account.upstream_ends();
         assert_eq!(account.upstream(after(9)), None, "nobody was asked");
@@ -276,14 +282,14 @@ mod tests {
             (1, 1, 5, true),
             (1, 0, 5, true),
         ] {
-            let mut account = Account::new(Said::default());
+            let mut account = Account::new(true, Said::default());
             account.answered = Some(now);
             account.messages = messages(answered);
             let ended = now + Duration::from_secs(open_for);
-            let stream = account.stream(Some(&messages(asked)), ended);
+            let stream = account.stream(messages(asked), ended);
             assert_eq!(stream.is_some(), is_stream, "{asked} {answered} {open_for}");
         }
-        let account = Account::new(Said::default());
-        assert_eq!(account.stream(Some(&messages(1)), now), None, "no answer");
+        let account = Account::new(false, Said::default());
+        assert_eq!(account.stream(messages(2), now), None, "no call");
     }
 }

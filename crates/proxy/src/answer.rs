@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
-use pailou_filters::Answer;
+use pailou_filters::{Answer, Wish};
 
 use crate::cause::Cause;
 use crate::download::Download;
@@ -40,9 +40,13 @@ fn pass(exchange: &Exchange, said: &mut Answer) -> Result<(), Cause> {
     for passed in exchange.passed.iter().rev() {
         let mut half = passed.response();
         rewrite::guarded(&passed.facts, status, headers, |head| {
-            while let Some((step, most)) = half.run(head) {
-                if body.len() <= most {
-                    *body = step.rewrite(head, std::mem::take(body));
+            while let Some(wish) = half.run(head) {
+                match wish {
+                    Wish::Whole(step, most) if body.len() <= most => {
+                        *body = step.rewrite(head, std::mem::take(body));
+                    }
+                    Wish::Whole(..) => {}
+                    Wish::Copy(copying) => copying.keep(body.clone()),
                 }
             }
         })?;

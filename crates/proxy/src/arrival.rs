@@ -1,12 +1,12 @@
 //! A connection from its accept to its end.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use tokio::net::TcpStream;
 
 use crate::cause::Cause;
-use crate::connection::Shared;
+use crate::connection::{Ends, Shared};
 use crate::connections::Place;
 use crate::edge::{Edge, Socket};
 use crate::listener::Listener;
@@ -22,7 +22,7 @@ pub(crate) struct Arrival {
     pub(crate) server: Arc<Server>,
     pub(crate) listener: Arc<Listener>,
     /// Who connected; a balancer, if a PROXY header follows.
-    pub(crate) peer: IpAddr,
+    pub(crate) peer: SocketAddr,
 }
 
 impl Arrival {
@@ -31,8 +31,9 @@ impl Arrival {
         let _open = self.server.metrics.connection_opened();
         let _panic = ToldOfPanic::new("connection", &self.server.metrics);
         let opened = match self.listener.has_opening() {
-            false => self.claim(place, self.peer, &socket).map(|place| {
-                let connection = place.open(self.listener.clone(), None);
+            false => self.claim(place, self.peer.ip(), &socket).map(|place| {
+                let ends = ends(self.peer, &socket);
+                let connection = place.open(self.listener.clone(), ends, None);
                 connection.map(|connection| (Socket::Plain(socket), connection))
             }),
             true => {
@@ -74,7 +75,8 @@ impl Arrival {
         place: Place,
     ) -> Result<Option<(Socket, Shared)>, Unopened> {
         let client = opening::client(&self.listener, &mut socket, self.peer).await?;
-        let place = self.claim(place, client, &socket)?;
+        let place = self.claim(place, client.ip(), &socket)?;
+        let ends = ends(client, &socket);
         let (socket, secured) = match &self.listener.tls {
             None => (Socket::Plain(socket), None),
             Some(watched) => {
@@ -83,8 +85,17 @@ impl Arrival {
                 (socket, Some(secured))
             }
         };
-        let connection = place.open(self.listener.clone(), secured);
+        let connection = place.open(self.listener.clone(), ends, secured);
         Ok(connection.map(|connection| (socket, connection)))
+    }
+}
+
+/// The client, and the socket's own end.
+fn ends(client: SocketAddr, socket: &TcpStream) -> Ends {
+    let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
+    Ends {
+        client,
+        local: socket.local_addr().unwrap_or(unknown),
     }
 }
 

@@ -59,6 +59,8 @@ pub(crate) enum Cause {
     // A gate's.
     GateFailed,
     GateTimeout,
+    /// A circuit breaker's: too many requests failed before this one.
+    CircuitOpen,
     // Ours.
     Internal,
     Panic,
@@ -235,6 +237,11 @@ impl Cause {
                 "gate_timeout",
                 "nobody said in time whether the request may pass",
             ),
+            Cause::CircuitOpen => (
+                503,
+                "circuit_open",
+                "so many of the last requests failed that none is let through for a while",
+            ),
             Cause::Internal => (500, "internal", "the gateway failed"),
             Cause::Panic => (500, "panic", "the gateway failed"),
         };
@@ -258,6 +265,30 @@ impl Cause {
                 | Cause::NoEligibleEndpoint
                 | Cause::GateFailed
                 | Cause::GateTimeout
+                | Cause::CircuitOpen
+        )
+    }
+
+    /// Whether a service, or the way to it, is to blame: what a circuit breaker
+    /// counts.
+    pub(crate) fn is_of_upstream(self) -> bool {
+        matches!(
+            self,
+            Cause::ServiceUnknown
+                | Cause::ServiceEmpty
+                | Cause::NoEligibleEndpoint
+                | Cause::EndpointsTried
+                | Cause::ConnectFailed
+                | Cause::ConnectTimeout
+                | Cause::UpstreamReset
+                | Cause::UpstreamMalformed
+                | Cause::UpstreamTls
+                | Cause::ResponseTimeout
+                | Cause::UpstreamWriteTimeout
+                | Cause::TotalTimeout
+                | Cause::GateFailed
+                | Cause::GateTimeout
+                | Cause::CircuitOpen
         )
     }
 }

@@ -1,5 +1,6 @@
 //! One client connection, as its socket, its task and its requests share it.
 
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{
     AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed,
 };
@@ -16,6 +17,7 @@ use crate::edge::Heading;
 use crate::forwarded::{PeerName, Scheme};
 use crate::listener::Listener;
 use crate::opening::Secured;
+use crate::proxy_header::Introduction;
 use crate::tls::ClientCertificate;
 use crate::tunnel::Tunnel;
 
@@ -41,6 +43,15 @@ const NEVER: u64 = u64::MAX;
 /// request.
 pub(crate) const FIRST_REQUEST: Duration = Duration::from_secs(1);
 
+/// The two ends of a client's connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ends {
+    /// The client, or the proxy that it comes by.
+    pub(crate) client: SocketAddr,
+    /// Where it connected to.
+    pub(crate) local: SocketAddr,
+}
+
 /// The state of one client connection.
 ///
 /// Everything is written by the connection's own task; the register of
@@ -52,6 +63,7 @@ pub(crate) struct Connection {
     /// The client, or the proxy that it comes by.
     pub(crate) peer: PeerName,
     pub(crate) listener: Arc<Listener>,
+    ends: Ends,
     /// What the connection was opened on, if it is TLS.
     secured: Option<Arc<Secured>>,
     opened: Instant,
@@ -99,12 +111,13 @@ struct Slots {
 impl Connection {
     pub(crate) fn new(
         id: u64,
-        peer: PeerName,
+        ends: Ends,
         listener: Arc<Listener>,
         secured: Option<Arc<Secured>>,
         registry: Weak<Connections>,
     ) -> Connection {
-        Connection::with(id, peer, listener, secured, registry, None)
+        let peer = PeerName::new(ends.client.ip());
+        Connection::with(id, (peer, ends), listener, secured, registry, None)
     }
 
     /// A stream of this connection. It has a state of its own; what the client
@@ -112,14 +125,14 @@ impl Connection {
     pub(crate) fn stream(self: &Arc<Self>) -> Shared {
         let (listener, secured) = (self.listener.clone(), self.secured.clone());
         let parent = Some(Arc::clone(self));
-        let peer = self.peer.clone();
+        let peer = (self.peer.clone(), self.ends);
         let stream = Connection::with(self.id, peer, listener, secured, Weak::new(), parent);
         Arc::new(stream)
     }
 
     fn with(
         id: u64,
-        peer: PeerName,
+        (peer, ends): (PeerName, Ends),
         listener: Arc<Listener>,
         secured: Option<Arc<Secured>>,
         registry: Weak<Connections>,
@@ -128,6 +141,7 @@ impl Connection {
         Connection {
             id,
             peer,
+            ends,
             listener,
             secured,
             opened: Instant::now(),
@@ -155,6 +169,19 @@ impl Connection {
     /// The connection itself, also for a stream.
     fn whole_connection(&self) -> &Connection {
         self.parent.as_deref().unwrap_or(self)
+    }
+
+    /// What an endpoint is told of a request's client. Of one behind a proxy
+    /// nobody knows the port.
+    pub(crate) fn introduction(&self, client: IpAddr) -> Introduction {
+        let port = match client == self.peer.address {
+            true => self.ends.client.port(),
+            false => 0,
+        };
+        Introduction::Client {
+            source: SocketAddr::new(client, port),
+            destination: self.ends.local,
+        }
     }
 
     /// The scheme of the requests on it.

@@ -251,6 +251,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::connection::Ends;
 
     fn caps(total: usize, per_ip: usize) -> Caps {
         Caps { total, per_ip }
@@ -260,11 +261,18 @@ mod tests {
         ip.parse().expect("address")
     }
 
+    fn ends(client: IpAddr) -> Ends {
+        Ends {
+            client: (client, 4711).into(),
+            local: ([127, 0, 0, 1], 80).into(),
+        }
+    }
+
     /// A connection that is open at once.
     fn admit(connections: &Arc<Connections>, client: IpAddr) -> Result<Shared, Full> {
         let mut place = connections.admit()?;
         place.claim(client)?;
-        let opened = place.open(Arc::default(), None);
+        let opened = place.open(Arc::default(), ends(client), None);
         Ok(opened.expect("nothing is closed"))
     }
 
@@ -330,7 +338,9 @@ mod tests {
         connections.close_idle();
         assert!(task.await.expect_err("aborted").is_cancelled());
         assert!(
-            place.open(Arc::default(), None).is_none(),
+            place
+                .open(Arc::default(), ends(from("127.0.0.1")), None)
+                .is_none(),
             "no request is served and then cut"
         );
         assert_eq!(connections.len(), 0);

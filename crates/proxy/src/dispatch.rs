@@ -4,10 +4,12 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use http::HeaderMap;
+use http::{HeaderMap, Method, header};
 use pailou_config::{EncodedSlashes, Form};
-use pailou_filters::{Bindings, Facts};
-use pailou_routing::{RouteTarget, Target};
+use pailou_filters::{Bindings, Facts, Failure};
+use pailou_routing::{Host, Matched, RouteTarget, Table, Target};
+
+use tokio::time::Instant;
 
 use crate::cause::Cause;
 use crate::exchange::{Ended, Exchange};
@@ -39,7 +41,16 @@ pub(crate) async fn dispatch(
     }
     plan::introduce(exchange, &mut draft.headers)?;
     choose_part(exchange, draft);
-    pass(exchange, decoded.bindings, draft).await?;
+    pass(exchange, decoded.bindings, None, draft).await?;
+    follow(exchange, host, draft).await
+}
+
+/// Goes on from route to route while they forward the request.
+async fn follow(
+    exchange: &mut Exchange,
+    host: Option<&str>,
+    draft: &mut Draft<'_>,
+) -> Result<(), Ended> {
     for _ in 0..MAX_FORWARDS {
         let Some(path) = forward(exchange) else {
             return Ok(());
@@ -53,12 +64,38 @@ pub(crate) async fn dispatch(
         plan::set_deadlines(exchange, None);
         choose_part(exchange, draft);
         draft.path = Cow::Owned(target.forwarded_path().to_owned());
-        pass(exchange, found.bindings, draft).await?;
+        pass(exchange, found.bindings, None, draft).await?;
     }
     match forward(exchange) {
         Some(_) => Err(Cause::Loop.into()),
         None => Ok(()),
     }
+}
+
+/// Finds the route that takes the path of `draft`, where a circuit breaker has sent
+/// the request for a `failure`, and runs its steps.
+pub(crate) async fn again(
+    exchange: &mut Exchange,
+    draft: &mut Draft<'_>,
+    failure: Failure,
+) -> Result<(), Ended> {
+    let host = exchange.host.clone();
+    let host = Host::parse(host.as_bytes()).ok();
+    let host = host.as_ref().map(Host::name);
+    let whole = match draft.query.as_deref() {
+        Some(query) => format!("{}?{query}", draft.path),
+        None => draft.path.to_string(),
+    };
+    let target = Target::parse(whole.as_bytes()).map_err(|_| Cause::Internal)?;
+    let found = find(exchange, host, &target, &draft.headers)?;
+    // It has a time of its own: the first route may have used up its.
+    plan::set_deadlines(exchange, None);
+    let timeout = exchange.route.as_ref().map(|route| route.timeouts.response);
+    exchange.response_due = timeout.map(|timeout| Instant::now() + timeout);
+    choose_part(exchange, draft);
+    draft.path = Cow::Owned(target.forwarded_path().to_owned());
+    pass(exchange, found.bindings, Some(failure), draft).await?;
+    follow(exchange, host, draft).await
 }
 
 /// Which endpoints of the route's service the request wants, if it may say so.
@@ -82,6 +119,7 @@ fn forward(exchange: &Exchange) -> Option<String> {
 async fn pass(
     exchange: &mut Exchange,
     bindings: Bindings,
+    failure: Option<Failure>,
     draft: &mut Draft<'_>,
 ) -> Result<(), Ended> {
     let Some(route) = &exchange.route else {
@@ -102,7 +140,7 @@ async fn pass(
             .map(|query| Bytes::copy_from_slice(query.as_bytes())),
         client: exchange.client,
         bindings,
-        failure: None,
+        failure,
     };
     Box::pin(steps::run(exchange, facts, draft)).await
 }
@@ -184,7 +222,10 @@ fn search(
         ..pailou_routing::Request::new(&exchange.method, host, target, headers)
     };
     let table = exchange.server.table.load();
-    let found = table.find(&request);
+    let found = match for_preflight(&table, &request) {
+        Some(found) => Some(found),
+        None => table.find(&request),
+    };
     let (route, bindings) = match found {
         Some(found) => (found.route.clone(), found.bindings),
         // Before the first table.
@@ -195,4 +236,25 @@ fn search(
     drop(table);
     exchange.route = Some(route);
     Ok(bindings)
+}
+
+/// The route whose filter answers a preflight of CORS (Fetch, section 3.2.2): it
+/// takes the preflight itself, or the request that the preflight asks about.
+fn for_preflight<'t>(
+    table: &'t Table,
+    request: &pailou_routing::Request<'_>,
+) -> Option<Matched<'t>> {
+    if *request.method != Method::OPTIONS || !request.headers.contains_key(header::ORIGIN) {
+        return None;
+    }
+    let asked = request.headers.get(header::ACCESS_CONTROL_REQUEST_METHOD)?;
+    let method = Method::from_bytes(asked.as_bytes()).ok()?;
+    let answers = |found: &Matched<'_>| found.route.answers_preflights;
+    table.find(request).filter(answers).or_else(|| {
+        let asked = pailou_routing::Request {
+            method: &method,
+            ..*request
+        };
+        table.find(&asked).filter(answers)
+    })
 }

@@ -9,6 +9,7 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Version};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
+use pailou_filters::Copying;
 use pailou_upstream::Outcome;
 use thiserror::Error;
 use tokio::time::Instant;
@@ -49,8 +50,17 @@ pub(crate) struct Flow {
     /// Since when the endpoint is waited for.
     waits_since: Option<Instant>,
     broken: Option<Broken>,
+    /// Copies that steps take of the body.
+    copies: Vec<Copy>,
     /// How the client is answered, if it speaks gRPC-Web.
     web: Option<Box<Translated>>,
+}
+
+/// A copy that a step takes of a body.
+#[derive(Debug)]
+struct Copy {
+    copying: Box<dyn Copying>,
+    bytes: BytesMut,
 }
 
 /// An answer of gRPC-Web.
@@ -75,6 +85,7 @@ impl Flow {
             keeps,
             waits_since: None,
             broken: None,
+            copies: Vec::new(),
             web: None,
         };
         if flow.incoming.is_end_stream() {
@@ -90,6 +101,7 @@ impl Flow {
         };
         self.exchange.bytes_out += last.as_ref().map_or(0, Bytes::len) as u64;
         self.web = Some(Box::new(Translated { web, last }));
+        self.exchange.account.calls();
     }
 
     fn take_last(&mut self) -> Option<Bytes> {
@@ -115,6 +127,32 @@ impl Flow {
     /// Leaves the rest of the body to the endpoint, and with it the connection.
     pub(crate) fn leave(&mut self) {
         self.line = None;
+        self.copies.clear();
+    }
+
+    /// Lets a step take a copy of the body as it passes.
+    pub(crate) fn copy(&mut self, copying: Box<dyn Copying>) {
+        if self.line.is_none() {
+            copying.keep(Bytes::new());
+            return;
+        }
+        self.copies.push(Copy {
+            copying,
+            bytes: BytesMut::new(),
+        });
+    }
+
+    /// Takes copies of a frame. One that grows too long is given up, and so are all at
+    /// trailers, which no copy has.
+    fn copy_frame(&mut self, frame: &Frame<Bytes>) {
+        let Some(piece) = frame.data_ref() else {
+            self.copies.clear();
+            return;
+        };
+        self.copies.retain_mut(|copy| {
+            copy.bytes.extend_from_slice(piece);
+            copy.bytes.len() <= copy.copying.most_bytes()
+        });
     }
 
     /// All of the body, if it has at most so many bytes.
@@ -149,14 +187,17 @@ impl Flow {
         match ready!(Pin::new(&mut self.incoming).poll_frame(cx)) {
             Some(Ok(frame)) => {
                 self.waits_since = None;
+                if let Some(piece) = frame.data_ref() {
+                    self.exchange.account.passes(piece);
+                }
                 let frame = match &self.web {
                     Some(translated) => translated.web.frame(frame),
                     None => frame,
                 };
-                let piece: &[u8] = frame.data_ref().map_or(&[], |piece| piece);
-                self.exchange.bytes_out += piece.len() as u64;
-                if self.exchange.grpc {
-                    self.exchange.account.passes(piece);
+                let bytes = frame.data_ref().map_or(0, Bytes::len);
+                self.exchange.bytes_out += bytes as u64;
+                if !self.copies.is_empty() {
+                    self.copy_frame(&frame);
                 }
                 if self.incoming.is_end_stream() {
                     self.end();
@@ -240,6 +281,9 @@ impl Flow {
         let Some(line) = self.line.take() else {
             return;
         };
+        for copy in self.copies.drain(..) {
+            copy.copying.keep(copy.bytes.freeze());
+        }
         self.exchange.account.upstream_ends();
         match self.exchange.upload.clone() {
             // A stream ends with its answer; what is left of the upload goes on

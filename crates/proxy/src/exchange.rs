@@ -20,6 +20,7 @@ use tokio::time::Instant;
 
 use crate::account::{Account, Said};
 use crate::answer;
+use crate::breaker::{self, Frame, Guard};
 use crate::cause::Cause;
 use crate::connection::{Owed, Shared};
 use crate::deadline::Timer;
@@ -60,6 +61,12 @@ pub(crate) struct Exchange {
     pub(crate) part: Option<String>,
     /// The steps that the request has passed, route by route.
     pub(crate) passed: Vec<Passed>,
+    /// The circuit breakers among them that do not know yet what came of it.
+    pub(crate) guards: Vec<Guard>,
+    /// What a breaker needs to send the request elsewhere.
+    pub(crate) frame: Option<Box<Frame>>,
+    /// Whether a breaker has done so.
+    pub(crate) fell_back: bool,
     /// What they want of the response, whoever it comes from.
     pub(crate) response_changes: Vec<Change>,
     /// The protocol that the client asks to switch to, if it may.
@@ -79,11 +86,17 @@ pub(crate) struct Exchange {
     pub(crate) pick: Option<Pick>,
     pub(crate) tried: Tried,
     pub(crate) tries: u32,
+    /// How many of the tries there were before a circuit breaker sent the request
+    /// elsewhere.
+    pub(crate) tries_before: u32,
     /// How many of the tries were refused connections.
     pub(crate) refusals: u32,
     /// Whether every endpoint was tried, and the tries began anew.
     pub(crate) returned: bool,
     pub(crate) try_began: Instant,
+    /// The address that the endpoint of the try under way is known by, and the
+    /// one where it is spoken to.
+    pub(crate) picked: Option<SocketAddr>,
     pub(crate) upstream: Option<SocketAddr>,
     pub(crate) account: Account,
     pub(crate) status: u16,
@@ -165,6 +178,7 @@ impl Exchange {
             true => Said::of(request),
             false => Said::default(),
         };
+        let grpc = grpc::is_call(request.headers()) && !connection.switches();
         Exchange {
             in_flight: Some(server.metrics.request_started()),
             _owed: connection.owe(),
@@ -180,9 +194,12 @@ impl Exchange {
             route: None,
             part: None,
             passed: Vec::new(),
+            guards: Vec::new(),
+            frame: None,
+            fell_back: false,
             response_changes: Vec::new(),
             upgrade: None,
-            grpc: grpc::is_call(request.headers()) && !connection.switches(),
+            grpc,
             web: None,
             expects_continue: false,
             upload: None,
@@ -191,11 +208,13 @@ impl Exchange {
             pick: None,
             tried: Tried::none(),
             tries: 0,
+            tries_before: 0,
             refusals: 0,
             returned: false,
             try_began: Instant::now(),
+            picked: None,
             upstream: None,
-            account: Account::new(said),
+            account: Account::new(grpc, said),
             status: 0,
             cause: None,
             location: None,
@@ -217,8 +236,15 @@ impl Exchange {
         let planned = plan::plan(self, heading, request);
         // A fault in a step costs its request alone.
         let planned = AssertUnwindSafe(planned).catch_unwind().await;
-        let planned = planned.unwrap_or(Err(Cause::Panic.into()))?;
-        Ok(tries::send(self, planned).await?)
+        let planned = planned.unwrap_or(Err(Cause::Panic.into()));
+        let outcome = match planned {
+            Ok(planned) => tries::send(self, planned).await.map_err(Ended::from),
+            Err(ended) => Err(ended),
+        };
+        match self.guards.is_empty() {
+            true => outcome,
+            false => Box::pin(breaker::settle(self, outcome)).await,
+        }
     }
 
     /// Ready with the reason when the request has taken too long before its
@@ -306,10 +332,8 @@ impl Exchange {
     fn tell(&self) {
         let (server, account) = (&self.server, &self.account);
         let ended = Instant::now();
-        let asked = self.grpc.then(|| {
-            let upload = self.upload.as_ref();
-            upload.map_or_else(Messages::default, |upload| upload.messages())
-        });
+        let upload = self.upload.as_ref();
+        let asked = upload.map_or_else(Messages::default, |upload| upload.messages());
         RequestDone {
             route: self.route.as_ref().map(|route| &*route.metrics),
             method: self.method.as_str(),
@@ -319,7 +343,7 @@ impl Exchange {
             path: std::str::from_utf8(&self.path).unwrap_or_default(),
             status: self.status,
             cause: self.cause.map(|cause| cause.answer().cause),
-            stream: account.stream(asked.as_ref(), ended),
+            stream: account.stream(asked, ended),
             request_id: self.request_id.as_str(),
             trace_id: account.said.trace_id(),
             client: Some(self.client),

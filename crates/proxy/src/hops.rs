@@ -64,7 +64,6 @@ pub(crate) fn clean_request(
         false => None,
     };
     remove_all(headers, &OF_ONE_HOP);
-    headers.remove(PROXY_AUTHORIZATION);
     match &upgrade {
         Some(protocol) => {
             headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
@@ -133,7 +132,6 @@ pub(crate) fn clean_response(headers: &mut HeaderMap, status: StatusCode) {
         headers.remove(CONNECTION);
     }
     remove_all(headers, &OF_ONE_HOP);
-    headers.remove(PROXY_AUTHENTICATE);
     // RFC 9110 section 15.5.22: this one says what to switch to.
     if status != StatusCode::UPGRADE_REQUIRED {
         headers.remove(UPGRADE);
@@ -141,10 +139,15 @@ pub(crate) fn clean_response(headers: &mut HeaderMap, status: StatusCode) {
 }
 
 /// Fields of one connection, whichever way they go. Names and not texts, which
-/// would be parsed for each message.
-static OF_ONE_HOP: [HeaderName; 4] = [
+/// would be parsed for each message. `X-Application-Context`, by which old Spring
+/// applications tell their name, profile and port, is nobody else's business; Spring
+/// Cloud Gateway keeps it back as well.
+static OF_ONE_HOP: [HeaderName; 7] = [
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
+    HeaderName::from_static("x-application-context"),
+    PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION,
     TE,
     TRANSFER_ENCODING,
 ];

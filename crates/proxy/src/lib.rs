@@ -44,6 +44,7 @@ mod account;
 mod answer;
 mod arrival;
 mod ask;
+mod breaker;
 mod cause;
 mod connection;
 mod connections;

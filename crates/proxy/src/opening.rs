@@ -4,7 +4,7 @@
 //! It runs in the connection's own task, within `limits.handshake_timeout`:
 //! a client that is slow here keeps nobody waiting.
 
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -74,14 +74,14 @@ pub(crate) struct Secured {
 pub(crate) async fn client(
     listener: &Listener,
     socket: &mut TcpStream,
-    peer: IpAddr,
-) -> Result<IpAddr, Unopened> {
+    peer: SocketAddr,
+) -> Result<SocketAddr, Unopened> {
     let is_required = match listener.proxy_protocol {
         ProxyProtocol::Off => return Ok(peer),
         ProxyProtocol::Optional => false,
         ProxyProtocol::Required => true,
     };
-    if !listener.believes(peer) {
+    if !listener.believes(peer.ip()) {
         return match is_required {
             true => Err(Unopened::Stranger),
             false => Ok(peer),

@@ -13,6 +13,7 @@ use pailou_routing::{Host, Target};
 use pailou_upstream::Http;
 
 use crate::answer::METHODS;
+use crate::breaker::Frame;
 use crate::cause::Cause;
 use crate::dispatch::{self, Draft};
 use crate::edge::{Framing, Heading};
@@ -152,15 +153,33 @@ pub(crate) async fn plan(
         query: target.query().map(Cow::Borrowed),
         headers,
     };
-    dispatch::dispatch(exchange, host_name, &target, &mut draft).await?;
+    let dispatched = dispatch::dispatch(exchange, host_name, &target, &mut draft).await;
+    let frame = Frame {
+        extensions: head.extensions,
+        wants_trailers,
+        target: heading.target.clone(),
+    };
+    if exchange.guards.iter().any(|guard| guard.saved.is_some()) {
+        exchange.frame = Some(Box::new(frame.clone()));
+    }
+    dispatched?;
     translate(exchange, &mut draft.headers)?;
-    let uri = uri(&heading.target, &draft.path, draft.query.as_deref())?;
+    Ok(planned(exchange, frame, draft)?)
+}
+
+/// What every try sends, of a head that has passed the steps.
+pub(crate) fn planned(
+    exchange: &Exchange,
+    frame: Frame,
+    draft: Draft<'_>,
+) -> Result<Planned, Cause> {
+    let uri = uri(&frame.target, &draft.path, draft.query.as_deref())?;
     Ok(Planned {
-        method: head.method,
+        method: exchange.method.clone(),
         uri,
         headers: draft.headers,
-        extensions: head.extensions,
-        wants_trailers: wants_trailers || exchange.web.is_some(),
+        extensions: frame.extensions,
+        wants_trailers: frame.wants_trailers || exchange.web.is_some(),
     })
 }
 

@@ -1,7 +1,11 @@
 //! The header of the PROXY protocol, versions 1 and 2, as HAProxy's
 //! `proxy-protocol.txt` describes it.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+mod write;
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+pub(crate) use write::Introduction;
 
 /// The most bytes of a header that is taken: room for every TLV that balancers
 /// send, and no more than one look at the socket.
@@ -24,7 +28,7 @@ pub(crate) enum Found {
         bytes: usize,
         /// The client; none where the balancer speaks for itself (`LOCAL`,
         /// `UNKNOWN`, an address that is no IP address).
-        client: Option<IpAddr>,
+        client: Option<SocketAddr>,
     },
     /// The beginning of a header, or of something else.
     Open,
@@ -67,7 +71,7 @@ fn version_1(bytes: &[u8]) -> Found {
 }
 
 /// The client in a line; the outer `None` if it is malformed.
-fn client_1(line: &[u8]) -> Option<Option<IpAddr>> {
+fn client_1(line: &[u8]) -> Option<Option<SocketAddr>> {
     let line = std::str::from_utf8(line).ok()?;
     let mut words = line.split(' ').skip(1);
     let family = words.next()?;
@@ -77,10 +81,11 @@ fn client_1(line: &[u8]) -> Option<Option<IpAddr>> {
     }
     let (source, destination) = (words.next()?, words.next()?);
     let (port, other_port) = (words.next()?, words.next()?);
-    if words.next().is_some() || !is_port(port) || !is_port(other_port) {
+    let (port, _) = (port_in(port)?, port_in(other_port)?);
+    if words.next().is_some() {
         return None;
     }
-    let source = match family {
+    let source: IpAddr = match family {
         "TCP4" => {
             destination.parse::<Ipv4Addr>().ok()?;
             IpAddr::V4(source.parse().ok()?)
@@ -91,11 +96,12 @@ fn client_1(line: &[u8]) -> Option<Option<IpAddr>> {
         }
         _ => return None,
     };
-    Some(Some(source.to_canonical()))
+    Some(Some(SocketAddr::new(source.to_canonical(), port)))
 }
 
-fn is_port(text: &str) -> bool {
-    text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u16>().is_ok()
+fn port_in(text: &str) -> Option<u16> {
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|_| is_plain)
 }
 
 /// `None` while more bytes are needed.
@@ -114,15 +120,23 @@ fn version_2(bytes: &[u8]) -> Option<Found> {
     let client = match family {
         _ if is_local => None,
         // TCP over IPv4 and IPv6: source, destination, the two ports.
-        0x11 if body.len() >= 12 => body.first_chunk::<4>().map(|ip| IpAddr::from(*ip)),
-        0x21 if body.len() >= 36 => body.first_chunk::<16>().map(|ip| IpAddr::from(*ip)),
+        0x11 if body.len() >= 12 => body
+            .first_chunk::<4>()
+            .map(|ip| (IpAddr::from(*ip), &body[8..])),
+        0x21 if body.len() >= 36 => body
+            .first_chunk::<16>()
+            .map(|ip| (IpAddr::from(*ip), &body[32..])),
         // Not said, and Unix sockets.
         0x00 | 0x31 => None,
         _ => return Some(Found::Malformed),
     };
+    let client = client.map(|(ip, ports)| {
+        let port = u16::from_be_bytes([ports[0], ports[1]]);
+        SocketAddr::new(ip.to_canonical(), port)
+    });
     Some(Found::Header {
         bytes: length,
-        client: client.map(|client| client.to_canonical()),
+        client,
     })
 }
 
@@ -156,15 +170,15 @@ mod tests {
         for (line, expected) in [
             (
                 "PROXY TCP4 192.0.2.7 10.0.0.1 4711 443\r\nGET /",
-                header(40, Some("192.0.2.7")),
+                header(40, Some("192.0.2.7:4711")),
             ),
             (
                 "PROXY TCP6 2001:db8::7 2001:db8::1 1 65535\r\n",
-                header(44, Some("2001:db8::7")),
+                header(44, Some("[2001:db8::7]:1")),
             ),
             (
                 "PROXY TCP6 ::ffff:192.0.2.7 ::1 1 2\r\n",
-                header(37, Some("192.0.2.7")),
+                header(37, Some("192.0.2.7:1")),
             ),
             ("PROXY UNKNOWN\r\n", header(15, None)),
             ("PROXY UNKNOWN a b c\r\n", header(21, None)),
@@ -199,9 +213,9 @@ mod tests {
         v6[..16].copy_from_slice(&"2001:db8::7".parse::<Ipv6Addr>().expect("ok").octets());
         let with_tlv = [&v4[..], &[0x04, 0, 1, 0]].concat();
         for (bytes, expected) in [
-            (v2(0x21, 0x11, &v4), header(28, Some("192.0.2.7"))),
-            (v2(0x21, 0x11, &with_tlv), header(32, Some("192.0.2.7"))),
-            (v2(0x21, 0x21, &v6), header(52, Some("2001:db8::7"))),
+            (v2(0x21, 0x11, &v4), header(28, Some("192.0.2.7:258"))),
+            (v2(0x21, 0x11, &with_tlv), header(32, Some("192.0.2.7:258"))),
+            (v2(0x21, 0x21, &v6), header(52, Some("[2001:db8::7]:0"))),
             (v2(0x20, 0x11, &v4), header(28, None)),
             (v2(0x20, 0x00, &[]), header(16, None)),
             (v2(0x21, 0x00, &[]), header(16, None)),
@@ -246,7 +260,7 @@ mod tests {
             body.extend([10, 0, 0, 1, 1, 2, 3, 4]);
             let whole = v2(0x21, 0x11, &body);
             prop_assert_eq!(find(&whole[..cut]), Found::Open);
-            let expected = Found::Header { bytes: 28, client: Some(IpAddr::from(client)) };
+            let expected = Found::Header { bytes: 28, client: Some(SocketAddr::from((client, 258))) };
             prop_assert_eq!(find(&[whole, behind].concat()), expected);
         }
     }

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use bytes::Bytes;
 use http::response::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
-use pailou_filters::{Facts, ResponseHead};
+use pailou_filters::{Facts, ResponseHead, Wish};
 
 use crate::cause::Cause;
 use crate::download::Flow;
@@ -18,7 +18,17 @@ pub(crate) async fn run(flow: &mut Flow, head: &mut Parts) -> Result<Option<Byte
     let mut whole: Option<Bytes> = None;
     for passed in all.iter().rev() {
         let (facts, mut half) = (&passed.facts, passed.response());
-        while let Some((step, most)) = at(facts, head, |head| half.run(head))? {
+        while let Some(wish) = at(facts, head, |head| half.run(head))? {
+            let (step, most) = match wish {
+                Wish::Whole(step, most) => (step, most),
+                Wish::Copy(copying) => {
+                    match &whole {
+                        Some(whole) => copying.keep(whole.clone()),
+                        None => flow.copy(copying),
+                    }
+                    continue;
+                }
+            };
             if !has_body(&flow.exchange.method, head.status) {
                 // Of the body that it would have, nobody knows the length.
                 head.headers.remove(header::CONTENT_LENGTH);

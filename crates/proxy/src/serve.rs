@@ -264,7 +264,7 @@ impl Acceptor {
                 let arrival = Arrival {
                     server: server.clone(),
                     listener: self.listener.clone(),
-                    peer: peer.ip(),
+                    peer,
                 };
                 let task = tokio::spawn(arrival.serve(socket, place));
                 server.connections.attach(id, task.abort_handle());

@@ -2,11 +2,12 @@
 
 use std::borrow::Cow;
 
-use pailou_filters::{Effects, Facts, Gate, Next, Note, RequestHead, Step};
+use pailou_filters::{CircuitBreaker, Effects, Facts, Gate, Next, Note, RequestHead, Step};
 use pailou_routing::{Route, Target};
 use tokio::time::Instant;
 
 use crate::ask::Asking;
+use crate::breaker::{self, Guard, Saved};
 use crate::cause::Cause;
 use crate::dispatch::Draft;
 use crate::exchange::{Ended, Exchange, Passed};
@@ -27,7 +28,15 @@ pub(crate) async fn run(
         steps,
         notes,
         effects,
+        guards,
     } = passing;
+    let place = exchange.passed.len();
+    exchange
+        .guards
+        .extend(guards.into_iter().map(|guard| Guard {
+            passed: place,
+            ..guard
+        }));
     exchange.passed.push(Passed {
         route,
         facts,
@@ -38,6 +47,7 @@ pub(crate) async fn run(
     if let (Some(most), Some(upload)) = (effects.max_body_bytes, &exchange.upload) {
         upload.limit(most);
     }
+    limit_time(exchange);
     if let Some(ended) = ended {
         return Err(ended);
     }
@@ -45,6 +55,18 @@ pub(crate) async fn run(
         draft.path = Cow::Owned(checked(&draft.path)?);
     }
     Ok(())
+}
+
+/// Breakers may give the rest of their route less time than it has.
+fn limit_time(exchange: &mut Exchange) {
+    let guards = exchange.guards.iter();
+    let breakers = guards.filter_map(|guard| breaker::breaker(&exchange.passed, guard));
+    let timeouts = breakers.filter_map(|(_, breaker)| breaker.timeout);
+    if let Some(timeout) = timeouts.min() {
+        let due = Instant::now() + timeout;
+        let before = exchange.response_due;
+        exchange.response_due = Some(before.map_or(due, |before| before.min(due)));
+    }
 }
 
 /// The normal form of a path that filters have made. Texts of a document, put
@@ -62,6 +84,7 @@ struct Passing {
     steps: usize,
     notes: Vec<(usize, Note)>,
     effects: Effects,
+    guards: Vec<Guard>,
 }
 
 /// Also says what ended the request, if one of the steps did.
@@ -89,7 +112,17 @@ async fn each(
                 body.request(&mut head);
                 Ok(Next::Continue)
             }
+            Step::Keep(keep) => Ok(keep.request(&mut head)),
             Step::Rule(_) => Ok(Next::Continue),
+            Step::Breaker(breaker) => {
+                let guard = enter(breaker, passing.steps, &head);
+                let is_open = guard.permit.is_none();
+                passing.guards.push(guard);
+                match is_open {
+                    true => Err(Cause::CircuitOpen),
+                    false => Ok(Next::Continue),
+                }
+            }
         };
         ended = match next {
             Ok(Next::Continue) => None,
@@ -112,6 +145,20 @@ async fn each(
     };
     (draft.path, draft.query) = (path, query);
     (ended, passing)
+}
+
+/// Asks a circuit breaker whether the request may go on.
+fn enter(breaker: &CircuitBreaker, place: usize, head: &RequestHead<'_>) -> Guard {
+    let saved = || Saved {
+        headers: head.headers.clone(),
+        query: head.query.as_deref().map(str::to_owned),
+    };
+    Guard {
+        passed: 0,
+        place,
+        permit: breaker.breaker.enter(Instant::now().into_std()),
+        saved: breaker.fallback.is_some().then(saved),
+    }
 }
 
 /// What the steps have made of a text, as a piece of the text that the client

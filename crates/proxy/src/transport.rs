@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::net;
+use std::net::{self, IpAddr};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -14,11 +14,14 @@ use pingora::protocols::l4::socket::SocketAddr;
 use pingora::protocols::l4::stream::Stream as TcpTransport;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType, Result};
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpSocket;
 use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use crate::connection::Connection;
+use crate::proxy_header::Introduction;
 use crate::upstream_tls::{UpstreamTls, explain};
 use crate::wire::Wire;
 
@@ -40,6 +43,9 @@ pub(crate) struct Remote {
     /// The version of HTTP.
     pub(crate) http: Http,
     pub(crate) tls: Option<Secured>,
+    /// What the endpoint is told before all else. A connection that was made for
+    /// one client serves no other.
+    pub(crate) introduction: Option<Introduction>,
 }
 
 impl Remote {
@@ -48,18 +54,29 @@ impl Remote {
     pub(crate) fn of(destination: &Destination, pick: &Pick) -> Remote {
         let transport = destination.transport(pick);
         Remote {
-            address: pick.address(),
+            address: pick.address_for(transport.http),
             http: transport.http,
             tls: transport.tls.then(|| Secured {
                 profile: destination.upstream_tls,
                 host: pick.host().cloned(),
             }),
+            introduction: destination.proxy_protocol.then_some(Introduction::Own),
         }
     }
 
-    /// The same address, spoken to over HTTP/1.1.
-    pub(crate) fn over_http1(self) -> Remote {
+    /// The same, for a client's connection.
+    pub(crate) fn for_client(self, connection: &Connection, client: IpAddr) -> Remote {
+        let introduction = self.introduction.map(|_| connection.introduction(client));
         Remote {
+            introduction,
+            ..self
+        }
+    }
+
+    /// The same endpoint, spoken to over HTTP/1.1.
+    pub(crate) fn over_http1(self, pick: &Pick) -> Remote {
+        Remote {
+            address: pick.address_for(Http::Http1),
             http: Http::Http1,
             ..self
         }
@@ -124,11 +141,17 @@ impl Transport {
         remote: &Remote,
         timeout: Duration,
     ) -> std::result::Result<Wire, ConnectFailure> {
-        let Some(secured) = &remote.tls else {
-            return self.tcp(remote.address, timeout).await.map(Wire::Plain);
-        };
         let due = Instant::now() + timeout;
-        let stream = self.tcp(remote.address, timeout).await?;
+        let mut stream = self.tcp(remote.address, timeout).await?;
+        if let Some(introduction) = &remote.introduction {
+            let header = introduction.header();
+            // It fits into the socket's buffer.
+            let written = stream.write_all(&header).await;
+            written.map_err(|_| ConnectFailure::Refused)?;
+        }
+        let Some(secured) = &remote.tls else {
+            return Ok(Wire::Plain(stream));
+        };
         let handshake = self.secure(remote, secured, stream);
         let shaken = tokio::time::timeout_at(due, handshake).await;
         let shaken = shaken.map_err(|_| ConnectFailure::TimedOut)?;

@@ -64,7 +64,7 @@ enum Again {
 /// that is safe to repeat; gives the head of the response.
 pub(crate) async fn send(exchange: &mut Exchange, planned: Planned) -> Result<Received, Cause> {
     pick(exchange)?;
-    if let Some(upload) = &exchange.upload {
+    if let Some(upload) = exchange.upload.as_ref().filter(|_| exchange.tries == 0) {
         upload.look().await;
     }
     loop {
@@ -113,7 +113,8 @@ async fn pause(exchange: &mut Exchange) {
     let Some(route) = exchange.route.clone() else {
         return;
     };
-    let number = exchange.tries.saturating_sub(exchange.refusals + 1);
+    let not_counted = exchange.tries_before + exchange.refusals + 1;
+    let number = exchange.tries.saturating_sub(not_counted);
     if let Some(backoff) = &route.retry.backoff {
         let until = Instant::now() + backoff.pause(number, fastrand::f64());
         tokio::time::sleep_until(until.min(exchange.connect_due().0)).await;
@@ -134,7 +135,7 @@ fn pick(exchange: &mut Exchange) -> Result<(), Cause> {
         NoEndpoint::NoneEligible => Cause::NoEligibleEndpoint,
         NoEndpoint::AllTried => Cause::EndpointsTried,
     })?;
-    exchange.upstream = Some(pick.address());
+    exchange.picked = Some(pick.address());
     exchange.pick = Some(pick);
     Ok(())
 }
@@ -145,6 +146,7 @@ async fn attempt(exchange: &mut Exchange, planned: &Planned) -> Result<Received,
     exchange.try_began = Instant::now();
     exchange.account.tried(exchange.try_began);
     let remote = remote(exchange).ok_or(Failed::ours())?;
+    exchange.upstream = Some(remote.address);
     let request = request(exchange, planned, &remote);
     let mut line = connect(exchange, remote).await?;
     if exchange.upload.is_some() {
@@ -204,22 +206,23 @@ async fn connect(exchange: &mut Exchange, remote: Remote) -> Result<Line, Failed
 fn remote(exchange: &Exchange) -> Option<Remote> {
     let (route, pick) = (exchange.route.as_ref()?, exchange.pick.as_ref()?);
     let remote = Remote::of(route.target.destination()?, pick);
+    let remote = remote.for_client(&exchange.connection, exchange.client);
     // To switch protocols is for HTTP/1.1.
     Some(match exchange.upgrade {
-        Some(_) => remote.over_http1(),
+        Some(_) => remote.over_http1(pick),
         None => remote,
     })
 }
 
 /// The endpoint's own name, where it is to get that as its Host: the host that it
 /// was registered by, or its address, and its port.
-fn host(exchange: &Exchange) -> Option<HeaderValue> {
+fn host(exchange: &Exchange, remote: &Remote) -> Option<HeaderValue> {
     let (route, pick) = (exchange.route.as_ref()?, exchange.pick.as_ref()?);
     // HTTP/1.1 asks for one, also where the client's HTTP/1.0 did not.
     if route.preserve_host && !exchange.host.is_empty() {
         return None;
     }
-    let address = pick.address();
+    let address = remote.address;
     let named = match pick.host() {
         Some(host) => format!("{host}:{}", address.port()),
         None => address.to_string(),
@@ -232,7 +235,7 @@ fn request(exchange: &Exchange, planned: &Planned, remote: &Remote) -> Request<O
         Some(upload) => Outgoing::Upload(upload.sending()),
         None => Outgoing::Nothing,
     };
-    let mut request = planned.request(remote, host(exchange), body);
+    let mut request = planned.request(remote, host(exchange, remote), body);
     if exchange.expects_continue {
         match remote.http {
             Http::Http1 => interim::pass_on(&mut request, exchange.connection.clone()),
@@ -380,8 +383,7 @@ fn next(exchange: &mut Exchange, elsewhere: bool, again: Again) -> bool {
     if !has_tries(exchange, &route.retry, again) {
         return false;
     }
-    let failed = exchange.upstream;
-    if elsewhere && let Some(address) = failed {
+    if elsewhere && let Some(address) = exchange.picked {
         exchange.tried.push(address);
     }
     // Dropped first: the failed try is not in flight any more.
@@ -392,11 +394,7 @@ fn next(exchange: &mut Exchange, elsewhere: bool, again: Again) -> bool {
     let budget = selection.service().retry_budget();
     let min_per_second = exchange.server.retry.min_per_second;
     let is_paid = || again == Again::Free || budget.take(min_per_second, Instant::now());
-    if pick_again(exchange, route.retry.returns, is_paid) {
-        return true;
-    }
-    exchange.upstream = failed;
-    false
+    pick_again(exchange, route.retry.returns, is_paid)
 }
 
 /// Whether there may be one more try. Without retries there is none, also after
@@ -404,8 +402,8 @@ fn next(exchange: &mut Exchange, elsewhere: bool, again: Again) -> bool {
 fn has_tries(exchange: &Exchange, retry: &Retry, again: Again) -> bool {
     // A refusal is free while there are others to ask, and no longer.
     let counted = match exchange.returned {
-        true => exchange.tries,
-        false => exchange.tries - exchange.refusals,
+        true => exchange.tries - exchange.tries_before,
+        false => exchange.tries - exchange.tries_before - exchange.refusals,
     };
     // Beyond what can be remembered a try would go where another was.
     let is_bounded = exchange.tried.len() < Tried::MAX;

@@ -15,20 +15,27 @@ use crate::{
 /// The compiled predicates of a route, all of which must hold.
 #[derive(Debug)]
 pub(crate) struct Matcher {
-    /// Every predicate with the name of its registry entry, in the order of the
-    /// document.
-    predicates: Vec<(String, Box<dyn Predicate>)>,
-    /// Which of them the index does not answer; the positions are those of the
-    /// spec.
-    residual: Vec<usize>,
+    /// Every predicate, in the order of the document.
+    predicates: Vec<Named>,
     host: Option<HostPattern>,
     path: PathPattern,
     /// How many conditions there are beside host and path.
     conditions: usize,
+    /// Whether one of them binds something. Most do not, and are left alone then.
+    binds: bool,
     /// Its weights in groups of which one route is drawn.
     weights: Vec<(Arc<str>, u32)>,
     /// Where it stands in the index if it is in Spring's form.
     spring: Option<SpringPlace>,
+}
+
+/// A predicate with the name of its registry entry.
+#[derive(Debug)]
+struct Named {
+    name: String,
+    predicate: Box<dyn Predicate>,
+    /// Whether it is a condition: the index does not answer it.
+    is_condition: bool,
 }
 
 impl Matcher {
@@ -37,10 +44,10 @@ impl Matcher {
     pub(crate) fn compile(spec: &RouteSpec, compat: Compat, report: &Report) -> Option<Matcher> {
         let matcher = Matcher {
             predicates: Vec::with_capacity(spec.predicates.len()),
-            residual: Vec::new(),
             host: None,
             path: PathPattern::any(),
             conditions: 0,
+            binds: false,
             weights: Vec::new(),
             spring: None,
         };
@@ -71,26 +78,19 @@ impl Matcher {
     }
 
     fn add(&mut self, name: &str, predicate: Box<dyn Predicate>) {
+        let before = self.conditions;
         match predicate.place() {
             Place::Host(host) => self.host = Some(host.clone()),
             Place::Path(path) => self.path = path.clone(),
-            Place::Conditions(count) => {
-                self.conditions += count;
-                self.residual.push(self.predicates.len());
-            }
-            Place::SpringHosts(_) | Place::SpringPaths(_) => self.add_condition(),
+            Place::Conditions(count) => self.conditions += count,
+            Place::SpringHosts(_) | Place::SpringPaths(_) => self.conditions += 1,
             Place::Weight(weight) => {
                 self.weights
                     .push((Arc::clone(weight.group()), weight.weight()));
-                self.add_condition();
+                self.conditions += 1;
             }
         }
-        self.predicates.push((name.to_owned(), predicate));
-    }
-
-    fn add_condition(&mut self) {
-        self.conditions += 1;
-        self.residual.push(self.predicates.len());
+        self.push(name, predicate, self.conditions > before);
     }
 
     /// Its weights in groups.
@@ -100,14 +100,15 @@ impl Matcher {
 
     pub(crate) fn predicates(&self) -> impl Iterator<Item = (&str, &dyn Predicate)> {
         let predicates = self.predicates.iter();
-        predicates.map(|(name, predicate)| (&**name, &**predicate))
+        predicates.map(|named| (&*named.name, &*named.predicate))
     }
 
-    /// A route in Spring's form. What the index finds of it is tried whole,
-    /// unless paths are all that it asks for.
+    /// A route in Spring's form. What the index finds of it is tried, but for a
+    /// path about which the index decides.
     fn spring(mut self, spec: &RouteSpec, compat: Compat, report: &Report) -> Option<Matcher> {
         let mut place = SpringPlace::default();
         let mut is_complete = true;
+        let mut of_paths = None;
         for part in &spec.predicates {
             let Some(predicate) = scg::compile(part, compat, report) else {
                 is_complete = false;
@@ -115,21 +116,32 @@ impl Matcher {
             };
             match predicate.place() {
                 Place::SpringHosts(hosts) => place.add_hosts(hosts),
-                Place::SpringPaths(paths) => place.add_paths(paths),
+                Place::SpringPaths(paths) => {
+                    place.add_paths(paths);
+                    of_paths = Some(self.predicates.len());
+                }
                 Place::Weight(weight) => {
                     self.weights
                         .push((Arc::clone(weight.group()), weight.weight()));
-                    place.add_condition();
                 }
-                Place::Conditions(_) | Place::Host(_) | Place::Path(_) => place.add_condition(),
+                Place::Conditions(_) | Place::Host(_) | Place::Path(_) => {}
             }
-            self.predicates.push((part.name.clone(), predicate));
+            self.push(&part.name, predicate, true);
         }
-        if !place.is_certain() {
-            self.residual = (0..self.predicates.len()).collect();
+        if let Some(named) = of_paths.and_then(|at| self.predicates.get_mut(at)) {
+            named.is_condition = !place.decides_paths();
         }
         self.spring = Some(place);
         is_complete.then_some(self)
+    }
+
+    fn push(&mut self, name: &str, predicate: Box<dyn Predicate>, is_condition: bool) {
+        self.binds |= !predicate.names().is_empty();
+        self.predicates.push(Named {
+            name: name.to_owned(),
+            predicate,
+            is_condition,
+        });
     }
 
     /// Where it stands in the index.
@@ -146,43 +158,47 @@ impl Matcher {
         &'s self,
         spec: &'s RouteSpec,
     ) -> impl Iterator<Item = &'s PartSpec> {
-        self.residual
-            .iter()
-            .filter_map(|at| spec.predicates.get(*at))
+        let predicates = self.predicates.iter().zip(&spec.predicates);
+        let conditions = predicates.filter(|(named, _)| named.is_condition);
+        conditions.map(|(_, part)| part)
     }
 
-    /// Whether it has conditions beside host and path.
+    /// Whether it has conditions beside what the index answers.
     pub(crate) fn is_conditional(&self) -> bool {
-        !self.residual.is_empty()
+        self.predicates.iter().any(|named| named.is_condition)
+    }
+
+    /// Whether a request that it takes binds something.
+    pub(crate) fn binds(&self) -> bool {
+        self.binds
     }
 
     /// Whether every predicate holds.
     pub(crate) fn matches(&self, request: &Request<'_>) -> bool {
         self.predicates
             .iter()
-            .all(|(_, predicate)| predicate.matches(request))
+            .all(|named| named.predicate.matches(request))
     }
 
     /// Whether every predicate holds that the index does not answer.
     pub(crate) fn conditions_hold(&self, request: &Request<'_>) -> bool {
-        self.residual
+        self.predicates
             .iter()
-            .filter_map(|at| self.predicates.get(*at))
-            .all(|(_, predicate)| predicate.matches(request))
+            .all(|named| !named.is_condition || named.predicate.matches(request))
     }
 
     /// The names that the predicates bind.
     pub(crate) fn names(&self) -> Vec<Arc<str>> {
         let predicates = self.predicates.iter();
-        let names = predicates.flat_map(|(_, predicate)| predicate.names());
+        let names = predicates.flat_map(|named| named.predicate.names());
         names.cloned().collect()
     }
 
     /// What the predicates capture of a request that fulfils them all.
     pub(crate) fn bindings(&self, request: &Request<'_>) -> Bindings {
         let mut bindings = Bindings::default();
-        for (_, predicate) in &self.predicates {
-            predicate.bind(request, &mut bindings);
+        for named in &self.predicates {
+            named.predicate.bind(request, &mut bindings);
         }
         bindings
     }
@@ -191,8 +207,8 @@ impl Matcher {
     pub(crate) fn mismatch(&self, request: &Request<'_>) -> Option<(&str, &dyn Predicate)> {
         self.predicates
             .iter()
-            .find(|(_, predicate)| !predicate.matches(request))
-            .map(|(name, predicate)| (&**name, &**predicate))
+            .find(|named| !named.predicate.matches(request))
+            .map(|named| (&*named.name, &*named.predicate))
     }
 
     /// The place in the one total order; less comes first. See

@@ -34,6 +34,8 @@ pub struct Route {
     /// Whether the endpoint gets the Host header as the steps left it, rather
     /// than its own name.
     pub preserve_host: bool,
+    /// Whether one of its filters answers preflights of CORS.
+    pub answers_preflights: bool,
     /// The statuses of gRPC that a call is tried again for.
     pub retry_grpc: Vec<GrpcStatus>,
     /// Whether calls of gRPC-Web become calls of gRPC.
@@ -95,6 +97,8 @@ pub struct Compiler<'a> {
     pub services: &'a Services,
     /// Where the route's metrics are registered.
     pub metrics: &'a Metrics,
+    /// What filters share, and keep while a route changes.
+    pub filters: &'a pailou_filters::Shared,
     /// What a route does unless it says otherwise.
     pub defaults: &'a RouteDefaults,
     /// The source that lists the services, by its id.
@@ -207,6 +211,7 @@ impl<'a> Compiler<'a> {
             selection: self.services.selection(&service, &subset, policy),
             transport: spec.protocol().map(transport_of),
             upstream_tls,
+            proxy_protocol: spec.service().is_some_and(|service| service.proxy_protocol),
         })
     }
 }
@@ -274,6 +279,7 @@ impl Route {
             route: &spec.id,
             names: names.as_deref(),
             destinations: compiler,
+            shared: compiler.filters,
         };
         let steps = spec
             .filters
@@ -307,11 +313,13 @@ impl Route {
         let mut retry = Retry::without_answers(spec.retries.count.unwrap_or(defaults.retries));
         let mut preserve_host = spec.preserve_host;
         let mut grpc_web = false;
+        let mut answers_preflights = false;
         for rule in chain.rules() {
             match rule {
                 Rule::PreserveHost => preserve_host = true,
                 Rule::Retry(rule) => retry = rule.clone(),
                 Rule::GrpcWeb => grpc_web = true,
+                Rule::Preflights => answers_preflights = true,
             }
         }
         Ok(Arc::new(Route {
@@ -322,6 +330,7 @@ impl Route {
                 .service()
                 .and_then(|service| Canary::compile(service.canary.as_ref()?)),
             retry,
+            answers_preflights,
             retry_grpc: spec.retries.grpc_status.clone(),
             preserve_host,
             grpc_web,

@@ -36,14 +36,22 @@ pub struct Table {
     revision: u64,
     md5: String,
     routes: Vec<Arc<Route>>,
-    /// For each route whether it has conditions beside host and path. Most have
-    /// none, and a search that reads it here leaves the routes themselves, which
-    /// are spread over memory, alone.
-    conditional: Vec<bool>,
+    /// What a search needs of each route. It reads that here and leaves the routes
+    /// themselves, which are spread over memory, alone.
+    traits: Vec<Traits>,
     by_id: HashMap<Arc<str>, usize>,
     index: Index,
     /// The groups of routes that are drawn by weight.
     groups: Groups,
+}
+
+/// What a search needs of a route.
+#[derive(Clone, Copy, Debug)]
+struct Traits {
+    /// Whether it has conditions beside what the index answers. Most have none.
+    is_conditional: bool,
+    /// Whether its predicates bind something.
+    binds: bool,
 }
 
 /// The route that takes a request.
@@ -86,12 +94,13 @@ impl Table {
             .enumerate()
             .map(|(rank, route)| (Arc::clone(&route.id), rank))
             .collect();
-        let conditional = routes
-            .iter()
-            .map(|route| route.matcher().is_conditional())
-            .collect();
+        let traits = routes.iter().map(|route| Traits {
+            is_conditional: route.matcher().is_conditional(),
+            binds: route.matcher().binds(),
+        });
+        let traits = traits.collect();
         Table {
-            conditional,
+            traits,
             revision,
             md5: md5.into(),
             routes,
@@ -137,12 +146,20 @@ impl Table {
         let mut draws = self.groups.draws(&self.routes, request);
         let rank = self.index.first(span, self.routes.len(), |rank| {
             let holds = |route: &Arc<Route>| route.matcher().conditions_hold(request);
-            self.conditional.get(rank) == Some(&false)
+            !self.is_conditional(rank)
                 || self.routes.get(rank).is_some_and(holds) && draws.falls_on(rank)
         })?;
         let route = self.routes.get(rank)?;
-        let bindings = route.matcher().bindings(request);
+        let bindings = match self.traits.get(rank)?.binds {
+            true => route.matcher().bindings(request),
+            false => Bindings::default(),
+        };
         Some(Matched { route, bindings })
+    }
+
+    fn is_conditional(&self, rank: usize) -> bool {
+        let traits = self.traits.get(rank);
+        traits.is_none_or(|traits| traits.is_conditional)
     }
 
     /// The same by a plain scan. It is what [`find`](Table::find) is proven
@@ -179,7 +196,7 @@ impl Table {
             .iter()
             .filter(|route| match route.matcher().keys() {
                 Keys::Native(..) => false,
-                Keys::Spring(place) => place.is_always_tried(),
+                Keys::Spring(place) => route.matcher().is_conditional() && place.is_everywhere(),
             })
     }
 
@@ -221,7 +238,7 @@ impl Table {
     /// The first of the routes in Spring's form that take every request that this one
     /// would, since paths are all that they ask for.
     fn spring_shadow(&self, rank: usize, place: &SpringPlace) -> Option<usize> {
-        let takes_all = |before: usize| self.conditional.get(before) == Some(&false);
+        let takes_all = |before: usize| !self.is_conditional(before);
         let first = |path: &str, is_exact| {
             let span = Span::Spring(path, is_exact);
             self.index.first(span, rank, takes_all)

@@ -3,6 +3,7 @@
 //! ERROR: a person must act. WARN: degraded, the gateway copes. INFO: life cycle and each published version. Fields come first, then a
 //! constant sentence; a cause is called `error`.
 
+mod breaker;
 mod discovery;
 mod request;
 mod settings;
@@ -10,6 +11,7 @@ mod snapshot;
 mod tls;
 mod upstream;
 
+pub use breaker::{BreakerClosed, BreakerOpened, BreakerTries};
 pub use discovery::{
     DocumentApplied, DocumentHome, DocumentMissing, DocumentPartlyApplied, DocumentRefused,
     LoginFailed, ReadinessChanged, Registered, RegistrationFailed, SessionConnected, SessionFailed,

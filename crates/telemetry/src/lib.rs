@@ -1,7 +1,7 @@
 //! Events, metrics, the access log and log set-up.
 //!
-//! One job: to make what happens visible. In go events (one type each, in [`events`]); out come log lines, metric series in the
-//! Prometheus text format and one access-log line per request. Each event makes its log line and its metric in the same call, so that
+//! One job: to make what happens visible. In go events (one type each, in [`events`]); out come log lines, metric series in
+//! two text formats and one access-log line per request. Each event makes its log line and its metric in the same call, so that
 //! neither is ever forgotten.
 //!
 //! Nothing here blocks the caller: what is measured per request are atomics reached through `Arc` handles ([`RouteMetrics`],
@@ -27,6 +27,6 @@ pub use log::{
     look_at_log,
 };
 pub use metrics::{
-    ConnectionOpen, EndpointCounts, Metrics, RequestInFlight, RouteMetrics, ServiceLabels,
-    ServiceMetrics, TextFormat,
+    BreakerMetrics, ConnectionOpen, EndpointCounts, Metrics, RequestInFlight, RouteMetrics,
+    ServiceLabels, ServiceMetrics, TextFormat,
 };

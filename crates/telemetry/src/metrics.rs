@@ -1,5 +1,6 @@
 //! Metric series: atomics that are written anywhere and read at scrape.
 
+mod breaker;
 mod causes;
 mod codes;
 mod export;
@@ -21,6 +22,7 @@ use std::time::SystemTime;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 
+pub use breaker::BreakerMetrics;
 use causes::Causes;
 use export::Export;
 pub use format::TextFormat;
@@ -58,6 +60,7 @@ pub(crate) struct State {
     pub(crate) connections_refused: Causes,
     routes: Mutex<Series<RouteLabels, RouteMetrics>>,
     services: Mutex<Series<ServiceLabels, ServiceMetrics>>,
+    breakers: Mutex<Series<Box<str>, BreakerMetrics>>,
     /// Requests that no route took.
     unrouted: Arc<RouteMetrics>,
     documents: Mutex<BTreeMap<Box<str>, DocumentState>>,
@@ -108,6 +111,8 @@ pub(crate) struct Totals {
     pub(crate) connections_open: AtomicU64,
     pub(crate) tls_handshakes: Handshakes,
     pub(crate) gates_opened: AtomicU64,
+    pub(crate) cache_hits: AtomicU64,
+    pub(crate) cache_misses: AtomicU64,
     pub(crate) certificate_reloads: AtomicU64,
     pub(crate) certificate_refusals: AtomicU64,
     pub(crate) access_log_dropped: Arc<AtomicU64>,
@@ -122,6 +127,7 @@ impl Metrics {
             connections_refused: Causes::of(CONNECTION_REFUSALS),
             routes: Mutex::default(),
             services: Mutex::default(),
+            breakers: Mutex::default(),
             unrouted: Arc::new(RouteMetrics::new("", &ServiceLabels::default())),
             documents: Mutex::default(),
             sessions: Mutex::default(),
@@ -179,6 +185,30 @@ impl Metrics {
         let metrics = Arc::new(ServiceMetrics::new(service));
         services.insert(service.clone(), Arc::downgrade(&metrics));
         metrics
+    }
+
+    /// The metrics of a circuit breaker: the same ones for as long as anybody holds them.
+    ///
+    /// Call it when the breaker is made; it takes a lock.
+    pub fn breaker(&self, name: &str) -> Arc<BreakerMetrics> {
+        let mut breakers = lock(&self.state.breakers);
+        if let Some(metrics) = breakers.get(name).and_then(Weak::upgrade) {
+            return metrics;
+        }
+        prune_when_full(&mut breakers);
+        let metrics = Arc::new(BreakerMetrics::new(name));
+        breakers.insert(name.into(), Arc::downgrade(&metrics));
+        metrics
+    }
+
+    /// Counts a request that a filter's cache has answered, or has not.
+    pub fn response_cache_asked(&self, is_hit: bool) {
+        let totals = &self.state.totals;
+        let counter = match is_hit {
+            true => &totals.cache_hits,
+            false => &totals.cache_misses,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Counts a client's connection; it is open until the guard is dropped.
@@ -291,6 +321,13 @@ impl State {
         let documents = lock(&self.documents);
         let is_good = |state| matches!(state, DocumentState::Applied | DocumentState::Stale);
         !documents.is_empty() && documents.values().copied().all(is_good)
+    }
+
+    /// The circuit breakers that are alive, in the order of their names; the dead are forgotten.
+    fn live_breakers(&self) -> Vec<Arc<BreakerMetrics>> {
+        let mut live = live(&mut lock(&self.breakers));
+        live.sort_by(|a, b| a.name().cmp(b.name()));
+        live
     }
 
     fn documents_that_are(&self, wanted: DocumentState) -> u64 {

@@ -144,6 +144,7 @@ pub(crate) struct Share {
     /// Whether the source lists it no longer.
     pub(crate) held: bool,
     pub(crate) transport: Transport,
+    pub(crate) grpc_port: Option<u16>,
     pub(crate) host: Option<Arc<str>>,
 }
 
@@ -154,6 +155,7 @@ impl Share {
             && self.weight == other.weight
             && self.held == other.held
             && self.transport == other.transport
+            && self.grpc_port == other.grpc_port
             && self.host == other.host
     }
 }

@@ -15,6 +15,8 @@ pub struct Destination {
     pub transport: Option<Transport>,
     /// Which way of TLS is meant, by its place in the settings: 0 is the usual one.
     pub upstream_tls: usize,
+    /// Whether connections to them begin with a PROXY header.
+    pub proxy_protocol: bool,
 }
 
 impl Destination {

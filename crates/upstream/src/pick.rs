@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::balance::Share;
 use crate::endpoint::Endpoint;
 use crate::standing::{Condition, Failure};
-use crate::transport::Transport;
+use crate::transport::{Http, Transport};
 
 /// An endpoint chosen for one request; it counts as in flight until this is dropped.
 ///
@@ -17,6 +17,7 @@ use crate::transport::Transport;
 pub struct Pick {
     endpoint: Arc<Endpoint>,
     transport: Transport,
+    grpc_port: Option<u16>,
     host: Option<Arc<str>>,
     /// The term it was picked in.
     term: u32,
@@ -61,15 +62,25 @@ impl Pick {
         Some(Pick {
             endpoint: Arc::clone(endpoint),
             transport: share.transport,
+            grpc_port: share.grpc_port,
             host: share.host.clone(),
             term: standing.term,
             is_test,
         })
     }
 
-    /// Where the request goes.
+    /// The address that the endpoint is known by.
     pub fn address(&self) -> SocketAddr {
         self.endpoint.address()
+    }
+
+    /// Where a request in that version of HTTP goes: the same address, and perhaps another port.
+    pub fn address_for(&self, http: Http) -> SocketAddr {
+        let mut address = self.endpoint.address();
+        if let (Http::Http2, Some(port)) = (http, self.grpc_port) {
+            address.set_port(port);
+        }
+        address
     }
 
     /// How it is spoken to, by what it says of itself.

@@ -130,6 +130,7 @@ fn shares(candidates: &[&Candidate<'_>], now: Instant) -> Vec<Share> {
         weight,
         held: candidate.verdict.has(Reason::Held),
         transport: candidate.listing.transport,
+        grpc_port: candidate.listing.grpc_port,
         host: candidate.listing.host.clone(),
     };
     candidates

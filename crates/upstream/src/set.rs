@@ -45,6 +45,8 @@ pub struct EndpointSpec {
     pub cluster: Arc<str>,
     /// How it is spoken to.
     pub transport: Transport,
+    /// The port where it speaks HTTP/2, if that is another one. Its state is one, whichever port is spoken to.
+    pub grpc_port: Option<u16>,
     /// The host name that it was registered by, if it was by one: its certificate is for that.
     pub host: Option<Arc<str>>,
     /// Its labels.
@@ -66,6 +68,7 @@ impl EndpointSpec {
             healthy: true,
             cluster: Arc::from(""),
             transport: Transport::default(),
+            grpc_port: None,
             host: None,
             metadata: Arc::default(),
             held: false,

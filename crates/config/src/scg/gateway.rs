@@ -135,7 +135,7 @@ impl Gateway {
     }
 
     /// Adds what holds for all filters of this name to the arguments that one of them leaves out.
-    pub(super) fn complete(&self, part: &mut PartSpec) {
+    pub(super) fn complete(&self, part: &mut PartSpec, beans: &BTreeMap<String, Node>) {
         let Some(Value::Mapping(defaults)) = self
             .defaults
             .get(&folded(&part.name))
@@ -155,7 +155,8 @@ impl Gateway {
         for (key, value) in defaults {
             let name = folded(&key.text);
             if name != "enabled" && !is_given(args, &name) {
-                args.push((key.clone(), value.clone()));
+                let bean = bean_name(value).and_then(|name| beans.get(name));
+                args.push((key.clone(), bean.unwrap_or(value).clone()));
             }
         }
     }
@@ -201,6 +202,15 @@ fn http_client(field: &Field<'_>) -> Timeouts {
         ));
     }
     timeouts
+}
+
+/// The name of the bean that a value is a look-up of: `#{@name}`.
+fn bean_name(value: &Node) -> Option<&str> {
+    let Value::Scalar(scalar) = &value.value else {
+        return None;
+    };
+    let inner = scalar.text.trim().strip_prefix("#{")?.strip_suffix('}')?;
+    inner.trim().strip_prefix('@')
 }
 
 /// Whether `Host` looks past the port.

@@ -182,7 +182,7 @@ impl Context<'_> {
         let name = quote(&part.name);
         match self.scg.filters.get(&part.name) {
             None => {
-                self.gateway.complete(&mut part);
+                self.gateway.complete(&mut part, &self.scg.beans);
                 Some(part)
             }
             Some(ScgFilter::Ignore) => {

@@ -144,7 +144,7 @@ section! {
         /// Whether each request gets a line. It never holds up a request: lines that cannot be written in time are counted.
         access: bool = true, Flag;
         /// What these lines look like: `auto` as `log.format` says, `json`, `combined` (the format of Apache and nginx), or a
-        /// template of your own with [fields in braces](operations.md#access-log).
+        /// template of your own with [fields in braces](observability.md#access-log).
         access_format: AccessLogFormat = AccessLogFormat::Auto, ACCESS_FORMAT;
         /// By which names these lines call their fields, where they are JSON: those of OpenTelemetry's semantic conventions for
         /// HTTP, or of the Elastic Common Schema.

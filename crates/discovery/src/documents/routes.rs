@@ -122,6 +122,7 @@ mod tests {
         let compiler = Compiler {
             services: &services,
             metrics: &metrics,
+            filters: &pailou_filters::Shared::new(metrics.clone()),
             defaults: &settings.defaults,
             source: "default",
             namespace: "",

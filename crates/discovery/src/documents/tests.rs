@@ -54,6 +54,7 @@ impl Bench {
         let compiler = Compiler {
             services: &self.services,
             metrics: &self.metrics,
+            filters: &pailou_filters::Shared::new(self.metrics.clone()),
             defaults: &self.settings.defaults,
             source: "default",
             namespace: "",

@@ -10,7 +10,7 @@ use pailou_upstream::EndpointSpec;
 
 use crate::admission::Admission;
 use crate::resolve::{Names, Resolved};
-use crate::transport::transport_of;
+use crate::transport::{grpc_port_of, transport_of};
 use crate::view::RefusedView;
 
 /// Why an instance is out that will be in, or refused for good, in a moment: nothing to report.
@@ -82,6 +82,9 @@ impl Collected<'_> {
             healthy: instance.healthy,
             cluster: instance.cluster.as_str().into(),
             transport: transport_of(&instance.metadata),
+            grpc_port: self
+                .admission
+                .admit_port(address, grpc_port_of(&instance.metadata)),
             host: host.cloned(),
             metadata: Arc::new(instance.metadata.clone()),
             held: false,

@@ -22,10 +22,12 @@ pub(crate) fn compile_route(
     metrics: Metrics,
     settings: Settings,
 ) -> CompileRoute {
+    let filters = pailou_filters::Shared::new(metrics.clone());
     Box::new(move |spec| {
         let compiler = Compiler {
             services: &services,
             metrics: &metrics,
+            filters: &filters,
             defaults: &settings.defaults,
             source: ServiceId::DEFAULT_SOURCE,
             namespace: &settings.nacos.namespace,

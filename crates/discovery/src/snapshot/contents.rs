@@ -10,7 +10,7 @@ use pailou_upstream::{EndpointSpec, ServiceId};
 use serde::{Deserialize, Serialize};
 
 use super::{DocumentKey, Registries, Saved, SavedService};
-use crate::transport::transport_of;
+use crate::transport::{grpc_port_of, transport_of};
 
 /// Everything that is kept; borrowed on the way to the disk, owned on the way back.
 #[derive(Debug, Deserialize, PartialEq, Serialize)]
@@ -270,6 +270,7 @@ fn saved_service(service: Service<'_>) -> (ServiceId, SavedService) {
         healthy: !endpoint.unhealthy,
         cluster: endpoint.cluster.into(),
         transport: transport_of(&endpoint.metadata),
+        grpc_port: grpc_port_of(&endpoint.metadata),
         host: endpoint.host.map(Arc::from),
         metadata: Arc::new(endpoint.metadata.into_owned()),
         ..EndpointSpec::new(endpoint.address)

@@ -43,7 +43,11 @@ fn push(to: &mut String, byte: u8, is_plain: bool) {
 /// Reads a template of a path, with its texts encoded. What does not begin with
 /// `/` is 500 in Spring: a fault.
 pub(super) fn template(arg: &ScgArg<'_>, scope: &Scope<'_>) -> Option<Template> {
-    let text = arg.text();
+    template_of(arg.text(), arg, scope)
+}
+
+/// The same for a text that is a part of `arg`.
+pub(super) fn template_of(text: &str, arg: &ScgArg<'_>, scope: &Scope<'_>) -> Option<Template> {
     if !text.starts_with('/') {
         arg.fault_expected(
             "the path would not begin with `/`",
@@ -57,7 +61,7 @@ pub(super) fn template(arg: &ScgArg<'_>, scope: &Scope<'_>) -> Option<Template> 
             text[cut..].escape_debug()
         ));
     }
-    let template = Template::read(arg, scope)?;
+    let template = Template::read_text(text, arg, scope)?;
     Some(cut(template).map_texts(encode_text))
 }
 
@@ -98,7 +102,7 @@ pub(super) fn put(head: &mut RequestHead<'_>, made: &str) {
 
 /// A path that begins with a slash, has no doubled one, and nothing in it that a
 /// path cannot have. Dot segments are not looked for.
-fn settled(path: &str) -> String {
+pub(super) fn settled(path: &str) -> String {
     let mut settled = String::with_capacity(path.len() + 1);
     settled.push('/');
     let bytes = path.as_bytes();

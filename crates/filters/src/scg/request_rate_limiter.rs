@@ -124,6 +124,9 @@ impl RequestRateLimiter {
 
 impl Edit for RequestRateLimiter {
     fn request(&self, head: &mut RequestHead<'_>) -> Next {
+        if head.effects.is_rehearsal {
+            return Next::Continue;
+        }
         let Some(key) = self.key.of(head) else {
             return match self.denies_empty_key {
                 true => Self::refuse(self.empty_key_status, HeaderMap::new()),

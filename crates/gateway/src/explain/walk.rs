@@ -74,7 +74,10 @@ pub(super) fn walk(
         path: Cow::Borrowed(request.target.forwarded_path()),
         query: request.target.query().map(Cow::Borrowed),
         headers: &mut headers,
-        effects: Effects::default(),
+        effects: Effects {
+            is_rehearsal: true,
+            ..Effects::default()
+        },
     };
     explanation.answer = filters(route, &mut head, &mut explanation.filters);
     let target = head.target();
@@ -151,6 +154,14 @@ fn filters(
                 )
             }
             Step::Rule(rule) => (Next::Continue, Some(format!("{rule:?}"))),
+            Step::Breaker(breaker) => (
+                Next::Continue,
+                Some(format!(
+                    "counts failures as the circuit breaker {}",
+                    breaker.breaker.name()
+                )),
+            ),
+            Step::Keep(_) => (Next::Continue, Some("may answer from memory".to_owned())),
         };
         let after = head.target();
         seen.push(FilterView {

@@ -4,8 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::{Connections, Full, Stage};
-use crate::connection::{Connection, Shared};
-use crate::forwarded::PeerName;
+use crate::connection::{Connection, Ends, Shared};
 use crate::listener::Listener;
 use crate::opening::Secured;
 
@@ -37,19 +36,20 @@ impl Place {
     pub(crate) fn open(
         mut self,
         listener: Arc<Listener>,
+        ends: Ends,
         secured: Option<Secured>,
     ) -> Option<Shared> {
-        let client = self.client.expect("a place is claimed first");
+        let claimed = self.client.map(|client| client == ends.client.ip());
+        assert_eq!(claimed, Some(true), "a place is claimed first");
         let register = self.register.as_ref()?;
         let mut open = register.open();
         let entry = open.connections.get_mut(&self.id)?;
         if matches!(entry.stage, Stage::Doomed) {
             return None;
         }
-        let client = PeerName::new(client);
         let register = Arc::downgrade(register);
         let secured = secured.map(Arc::new);
-        let connection = Connection::new(self.id, client, listener, secured, register);
+        let connection = Connection::new(self.id, ends, listener, secured, register);
         let connection = Arc::new(connection);
         entry.stage = Stage::Open(Arc::downgrade(&connection));
         drop(open);

@@ -59,7 +59,7 @@ impl Heading {
         let heading = Heading {
             target: Bytes::copy_from_slice(&head[target.0..target.1]),
             framing,
-            expects_continue: fields.expects_continue() && !http_10,
+            expects_continue: !fields.expects.is_empty() && !http_10,
             knows_interim: !http_10,
             fault,
             line_bytes: head[..line_end].trim_ascii().len(),
@@ -123,7 +123,10 @@ impl Fields {
         let name = &line[..colon];
         match name.len() {
             6 if name.eq_ignore_ascii_case(b"expect") => {
-                self.expects.push(kept(line));
+                let line = kept(line);
+                if elements(&line.value).any(is_continue) {
+                    self.expects.push(line);
+                }
             }
             14 if name.eq_ignore_ascii_case(b"content-length") => self.lengths.push(kept(line)),
             17 if name.eq_ignore_ascii_case(b"transfer-encoding") => self.codings.push(kept(line)),
@@ -145,21 +148,9 @@ impl Fields {
         }
     }
 
-    /// Whether one of the expectations is that of an interim answer (RFC 9110
-    /// section 10.1.1). The others are the endpoint's to refuse.
-    fn expects_continue(&self) -> bool {
-        let lines = self.expects.iter();
-        lines
-            .flat_map(|line| line.value.split(|byte| *byte == b','))
-            .any(|element| element.trim_ascii().eq_ignore_ascii_case(b"100-continue"))
-    }
-
     /// What the engine must not see.
     fn cuts(&self, framing: Framing) -> Vec<Cut> {
-        let mut cuts: Vec<Cut> = match self.expects_continue() {
-            true => self.expects.iter().map(Line::cut).collect(),
-            false => Vec::new(),
-        };
+        let mut cuts: Vec<Cut> = self.expects.iter().map(Line::without_continue).collect();
         if let (Framing::Length(length), [first, more @ ..]) = (framing, &self.lengths[..]) {
             let plain = length.to_string();
             if first.value != plain.as_bytes() {
@@ -185,6 +176,19 @@ impl Fields {
 }
 
 impl Line {
+    /// Leaves of an `Expect` what else it asks for, which is the endpoint's to
+    /// judge.
+    fn without_continue(&self) -> Cut {
+        let rest: Vec<&[u8]> = elements(&self.value)
+            .filter(|element| !element.is_empty() && !is_continue(element))
+            .collect();
+        let with = match rest.is_empty() {
+            true => Vec::new(),
+            false => [b"expect: ", &rest.join(&b", "[..])[..], b"\r\n"].concat(),
+        };
+        Cut { with, ..self.cut() }
+    }
+
     fn cut(&self) -> Cut {
         Cut {
             from: self.from,
@@ -215,6 +219,17 @@ fn length(lines: &[Line]) -> Result<u64, Cause> {
         }
     }
     found.ok_or(Cause::MalformedHead)
+}
+
+/// The elements of a list, of which some may be empty.
+fn elements(list: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let elements = list.split(|byte| *byte == b',');
+    elements.map(<[u8]>::trim_ascii)
+}
+
+/// The one expectation that HTTP knows (RFC 9110 section 10.1.1).
+fn is_continue(expectation: &[u8]) -> bool {
+    expectation.eq_ignore_ascii_case(b"100-continue")
 }
 
 fn ends_with_chunked(codings: &[u8]) -> bool {

@@ -1,6 +1,7 @@
 use std::sync::{Arc, Weak};
 
 use super::*;
+use crate::connection::Ends;
 
 /// The head that the upstream gets, sorted, and the client that is logged.
 fn forwarded(
@@ -21,8 +22,11 @@ fn forwarded(
             .collect(),
         ..ForwardedSettings::default()
     };
-    let peer = PeerName::new(peer.parse().expect("address"));
-    let connection = Connection::new(0, peer, Arc::default(), None, Weak::new());
+    let ends = Ends {
+        client: (peer.parse::<IpAddr>().expect("address"), 4711).into(),
+        local: ([127, 0, 0, 1], 80).into(),
+    };
+    let connection = Connection::new(0, ends, Arc::default(), None, Weak::new());
     let told = Forwarded::new(&settings).apply(
         &mut headers,
         &connection,

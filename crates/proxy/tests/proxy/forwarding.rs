@@ -107,7 +107,8 @@ async fn what_is_of_one_hop_stays_on_it() {
     let upstream = Upstream::start(|_| {
         vec![Step::Send(response(
             "200 OK",
-            "connection: keep-alive, x-hop\r\nkeep-alive: timeout=5\r\nx-hop: 1\r\nproxy-authenticate: Basic\r\n",
+            "connection: keep-alive, x-hop\r\nkeep-alive: timeout=5\r\nx-hop: 1\r\nproxy-authenticate: Basic\r\n\
+             x-application-context: users:prod:8080\r\n",
             "ok",
         ))]
     })
@@ -117,11 +118,16 @@ async fn what_is_of_one_hop_stays_on_it() {
     client
         .send(
             "GET / HTTP/1.1\r\nhost: a\r\nconnection: x-secret, X-Request-Id\r\nx-secret: 1\r\nte: trailers\r\n\
-             keep-alive: 5\r\nproxy-authorization: Basic x\r\nupgrade: h2c\r\nuser_id: 7\r\nx-kept: 1\r\n\r\n",
+             keep-alive: 5\r\nproxy-authorization: Basic x\r\nupgrade: h2c\r\nx-application-context: a\r\nuser_id: 7\r\nx-kept: 1\r\n\r\n",
         )
         .await;
     let answer = client.answer().await;
-    for gone in ["x-hop", "keep-alive", "proxy-authenticate"] {
+    for gone in [
+        "x-hop",
+        "keep-alive",
+        "proxy-authenticate",
+        "x-application-context",
+    ] {
         assert_eq!(answer.header(gone), None, "{gone}");
     }
     let received = &upstream.received()[0];
@@ -131,6 +137,7 @@ async fn what_is_of_one_hop_stays_on_it() {
         "te",
         "keep-alive",
         "proxy-authorization",
+        "x-application-context",
         "upgrade",
         "user_id",
     ] {

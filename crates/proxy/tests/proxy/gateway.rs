@@ -117,6 +117,7 @@ fn table(
     let compiler = Compiler {
         services,
         metrics,
+        filters: &pailou_filters::Shared::new(metrics.clone()),
         defaults: &settings.defaults,
         source: ServiceId::DEFAULT_SOURCE,
         namespace: "",

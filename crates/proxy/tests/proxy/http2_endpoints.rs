@@ -14,6 +14,7 @@ use pailou_upstream::{EndpointSet, EndpointSpec, Http, Transport};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::gateway::{ANY, Gateway, until};
+use crate::upstream::{Upstream, nobody, ok};
 
 pub(crate) const H2C: Transport = Transport {
     tls: false,
@@ -336,4 +337,38 @@ async fn an_endpoint_that_restarts_is_reached_again() {
         let answer = client.post("/", b"x").await;
         assert_eq!(answer.status, 200, "{}", answer.text());
     }
+}
+
+/// As Spring's gRPC starter registers: HTTP/1.1 at the instance's port, and gRPC
+/// at the one that its metadata names.
+#[tokio::test]
+async fn an_instance_may_have_a_port_of_its_own_for_http2() {
+    let pages = Upstream::start(|_| ok("page")).await;
+    let calls = Endpoint::start(mirror).await;
+    let routes = "
+routes:
+  calls: { path: /calls/**, service: { name: users, protocol: grpc }, preserve_host: false }
+  pages: { path: /pages/**, service: users }";
+    let gateway = Gateway::start(routes, &[]).await;
+    let of = |grpc_port| EndpointSpec {
+        grpc_port: Some(grpc_port),
+        ..EndpointSpec::new(pages.address)
+    };
+    let users = gateway.service("users");
+    users.update(EndpointSet::of([of(calls.address.port())]));
+    let mut client = gateway.connect().await;
+    for _ in 0..3 {
+        assert_eq!(client.get("/pages/a").await.text(), "page");
+        let answer = client.post("/calls/a", b"x").await;
+        let expected = format!("POST http://{}/calls/a te=None body=x", calls.address);
+        assert_eq!(answer.text(), expected);
+    }
+    assert_eq!(calls.connections.load(SeqCst), 1);
+    // Another port is another place, and the same endpoint.
+    users.update(EndpointSet::of([of(nobody().await.port())]));
+    let answer = client.post("/calls/a", b"x").await;
+    assert_eq!(
+        (answer.status, answer.cause().as_str()),
+        (502, "connect_failed")
+    );
 }

@@ -3,8 +3,11 @@
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
+use pailou_upstream::{EndpointSet, EndpointSpec};
+
+use crate::client::Answer;
 use crate::gateway::Gateway;
-use crate::upstream::{Step, Upstream, ok, response};
+use crate::upstream::{Step, Upstream, nobody, ok, response};
 
 /// A gateway with one route to `users`, with these filters.
 async fn gateway(filters: &str, users: &Upstream) -> Gateway {
@@ -224,6 +227,93 @@ async fn another_endpoint_is_asked_first() {
     }
 }
 
+const CORS: &str = "
+routes:
+  c:
+    path: /c
+    match: { methods: [GET] }
+    service: users
+    filters:
+      - Cors: { '/**': { allowedOrigins: 'https://ok.test', allowedMethods: [GET, POST], allowCredentials: true } }
+      - DedupeResponseHeader: Vary, RETAIN_UNIQUE
+  other:
+    path: /other
+    service: users
+";
+
+async fn preflight(gateway: &Gateway, path: &str, origin: &str, method: &str) -> Answer {
+    let mut client = gateway.connect().await;
+    client
+        .send(format!(
+            "OPTIONS {path} HTTP/1.1\r\nhost: a\r\norigin: {origin}\r\naccess-control-request-method: {method}\r\n\r\n"
+        ))
+        .await;
+    client.answer().await
+}
+
+#[tokio::test]
+async fn a_preflight_is_answered_before_a_method_is_asked_for() {
+    let users = Upstream::start(|_| ok("in")).await;
+    let gateway = Gateway::start(CORS, &[users.address]).await;
+    let answer = preflight(&gateway, "/c", "https://ok.test", "GET").await;
+    assert_eq!((answer.status, answer.text()), (200, ""));
+    assert_eq!(
+        answer.header("access-control-allow-origin"),
+        Some("https://ok.test")
+    );
+    assert_eq!(
+        answer.header("access-control-allow-methods"),
+        Some("get,post")
+    );
+    let answer = preflight(&gateway, "/c", "https://evil.test", "GET").await;
+    assert_eq!((answer.status, answer.text()), (403, ""));
+    assert!(users.received().is_empty());
+    // Nobody takes a POST there; and a route without settings asks its service.
+    assert_eq!(
+        preflight(&gateway, "/c", "https://ok.test", "POST")
+            .await
+            .status,
+        404
+    );
+    assert_eq!(
+        preflight(&gateway, "/other", "https://ok.test", "GET")
+            .await
+            .text(),
+        "in"
+    );
+}
+
+#[tokio::test]
+async fn an_answer_says_whom_it_is_for_also_when_it_is_an_error_of_the_gateway() {
+    let users = Upstream::start(|_| {
+        let own = "access-control-allow-origin: *\r\nvary: Accept\r\n";
+        vec![Step::Send(response("200 OK", own, "in"))]
+    })
+    .await;
+    let dead = nobody().await;
+    for (endpoint, status) in [(users.address, 200), (dead, 502)] {
+        let gateway = Gateway::start(CORS, &[endpoint]).await;
+        let mut client = gateway.connect().await;
+        client
+            .send("GET /c HTTP/1.1\r\nhost: a\r\norigin: https://ok.test\r\n\r\n")
+            .await;
+        let answer = client.answer().await;
+        assert_eq!(answer.status, status);
+        assert_eq!(
+            answer.head.matches("access-control-allow-origin").count(),
+            1
+        );
+        assert_eq!(
+            answer.header("access-control-allow-origin"),
+            Some("https://ok.test")
+        );
+        assert_eq!(
+            answer.header("access-control-allow-credentials"),
+            Some("true")
+        );
+    }
+}
+
 /// Refused connections are free while there is another endpoint to ask. With one endpoint, and that dead, the tries began anew
 /// without an end: the request held a core until its deadline.
 #[tokio::test]
@@ -241,4 +331,230 @@ async fn tries_at_a_lone_dead_endpoint_have_an_end() {
         "{:?}",
         began.elapsed()
     );
+}
+
+const BREAKER: &str = "
+routes:
+  guarded:
+    path: /b/**
+    service: users
+    timeout: 300ms
+    filters:
+      - AddRequestHeader: X-First, 1
+      - AddResponseHeader: X-Before, 1
+      - CircuitBreaker: { name: b, fallbackUri: 'forward:/fallback/b', statusCodes: '500', slidingWindowSize: 3, minimumNumberOfCalls: 3, waitDurationInOpenState: 60s }
+      - AddRequestHeader: X-Second, 1
+      - AddResponseHeader: X-After, 1
+  bare:
+    path: /bare
+    service: users
+    timeout: 300ms
+    filters:
+      - CircuitBreaker: { name: bare, statusCodes: '500', slidingWindowSize: 2, minimumNumberOfCalls: 2 }
+  fallback:
+    path: /fallback/**
+    service: others
+    filters:
+      - FallbackHeaders
+      - AddResponseHeader: X-Fallback, 1
+";
+
+/// A gateway whose `others` service answers for `users`.
+async fn guarded(users: &Upstream, others: &Upstream) -> Gateway {
+    let gateway = Gateway::start(BREAKER, &[users.address]).await;
+    gateway
+        .service("others")
+        .update(EndpointSet::of([EndpointSpec::new(others.address)]));
+    gateway
+}
+
+#[tokio::test]
+async fn a_failure_goes_to_the_fallback_as_the_request_was_at_the_breaker() {
+    for (script, exception) in [
+        (&["500 x"][..], "circuitbreakerstatuscodeexception"),
+        (&["close"], "prematurecloseexception"),
+        (&["wait"], "responsestatusexception"),
+    ] {
+        let users = scripted(script).await;
+        let others = Upstream::start(|_| ok("instead")).await;
+        let gateway = guarded(&users, &others).await;
+        let mut client = gateway.connect().await;
+        client
+            .send("POST /b/x?a=1 HTTP/1.1\r\nhost: a\r\ncontent-length: 7\r\n\r\npayload")
+            .await;
+        let answer = client.answer().await;
+        assert_eq!(
+            (answer.status, answer.text()),
+            (200, "instead"),
+            "{script:?}"
+        );
+        assert_eq!(answer.header("x-before"), Some("1"));
+        assert_eq!(answer.header("x-after"), None, "it is behind the breaker");
+        assert_eq!(answer.header("x-fallback"), Some("1"));
+        let received = others.received();
+        assert_eq!(received[0].line(), "post /fallback/b?a=1 http/1.1");
+        assert_eq!(received[0].body, b"payload");
+        assert_eq!(received[0].header("x-first"), Some("1"));
+        assert_eq!(received[0].header("x-second"), None);
+        let kind = received[0]
+            .header("execution-exception-type")
+            .expect("a reason");
+        assert!(kind.ends_with(exception), "{kind}");
+        // The next one goes well.
+        let answer = client.get("/b/x").await;
+        assert_eq!(
+            (answer.text(), answer.header("x-after")),
+            ("at last", Some("1"))
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_dead_service_and_an_open_breaker_lead_to_the_fallback_too() {
+    let users = Upstream::start(|_| ok("never")).await;
+    let others = Upstream::start(|_| ok("instead")).await;
+    let gateway = guarded(&users, &others).await;
+    gateway
+        .service("users")
+        .update(EndpointSet::of([EndpointSpec::new(nobody().await)]));
+    let mut client = gateway.connect().await;
+    for number in 0..6 {
+        let answer = client.get("/b/x").await;
+        assert_eq!((answer.status, answer.text()), (200, "instead"), "{number}");
+    }
+    let kinds = others.received().into_iter().map(|request| {
+        let kind = request
+            .header("execution-exception-type")
+            .unwrap_or_default();
+        kind.rsplit('.').next().unwrap_or_default().to_owned()
+    });
+    let kinds: Vec<_> = kinds.collect();
+    assert_eq!(
+        kinds.last().map(String::as_str),
+        Some("callnotpermittedexception"),
+        "{kinds:?}"
+    );
+    assert_eq!(
+        gateway.metric("pailou_breaker_open{breaker=\"b\"}"),
+        Some(1.0)
+    );
+    assert!(users.received().is_empty());
+}
+
+#[tokio::test]
+async fn without_a_fallback_a_failure_is_the_answer_until_the_breaker_opens() {
+    let users = scripted(&["500 x", "close"]).await;
+    let gateway = guarded(&users, &users).await;
+    let mut client = gateway.connect().await;
+    let answer = client.get("/bare").await;
+    assert_eq!((answer.status, answer.text()), (500, "not yet"));
+    let answer = gateway.connect().await.post("/bare", b"").await;
+    assert_eq!(
+        (answer.status, answer.cause().as_str()),
+        (502, "upstream_reset")
+    );
+    for _ in 0..2 {
+        let answer = client.get("/bare").await;
+        assert_eq!(
+            (answer.status, answer.cause().as_str()),
+            (503, "circuit_open")
+        );
+    }
+    assert_eq!(users.received().len(), 2);
+    assert_eq!(
+        gateway.metric("pailou_breaker_refusals_total{breaker=\"bare\"}"),
+        Some(2.0)
+    );
+}
+
+#[tokio::test]
+async fn a_fallback_that_fails_is_not_replaced_and_one_that_is_missing_is_404() {
+    let users = Upstream::start(|_| vec![Step::Send(response("500 x", "", "bad"))]).await;
+    let others = Upstream::start(|_| vec![Step::Send(response("503 x", "", "worse"))]).await;
+    let gateway = guarded(&users, &others).await;
+    let answer = gateway.connect().await.get("/b/x").await;
+    assert_eq!((answer.status, answer.text()), (503, "worse"));
+    let routes = "routes: { any: { path: /b, service: users, filters: [ CircuitBreaker: { statusCodes: 500, fallbackUri: 'forward:/nowhere' } ] } }";
+    let gateway = Gateway::start(routes, &[users.address]).await;
+    let answer = gateway.connect().await.get("/b").await;
+    assert_eq!((answer.status, answer.cause().as_str()), (404, "no_route"));
+}
+
+#[tokio::test]
+async fn a_clients_own_fault_is_not_counted() {
+    let users = Upstream::start(|_| ok("in")).await;
+    let filters = "[ CircuitBreaker: { slidingWindowSize: 1, minimumNumberOfCalls: 1 }, RequestSize: { maxSize: 4B } ]";
+    let gateway = gateway(filters, &users).await;
+    for _ in 0..3 {
+        let mut client = gateway.connect().await;
+        client
+            .send("POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n6\r\n123456\r\n0\r\n\r\n")
+            .await;
+        assert_eq!(client.answer().await.cause(), "body_too_large");
+    }
+    assert_eq!(gateway.connect().await.get("/").await.status, 200);
+}
+
+#[tokio::test]
+async fn an_answer_is_kept_while_it_streams() {
+    let asked = std::sync::Arc::new(AtomicUsize::new(0));
+    let count = asked.clone();
+    let users = Upstream::start(move |request| {
+        let number = count.fetch_add(1, Relaxed);
+        match request.line().contains("/chunked") {
+            true => vec![Step::Send(
+                format!("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\none\r\n4\r\n, {number:02}\r\n0\r\n\r\n").into_bytes(),
+            )],
+            false if request.line().contains("/none") => vec![Step::Send(response("200 OK", "", ""))],
+            false => ok(&format!("number {number}")),
+        }
+    })
+    .await;
+    let filters = "[ AddResponseHeader: 'X-A, 1', LocalResponseCache: '1m,10KB', AddResponseHeader: 'X-B, 1' ]";
+    let gateway = gateway(filters, &users).await;
+    let mut client = gateway.connect().await;
+    for path in ["/a", "/chunked", "/none"] {
+        let first = client.get(path).await;
+        let second = client.get(path).await;
+        assert_eq!(first.body, second.body, "{path}");
+        assert_eq!(first.header("cache-control"), Some("max-age=60"), "{path}");
+        for answer in [&first, &second] {
+            assert_eq!(answer.head.matches("x-a:").count(), 1, "{path}");
+            assert_eq!(answer.head.matches("x-b:").count(), 1, "{path}");
+        }
+    }
+    assert_eq!(asked.load(Relaxed), 3);
+    assert_eq!(
+        gateway.metric("pailou_response_cache_hits_total"),
+        Some(3.0)
+    );
+    assert_eq!(client.post("/a", b"x").await.text(), "number 3");
+}
+
+#[tokio::test]
+async fn a_body_that_breaks_or_is_too_long_is_not_kept() {
+    let users = Upstream::start(|request| {
+        if request.line().contains("/long") {
+            return ok(&"x".repeat(20_000));
+        }
+        let half = b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf".to_vec();
+        vec![Step::Send(half), Step::Reset]
+    })
+    .await;
+    let gateway = gateway("[ LocalResponseCache: '1m,10KB' ]", &users).await;
+    for _ in 0..2 {
+        assert_eq!(
+            gateway.connect().await.get("/long").await.body.len(),
+            20_000
+        );
+        let mut client = gateway.connect().await;
+        client.send("GET /half HTTP/1.1\r\nhost: a\r\n\r\n").await;
+        assert_eq!(client.head().await.0, 200);
+        client.rest().await;
+    }
+    assert_eq!(
+        gateway.metric("pailou_response_cache_hits_total"),
+        Some(0.0)
+    );
+    assert_eq!(users.received().len(), 4);
 }

@@ -19,6 +19,7 @@ fn compiled(route: &str) -> Result<Arc<Route>, Vec<Fault>> {
     let compiler = Compiler {
         services: &services,
         metrics: &metrics,
+        filters: &pailou_filters::Shared::new(metrics.clone()),
         defaults: &loaded.settings.defaults,
         source: ServiceId::DEFAULT_SOURCE,
         namespace: "dev",
@@ -137,6 +138,7 @@ fn a_service_may_be_of_another_registry() {
     let compiler = Compiler {
         services: &services,
         metrics: &metrics,
+        filters: &pailou_filters::Shared::new(metrics.clone()),
         defaults: &settings.defaults,
         source: ServiceId::DEFAULT_SOURCE,
         namespace: &settings.nacos.namespace,

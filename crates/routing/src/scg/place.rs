@@ -15,8 +15,8 @@ pub(crate) struct SpringPlace {
     hosts: Option<Vec<HostKey>>,
     /// The beginnings of the paths that it can take; `None` is any.
     paths: Option<Vec<Beginning>>,
-    /// How many predicates there are.
-    predicates: usize,
+    /// How many predicates ask for paths.
+    path_predicates: usize,
 }
 
 /// The literal beginning of paths, decoded, and which of them are taken.
@@ -27,14 +27,8 @@ pub(crate) struct Beginning {
 }
 
 impl SpringPlace {
-    /// Adds a predicate that asks for nothing that is in the index.
-    pub(crate) fn add_condition(&mut self) {
-        self.predicates += 1;
-    }
-
     /// Adds hosts, one of which has to match.
     pub(crate) fn add_hosts(&mut self, patterns: &[SpringHost]) {
-        self.predicates += 1;
         // Of two predicates either is true of the route.
         if self.hosts.is_none() {
             let keys = patterns.iter().map(|pattern| pattern.key().clone());
@@ -44,7 +38,7 @@ impl SpringPlace {
 
     /// Adds paths, one of which has to match.
     pub(crate) fn add_paths(&mut self, patterns: &[SpringPath]) {
-        self.predicates += 1;
+        self.path_predicates += 1;
         let beginnings: Vec<Beginning> = patterns.iter().filter_map(beginning).collect();
         let least = |paths: &[Beginning]| paths.iter().map(|path| path.segments.len()).min();
         let is_better = match &self.paths {
@@ -56,23 +50,18 @@ impl SpringPlace {
         }
     }
 
-    /// Whether what the index finds is taken without being tried: paths are all that it asks for.
-    pub(crate) fn is_certain(&self) -> bool {
+    /// Whether the index decides about paths alone: of what it finds none has to be tried.
+    pub(crate) fn decides_paths(&self) -> bool {
         let is_whole = |paths: &Vec<Beginning>| paths.iter().all(|path| path.takes != Takes::Some);
-        match &self.paths {
-            Some(paths) => self.predicates == 1 && is_whole(paths),
-            None => self.predicates == 0,
-        }
+        self.path_predicates == 1 && self.paths.as_ref().is_some_and(is_whole)
     }
 
-    /// Whether it is tried on every request: nothing of it is literal where the index looks.
-    pub(crate) fn is_always_tried(&self) -> bool {
+    /// Whether every request comes by it: nothing of it is literal where the index looks.
+    pub(crate) fn is_everywhere(&self) -> bool {
         let is_any_host = |keys: &Vec<HostKey>| keys.contains(&HostKey::Any);
         let is_any_path =
             |paths: &Vec<Beginning>| paths.iter().any(|path| path.segments.is_empty());
-        !self.is_certain()
-            && self.hosts.as_ref().is_none_or(is_any_host)
-            && self.paths.as_ref().is_none_or(is_any_path)
+        self.hosts.as_ref().is_none_or(is_any_host) && self.paths.as_ref().is_none_or(is_any_path)
     }
 
     /// Every place: a host and the beginning of a path.

@@ -566,6 +566,9 @@ fn versions_are_compared_number_by_number() {
         "Version{ version: 1.2+, apiversion.use.query-parameter: v, apiversion.default: '1.3' }";
     assert!(with(default, "GET /", &[]));
     assert!(!with(default, "GET /?v=1.1", &[]));
+    let whole = "Version{ version: '1', apiversion: { use: { header: X-V }, supported: ['1.0', '1.1'], required: false } }";
+    let (_, warnings) = compiled_as(whole, Compat::V5).expect(whole);
+    assert_eq!(warnings, "");
     let segment = "Version{ version: '2', apiversion: { use: { path-segment: 1 } } }";
     assert!(with(segment, "GET /api/v2/x", &[]));
     assert!(!with(segment, "GET /v2/api", &[]));

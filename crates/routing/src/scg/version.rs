@@ -119,6 +119,10 @@ fn compile(field: &Field<'_>, compat: Compat) -> Option<Box<dyn Predicate>> {
         }
         None => None,
     };
+    // What the application supports decides nothing in Spring's gateway either: 3.0 matches `1.2+` though nothing has it.
+    for known in ["required", "supported", "detectSupported"] {
+        args.list(&format!("apiversion.{known}"));
+    }
     args.finish();
     let version = version?;
     let text = version.text();

@@ -24,6 +24,7 @@ pub(crate) fn compile(specs: Vec<Arc<RouteSpec>>) -> Vec<Arc<Route>> {
     let compiler = Compiler {
         services: &services,
         metrics: &metrics,
+        filters: &pailou_filters::Shared::new(metrics.clone()),
         defaults: &settings.defaults,
         source: ServiceId::DEFAULT_SOURCE,
         namespace: "",

@@ -131,6 +131,12 @@ fn push(out: &mut String, fields: AccessFields, value: Value<'_>) {
     };
 }
 
+/// Every name that a line can have.
+#[cfg(test)]
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    KEYS.iter().flat_map(|(_, otel, ecs)| [*otel, *ecs])
+}
+
 /// Whether a file that begins so has such lines.
 pub(super) fn begins(head: &[u8]) -> bool {
     [OTEL, ECS]

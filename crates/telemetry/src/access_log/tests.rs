@@ -310,3 +310,12 @@ fn an_access_log_is_told_by_how_its_first_line_begins() {
         }
     }
 }
+
+#[test]
+fn every_name_of_a_field_is_on_the_page() {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/observability.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    for name in FIELDS.into_iter().chain(json::names()) {
+        assert!(page.contains(&format!("`{name}`")), "{name}");
+    }
+}

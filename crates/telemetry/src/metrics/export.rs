@@ -1,5 +1,6 @@
 //! Reads every series at scrape and hands it to the text encoder.
 
+mod breakers;
 mod process;
 mod routes;
 mod services;
@@ -47,6 +48,7 @@ impl Collector for Export {
         tls::export(out, &self.state)?;
         routes::export(out, &self.state.live_routes())?;
         services::export(out, &self.state.live_services())?;
+        breakers::export(out, &self.state.live_breakers())?;
         process::export(out, &Process::read())
     }
 }

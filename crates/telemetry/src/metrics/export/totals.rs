@@ -12,7 +12,17 @@ use crate::words::OTHER;
 
 pub(super) fn export(out: &mut DescriptorEncoder<'_>, state: &State) -> fmt::Result {
     let totals = &state.totals;
-    let counters: [(&str, &str, &AtomicU64); 17] = [
+    let counters: [(&str, &str, &AtomicU64); 19] = [
+        (
+            "pailou_response_cache_hits",
+            "Requests answered from a route's cache of responses",
+            &totals.cache_hits,
+        ),
+        (
+            "pailou_response_cache_misses",
+            "Requests that a route's cache of responses could have answered and did not",
+            &totals.cache_misses,
+        ),
         (
             "pailou_table_publishes",
             "Route tables published",

@@ -1,0 +1,195 @@
+//! `Cors`: whom a browser may hand an answer to. Documents have it as `globalcors`
+//! and `metadata.cors`, and its reader puts it in front of a route's filters.
+
+mod config;
+
+use std::str::FromStr;
+
+use http::header::{
+    ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
+    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE,
+    ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD, ORIGIN, VARY,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
+use pailou_config::Field;
+
+use super::path_glob::PathGlob;
+use crate::{Answer, Change, Edit, Facts, Next, RequestHead, Rule, Scope, Step, registry::Entry};
+use config::Config;
+
+pub(crate) const ENTRY: Entry = Entry::steps(
+    "Cors",
+    "{ '/**': { allowedOrigins: https://shop.example, allowedMethods: [GET, POST], allowedHeaders: '*', allowCredentials: true, maxAge: 3600 } }",
+    "Answers preflights and says in responses which origins a browser may hand them to, by path pattern; a foreign origin is 403.",
+    compile,
+);
+
+/// What says that the answer is another one for another origin.
+const VARIES: [HeaderName; 3] = [
+    ORIGIN,
+    ACCESS_CONTROL_REQUEST_METHOD,
+    ACCESS_CONTROL_REQUEST_HEADERS,
+];
+
+/// Fields of the service's that the gateway's own take the place of.
+const OURS: [HeaderName; 6] = [
+    ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_ALLOW_CREDENTIALS,
+    ACCESS_CONTROL_ALLOW_METHODS,
+    ACCESS_CONTROL_ALLOW_HEADERS,
+    ACCESS_CONTROL_EXPOSE_HEADERS,
+    ACCESS_CONTROL_MAX_AGE,
+];
+
+/// What Spring's `DefaultCorsProcessor` does, but for the service's own fields of
+/// CORS: where these settings speak, the service's are taken away, since a browser
+/// takes no answer with both.
+///
+/// The first pattern that takes the path counts. A path of no pattern passes as if
+/// there were no settings.
+#[derive(Debug)]
+struct Cors(Vec<(PathGlob, Config)>);
+
+fn compile(field: &Field<'_>, _: &Scope<'_>) -> Option<Vec<Step>> {
+    let entries = field.entries()?;
+    let count = entries.len();
+    let read: Vec<_> = entries
+        .into_iter()
+        .filter_map(|(key, field)| {
+            let pattern = PathGlob::parse(&key.text);
+            if pattern.is_none() {
+                field.fault_expected(
+                    format!(
+                        "`{}` is not a pattern that CORS settings can have here",
+                        key.text.escape_debug()
+                    ),
+                    "a path with `*`, `?`, `{name}`, or `**` at its end",
+                );
+            }
+            let config = Config::read(&field);
+            Some((pattern?, config?))
+        })
+        .collect();
+    if read.len() < count {
+        return None;
+    }
+    Some(vec![
+        Step::Rule(Rule::Preflights),
+        Step::Edit(Box::new(Cors(read))),
+    ])
+}
+
+impl Edit for Cors {
+    fn request(&self, head: &mut RequestHead<'_>) -> Next {
+        let path = head.facts.path();
+        let found = self.0.iter().find(|(pattern, _)| pattern.matches(path));
+        let Some((_, config)) = found else {
+            return Next::Continue;
+        };
+        for name in VARIES.iter().rev() {
+            let value = HeaderValue::from_str(&spelled(name));
+            let change = value.ok().map(|value| Change::Prepend(VARY, value));
+            head.effects.response.extend(change);
+        }
+        let Some(origin) = head.headers.get(ORIGIN) else {
+            return Next::Continue;
+        };
+        if is_same_origin(head.facts, origin) {
+            return Next::Continue;
+        }
+        let asked = head.headers.get(ACCESS_CONTROL_REQUEST_METHOD);
+        let preflight = asked.filter(|_| *head.method == Method::OPTIONS);
+        let Some(said) = said(config, head, origin, preflight) else {
+            return Next::Answer(Box::new(Answer {
+                status: StatusCode::FORBIDDEN,
+                ..Answer::default()
+            }));
+        };
+        let is_preflight = preflight.is_some();
+        let changes = &mut head.effects.response;
+        changes.extend(OURS.map(Change::Remove));
+        changes.extend(
+            said.into_iter()
+                .map(|(name, value)| Change::Set(name, value)),
+        );
+        match is_preflight {
+            true => Next::Answer(Box::default()),
+            false => Next::Continue,
+        }
+    }
+}
+
+/// What the answer to a browser says; nothing if it is refused.
+fn said(
+    config: &Config,
+    head: &RequestHead<'_>,
+    origin: &HeaderValue,
+    preflight: Option<&HeaderValue>,
+) -> Option<Vec<(HeaderName, HeaderValue)>> {
+    let mut said = vec![(ACCESS_CONTROL_ALLOW_ORIGIN, config.origin(origin)?)];
+    let method = match preflight {
+        Some(asked) => asked.to_str().ok()?,
+        None => head.method.as_str(),
+    };
+    let methods = config.methods(method)?;
+    if preflight.is_some() {
+        said.push((ACCESS_CONTROL_ALLOW_METHODS, methods));
+        let headers = config.headers(&asked_headers(head.headers))?;
+        said.extend(headers.map(|headers| (ACCESS_CONTROL_ALLOW_HEADERS, headers)));
+    }
+    let exposed = config.exposed.clone();
+    said.extend(exposed.map(|exposed| (ACCESS_CONTROL_EXPOSE_HEADERS, exposed)));
+    if config.credentials {
+        said.push((
+            ACCESS_CONTROL_ALLOW_CREDENTIALS,
+            HeaderValue::from_static("true"),
+        ));
+    }
+    if let Some(max_age) = config.max_age.filter(|_| preflight.is_some()) {
+        said.push((ACCESS_CONTROL_MAX_AGE, HeaderValue::from(max_age)));
+    }
+    Some(said)
+}
+
+/// The names that a preflight asks for.
+fn asked_headers(headers: &HeaderMap) -> Vec<&str> {
+    let values = headers.get_all(ACCESS_CONTROL_REQUEST_HEADERS).iter();
+    let texts = values.filter_map(|value| value.to_str().ok());
+    let names = texts.flat_map(|text| text.split(',')).map(str::trim);
+    names.filter(|name| !name.is_empty()).collect()
+}
+
+/// Whether the origin is the request's own: scheme, host and port.
+fn is_same_origin(facts: &Facts, origin: &HeaderValue) -> bool {
+    let origin = origin
+        .to_str()
+        .ok()
+        .and_then(|text| Uri::from_str(text).ok());
+    let Some(origin) = origin else {
+        return false;
+    };
+    let host = Uri::try_from(facts.host.as_bytes());
+    let Some(own) = host.ok().and_then(|host| host.into_parts().authority) else {
+        return false;
+    };
+    let (Some(scheme), Some(theirs)) = (origin.scheme_str(), origin.authority()) else {
+        return false;
+    };
+    let port =
+        |port: Option<u16>, scheme: &str| port.unwrap_or(if scheme == "https" { 443 } else { 80 });
+    scheme == facts.scheme
+        && theirs.host().eq_ignore_ascii_case(own.host())
+        && port(theirs.port_u16(), scheme) == port(own.port_u16(), facts.scheme)
+}
+
+/// A name with capitals, as Spring writes it.
+fn spelled(name: &HeaderName) -> String {
+    let words = name.as_str().split('-').map(|word| {
+        let (first, rest) = word.split_at(1.min(word.len()));
+        first.to_ascii_uppercase() + rest
+    });
+    words.collect::<Vec<_>>().join("-")
+}
+
+#[cfg(test)]
+mod tests;

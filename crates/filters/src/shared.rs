@@ -1,0 +1,94 @@
+//! What filters of several routes share, and what outlives a change of a route.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use pailou_telemetry::Metrics;
+
+use crate::breaker::{Breaker, BreakerSettings};
+use crate::response_cache::ResponseCache;
+
+/// State of filters by name: a filter that is compiled anew finds it again, as long
+/// as the route before it still runs and its settings are the same.
+///
+/// One for each table cell. Its locks are taken when routes are compiled, never by a
+/// request.
+#[derive(Debug)]
+pub struct Shared {
+    metrics: Metrics,
+    breakers: Interned<String, Breaker>,
+    caches: Interned<String, ResponseCache>,
+}
+
+type Interned<K, T> = Mutex<HashMap<K, Weak<T>>>;
+
+impl Shared {
+    /// Without any state yet.
+    pub fn new(metrics: Metrics) -> Shared {
+        Shared {
+            metrics,
+            breakers: Interned::default(),
+            caches: Interned::default(),
+        }
+    }
+
+    /// The breaker of that name. Of routes that set it in different ways, the one that
+    /// was compiled last makes another one.
+    pub(crate) fn breaker(&self, name: &str, settings: BreakerSettings) -> Arc<Breaker> {
+        let make = || Breaker::new(settings, self.metrics.breaker(name));
+        let is_same = |known: &Breaker| *known.settings() == settings;
+        intern(&self.breakers, name.to_owned(), is_same, make)
+    }
+
+    /// The responses that a route keeps, `most_bytes` of them.
+    pub(crate) fn cache(&self, route: &str, most_bytes: usize) -> Arc<ResponseCache> {
+        let make = || ResponseCache::new(most_bytes, self.metrics.clone());
+        let is_same = |known: &ResponseCache| known.most_bytes() == most_bytes;
+        intern(&self.caches, route.to_owned(), is_same, make)
+    }
+}
+
+fn intern<K: Hash + Eq, T>(
+    all: &Interned<K, T>,
+    key: K,
+    is_same: impl Fn(&T) -> bool,
+    make: impl FnOnce() -> T,
+) -> Arc<T> {
+    let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
+    let known = all.get(&key).and_then(Weak::upgrade);
+    if let Some(known) = known.filter(|known| is_same(known)) {
+        return known;
+    }
+    if all.len() == all.capacity() {
+        all.retain(|_, weak| weak.strong_count() > 0);
+    }
+    let made = Arc::new(make());
+    all.insert(key, Arc::downgrade(&made));
+    made
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn state_is_found_again_by_name_and_settings() {
+        let shared = Shared::new(Metrics::new());
+        let settings = BreakerSettings::default();
+        let one = shared.breaker("a", settings);
+        assert!(Arc::ptr_eq(&one, &shared.breaker("a", settings)));
+        assert!(!Arc::ptr_eq(&one, &shared.breaker("b", settings)));
+        let other = BreakerSettings {
+            window: 7,
+            ..settings
+        };
+        assert!(!Arc::ptr_eq(&one, &shared.breaker("a", other)));
+        drop(one);
+        for number in 0..1_000 {
+            drop(shared.breaker(&number.to_string(), settings));
+        }
+        let known = shared.breakers.lock().expect("no panic under it").len();
+        assert!(known < 1_000, "the dead are forgotten: {known}");
+    }
+}

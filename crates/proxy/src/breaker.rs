@@ -1,0 +1,194 @@
+//! Circuit breakers that a request passes, and where it goes when one of them
+//! counts a failure.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use http::{Extensions, HeaderMap, StatusCode};
+use pailou_filters::{Answer, CircuitBreaker, Failure, Fallback, Permit, Step};
+use pailou_upstream::{Outcome, Tried};
+use tokio::time::Instant;
+
+use crate::cause::{Cause, title};
+use crate::dispatch::{self, Draft};
+use crate::exchange::{Ended, Exchange, Passed};
+use crate::plan::{self, Planned};
+use crate::tries::{self, Received};
+
+/// A breaker that a request has passed, or was refused by.
+#[derive(Debug)]
+pub(crate) struct Guard {
+    /// Its route among those that the request has passed, and its place there.
+    pub(crate) passed: usize,
+    pub(crate) place: usize,
+    /// Nothing if it was refused.
+    pub(crate) permit: Option<Permit>,
+    /// The request as it was there, if it may go elsewhere from there.
+    pub(crate) saved: Option<Saved>,
+}
+
+/// The planned head at a breaker.
+#[derive(Debug)]
+pub(crate) struct Saved {
+    pub(crate) headers: HeaderMap,
+    pub(crate) query: Option<String>,
+}
+
+/// What of a request every plan has in common.
+#[derive(Clone, Debug)]
+pub(crate) struct Frame {
+    pub(crate) extensions: Extensions,
+    pub(crate) wants_trailers: bool,
+    pub(crate) target: Bytes,
+}
+
+type Outcomes = Result<Received, Ended>;
+
+/// What the outcome is to a breaker.
+enum Verdict {
+    Good,
+    /// Nobody's fault but the client's.
+    Nothing,
+    Bad(Failure),
+}
+
+/// Tells the breakers what came of the request, the last one first, and sends it
+/// elsewhere where one of them says so: once.
+pub(crate) async fn settle(exchange: &mut Exchange, mut outcome: Outcomes) -> Outcomes {
+    while let Some(mut guard) = exchange.guards.pop() {
+        let verdict = judge(exchange, &guard, &outcome);
+        let now = Instant::now().into_std();
+        let failure = match (guard.permit.take(), verdict) {
+            (Some(permit), Verdict::Good) => {
+                permit.succeeded(now);
+                continue;
+            }
+            (_, Verdict::Good | Verdict::Nothing) => continue,
+            (permit, Verdict::Bad(failure)) => {
+                if let Some(permit) = permit {
+                    permit.failed(now);
+                }
+                failure
+            }
+        };
+        outcome = instead(exchange, guard, failure, outcome).await;
+    }
+    outcome
+}
+
+/// The breaker of a guard.
+pub(crate) fn breaker<'e>(
+    passed: &'e [Passed],
+    guard: &Guard,
+) -> Option<(&'e Passed, &'e CircuitBreaker)> {
+    let passed = passed.get(guard.passed)?;
+    match passed.route.chain.steps().get(guard.place)? {
+        Step::Breaker(breaker) => Some((passed, breaker)),
+        _ => None,
+    }
+}
+
+fn judge(exchange: &Exchange, guard: &Guard, outcome: &Outcomes) -> Verdict {
+    let status = match outcome {
+        Ok(received) => received.response.status(),
+        Err(Ended::Answered(answer)) => answer.status,
+        Err(Ended::Failed(cause)) if cause.is_of_upstream() => {
+            let answer = cause.answer();
+            return Verdict::Bad(Failure {
+                cause: answer.cause,
+                detail: answer.detail.to_owned(),
+            });
+        }
+        Err(Ended::Failed(_)) => return Verdict::Nothing,
+    };
+    match breaker(&exchange.passed, guard) {
+        Some((_, breaker)) if breaker.is_failure(status) => Verdict::Bad(Failure {
+            cause: "status",
+            detail: format!("{} {}", status.as_u16(), words(status)),
+        }),
+        _ => Verdict::Good,
+    }
+}
+
+/// A status as Spring names it: `INTERNAL_SERVER_ERROR`.
+fn words(status: StatusCode) -> String {
+    let letters = title(status.as_u16()).chars();
+    let letters = letters.filter(|letter| *letter != '\'');
+    let letters = letters.map(|letter| match letter.is_ascii_alphanumeric() {
+        true => letter.to_ascii_uppercase(),
+        false => '_',
+    });
+    letters.collect()
+}
+
+/// What takes the place of a failure, if something does.
+async fn instead(
+    exchange: &mut Exchange,
+    guard: Guard,
+    failure: Failure,
+    outcome: Outcomes,
+) -> Outcomes {
+    let Some((passed, breaker)) = breaker(&exchange.passed, &guard) else {
+        return outcome;
+    };
+    let path = match &breaker.fallback {
+        None => return outcome,
+        Some(Fallback::Nothing) => {
+            let _ = drop_of(exchange, outcome);
+            rewind(exchange, &guard);
+            return Err(Ended::Answered(Box::new(Answer::default())));
+        }
+        Some(Fallback::Forward(path)) => path(&passed.facts.bindings),
+    };
+    let upload = exchange.upload.as_ref();
+    let is_at_hand = upload.is_none_or(|upload| upload.is_at_hand());
+    let (Some(path), Some(saved), true) = (path, guard.saved.as_ref(), is_at_hand) else {
+        return outcome;
+    };
+    if std::mem::replace(&mut exchange.fell_back, true) {
+        return outcome;
+    }
+    let draft = Draft {
+        path: Cow::Owned(path),
+        query: saved.query.clone().map(Cow::Owned),
+        headers: saved.headers.clone(),
+    };
+    let _ = drop_of(exchange, outcome);
+    rewind(exchange, &guard);
+    let planned = Box::pin(replan(exchange, draft, failure)).await?;
+    Ok(tries::send(exchange, planned).await?)
+}
+
+/// Lets go of what came of the first route.
+fn drop_of(exchange: &mut Exchange, outcome: Outcomes) -> Option<Outcome> {
+    let pick = exchange.pick.take();
+    let status = outcome.as_ref().ok()?.response.status().as_u16();
+    let outcome = Outcome::Answered {
+        status,
+        latency: exchange.try_began.elapsed(),
+    };
+    pick?.report(outcome);
+    Some(outcome)
+}
+
+/// Takes back what came after the breaker.
+fn rewind(exchange: &mut Exchange, guard: &Guard) {
+    exchange.passed.truncate(guard.passed + 1);
+    if let Some(passed) = exchange.passed.last_mut() {
+        passed.steps = guard.place;
+    }
+    exchange.tried = Tried::none();
+    exchange.returned = false;
+    exchange.tries_before = exchange.tries;
+    exchange.refusals = 0;
+}
+
+async fn replan(
+    exchange: &mut Exchange,
+    mut draft: Draft<'static>,
+    failure: Failure,
+) -> Result<Planned, Ended> {
+    dispatch::again(exchange, &mut draft, failure).await?;
+    let frame = exchange.frame.take().ok_or(Cause::Internal)?;
+    Ok(plan::planned(exchange, *frame, draft)?)
+}
