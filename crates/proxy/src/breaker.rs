@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use http::{Extensions, HeaderMap, StatusCode};
-use pailou_filters::{Answer, CircuitBreaker, Failure, Fallback, Permit, Step};
+use pailou_filters::{CircuitBreaker, Failure, Fallback, Permit, Step};
 use pailou_upstream::{Outcome, Tried};
 use tokio::time::Instant;
 
@@ -136,7 +136,7 @@ async fn instead(
         Some(Fallback::Nothing) => {
             let _ = drop_of(exchange, outcome);
             rewind(exchange, &guard);
-            return Err(Ended::Answered(Box::new(Answer::default())));
+            return Err(Ended::Answered(Box::default()));
         }
         Some(Fallback::Forward(path)) => path(&passed.facts.bindings),
     };

@@ -52,6 +52,17 @@ pub(crate) struct Ends {
     pub(crate) local: SocketAddr,
 }
 
+#[cfg(test)]
+impl Ends {
+    /// Those of a client's connection to port 80 of this host.
+    pub(crate) fn of(client: IpAddr) -> Ends {
+        Ends {
+            client: (client, 4711).into(),
+            local: ([127, 0, 0, 1], 80).into(),
+        }
+    }
+}
+
 /// The state of one client connection.
 ///
 /// Everything is written by the connection's own task; the register of

@@ -261,18 +261,11 @@ mod tests {
         ip.parse().expect("address")
     }
 
-    fn ends(client: IpAddr) -> Ends {
-        Ends {
-            client: (client, 4711).into(),
-            local: ([127, 0, 0, 1], 80).into(),
-        }
-    }
-
     /// A connection that is open at once.
     fn admit(connections: &Arc<Connections>, client: IpAddr) -> Result<Shared, Full> {
         let mut place = connections.admit()?;
         place.claim(client)?;
-        let opened = place.open(Arc::default(), ends(client), None);
+        let opened = place.open(Arc::default(), Ends::of(client), None);
         Ok(opened.expect("nothing is closed"))
     }
 
@@ -339,7 +332,7 @@ mod tests {
         assert!(task.await.expect_err("aborted").is_cancelled());
         assert!(
             place
-                .open(Arc::default(), ends(from("127.0.0.1")), None)
+                .open(Arc::default(), Ends::of(from("127.0.0.1")), None)
                 .is_none(),
             "no request is served and then cut"
         );

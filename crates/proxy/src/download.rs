@@ -1,5 +1,7 @@
 //! A response's body on its way to the client.
 
+mod copies;
+
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -21,9 +23,14 @@ use crate::line::{Line, LineFailure, failure_of};
 use crate::panics::ToldOfPanic;
 use crate::streams;
 use crate::upload::{Awaited, Upload};
+use copies::Copies;
 
 /// What the client is sent after a head.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all are an endpoint's, which a box would cost an allocation"
+)]
 pub(crate) enum Download {
     Nothing,
     /// The gateway's own words.
@@ -51,16 +58,9 @@ pub(crate) struct Flow {
     waits_since: Option<Instant>,
     broken: Option<Broken>,
     /// Copies that steps take of the body.
-    copies: Vec<Copy>,
+    copies: Option<Box<Copies>>,
     /// How the client is answered, if it speaks gRPC-Web.
     web: Option<Box<Translated>>,
-}
-
-/// A copy that a step takes of a body.
-#[derive(Debug)]
-struct Copy {
-    copying: Box<dyn Copying>,
-    bytes: BytesMut,
 }
 
 /// An answer of gRPC-Web.
@@ -85,7 +85,7 @@ impl Flow {
             keeps,
             waits_since: None,
             broken: None,
-            copies: Vec::new(),
+            copies: None,
             web: None,
         };
         if flow.incoming.is_end_stream() {
@@ -127,7 +127,7 @@ impl Flow {
     /// Leaves the rest of the body to the endpoint, and with it the connection.
     pub(crate) fn leave(&mut self) {
         self.line = None;
-        self.copies.clear();
+        self.copies = None;
     }
 
     /// Lets a step take a copy of the body as it passes.
@@ -136,23 +136,7 @@ impl Flow {
             copying.keep(Bytes::new());
             return;
         }
-        self.copies.push(Copy {
-            copying,
-            bytes: BytesMut::new(),
-        });
-    }
-
-    /// Takes copies of a frame. One that grows too long is given up, and so are all at
-    /// trailers, which no copy has.
-    fn copy_frame(&mut self, frame: &Frame<Bytes>) {
-        let Some(piece) = frame.data_ref() else {
-            self.copies.clear();
-            return;
-        };
-        self.copies.retain_mut(|copy| {
-            copy.bytes.extend_from_slice(piece);
-            copy.bytes.len() <= copy.copying.most_bytes()
-        });
+        self.copies.get_or_insert_default().add(copying);
     }
 
     /// All of the body, if it has at most so many bytes.
@@ -196,8 +180,8 @@ impl Flow {
                 };
                 let bytes = frame.data_ref().map_or(0, Bytes::len);
                 self.exchange.bytes_out += bytes as u64;
-                if !self.copies.is_empty() {
-                    self.copy_frame(&frame);
+                if let Some(copies) = &mut self.copies {
+                    copies.take(&frame);
                 }
                 if self.incoming.is_end_stream() {
                     self.end();
@@ -281,8 +265,8 @@ impl Flow {
         let Some(line) = self.line.take() else {
             return;
         };
-        for copy in self.copies.drain(..) {
-            copy.copying.keep(copy.bytes.freeze());
+        if let Some(copies) = self.copies.take() {
+            copies.keep();
         }
         self.exchange.account.upstream_ends();
         match self.exchange.upload.clone() {

@@ -10,9 +10,9 @@ use pailou_config::ForwardedSettings;
 use pailou_routing::Host;
 use proptest::prelude::*;
 
-use crate::connection::Connection;
+use crate::connection::{Connection, Ends};
 use crate::edge::Heading;
-use crate::forwarded::{Forwarded, PeerName};
+use crate::forwarded::Forwarded;
 use crate::via::Via;
 use crate::{framing, grpc_web, hops};
 
@@ -151,8 +151,8 @@ fn request(fields: &Fields) -> impl PartialEq + std::fmt::Debug + use<> {
             trusted_proxies: networks.into_iter().collect(),
             ..ForwardedSettings::default()
         };
-        let peer = PeerName::new("10.0.0.7".parse().expect("an address"));
-        let connection = Connection::new(0, peer, Arc::default(), None, Weak::new());
+        let ends = Ends::of("10.0.0.7".parse().expect("an address"));
+        let connection = Connection::new(0, ends, Arc::default(), None, Weak::new());
         let host = HeaderValue::from_static("shop.example");
         let parsed = Host::parse(host.as_bytes()).expect("a host");
         let told =

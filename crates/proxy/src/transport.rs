@@ -45,7 +45,7 @@ pub(crate) struct Remote {
     pub(crate) tls: Option<Secured>,
     /// What the endpoint is told before all else. A connection that was made for
     /// one client serves no other.
-    pub(crate) introduction: Option<Introduction>,
+    pub(crate) introduction: Option<Box<Introduction>>,
 }
 
 impl Remote {
@@ -60,13 +60,17 @@ impl Remote {
                 profile: destination.upstream_tls,
                 host: pick.host().cloned(),
             }),
-            introduction: destination.proxy_protocol.then_some(Introduction::Own),
+            introduction: destination
+                .proxy_protocol
+                .then(|| Box::new(Introduction::Own)),
         }
     }
 
     /// The same, for a client's connection.
     pub(crate) fn for_client(self, connection: &Connection, client: IpAddr) -> Remote {
-        let introduction = self.introduction.map(|_| connection.introduction(client));
+        let introduction = self
+            .introduction
+            .map(|_| Box::new(connection.introduction(client)));
         Remote {
             introduction,
             ..self

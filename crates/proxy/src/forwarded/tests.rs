@@ -22,10 +22,7 @@ fn forwarded(
             .collect(),
         ..ForwardedSettings::default()
     };
-    let ends = Ends {
-        client: (peer.parse::<IpAddr>().expect("address"), 4711).into(),
-        local: ([127, 0, 0, 1], 80).into(),
-    };
+    let ends = Ends::of(peer.parse().expect("address"));
     let connection = Connection::new(0, ends, Arc::default(), None, Weak::new());
     let told = Forwarded::new(&settings).apply(
         &mut headers,
