@@ -45,7 +45,9 @@ pub use self::{
     environment::Environment,
     listener::{ListenerSettings, ProxyProtocol},
     listener_tls::{CertificateFiles, ClientAuth, Place, TlsSettings, TlsVersion},
-    listening::{AdminSettings, ForwardedSettings, HeaderCase, LimitSettings, ProbeSettings},
+    listening::{
+        AdminSettings, ForwardedSettings, HeaderCase, LimitSettings, ProbeSettings, Underscores,
+    },
     process::{
         AccessLogFields, AccessLogFormat, LogFormat, LogLevel, LogSettings, ShutdownSettings,
         SnapshotSettings,

@@ -12,6 +12,8 @@ pub(crate) enum Cause {
     MalformedHost,
     AmbiguousFraming,
     MalformedConnection,
+    /// A header name has an underscore, and the settings say that none may.
+    HeaderName,
     UnknownTransferEncoding,
     MethodNotAllowed,
     HeadTimeout,
@@ -100,6 +102,7 @@ impl Cause {
                 "malformed_connection",
                 "the Connection header names what it may not",
             ),
+            Cause::HeaderName => (400, "header_name", "a header name has an underscore"),
             Cause::UnknownTransferEncoding => (
                 501,
                 "unknown_transfer_encoding",
@@ -191,7 +194,7 @@ impl Cause {
             Cause::UpstreamMalformed => (
                 502,
                 "upstream_malformed",
-                "the endpoint's answer is not HTTP",
+                "the endpoint's answer is not HTTP, or not framed in one way",
             ),
             Cause::UpstreamTls => (
                 502,

@@ -69,7 +69,8 @@ pub(crate) struct Exchange {
     pub(crate) fell_back: bool,
     /// What they want of the response, whoever it comes from.
     pub(crate) response_changes: Vec<Change>,
-    pub(crate) websocket: bool,
+    /// The protocol that the client asks to switch to, if it may.
+    pub(crate) upgrade: Option<HeaderValue>,
     /// Whether it is a gRPC call, whose client reads its own kind of errors.
     pub(crate) grpc: bool,
     /// How the client is answered, if it speaks gRPC-Web.
@@ -197,7 +198,7 @@ impl Exchange {
             frame: None,
             fell_back: false,
             response_changes: Vec::new(),
-            websocket: false,
+            upgrade: None,
             grpc,
             web: None,
             expects_continue: false,

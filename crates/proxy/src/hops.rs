@@ -1,5 +1,4 @@
-//! Header fields that concern one connection only, in both directions, and
-//! the names that no two servers read alike.
+//! Header fields that concern one connection only, in both directions.
 //!
 //! A client's nominations are honoured before anything is planned:
 //! `Connection: x-request-id` would otherwise take away what the gateway itself
@@ -8,7 +7,7 @@
 use http::header::{
     CONNECTION, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
 };
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 use pailou_filters::elements;
 
 use crate::edge::is_token_byte;
@@ -32,12 +31,18 @@ const PROTECTED: [&str; 8] = [
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct MalformedConnection;
 
-/// Makes a request's head fit to be planned; says whether it asks for a
-/// WebSocket.
-///
-/// Fields whose name has an underscore are dropped, as nginx does: behind
-/// CGI, WSGI and their kin `X_Forwarded_For` and `X-Forwarded-For` are one.
-/// Of upgrades only WebSocket is passed on.
+/// What decides whether a request may switch protocols.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked<'a> {
+    pub(crate) method: &'a Method,
+    pub(crate) version: Version,
+    pub(crate) has_body: bool,
+    /// The protocols that may be switched to, in lower case.
+    pub(crate) upgrades: &'a [String],
+}
+
+/// Makes a request's head fit to be planned; says which protocol it asks to
+/// switch to, if it may. Of several it is the first that it may.
 ///
 /// The fields that frame the body go too: the gateway frames it anew.
 ///
@@ -45,10 +50,8 @@ pub(crate) struct MalformedConnection;
 /// the gateway's own words.
 pub(crate) fn clean_request(
     headers: &mut HeaderMap,
-    method: &Method,
-    version: Version,
-) -> Result<bool, MalformedConnection> {
-    drop_underscored(headers);
+    asked: Asked<'_>,
+) -> Result<Option<HeaderValue>, MalformedConnection> {
     let nominations = Nominations::of(headers)?;
     for name in &nominations.names {
         if PROTECTED.contains(&name.as_str()) {
@@ -56,20 +59,46 @@ pub(crate) fn clean_request(
         }
         headers.remove(name);
     }
-    let websocket = nominations.upgrade
-        && version != Version::HTTP_10
-        && *method == Method::GET
-        && headers
-            .get(UPGRADE)
-            .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"));
+    let upgrade = match nominations.upgrade {
+        true => asked.upgrade(headers),
+        false => None,
+    };
     remove_all(headers, &OF_ONE_HOP);
-    if websocket {
-        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-    } else {
-        headers.remove(UPGRADE);
-        headers.remove(CONNECTION);
+    match &upgrade {
+        Some(protocol) => {
+            headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+            headers.insert(UPGRADE, protocol.clone());
+        }
+        None => {
+            headers.remove(UPGRADE);
+            headers.remove(CONNECTION);
+        }
     }
-    Ok(websocket)
+    Ok(upgrade)
+}
+
+impl Asked<'_> {
+    fn upgrade(&self, headers: &HeaderMap) -> Option<HeaderValue> {
+        if self.version == Version::HTTP_10 || self.has_body {
+            return None;
+        }
+        let protocol = elements(headers, &UPGRADE).find(|protocol| self.allows(protocol))?;
+        HeaderValue::from_bytes(protocol).ok()
+    }
+
+    fn allows(&self, protocol: &[u8]) -> bool {
+        let is_it = |allowed: &String| protocol.eq_ignore_ascii_case(allowed.as_bytes());
+        // RFC 6455 section 4.1: a WebSocket is asked for by GET.
+        let is_right = !protocol.eq_ignore_ascii_case(b"websocket") || *self.method == Method::GET;
+        is_right && self.upgrades.iter().any(is_it)
+    }
+}
+
+/// Whether an endpoint switched to the protocol that it was asked for. One that
+/// does not say is believed.
+pub(crate) fn is_switch_to(headers: &HeaderMap, protocol: &HeaderValue) -> bool {
+    let mut said = elements(headers, &UPGRADE);
+    said.all(|one| one.eq_ignore_ascii_case(protocol.as_bytes()))
 }
 
 /// Whether a client takes trailers (RFC 9110 section 10.1.4).
@@ -90,7 +119,7 @@ pub(crate) fn closes(headers: &HeaderMap, version: Version) -> bool {
 
 /// Takes from a response what concerned the endpoint's connection, or framed
 /// its body there.
-pub(crate) fn clean_response(headers: &mut HeaderMap) {
+pub(crate) fn clean_response(headers: &mut HeaderMap, status: StatusCode) {
     if headers.contains_key(CONNECTION) {
         // A malformed list nominates nothing.
         if let Ok(nominations) = Nominations::of(headers) {
@@ -103,7 +132,10 @@ pub(crate) fn clean_response(headers: &mut HeaderMap) {
         headers.remove(CONNECTION);
     }
     remove_all(headers, &OF_ONE_HOP);
-    headers.remove(UPGRADE);
+    // RFC 9110 section 15.5.22: this one says what to switch to.
+    if status != StatusCode::UPGRADE_REQUIRED {
+        headers.remove(UPGRADE);
+    }
 }
 
 /// Fields of one connection, whichever way they go. Names and not texts, which
@@ -158,29 +190,13 @@ impl Nominations {
     }
 }
 
-fn drop_underscored(headers: &mut HeaderMap) {
-    if !headers.keys().any(has_underscore) {
-        return;
-    }
-    let names: Vec<HeaderName> = headers
-        .keys()
-        .filter(|name| has_underscore(name))
-        .cloned()
-        .collect();
-    remove_all(headers, &names);
-}
-
-fn has_underscore(name: &HeaderName) -> bool {
-    name.as_str().as_bytes().contains(&b'_')
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     type Case = (
         &'static [(&'static str, &'static str)],
-        bool,
+        Option<&'static str>,
         &'static [&'static str],
     );
 
@@ -193,8 +209,17 @@ mod tests {
         headers
     }
 
-    fn cleaned(headers: &mut HeaderMap) -> Result<bool, MalformedConnection> {
-        clean_request(headers, &Method::GET, Version::HTTP_11)
+    const GET: Asked<'_> = Asked {
+        method: &Method::GET,
+        version: Version::HTTP_11,
+        has_body: false,
+        upgrades: &[],
+    };
+
+    fn cleaned(headers: &mut HeaderMap) -> Result<Option<HeaderValue>, MalformedConnection> {
+        let upgrades = ["websocket".to_owned(), "x/1".to_owned()];
+        let upgrades = &upgrades;
+        clean_request(headers, Asked { upgrades, ..GET })
     }
 
     fn names(headers: &HeaderMap) -> Vec<&str> {
@@ -210,7 +235,7 @@ mod tests {
             ("x-secret", "1"),
             ("x-kept", "1"),
         ]);
-        assert_eq!(cleaned(&mut head), Ok(false));
+        assert_eq!(cleaned(&mut head), Ok(None));
         assert_eq!(names(&head), ["x-kept"]);
     }
 
@@ -240,11 +265,11 @@ mod tests {
     }
 
     #[test]
-    fn only_websocket_upgrades_pass() {
+    fn only_upgrades_that_are_allowed_pass() {
         let cases: &[Case] = &[
             (
                 &[("Connection", "Upgrade"), ("Upgrade", "websocket")],
-                true,
+                Some("websocket"),
                 &["connection", "upgrade"],
             ),
             (
@@ -252,26 +277,80 @@ mod tests {
                     ("Connection", "keep-alive, Upgrade"),
                     ("Upgrade", "WebSocket"),
                 ],
-                true,
+                Some("WebSocket"),
                 &["connection", "upgrade"],
             ),
-            (&[("Upgrade", "websocket")], false, &[]),
+            (
+                &[
+                    ("Connection", "x"),
+                    ("Connection", "Upgrade"),
+                    ("Upgrade", "h2c"),
+                    ("Upgrade", "X/1, websocket"),
+                ],
+                Some("X/1"),
+                &["connection", "upgrade"],
+            ),
+            (&[("Upgrade", "websocket")], None, &[]),
             (
                 &[
                     ("Connection", "Upgrade, HTTP2-Settings"),
                     ("Upgrade", "h2c"),
                     ("HTTP2-Settings", "A"),
                 ],
-                false,
+                None,
                 &[],
             ),
-            (&[("Connection", "keep-alive")], false, &[]),
-            (&[], false, &[]),
+            (&[("Connection", "keep-alive")], None, &[]),
+            (&[], None, &[]),
         ];
-        for (fields, websocket, left) in cases {
+        for (fields, upgrade, left) in cases {
             let mut head = headers(fields);
-            assert_eq!(cleaned(&mut head), Ok(*websocket), "{fields:?}");
+            let upgrade = upgrade.map(HeaderValue::from_static);
+            assert_eq!(cleaned(&mut head), Ok(upgrade.clone()), "{fields:?}");
             assert_eq!(names(&head), *left, "{fields:?}");
+            assert_eq!(head.get("upgrade"), upgrade.as_ref(), "{fields:?}");
+        }
+    }
+
+    #[test]
+    fn a_request_that_cannot_switch_asks_for_nothing() {
+        let upgrades = &["websocket".to_owned(), "x".to_owned()];
+        let get = Asked { upgrades, ..GET };
+        let (post, http_10) = (Method::POST, Version::HTTP_10);
+        for (asked, websocket, other) in [
+            (get, true, true),
+            (
+                Asked {
+                    method: &post,
+                    ..get
+                },
+                false,
+                true,
+            ),
+            (
+                Asked {
+                    version: http_10,
+                    ..get
+                },
+                false,
+                false,
+            ),
+            (
+                Asked {
+                    has_body: true,
+                    ..get
+                },
+                false,
+                false,
+            ),
+            (GET, false, false),
+        ] {
+            for (protocol, may) in [("websocket", websocket), ("x", other)] {
+                let mut head = headers(&[("Connection", "upgrade"), ("Upgrade", protocol)]);
+                let upgrade = clean_request(&mut head, asked).expect("a list");
+                assert_eq!(upgrade.is_some(), may, "{protocol} by {asked:?}");
+                assert_eq!(head.contains_key("connection"), may);
+            }
         }
     }
 
@@ -292,17 +371,6 @@ mod tests {
     }
 
     #[test]
-    fn underscored_names_are_dropped() {
-        let mut head = headers(&[
-            ("X_Forwarded_For", "1.1.1.1"),
-            ("user_id", "7"),
-            ("user-id", "7"),
-        ]);
-        assert_eq!(cleaned(&mut head), Ok(false));
-        assert_eq!(names(&head), ["user-id"]);
-    }
-
-    #[test]
     fn a_response_loses_what_was_of_one_hop() {
         let mut head = headers(&[
             ("Connection", "x-internal, content-length"),
@@ -313,7 +381,10 @@ mod tests {
             ("Content-Length", "0"),
             ("X-Kept", "1"),
         ]);
-        clean_response(&mut head);
+        let mut required = head.clone();
+        clean_response(&mut head, StatusCode::OK);
         assert_eq!(names(&head), ["content-length", "x-kept"]);
+        clean_response(&mut required, StatusCode::UPGRADE_REQUIRED);
+        assert_eq!(names(&required), ["content-length", "upgrade", "x-kept"]);
     }
 }

@@ -43,12 +43,15 @@ const LOCAL_RESETS: usize = 100;
 const PING_EVERY: Duration = Duration::from_secs(30);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// The engine's settings.
-pub(crate) fn engine(limits: &LimitSettings, metrics: &Metrics) -> Builder<Streams> {
+/// The engine's settings. With `may_switch` a stream may become a WebSocket.
+pub(crate) fn engine(
+    limits: &LimitSettings,
+    may_switch: bool,
+    metrics: &Metrics,
+) -> Builder<Streams> {
     let mut builder = Builder::new(Streams::new(limits.write_timeout, metrics));
     builder
         .timer(TokioTimer::new())
-        .enable_connect_protocol()
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .max_send_buf_size(SEND_BUFFER_BYTES)
@@ -58,6 +61,9 @@ pub(crate) fn engine(limits: &LimitSettings, metrics: &Metrics) -> Builder<Strea
         .max_local_error_reset_streams(LOCAL_RESETS)
         .keep_alive_interval(PING_EVERY)
         .keep_alive_timeout(PING_TIMEOUT);
+    if may_switch {
+        builder.enable_connect_protocol();
+    }
     builder
 }
 

@@ -16,7 +16,7 @@ pub(crate) fn pass_on(request: &mut Request<Outgoing>, connection: Shared) {
         let reason = status.canonical_reason().unwrap_or_default();
         let mut bytes = format!("HTTP/1.1 {} {reason}\r\n", status.as_u16()).into_bytes();
         let mut headers = interim.headers().clone();
-        hops::clean_response(&mut headers);
+        hops::clean_response(&mut headers, status);
         // It has no body (RFC 9110 section 15.2).
         headers.remove(CONTENT_LENGTH);
         for (name, value) in &headers {

@@ -88,6 +88,7 @@ mod transport;
 mod tries;
 mod trunks;
 mod tunnel;
+mod underscores;
 mod upload;
 mod upstream_tls;
 mod via;

@@ -128,12 +128,19 @@ fn request(fields: &Fields) -> impl PartialEq + std::fmt::Debug + use<> {
     let (heading, _) = Heading::take(&mut text);
     let heading = (heading.framing, heading.fault, heading.expects_continue);
 
+    let upgrades = &["websocket".to_owned(), "x/1".to_owned()];
+    let asked = hops::Asked {
+        method: &Method::GET,
+        version: Version::HTTP_11,
+        has_body: false,
+        upgrades,
+    };
     let mut cleaned = lines.clone();
     let read = (
         hops::closes(&lines, Version::HTTP_11),
         hops::closes(&lines, Version::HTTP_10),
         hops::wants_trailers(&lines),
-        hops::clean_request(&mut cleaned, &Method::GET, Version::HTTP_11),
+        hops::clean_request(&mut cleaned, asked),
     );
     let mut web = lines.clone();
     let text_form = grpc_web::Web::begin(&mut web).map(|(web, _)| format!("{web:?}"));
@@ -163,7 +170,7 @@ fn answer(fields: &Fields) -> impl PartialEq + std::fmt::Debug + use<> {
     head.headers = headers(fields);
     let closes = hops::closes(&head.headers, Version::HTTP_11);
     let settled = framing::settle(&mut head, &Method::GET);
-    hops::clean_response(&mut head.headers);
+    hops::clean_response(&mut head.headers, head.status);
     // What cannot be understood is not passed on.
     let left = settled.is_ok().then(|| left(&head.headers));
     (closes, settled, left)

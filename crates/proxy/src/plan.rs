@@ -21,7 +21,7 @@ use crate::exchange::{Ended, Exchange};
 use crate::forwarded::Scheme;
 use crate::grpc;
 use crate::grpc_web::{self, Web};
-use crate::hops;
+use crate::hops::{self, Asked};
 use crate::redirect;
 use crate::request_id::X_REQUEST_ID;
 use crate::tls;
@@ -96,9 +96,16 @@ pub(crate) async fn plan(
     let mut headers = head.headers;
     check(exchange, &heading, &head.method, headers.len())?;
     let wants_trailers = hops::wants_trailers(&headers);
-    exchange.websocket = hops::clean_request(&mut headers, &head.method, head.version)
-        .map_err(|_| Cause::MalformedConnection)?
-        && heading.framing == Framing::Length(0);
+    let underscores = exchange.server.underscores.apply(&mut headers);
+    underscores.map_err(|_| Cause::HeaderName)?;
+    let asked = Asked {
+        method: &head.method,
+        version: head.version,
+        has_body: heading.framing != Framing::Length(0),
+        upgrades: &exchange.server.upgrades,
+    };
+    let cleaned = hops::clean_request(&mut headers, asked);
+    exchange.upgrade = cleaned.map_err(|_| Cause::MalformedConnection)?;
     take_body(exchange, &heading, body, &mut headers);
 
     let host_value = host_of(&headers, head.version, &heading.target)?;
@@ -361,7 +368,7 @@ pub(crate) fn set_deadlines(exchange: &mut Exchange, call_timeout: Option<Durati
         budget.pay_in(exchange.server.retry.budget_percent, exchange.began);
     }
     if let Some(total) = total
-        && !exchange.websocket
+        && exchange.upgrade.is_none()
     {
         let due = exchange.began + total;
         exchange.total_due = Some(exchange.total_due.map_or(due, |before| before.min(due)));

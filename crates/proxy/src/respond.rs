@@ -37,7 +37,7 @@ pub(crate) async fn respond(mut exchange: Box<Exchange>, received: Received) -> 
     if exchange.connection.switches() && head.status.is_success() {
         return answer::problem(&mut exchange, Cause::NotSwitched);
     }
-    hops::clean_response(&mut head.headers);
+    hops::clean_response(&mut head.headers, head.status);
     exchange.change_response(&mut head.headers);
     let mut flow = Flow::start(exchange, body, line, keeps);
     if let Some(web) = flow.exchange.web.take() {
@@ -94,10 +94,16 @@ fn finish(exchange: &mut Exchange, head: &mut Parts) {
 /// Says what becomes of the connection. In HTTP/2 no message does.
 pub(crate) fn say_persistence(exchange: &Exchange, fields: &mut HeaderMap, keeps: bool) {
     if exchange.version == Version::HTTP_2 {
+        fields.remove(header::UPGRADE);
         return;
     }
-    let said = HeaderValue::from_static(if keeps { "keep-alive" } else { "close" });
-    fields.insert(header::CONNECTION, said);
+    let said = match (keeps, fields.contains_key(header::UPGRADE)) {
+        (true, false) => "keep-alive",
+        (false, false) => "close",
+        (true, true) => "keep-alive, upgrade",
+        (false, true) => "close, upgrade",
+    };
+    fields.insert(header::CONNECTION, HeaderValue::from_static(said));
 }
 
 /// Whether the connection is to end with this response.
@@ -111,7 +117,8 @@ pub(crate) fn is_last(exchange: &Exchange) -> bool {
 /// The endpoint switched protocols: once the client has its 101, or the 200 that
 /// it is on a stream, bytes pass both ways.
 async fn switch(mut exchange: Box<Exchange>, mut head: Parts, line: Line) -> Response<Download> {
-    if !exchange.websocket {
+    let is_asked_for = |protocol| hops::is_switch_to(&head.headers, protocol);
+    if !exchange.upgrade.as_ref().is_some_and(is_asked_for) {
         // Nobody asked (RFC 9110 section 15.2.2): what follows has no framing
         // that this client knows.
         return answer::problem(&mut exchange, Cause::UpstreamMalformed);

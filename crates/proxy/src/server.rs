@@ -20,6 +20,7 @@ use crate::request_id::RequestId;
 use crate::streams::Streams;
 use crate::transport::Transport;
 use crate::trunks::Trunks;
+use crate::underscores;
 use crate::upload::UploadRules;
 use crate::upstream_tls::{UpstreamTls, UpstreamTlsFault};
 use crate::via::Via;
@@ -68,6 +69,10 @@ pub(crate) struct Server {
     pub(crate) forwarded: Forwarded,
     /// How header names are spelled.
     pub(crate) header_case: HeaderCase,
+    /// What becomes of header names with an underscore.
+    pub(crate) underscores: underscores::Rule,
+    /// The protocols that may be switched to.
+    pub(crate) upgrades: Vec<String>,
     /// How requests that pass are marked, if they are.
     pub(crate) via: Option<Via>,
     pub(crate) table: TableCell,
@@ -113,15 +118,18 @@ impl Server {
         // All of the idle connections are no more than there may be clients,
         // as is counted on where these are limited.
         let most_idle = (limits.connections / workers.max(1)).clamp(1, 1024);
+        let is_websocket_allowed = forwarded.upgrades.iter().any(|name| name == "websocket");
         Arc::new(Server {
             http1: crate::http1::engine(&limits, forwarded.header_case),
-            http2: crate::http2::engine(&limits, &metrics),
+            http2: crate::http2::engine(&limits, is_websocket_allowed, &metrics),
             transport: Transport::new(upstream_tls),
             pool: Pool::new(workers, most_idle, limits.upstream_idle_timeout),
             trunks: Trunks::new(workers, limits.upstream_idle_timeout),
             upload_rules,
             header_case: forwarded.header_case,
             via: forwarded.via.then(Via::new),
+            underscores: underscores::Rule::new(&forwarded),
+            upgrades: forwarded.upgrades.clone(),
             forwarded: Forwarded::new(&forwarded),
             connections: Connections::new(caps),
             limits,

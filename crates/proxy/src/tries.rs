@@ -208,9 +208,9 @@ fn remote(exchange: &Exchange) -> Option<Remote> {
     let remote = Remote::of(route.target.destination()?, pick);
     let remote = remote.for_client(&exchange.connection, exchange.client);
     // To switch protocols is for HTTP/1.1.
-    Some(match exchange.websocket {
-        true => remote.over_http1(pick),
-        false => remote,
+    Some(match exchange.upgrade {
+        Some(_) => remote.over_http1(pick),
+        None => remote,
     })
 }
 
@@ -325,7 +325,7 @@ fn is_allowed(exchange: &Exchange, failed: &Failed, stale: bool) -> bool {
     match failed.again {
         Again::Never => false,
         Again::Free => is_at_hand(exchange),
-        Again::Paid => is_at_hand(exchange) && may_repeat() && !exchange.websocket,
+        Again::Paid => is_at_hand(exchange) && may_repeat() && exchange.upgrade.is_none(),
     }
 }
 
@@ -340,7 +340,7 @@ fn is_rejected(exchange: &Exchange, received: &Received) -> bool {
         return false;
     };
     let status = received.response.status();
-    let is_refused = route.retry.rejects(&exchange.method, status) && !exchange.websocket;
+    let is_refused = route.retry.rejects(&exchange.method, status) && exchange.upgrade.is_none();
     (is_refused || is_refused_call(route, received)) && is_at_hand(exchange)
 }
 

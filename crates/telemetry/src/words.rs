@@ -29,6 +29,7 @@ pub const CAUSES: &[(&str, When)] = &[
     ("gate_timeout", When::Routed),
     ("head_timeout", When::Unrouted),
     ("head_too_large", When::Unrouted),
+    ("header_name", When::Unrouted),
     ("https_elsewhere", When::Unrouted),
     ("internal", When::Anytime),
     ("loop", When::Routed),

@@ -12,7 +12,7 @@ use super::{
     kind::{Choice, FilePath, Flag, List, Maybe, SecretText, Time, bytes, whole},
     schema::section,
     secret::Secret,
-    values::{AddressOrOff, HEADER_NAME, NAME, NETWORK},
+    values::{AddressOrOff, HEADER_NAME, NAME, NETWORK, UPGRADE},
 };
 
 section! {
@@ -107,6 +107,13 @@ section! {
         /// sent them did, for services that take case for a difference; `title`, such as `X-User-Id`, towards endpoints
         /// only. Names mean the same in any case (RFC 9110 section 5.1).
         header_case: HeaderCase = HeaderCase::Lower, Choice(HEADER_CASES);
+        /// What becomes of a request's header names with `_`: `drop` them; `keep` them, but for those that pass for a header
+        /// of the gateway's or a proxy's, such as `X_Forwarded_For`; `refuse` the request with 400. Behind CGI and WSGI `_`
+        /// and `-` are one, so that a kept name can stand for another one there.
+        underscores: Underscores = Underscores::Drop, Choice(UNDERSCORES);
+        /// The protocols that requests without a body may switch to by `Upgrade`; any other wish is passed over, and the
+        /// request served as it is. The gateway sees nothing of what passes then.
+        upgrades: Vec<String> = vec!["websocket".to_owned()], List(UPGRADE);
     }
 }
 
@@ -120,6 +127,23 @@ pub enum HeaderCase {
     /// Each word with a capital, towards endpoints.
     Title,
 }
+
+/// What becomes of header names with an underscore.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Underscores {
+    /// They go.
+    Drop,
+    /// They stay, unless they pass for another name.
+    Keep,
+    /// The request is refused.
+    Refuse,
+}
+
+const UNDERSCORES: &[(&str, Underscores)] = &[
+    ("drop", Underscores::Drop),
+    ("keep", Underscores::Keep),
+    ("refuse", Underscores::Refuse),
+];
 
 const HEADER_CASES: &[(&str, HeaderCase)] = &[
     ("lower", HeaderCase::Lower),

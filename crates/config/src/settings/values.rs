@@ -91,6 +91,27 @@ pub(crate) const HEADER_NAME: Parsed<String> = Parsed {
     show: String::clone,
 };
 
+/// A protocol of `Upgrade` (RFC 9110 section 7.8); lower-case, as it is compared.
+pub(crate) const UPGRADE: Parsed<String> = Parsed {
+    what: "a protocol of Upgrade, such as websocket",
+    parse: |text| {
+        let is_legal =
+            |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~/".contains(&byte);
+        let protocol = text.to_ascii_lowercase();
+        let name = protocol.split('/').next().unwrap_or_default();
+        match name {
+            "" => Err("an empty text".to_owned()),
+            // Requests inside of it would pass by routes, filters and limits.
+            "h2c" | "h2" | "http" | "tls" => Err(format!(
+                "`{protocol}`, which hides requests from the gateway"
+            )),
+            _ if text.bytes().all(is_legal) => Ok(protocol),
+            _ => Err(format!("`{}`", text.escape_debug())),
+        }
+    },
+    show: String::clone,
+};
+
 /// A name that may be empty.
 pub(crate) const NAME_OR_EMPTY: Parsed<String> = Parsed {
     what: "a name without spaces, or an empty one",

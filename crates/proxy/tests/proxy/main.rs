@@ -21,6 +21,7 @@ mod retries;
 mod scg;
 mod steps;
 mod streaming;
+mod upgrades;
 mod uploads;
 mod upstream;
 mod upstream_tls;
