@@ -41,6 +41,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
 use corpus::{Document, Line, Recorded};
+use lists::Key;
 use report::Report;
 use stage::Stage;
 
