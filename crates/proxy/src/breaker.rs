@@ -156,7 +156,7 @@ async fn instead(
     let _ = drop_of(exchange, outcome);
     rewind(exchange, &guard);
     let planned = Box::pin(replan(exchange, draft, failure)).await?;
-    Ok(tries::send(exchange, planned).await?)
+    Ok(tries::send(exchange, &planned).await?)
 }
 
 /// Lets go of what came of the first route.

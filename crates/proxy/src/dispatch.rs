@@ -45,8 +45,19 @@ pub(crate) async fn dispatch(
     follow(exchange, host, draft).await
 }
 
-/// Goes on from route to route while they forward the request.
+/// Goes on from route to route while they forward the request. In a box: few do.
 async fn follow(
+    exchange: &mut Exchange,
+    host: Option<&str>,
+    draft: &mut Draft<'_>,
+) -> Result<(), Ended> {
+    match forward(exchange) {
+        Some(_) => Box::pin(follow_on(exchange, host, draft)).await,
+        None => Ok(()),
+    }
+}
+
+async fn follow_on(
     exchange: &mut Exchange,
     host: Option<&str>,
     draft: &mut Draft<'_>,

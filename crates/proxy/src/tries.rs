@@ -62,13 +62,13 @@ enum Again {
 
 /// Sends the request to an endpoint, and to another one if that fails in a way
 /// that is safe to repeat; gives the head of the response.
-pub(crate) async fn send(exchange: &mut Exchange, planned: Planned) -> Result<Received, Cause> {
+pub(crate) async fn send(exchange: &mut Exchange, planned: &Planned) -> Result<Received, Cause> {
     pick(exchange)?;
     if let Some(upload) = exchange.upload.as_ref().filter(|_| exchange.tries == 0) {
         upload.look().await;
     }
     loop {
-        let failed = match attempt(exchange, &planned).await {
+        let failed = match attempt(exchange, planned).await {
             Ok(received) if !is_rejected(exchange, &received) => return Ok(received),
             Ok(received) => match reject(exchange, received) {
                 Some(received) => return Ok(received),
