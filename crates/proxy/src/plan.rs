@@ -94,18 +94,8 @@ pub(crate) async fn plan(
 ) -> Result<Planned, Ended> {
     let (head, body) = request.into_parts();
     let mut headers = head.headers;
-    check(exchange, &heading, &head.method, headers.len())?;
     let wants_trailers = hops::wants_trailers(&headers);
-    let underscores = exchange.server.underscores.apply(&mut headers);
-    underscores.map_err(|_| Cause::HeaderName)?;
-    let asked = Asked {
-        method: &head.method,
-        version: head.version,
-        has_body: heading.framing != Framing::Length(0),
-        upgrades: &exchange.server.upgrades,
-    };
-    let cleaned = hops::clean_request(&mut headers, asked);
-    exchange.upgrade = cleaned.map_err(|_| Cause::MalformedConnection)?;
+    clean(exchange, &heading, &head.method, &mut headers)?;
     take_body(exchange, &heading, body, &mut headers);
 
     let host_value = host_of(&headers, head.version, &heading.target)?;
@@ -129,24 +119,10 @@ pub(crate) async fn plan(
         return Err(Cause::Misdirected.into());
     }
     exchange.path = part_of(&heading.target, target.path().as_bytes());
-    let forwarded = &exchange.server.forwarded;
-    let told = forwarded.apply(
-        &mut headers,
-        &exchange.connection,
-        host.as_ref().zip(host_value.as_ref()),
-    );
-    exchange.client = told.client;
-    exchange.scheme = told.scheme;
     if let Some(value) = &host_value {
         exchange.host = value.clone();
     }
-    if told.scheme == Scheme::Http
-        && let Some(port) = exchange.connection.listener.redirect_to_https
-    {
-        let host = host.as_ref().ok_or(Cause::MalformedHost)?;
-        exchange.location = Some(redirect::location(host, port, &target)?);
-        return Err(Cause::HttpsElsewhere.into());
-    }
+    believe(exchange, &mut headers, host.as_ref(), &target)?;
     tls::tell(exchange.connection.client_certificate(), &mut headers);
     let mut draft = Draft {
         path: Cow::Borrowed(target.forwarded_path()),
@@ -165,6 +141,49 @@ pub(crate) async fn plan(
     dispatched?;
     translate(exchange, &mut draft.headers)?;
     Ok(planned(exchange, frame, draft)?)
+}
+
+/// Checks what is refused whatever its route, and takes out what is of this hop.
+fn clean(
+    exchange: &mut Exchange,
+    heading: &Heading,
+    method: &Method,
+    headers: &mut HeaderMap,
+) -> Result<(), Cause> {
+    check(exchange, heading, method, headers.len())?;
+    let underscores = exchange.server.underscores.apply(headers);
+    underscores.map_err(|_| Cause::HeaderName)?;
+    let asked = Asked {
+        method,
+        version: exchange.version,
+        has_body: heading.framing != Framing::Length(0),
+        upgrades: &exchange.server.upgrades,
+    };
+    let cleaned = hops::clean_request(headers, asked);
+    exchange.upgrade = cleaned.map_err(|_| Cause::MalformedConnection)?;
+    Ok(())
+}
+
+/// Who the client is and what it used, as far as the one that says so is believed.
+/// Sends it to https where the listener wants that.
+fn believe(
+    exchange: &mut Exchange,
+    headers: &mut HeaderMap,
+    host: Option<&Host<'_>>,
+    target: &Target<'_>,
+) -> Result<(), Cause> {
+    let (forwarded, connection) = (&exchange.server.forwarded, &exchange.connection);
+    let told = forwarded.apply(headers, connection, host.zip(Some(&exchange.host)));
+    exchange.client = told.client;
+    exchange.scheme = told.scheme;
+    if told.scheme == Scheme::Http
+        && let Some(port) = exchange.connection.listener.redirect_to_https
+    {
+        let host = host.ok_or(Cause::MalformedHost)?;
+        exchange.location = Some(redirect::location(host, port, target)?);
+        return Err(Cause::HttpsElsewhere);
+    }
+    Ok(())
 }
 
 /// What every try sends, of a head that has passed the steps.
