@@ -10,8 +10,10 @@
 //! - `.` and classes take whole characters beyond the basic plane, never half of one.
 
 mod class;
+mod escape;
 mod property;
 mod replacement;
+mod tokens;
 mod translate;
 
 use std::borrow::Cow;

@@ -271,4 +271,6 @@ fn asks_no_more(before: &Route, route: &Route) -> bool {
 #[cfg(test)]
 mod properties;
 #[cfg(test)]
+mod spring_tests;
+#[cfg(test)]
 mod tests;

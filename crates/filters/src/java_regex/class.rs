@@ -4,7 +4,9 @@
 //! reach of `(?i)` differ.
 
 use super::JavaRegexError;
-use super::translate::{Escape, Flags, Token, Tokens, escape, is_space, syntax, unsupported};
+use super::escape::{Escape, escape};
+use super::tokens::{Token, Tokens, is_space};
+use super::translate::{Flags, syntax, unsupported};
 
 /// Writes the class that begins after `[`, which was read.
 pub(super) fn write(
