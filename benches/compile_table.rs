@@ -15,17 +15,18 @@ use std::collections::HashMap;
 use std::hint::black_box;
 use std::sync::Arc;
 
-use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
-use pailou_config::{
-    DocumentOutcome, Environment, Reading, RouteDefaults, RouteSpec, load_settings,
-};
+use criterion::{BatchSize, BenchmarkGroup, Criterion, criterion_group, criterion_main};
+use pailou_config::{DocumentOutcome, Environment, Reading, RouteSpec, Settings, load_settings};
+use pailou_filters::Shared;
 use pailou_routing::{Compiler, Route, Table};
 use pailou_telemetry::Metrics;
-use pailou_upstream::{EjectionSettings, ServiceId, Services};
+use pailou_upstream::{EjectionSettings, Services};
 
 use clock::CpuTime;
 
 const ROUTES: usize = 10_000;
+
+type Group<'c> = BenchmarkGroup<'c, CpuTime>;
 
 fn compile_table(criterion: &mut Criterion<CpuTime>) {
     let entries = routes::entries(ROUTES);
@@ -39,24 +40,11 @@ fn compile_table(criterion: &mut Criterion<CpuTime>) {
 
     let mut group = criterion.benchmark_group("compile_table");
     group.sample_size(10);
-    group.bench_function("parse", |bencher| {
-        bencher.iter_with_large_drop(|| parse(black_box(&text)))
-    });
-    group.bench_function("compile", |bencher| {
-        let setup = || (Fresh::new(), specs.clone());
-        bencher.iter_batched(
-            setup,
-            |(fresh, specs)| (fresh.compile(specs), fresh),
-            BatchSize::PerIteration,
-        );
-    });
+    parse_and_compile(&mut group, &text, &specs);
     group.bench_function("assemble", |bencher| {
         bencher.iter_batched(|| before.clone(), assemble, BatchSize::PerIteration);
     });
-    group.bench_function("all of it, every route new", |bencher| {
-        let all = |fresh: Fresh| (assemble(fresh.compile(parse(black_box(&text)))), fresh);
-        bencher.iter_batched(Fresh::new, all, BatchSize::PerIteration);
-    });
+    all_new(&mut group, &text);
     group.bench_function("all of it, one route new", |bencher| {
         bencher
             .iter_with_large_drop(|| assemble(kept.recompile(&before, parse(black_box(&changed)))));
@@ -73,22 +61,30 @@ fn compile_spring_table(criterion: &mut Criterion<CpuTime>) {
 
     let mut group = criterion.benchmark_group("compile_spring_table");
     group.sample_size(10);
+    parse_and_compile(&mut group, &text, &specs);
+    all_new(&mut group, &text);
+    group.finish();
+}
+
+fn parse_and_compile(group: &mut Group<'_>, text: &str, specs: &[Arc<RouteSpec>]) {
     group.bench_function("parse", |bencher| {
-        bencher.iter_with_large_drop(|| parse(black_box(&text)))
+        bencher.iter_with_large_drop(|| parse(black_box(text)))
     });
     group.bench_function("compile", |bencher| {
-        let setup = || (Fresh::new(), specs.clone());
+        let setup = || (Fresh::new(), specs.to_vec());
         bencher.iter_batched(
             setup,
             |(fresh, specs)| (fresh.compile(specs), fresh),
             BatchSize::PerIteration,
         );
     });
+}
+
+fn all_new(group: &mut Group<'_>, text: &str) {
     group.bench_function("all of it, every route new", |bencher| {
-        let all = |fresh: Fresh| (assemble(fresh.compile(parse(black_box(&text)))), fresh);
+        let all = |fresh: Fresh| (assemble(fresh.compile(parse(black_box(text)))), fresh);
         bencher.iter_batched(Fresh::new, all, BatchSize::PerIteration);
     });
-    group.finish();
 }
 
 fn parse(text: &str) -> Vec<Arc<RouteSpec>> {
@@ -104,11 +100,12 @@ fn assemble(routes: Vec<Arc<Route>>) -> (Table, usize) {
     (table, shadowed)
 }
 
-/// Services and metrics that know no route yet.
+/// Services, metrics and filters that know no route yet.
 struct Fresh {
     services: Arc<Services>,
     metrics: Metrics,
-    defaults: RouteDefaults,
+    filters: Shared,
+    settings: Settings,
 }
 
 impl Fresh {
@@ -120,8 +117,9 @@ impl Fresh {
             .settings;
         Fresh {
             services,
+            filters: Shared::new(metrics.clone()),
             metrics,
-            defaults: settings.defaults,
+            settings,
         }
     }
 
@@ -141,17 +139,7 @@ impl Fresh {
     }
 
     fn route(&self, spec: Arc<RouteSpec>) -> Arc<Route> {
-        let compiler = Compiler {
-            services: &self.services,
-            metrics: &self.metrics,
-            filters: &pailou_filters::Shared::new(self.metrics.clone()),
-            defaults: &self.defaults,
-            source: ServiceId::DEFAULT_SOURCE,
-            namespace: "",
-            group: "DEFAULT_GROUP",
-            upstream_tls: &Default::default(),
-            compat: Default::default(),
-        };
+        let compiler = Compiler::new(&self.services, &self.metrics, &self.filters, &self.settings);
         Route::compile(spec, &compiler).expect("a legal route")
     }
 }

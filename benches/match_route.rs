@@ -19,7 +19,7 @@ use http::{HeaderMap, HeaderValue, Method};
 use pailou_config::{DocumentOutcome, Environment, Reading, load_settings};
 use pailou_routing::{Compiler, Request, Route, Table, Target};
 use pailou_telemetry::Metrics;
-use pailou_upstream::{EjectionSettings, ServiceId, Services};
+use pailou_upstream::{EjectionSettings, Services};
 
 use clock::CpuTime;
 use routes::Entry;
@@ -129,17 +129,8 @@ fn table(document: &str) -> Table {
     let settings = load_settings(None, &Environment::default())
         .expect("defaults are legal")
         .settings;
-    let compiler = Compiler {
-        services: &services,
-        metrics: &metrics,
-        filters: &pailou_filters::Shared::new(metrics.clone()),
-        defaults: &settings.defaults,
-        source: ServiceId::DEFAULT_SOURCE,
-        namespace: "",
-        group: "DEFAULT_GROUP",
-        upstream_tls: &settings.other_upstream_tls,
-        compat: settings.scg.compat,
-    };
+    let filters = pailou_filters::Shared::new(metrics.clone());
+    let compiler = Compiler::new(&services, &metrics, &filters, &settings);
     let compile = |spec| Route::compile(Arc::new(spec), &compiler).expect("a legal route");
     Table::assemble(1, "", parsed.routes.into_iter().map(compile).collect())
 }

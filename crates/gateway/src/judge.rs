@@ -172,17 +172,7 @@ impl Judge {
     }
 
     fn compile(&self, spec: RouteSpec, settings: &Settings) -> Result<Arc<Route>, Vec<Fault>> {
-        let compiler = Compiler {
-            services: &self.services,
-            metrics: &self.metrics,
-            filters: &self.filters,
-            defaults: &settings.defaults,
-            source: "default",
-            namespace: &settings.nacos.namespace,
-            group: &settings.nacos.group,
-            upstream_tls: &settings.other_upstream_tls,
-            compat: settings.scg.compat,
-        };
+        let compiler = Compiler::new(&self.services, &self.metrics, &self.filters, settings);
         Route::compile_among(Arc::new(spec), &compiler, settings)
     }
 }

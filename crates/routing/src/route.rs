@@ -114,6 +114,26 @@ pub struct Compiler<'a> {
 }
 
 impl<'a> Compiler<'a> {
+    /// The compiler of routes whose services are those of the first Nacos.
+    pub fn new(
+        services: &'a Services,
+        metrics: &'a Metrics,
+        filters: &'a pailou_filters::Shared,
+        settings: &'a Settings,
+    ) -> Compiler<'a> {
+        Compiler {
+            services,
+            metrics,
+            filters,
+            defaults: &settings.defaults,
+            source: ServiceId::DEFAULT_SOURCE,
+            namespace: &settings.nacos.namespace,
+            group: &settings.nacos.group,
+            upstream_tls: &settings.other_upstream_tls,
+            compat: settings.scg.compat,
+        }
+    }
+
     /// The compiler for the registry that the route's service names, this one if it names none; `None` when
     /// there is no such registry.
     fn for_route(&self, spec: &RouteSpec, settings: &'a Settings) -> Option<Compiler<'a>> {

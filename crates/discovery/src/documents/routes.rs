@@ -119,17 +119,8 @@ mod tests {
         let settings = pailou_config::load_settings(None, &environment)
             .expect("default settings")
             .settings;
-        let compiler = Compiler {
-            services: &services,
-            metrics: &metrics,
-            filters: &pailou_filters::Shared::new(metrics.clone()),
-            defaults: &settings.defaults,
-            source: "default",
-            namespace: "",
-            group: "DEFAULT_GROUP",
-            upstream_tls: &settings.other_upstream_tls,
-            compat: settings.scg.compat,
-        };
+        let filters = pailou_filters::Shared::new(metrics.clone());
+        let compiler = Compiler::new(&services, &metrics, &filters, &settings);
         compile(&mut parsed, before, &|spec| match spec
             .service()
             .is_some_and(|service| service.name == "broken")

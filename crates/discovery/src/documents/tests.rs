@@ -51,17 +51,8 @@ impl Bench {
     }
 
     fn with_compiler<T>(&mut self, act: impl FnOnce(&mut Documents, Compile<'_>) -> T) -> T {
-        let compiler = Compiler {
-            services: &self.services,
-            metrics: &self.metrics,
-            filters: &pailou_filters::Shared::new(self.metrics.clone()),
-            defaults: &self.settings.defaults,
-            source: "default",
-            namespace: "",
-            group: "DEFAULT_GROUP",
-            upstream_tls: &self.settings.other_upstream_tls,
-            compat: self.settings.scg.compat,
-        };
+        let filters = pailou_filters::Shared::new(self.metrics.clone());
+        let compiler = Compiler::new(&self.services, &self.metrics, &filters, &self.settings);
         let compile = |spec| {
             self.compiled.set(self.compiled.get() + 1);
             Route::compile(spec, &compiler)

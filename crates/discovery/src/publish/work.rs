@@ -7,7 +7,7 @@ use std::sync::Arc;
 use pailou_config::{Fault, RouteSpec, Settings};
 use pailou_routing::{Compiler, Route, Table};
 use pailou_telemetry::Metrics;
-use pailou_upstream::{Service, ServiceId, Services};
+use pailou_upstream::{Service, Services};
 
 use crate::documents::{Documents, Verdict, panic_text};
 use crate::source::SourceState;
@@ -24,17 +24,7 @@ pub(crate) fn compile_route(
 ) -> CompileRoute {
     let filters = pailou_filters::Shared::new(metrics.clone());
     Box::new(move |spec| {
-        let compiler = Compiler {
-            services: &services,
-            metrics: &metrics,
-            filters: &filters,
-            defaults: &settings.defaults,
-            source: ServiceId::DEFAULT_SOURCE,
-            namespace: &settings.nacos.namespace,
-            group: &settings.nacos.group,
-            upstream_tls: &settings.other_upstream_tls,
-            compat: settings.scg.compat,
-        };
+        let compiler = Compiler::new(&services, &metrics, &filters, &settings);
         Route::compile_among(spec, &compiler, &settings)
     })
 }

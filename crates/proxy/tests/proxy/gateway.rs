@@ -114,17 +114,8 @@ fn table(
         DocumentOutcome::Blank => panic!("no routes"),
         DocumentOutcome::Refused(faults) => panic!("{faults:?}"),
     };
-    let compiler = Compiler {
-        services,
-        metrics,
-        filters: &pailou_filters::Shared::new(metrics.clone()),
-        defaults: &settings.defaults,
-        source: ServiceId::DEFAULT_SOURCE,
-        namespace: "",
-        group: "DEFAULT_GROUP",
-        upstream_tls: &settings.other_upstream_tls,
-        compat: settings.scg.compat,
-    };
+    let shared = pailou_filters::Shared::new(metrics.clone());
+    let compiler = Compiler::new(services, metrics, &shared, settings);
     let routes = parsed
         .routes
         .into_iter()

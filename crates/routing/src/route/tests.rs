@@ -16,16 +16,10 @@ fn compiled(route: &str) -> Result<Arc<Route>, Vec<Fault>> {
     let metrics = Metrics::new();
     let services = Services::new(EjectionSettings::default(), metrics.clone());
     let loaded = settings();
+    let filters = pailou_filters::Shared::new(metrics.clone());
     let compiler = Compiler {
-        services: &services,
-        metrics: &metrics,
-        filters: &pailou_filters::Shared::new(metrics.clone()),
-        defaults: &loaded.settings.defaults,
-        source: ServiceId::DEFAULT_SOURCE,
         namespace: "dev",
-        group: "DEFAULT_GROUP",
-        upstream_tls: &loaded.settings.other_upstream_tls,
-        compat: loaded.settings.scg.compat,
+        ..Compiler::new(&services, &metrics, &filters, &loaded.settings)
     };
     Route::compile(Arc::new(parsed.routes.remove(0)), &compiler)
 }
@@ -135,17 +129,8 @@ fn a_service_may_be_of_another_registry() {
     settings.other_nacos.insert("east".to_owned(), east);
     let metrics = Metrics::new();
     let services = Services::new(EjectionSettings::default(), metrics.clone());
-    let compiler = Compiler {
-        services: &services,
-        metrics: &metrics,
-        filters: &pailou_filters::Shared::new(metrics.clone()),
-        defaults: &settings.defaults,
-        source: ServiceId::DEFAULT_SOURCE,
-        namespace: &settings.nacos.namespace,
-        group: &settings.nacos.group,
-        upstream_tls: &settings.other_upstream_tls,
-        compat: settings.scg.compat,
-    };
+    let filters = pailou_filters::Shared::new(metrics.clone());
+    let compiler = Compiler::new(&services, &metrics, &filters, &settings);
     let compiled = parsed.routes.into_iter().map(|spec| {
         let id = spec.id.to_string();
         match Route::compile_among(Arc::new(spec), &compiler, &settings) {

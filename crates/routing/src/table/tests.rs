@@ -3,7 +3,7 @@ use pailou_config::{
     DocumentOutcome, Environment, Form, Node, PartSpec, Reading, Report, RouteSpec, load_settings,
 };
 use pailou_telemetry::Metrics;
-use pailou_upstream::{EjectionSettings, ServiceId, Services};
+use pailou_upstream::{EjectionSettings, Services};
 
 use super::*;
 use crate::{Compiler, Host, TableCell, Target};
@@ -21,17 +21,8 @@ pub(crate) fn compile(specs: Vec<Arc<RouteSpec>>) -> Vec<Arc<Route>> {
     let settings = load_settings(None, &Environment::default())
         .expect("defaults are legal")
         .settings;
-    let compiler = Compiler {
-        services: &services,
-        metrics: &metrics,
-        filters: &pailou_filters::Shared::new(metrics.clone()),
-        defaults: &settings.defaults,
-        source: ServiceId::DEFAULT_SOURCE,
-        namespace: "",
-        group: "DEFAULT_GROUP",
-        upstream_tls: &settings.other_upstream_tls,
-        compat: settings.scg.compat,
-    };
+    let filters = pailou_filters::Shared::new(metrics.clone());
+    let compiler = Compiler::new(&services, &metrics, &filters, &settings);
     specs
         .into_iter()
         .map(|spec| Route::compile(spec, &compiler).expect("a legal route"))
