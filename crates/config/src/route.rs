@@ -3,8 +3,10 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use crate::{
+    Fault, Severity,
     fault::{Position, Report},
     field::Field,
+    nearest,
     node::Node,
     retries::RetriesSpec,
     service::ServiceSpec,
@@ -40,6 +42,19 @@ impl PartSpec {
     /// The arguments, ready to be read.
     pub fn field<'a>(&'a self, report: &'a Report) -> Field<'a> {
         Field::new(&self.args, self.path.clone(), report)
+    }
+
+    /// The fault of a name that no registry knows, with the names that one does.
+    pub fn unknown(&self, problem: String, names: &[&str], report: &Report) -> Fault {
+        Fault {
+            document: report.document().clone(),
+            position: Some(self.at),
+            path: self.path.clone(),
+            problem,
+            expected: Some(format!("one of {}", names.join(", "))),
+            nearest: nearest(&self.name, names.iter().copied()).map(str::to_owned),
+            severity: Severity::Error,
+        }
     }
 }
 

@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use pailou_config::{
-    Fault, Field, PartSpec, Report, ScgArgs, Severity, Shortcut, TargetSpec, nearest,
-};
+use pailou_config::{Fault, Field, PartSpec, Report, ScgArgs, Shortcut, TargetSpec};
 use pailou_upstream::Destination;
 
 use crate::{
@@ -259,16 +257,9 @@ fn unknown(part: &PartSpec, report: &Report) -> Fault {
             .name
             .starts_with(|first: char| first.is_ascii_lowercase())
     };
-    let names = || REGISTRY.iter().filter(is_native).map(|entry| entry.name);
-    Fault {
-        document: report.document().clone(),
-        position: Some(part.at),
-        path: part.path.clone(),
-        problem: format!("`{}` is not a filter", part.name),
-        expected: Some(format!("one of {}", names().collect::<Vec<_>>().join(", "))),
-        nearest: nearest(&part.name, names()).map(str::to_owned),
-        severity: Severity::Error,
-    }
+    let native = REGISTRY.iter().filter(is_native);
+    let names: Vec<_> = native.map(|entry| entry.name).collect();
+    part.unknown(format!("`{}` is not a filter", part.name), &names, report)
 }
 
 #[cfg(test)]

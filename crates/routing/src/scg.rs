@@ -31,7 +31,7 @@ mod xforwarded_remote_addr;
 
 use std::fmt;
 
-use pailou_config::{Compat, Fault, Field, PartSpec, Report, ScgArg, Severity, nearest};
+use pailou_config::{Compat, Fault, Field, PartSpec, Report, ScgArg};
 
 pub(crate) use decode::decoded;
 pub(crate) use place::SpringPlace;
@@ -101,19 +101,12 @@ pub fn compile(part: &PartSpec, compat: Compat, report: &Report) -> Option<Box<d
 }
 
 fn unknown(part: &PartSpec, report: &Report) -> Fault {
-    let names = || REGISTRY.iter().map(|entry| entry.name);
-    Fault {
-        document: report.document().clone(),
-        position: Some(part.at),
-        path: part.path.clone(),
-        problem: format!(
-            "`{}` is not a predicate of Spring Cloud Gateway; without it the route would take too much",
-            part.name.escape_debug()
-        ),
-        expected: Some(format!("one of {}", names().collect::<Vec<_>>().join(", "))),
-        nearest: nearest(&part.name, names()).map(str::to_owned),
-        severity: Severity::Error,
-    }
+    let names: Vec<_> = REGISTRY.iter().map(|entry| entry.name).collect();
+    let problem = format!(
+        "`{}` is not a predicate of Spring Cloud Gateway; without it the route would take too much",
+        part.name.escape_debug()
+    );
+    part.unknown(problem, &names, report)
 }
 
 /// Writes items separated by commas.
