@@ -1,13 +1,12 @@
 //! Grey release: which endpoints of its service a request wants.
 
-use std::borrow::Cow;
-
 use http::header::COOKIE;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use pailou_config::{CanaryFallback, CanarySource, CanarySpec};
+use pailou_filters::form_bytes;
 use pailou_upstream::{Fallback, Split};
 
-use crate::predicate::{cookie_value, is_query_text, query_decoded};
+use crate::predicate::{cookie_value, is_query_text};
 
 /// The longest value that is looked at: longer ones name no endpoint.
 const MAX_VALUE_BYTES: usize = 256;
@@ -74,8 +73,7 @@ impl Canary {
                     let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
                     is_query_text(key.as_bytes(), name).then_some(value)
                 })?;
-                let decoded: Cow<'_, [u8]> = query_decoded(value.as_bytes());
-                String::from_utf8(decoded.into_owned()).ok()
+                String::from_utf8(form_bytes(value.as_bytes()).collect()).ok()
             }
         }
     }

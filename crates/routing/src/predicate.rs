@@ -11,14 +11,14 @@ mod value;
 use std::fmt::{self, Debug, Display};
 use std::sync::Arc;
 
-use pailou_config::{Fault, Field, Key, PartSpec, Report, Severity, nearest};
+use pailou_config::{Fault, Field, Key, PartSpec, Report};
 use pailou_filters::Bindings;
 
 pub(crate) use cookies::value as cookie_value;
 pub use host::HostPattern;
 pub(crate) use path::MAX_SEGMENTS;
 pub use path::PathPattern;
-pub(crate) use query::{decoded as query_decoded, is_text as is_query_text};
+pub(crate) use query::is_text as is_query_text;
 
 use crate::{
     Request,
@@ -148,16 +148,12 @@ fn write_all(f: &mut fmt::Formatter<'_>, values: &[(impl Display, ValueMatch)]) 
 }
 
 fn unknown(part: &PartSpec, report: &Report) -> Fault {
-    let names = || REGISTRY.iter().map(|entry| entry.name);
-    Fault {
-        document: report.document().clone(),
-        position: Some(part.at),
-        path: part.path.clone(),
-        problem: format!("`{}` is not a predicate", part.name),
-        expected: Some(format!("one of {}", names().collect::<Vec<_>>().join(", "))),
-        nearest: nearest(&part.name, names()).map(str::to_owned),
-        severity: Severity::Error,
-    }
+    let names: Vec<_> = REGISTRY.iter().map(|entry| entry.name).collect();
+    part.unknown(
+        format!("`{}` is not a predicate", part.name),
+        &names,
+        report,
+    )
 }
 
 #[cfg(test)]

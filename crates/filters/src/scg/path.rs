@@ -2,7 +2,7 @@
 
 use pailou_config::ScgArg;
 
-use crate::{RequestHead, Scope};
+use crate::{RequestHead, Scope, escapes::push};
 
 use super::template::{Piece, Template};
 
@@ -27,17 +27,6 @@ pub(super) fn encode_value(value: &str, to: &mut String) {
     for byte in value.bytes() {
         push(to, byte, is_plain(byte) && byte != b'/' && byte != b';');
     }
-}
-
-fn push(to: &mut String, byte: u8, is_plain: bool) {
-    const HEX: &[u8; 16] = b"0123456789ABCDEF";
-    if is_plain {
-        to.push(char::from(byte));
-        return;
-    }
-    to.push('%');
-    to.push(char::from(HEX[usize::from(byte >> 4)]));
-    to.push(char::from(HEX[usize::from(byte & 15)]));
 }
 
 /// Reads a template of a path, with its texts encoded. What does not begin with

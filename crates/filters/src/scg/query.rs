@@ -1,6 +1,6 @@
 //! Queries that filters change: what is not theirs stays byte for byte.
 
-use std::borrow::Cow;
+use crate::escapes::{form_bytes, push};
 
 /// Characters that Spring leaves as they are in a query that it builds.
 fn is_plain(byte: u8) -> bool {
@@ -31,13 +31,6 @@ pub(super) fn encode_value(value: &str, to: &mut String) {
     }
 }
 
-fn push(to: &mut String, byte: u8, is_plain: bool) {
-    match is_plain {
-        true => to.push(char::from(byte)),
-        false => to.push_str(&format!("%{byte:02X}")),
-    }
-}
-
 /// The query without the parameters of a name; `None` if it has none of them.
 pub(super) fn without(query: &str, name: &str) -> Option<String> {
     let is_other = |pair: &&str| !is_named(pair, name);
@@ -47,38 +40,7 @@ pub(super) fn without(query: &str, name: &str) -> Option<String> {
 
 fn is_named(pair: &str, name: &str) -> bool {
     let (found, _) = pair.split_once('=').unwrap_or((pair, ""));
-    !pair.is_empty() && decoded(found).as_ref() == name.as_bytes()
-}
-
-/// What a name stands for: `%XX` and `+` decoded.
-fn decoded(text: &str) -> Cow<'_, [u8]> {
-    if !text.contains(['%', '+']) {
-        return Cow::Borrowed(text.as_bytes());
-    }
-    let mut out = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [byte, tail @ ..] = rest {
-        let escape = match (byte, tail) {
-            (b'%', [high, low, after @ ..]) => digit(*high)
-                .zip(digit(*low))
-                .map(|(high, low)| (high << 4 | low, after)),
-            _ => None,
-        };
-        let (decoded, after) = match (escape, byte) {
-            (Some(escape), _) => escape,
-            (None, b'+') => (b' ', tail),
-            (None, byte) => (*byte, tail),
-        };
-        out.push(decoded);
-        rest = after;
-    }
-    Cow::Owned(out)
-}
-
-fn digit(byte: u8) -> Option<u8> {
-    char::from(byte)
-        .to_digit(16)
-        .and_then(|digit| u8::try_from(digit).ok())
+    !pair.is_empty() && form_bytes(found.as_bytes()).eq(name.bytes())
 }
 
 #[cfg(test)]

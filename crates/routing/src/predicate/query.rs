@@ -1,8 +1,9 @@
 //! `query`: conditions on query parameters, all of which must hold.
 
-use std::{borrow::Cow, fmt};
+use std::fmt;
 
 use pailou_config::{Field, Key};
+use pailou_filters::{form_bytes, form_decoded};
 
 use super::{Entry, Place, Predicate, value::ValueMatch};
 use crate::Request;
@@ -34,7 +35,7 @@ impl Predicate for Query {
                     }
                 },
                 is_text,
-                |value, regex| regex.is_match(&decoded(value)),
+                |value, regex| regex.is_match(&form_decoded(value)),
             )
         })
     }
@@ -58,37 +59,7 @@ fn compile(field: &Field<'_>) -> Option<Box<dyn Predicate>> {
 }
 
 pub(crate) fn is_text(raw: &[u8], text: &str) -> bool {
-    decode(raw).eq(text.bytes())
-}
-
-pub(crate) fn decoded(raw: &[u8]) -> Cow<'_, [u8]> {
-    let is_plain = !raw.iter().any(|byte| matches!(byte, b'%' | b'+'));
-    if is_plain {
-        Cow::Borrowed(raw)
-    } else {
-        Cow::Owned(decode(raw).collect())
-    }
-}
-
-fn decode(mut rest: &[u8]) -> impl Iterator<Item = u8> + '_ {
-    std::iter::from_fn(move || {
-        let (&first, tail) = rest.split_first()?;
-        rest = tail;
-        match (first, tail) {
-            (b'+', _) => Some(b' '),
-            (b'%', [high, low, after @ ..]) => {
-                let digit = |byte: u8| char::from(byte).to_digit(16);
-                match (digit(*high), digit(*low)) {
-                    (Some(high), Some(low)) => {
-                        rest = after;
-                        u8::try_from(high * 16 + low).ok()
-                    }
-                    _ => Some(first),
-                }
-            }
-            _ => Some(first),
-        }
-    })
+    form_bytes(raw).eq(text.bytes())
 }
 
 #[cfg(test)]

@@ -2,13 +2,14 @@
 
 use std::borrow::Cow;
 
+use pailou_filters::{form_bytes, path_bytes};
+
 /// The text that a piece of a path means, `+` being itself.
 pub(crate) fn decoded(raw: &str) -> Cow<'_, str> {
     if !raw.contains('%') {
         return Cow::Borrowed(raw);
     }
-    let bytes: Vec<u8> = bytes(raw).collect();
-    Cow::Owned(text_of(bytes))
+    Cow::Owned(text_of(path_bytes(raw.as_bytes()).collect()))
 }
 
 /// Whether a piece of a path means this text. Does not allocate.
@@ -16,7 +17,7 @@ pub(crate) fn is_text(raw: &str, text: &str) -> bool {
     if !raw.contains('%') {
         return raw == text;
     }
-    bytes(raw).eq(text.bytes())
+    path_bytes(raw.as_bytes()).eq(text.bytes())
 }
 
 /// The text that a name or value of a query means: `+` is a space.
@@ -24,8 +25,7 @@ pub(crate) fn form_decoded(raw: &str) -> Cow<'_, str> {
     if !raw.contains(['%', '+']) {
         return Cow::Borrowed(raw);
     }
-    let plain = raw.replace('+', " ");
-    Cow::Owned(decoded(&plain).into_owned())
+    Cow::Owned(text_of(form_bytes(raw.as_bytes()).collect()))
 }
 
 /// The text of a header field, a character for each byte, as Java's servers read it.
@@ -39,23 +39,6 @@ pub(crate) fn latin1(raw: &[u8]) -> Cow<'_, str> {
 fn text_of(bytes: Vec<u8>) -> String {
     String::from_utf8(bytes)
         .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
-}
-
-/// The bytes that a text with percent-escapes means; what is no escape stands for itself.
-fn bytes(raw: &str) -> impl Iterator<Item = u8> + '_ {
-    let mut rest = raw.as_bytes();
-    std::iter::from_fn(move || {
-        let (&first, tail) = rest.split_first()?;
-        rest = tail;
-        if let (b'%', [high, low, after @ ..]) = (first, tail) {
-            let digit = |byte: u8| char::from(byte).to_digit(16);
-            if let (Some(high), Some(low)) = (digit(*high), digit(*low)) {
-                rest = after;
-                return u8::try_from(high * 16 + low).ok();
-            }
-        }
-        Some(first)
-    })
 }
 
 #[cfg(test)]
