@@ -1,10 +1,10 @@
 //! `After`: it is later than this.
 
-use std::{fmt, time::SystemTime};
+use std::fmt;
 
-use pailou_config::{Compat, Field, ScgArgs, Shortcut};
+use pailou_config::{Compat, Field};
 
-use super::{Entry, instant};
+use super::{Entry, instant::Instant};
 use crate::{Request, predicate::Predicate};
 
 pub(super) const ENTRY: Entry = Entry {
@@ -15,29 +15,20 @@ pub(super) const ENTRY: Entry = Entry {
 };
 
 #[derive(Debug)]
-struct After {
-    text: Box<str>,
-    time: SystemTime,
-}
+struct After(Instant);
 
 impl Predicate for After {
     fn matches(&self, request: &Request<'_>) -> bool {
-        request.time() > self.time
+        request.time() > self.0.time
     }
 }
 
 impl fmt::Display for After {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
+        f.write_str(&self.0.text)
     }
 }
 
 fn compile(field: &Field<'_>, _: Compat) -> Option<Box<dyn Predicate>> {
-    let args = ScgArgs::read(field, Shortcut::Fields(&["datetime"]))?;
-    let arg = args.required("datetime");
-    args.finish();
-    let arg = arg?;
-    let text = arg.text().into();
-    let time = instant::read(&arg)?;
-    Some(Box::new(After { text, time }))
+    Some(Box::new(After(Instant::only(field)?)))
 }

@@ -4,9 +4,28 @@
 
 use std::time::{Duration, SystemTime};
 
-use pailou_config::ScgArg;
+use pailou_config::{Field, ScgArg, ScgArgs, Shortcut};
 
 const DAY: i64 = 24 * 60 * 60;
+
+/// A point in time, and how the document writes it.
+#[derive(Debug)]
+pub(super) struct Instant {
+    pub(super) text: Box<str>,
+    pub(super) time: SystemTime,
+}
+
+impl Instant {
+    /// The only argument of a predicate.
+    pub(super) fn only(field: &Field<'_>) -> Option<Instant> {
+        let args = ScgArgs::read(field, Shortcut::Fields(&["datetime"]))?;
+        let arg = args.required("datetime");
+        args.finish();
+        let arg = arg?;
+        let (text, time) = (arg.text().into(), read(&arg)?);
+        Some(Instant { text, time })
+    }
+}
 
 /// Reads an argument; what is wrong is reported.
 pub(super) fn read(arg: &ScgArg<'_>) -> Option<SystemTime> {
