@@ -134,7 +134,7 @@ async fn instead(
     let path = match &breaker.fallback {
         None => return outcome,
         Some(Fallback::Nothing) => {
-            let _ = drop_of(exchange, outcome);
+            drop_of(exchange, outcome);
             rewind(exchange, &guard);
             return Err(Ended::Answered(Box::default()));
         }
@@ -153,22 +153,20 @@ async fn instead(
         query: saved.query.clone().map(Cow::Owned),
         headers: saved.headers.clone(),
     };
-    let _ = drop_of(exchange, outcome);
+    drop_of(exchange, outcome);
     rewind(exchange, &guard);
     let planned = Box::pin(replan(exchange, draft, failure)).await?;
     Ok(tries::send(exchange, &planned).await?)
 }
 
 /// Lets go of what came of the first route.
-fn drop_of(exchange: &mut Exchange, outcome: Outcomes) -> Option<Outcome> {
-    let pick = exchange.pick.take();
-    let status = outcome.as_ref().ok()?.response.status().as_u16();
-    let outcome = Outcome::Answered {
-        status,
-        latency: exchange.try_began.elapsed(),
-    };
-    pick?.report(outcome);
-    Some(outcome)
+fn drop_of(exchange: &mut Exchange, outcome: Outcomes) {
+    if let (Some(pick), Ok(received)) = (exchange.pick.take(), outcome) {
+        pick.report(Outcome::Answered {
+            status: received.response.status().as_u16(),
+            latency: exchange.try_began.elapsed(),
+        });
+    }
 }
 
 /// Takes back what came after the breaker.

@@ -66,16 +66,7 @@ async fn follow_on(
         let Some(path) = forward(exchange) else {
             return Ok(());
         };
-        let whole = match draft.query.as_deref() {
-            Some(query) => format!("{path}?{query}"),
-            None => path,
-        };
-        let target = Target::parse(whole.as_bytes()).map_err(|_| Cause::Internal)?;
-        let found = find(exchange, host, &target, &draft.headers)?;
-        plan::set_deadlines(exchange, None);
-        choose_part(exchange, draft);
-        draft.path = Cow::Owned(target.forwarded_path().to_owned());
-        pass(exchange, found.bindings, None, draft).await?;
+        divert(exchange, host, &path, None, draft).await?;
     }
     match forward(exchange) {
         Some(_) => Err(Cause::Loop.into()),
@@ -93,20 +84,35 @@ pub(crate) async fn again(
     let host = exchange.host.clone();
     let host = Host::parse(host.as_bytes()).ok();
     let host = host.as_ref().map(Host::name);
+    let path = draft.path.to_string();
+    divert(exchange, host, &path, Some(failure), draft).await?;
+    follow(exchange, host, draft).await
+}
+
+/// Gives the request another path, finds the route that takes it, and runs its
+/// steps. After a `failure` it has a time of its own: the first route may have
+/// used up its.
+async fn divert(
+    exchange: &mut Exchange,
+    host: Option<&str>,
+    path: &str,
+    failure: Option<Failure>,
+    draft: &mut Draft<'_>,
+) -> Result<(), Ended> {
     let whole = match draft.query.as_deref() {
-        Some(query) => format!("{}?{query}", draft.path),
-        None => draft.path.to_string(),
+        Some(query) => Cow::Owned(format!("{path}?{query}")),
+        None => Cow::Borrowed(path),
     };
     let target = Target::parse(whole.as_bytes()).map_err(|_| Cause::Internal)?;
     let found = find(exchange, host, &target, &draft.headers)?;
-    // It has a time of its own: the first route may have used up its.
     plan::set_deadlines(exchange, None);
-    let timeout = exchange.route.as_ref().map(|route| route.timeouts.response);
-    exchange.response_due = timeout.map(|timeout| Instant::now() + timeout);
+    if failure.is_some() {
+        let timeout = exchange.route.as_ref().map(|route| route.timeouts.response);
+        exchange.response_due = timeout.map(|timeout| Instant::now() + timeout);
+    }
     choose_part(exchange, draft);
     draft.path = Cow::Owned(target.forwarded_path().to_owned());
-    pass(exchange, found.bindings, Some(failure), draft).await?;
-    follow(exchange, host, draft).await
+    pass(exchange, found.bindings, failure, draft).await
 }
 
 /// Which endpoints of the route's service the request wants, if it may say so.
