@@ -9,7 +9,7 @@ mod totals;
 
 use std::fmt::{self, Error};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
@@ -60,6 +60,26 @@ fn gauge(out: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: u64) ->
 
 fn count(metric: &mut MetricEncoder<'_>, value: u64) -> fmt::Result {
     metric.encode_counter::<NoLabelSet, _, f64>(&value, None)
+}
+
+/// The series of counters, one for each of `all` by its labels.
+fn counters<'m, T, const N: usize>(
+    out: &mut DescriptorEncoder<'_>,
+    families: &[Counter<T>],
+    all: &'m [Arc<T>],
+    labels: impl Fn(&'m T) -> Labels<'m, N>,
+) -> fmt::Result {
+    for (name, help, value) in families {
+        let mut metric = out.encode_descriptor(name, help, None, MetricType::Counter)?;
+        for one in all {
+            count_with(
+                &mut metric,
+                &labels(one),
+                value(one).load(Ordering::Relaxed),
+            )?;
+        }
+    }
+    Ok(())
 }
 
 fn count_with<const N: usize>(

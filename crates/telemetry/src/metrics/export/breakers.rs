@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::metrics::MetricType;
 
-use super::{Counter, count_with};
+use super::{Counter, counters};
 use crate::metrics::breaker::BreakerMetrics;
 
 pub(super) fn export(
@@ -22,7 +22,7 @@ pub(super) fn export(
             .encode_family(&[("breaker", breaker.name())])?
             .encode_gauge(&u64::from(open))?;
     }
-    let counters: [Counter<BreakerMetrics>; 2] = [
+    let families: [Counter<BreakerMetrics>; 2] = [
         (
             "pailou_breaker_openings",
             "Times a circuit breaker opened",
@@ -34,12 +34,7 @@ pub(super) fn export(
             |breaker| &breaker.refusals,
         ),
     ];
-    for (name, help, value) in counters {
-        let mut metric = out.encode_descriptor(name, help, None, MetricType::Counter)?;
-        for breaker in breakers {
-            let labels = [("breaker", breaker.name())];
-            count_with(&mut metric, &labels, value(breaker).load(Ordering::Relaxed))?;
-        }
-    }
-    Ok(())
+    counters(out, &families, breakers, |breaker| {
+        [("breaker", breaker.name())]
+    })
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::metrics::MetricType;
 
-use super::{Counter, Family, MAX_AT_ZERO, count_with};
+use super::{Counter, Family, MAX_AT_ZERO, count_with, counters};
 use crate::metrics::causes::Causes;
 use crate::metrics::service::ServiceMetrics;
 use crate::words::OTHER;
@@ -59,7 +59,7 @@ pub(super) fn export(
                 .encode_gauge(&u64::from(value(service)))?;
         }
     }
-    let counters: [Counter<ServiceMetrics>; 4] = [
+    let families: [Counter<ServiceMetrics>; 4] = [
         (
             "pailou_service_returns",
             "Ejected endpoints that are well again",
@@ -81,13 +81,7 @@ pub(super) fn export(
             |service| &service.first_state_late,
         ),
     ];
-    for (name, help, value) in counters {
-        let mut metric = out.encode_descriptor(name, help, None, MetricType::Counter)?;
-        for service in services {
-            let labels = service.labels().pairs();
-            count_with(&mut metric, &labels, value(service).load(Ordering::Relaxed))?;
-        }
-    }
+    counters(out, &families, services, |service| service.labels().pairs())?;
     by_word(out, services)
 }
 
