@@ -62,6 +62,28 @@ fn route() -> impl Strategy<Value = String> {
     })
 }
 
+/// The lines of a head.
+fn lines() -> impl Strategy<Value = &'static [&'static str]> {
+    prop::sample::select(vec![
+        &[][..],
+        &["x: 1"],
+        &["y: 1"],
+        &["x: 1", "y: 1", "cookie: c=1"],
+    ])
+}
+
+/// A path of segments, which ends in a slash if `is_open` or if it has none.
+fn joined(segments: &[&str], is_open: bool) -> String {
+    let mut path: String = segments
+        .iter()
+        .map(|segment| format!("/{segment}"))
+        .collect();
+    if is_open || path.is_empty() {
+        path.push('/');
+    }
+    path
+}
+
 fn request() -> impl Strategy<Value = Sent> {
     let host = prop::sample::select(vec![
         "",
@@ -76,22 +98,13 @@ fn request() -> impl Strategy<Value = Sent> {
     let rest = (
         prop::sample::select(vec!["GET", "PUT"]),
         prop::sample::select(vec!["", "?q=1", "?q=2"]),
-        prop::sample::select(vec![
-            &[][..],
-            &["x: 1"],
-            &["y: 1"],
-            &["x: 1", "y: 1", "cookie: c=1"],
-        ]),
+        lines(),
         any::<bool>(),
     );
     (host, prop::collection::vec(segment, 0..5), rest).prop_map(
         |(host, segments, (method, query, lines, slash))| {
-            let path: String = segments
-                .iter()
-                .map(|segment| format!("/{segment}"))
-                .collect();
-            let slash = if slash || path.is_empty() { "/" } else { "" };
-            Sent::new(&format!("{method} {host}{path}{slash}{query}"), lines)
+            let path = joined(&segments, slash);
+            Sent::new(&format!("{method} {host}{path}{query}"), lines)
         },
     )
 }
@@ -265,23 +278,14 @@ fn spring_request() -> impl Strategy<Value = Sent> {
     let rest = (
         prop::sample::select(vec!["GET", "PUT", "POST"]),
         prop::sample::select(vec!["", "?q=1", "?q=%31&q"]),
-        prop::sample::select(vec![
-            &[][..],
-            &["x: 1"],
-            &["y: 1"],
-            &["x: 1", "y: 1", "cookie: c=1"],
-        ]),
+        lines(),
         any::<bool>(),
         any::<u32>(),
     );
     (host, prop::collection::vec(segment, 0..5), rest).prop_map(
         |(host, segments, (method, query, lines, slash, draw))| {
-            let path: String = segments
-                .iter()
-                .map(|segment| format!("/{segment}"))
-                .collect();
-            let slash = if slash || path.is_empty() { "/" } else { "" };
-            let mut sent = Sent::new(&format!("{method} {host}{path}{slash}{query}"), lines);
+            let path = joined(&segments, slash);
+            let mut sent = Sent::new(&format!("{method} {host}{path}{query}"), lines);
             sent.draw = draw;
             sent
         },
