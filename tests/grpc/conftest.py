@@ -2,60 +2,23 @@
 
 import http.server
 import json
-import os
-import random
-import shutil
-import socket
-import subprocess
 import threading
 import time
-import urllib.parse
-import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent import futures
-from pathlib import Path
 
 import grpc
 import pytest
+from stack import running
 
-PATIENCE_SECONDS = 40.0
-
-
-def eventually(probe: Callable[[], object], what: str) -> object:
-    """Polls until `probe` gives something true, and returns that."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while time.monotonic() < deadline:
-        if result := probe():
-            return result
-        time.sleep(0.02)
-    pytest.fail(f"not within {PATIENCE_SECONDS:g} s: {what}")
-
-
-def listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-@pytest.fixture(scope="session")
-def pailou() -> str:
-    program = os.environ.get("PAILOU_BIN") or shutil.which("pailou")
-    if not program:
-        pytest.fail("PAILOU_BIN must name the program `pailou`")
-    return program
-
-
-def start(arguments: list[str], folder: Path) -> subprocess.Popen:
-    kept = {key: os.environ[key] for key in ("PATH", "HOME", "LANG") if key in os.environ}
-    quiet = subprocess.DEVNULL
-    return subprocess.Popen(
-        arguments, env=kept, cwd=folder, stdin=quiet, stdout=quiet, stderr=quiet
-    )
+ROUTES = """
+routes:
+  /spring/**: { service: { name: spring-service, protocol: grpc }, strip_prefix: 1 }
+  /pages/**: spring-service
+  /test.Echo/**: echo-service
+  /test.Nobody/**: no-service
+  /web/**: { service: echo-service, strip_prefix: 1, filters: [ grpc_web ] }
+"""
 
 
 class Echo(grpc.GenericRpcHandler):
@@ -126,67 +89,25 @@ def page_port() -> Iterator[int]:
 
 @pytest.fixture(scope="session")
 def gateway(
-    pailou: str, service_port: int, page_port: int, tmp_path_factory: pytest.TempPathFactory
+    service_port: int, page_port: int, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
     """The address of a gateway whose registry lists the service as one of gRPC."""
-    folder = tmp_path_factory.mktemp("gateway")
-    port = random.randrange(12000, 31000)
-    while listens(port) or listens(port + 1000):
-        port = random.randrange(12000, 31000)
-    registry = start([pailou, "registry", f"--port={port}"], folder)
-    eventually(lambda: listens(port), "the registry answers")
-
-    def send(method: str, path: str, **query: str) -> str:
-        url = f"http://127.0.0.1:{port}/nacos/{path}?{urllib.parse.urlencode(query)}"
-        with urllib.request.urlopen(urllib.request.Request(url, method=method)) as answer:
-            return answer.read().decode()
-
-    place = {"serviceName": "echo-service", "ip": "127.0.0.1", "port": str(service_port)}
-    metadata = '{"protocol":"grpc"}'
-    send("POST", "v1/ns/instance", **place, metadata=metadata, ephemeral="false")
     # As Spring's gRPC starter registers: the port of HTTP, and the other one in the metadata.
-    spring = {"serviceName": "spring-service", "ip": "127.0.0.1", "port": str(page_port)}
-    metadata = json.dumps(
-        {"gRPC_port": str(service_port), "preserved.register.source": "SPRING_CLOUD"}
-    )
-    send("POST", "v1/ns/instance", **spring, metadata=metadata, ephemeral="false")
-    routes = """
-routes:
-  /spring/**: { service: { name: spring-service, protocol: grpc }, strip_prefix: 1 }
-  /pages/**: spring-service
-  /test.Echo/**: echo-service
-  /test.Nobody/**: no-service
-  /web/**: { service: echo-service, strip_prefix: 1, filters: [ grpc_web ] }
-"""
-    config = {"dataId": "pailou-routes.yaml", "group": "DEFAULT_GROUP"}
-    send("POST", "v1/cs/configs", **config, content=routes)
-
-    data = free_port()
-    while (probes := free_port()) == data:
-        pass
-    settings = f"""
-listeners: [ {{ address: "127.0.0.1:{data}" }} ]
-admin: {{ address: "off" }}
-probes: {{ address: "127.0.0.1:{probes}" }}
-nacos: {{ servers: ["127.0.0.1:{port}"] }}
-registration: {{ enabled: false }}
-snapshot: {{ path: "off" }}
-"""
-    (folder / "gateway.yaml").write_text(settings)
-    process = start([pailou, "run", "--config", "gateway.yaml"], folder)
-
-    def is_ready() -> bool:
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{probes}/readyz") as answer:
-                return answer.status == 200
-        except OSError:
-            return False
-
-    eventually(is_ready, "the gateway is ready")
-    yield f"127.0.0.1:{data}"
-    for each in (process, registry):
-        each.kill()
-        each.wait()
+    metadata = {"gRPC_port": str(service_port), "preserved.register.source": "SPRING_CLOUD"}
+    instances = [
+        {
+            "serviceName": "echo-service",
+            "port": str(service_port),
+            "metadata": json.dumps({"protocol": "grpc"}),
+        },
+        {
+            "serviceName": "spring-service",
+            "port": str(page_port),
+            "metadata": json.dumps(metadata),
+        },
+    ]
+    with running(tmp_path_factory.mktemp("gateway"), ROUTES, instances) as gateway:
+        yield f"127.0.0.1:{gateway.data}"
 
 
 @pytest.fixture

@@ -8,9 +8,10 @@ import math
 import re
 
 import pytest
-from conftest import ODD_ROUTE, send
+from conftest import ODD_ROUTE
 from prometheus_client import Metric, parser
 from prometheus_client.openmetrics import parser as openmetrics
+from stack import send
 
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
