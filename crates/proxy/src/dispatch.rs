@@ -16,9 +16,6 @@ use crate::exchange::{Ended, Exchange};
 use crate::plan;
 use crate::steps;
 
-/// How often a request is forwarded from route to route.
-const MAX_FORWARDS: usize = 3;
-
 /// The head that every try sends, as far as it is planned.
 #[derive(Debug)]
 pub(crate) struct Draft<'a> {
@@ -62,7 +59,7 @@ async fn follow_on(
     host: Option<&str>,
     draft: &mut Draft<'_>,
 ) -> Result<(), Ended> {
-    for _ in 0..MAX_FORWARDS {
+    for _ in 0..RouteTarget::MAX_FORWARDS {
         let Some(path) = forward(exchange) else {
             return Ok(());
         };

@@ -61,6 +61,9 @@ pub enum RouteTarget {
 }
 
 impl RouteTarget {
+    /// How often a request is forwarded from route to route; more is a loop.
+    pub const MAX_FORWARDS: usize = 3;
+
     /// The service's endpoints, if a service answers.
     pub fn selection(&self) -> Option<&Arc<Selection>> {
         self.destination().map(|destination| &destination.selection)

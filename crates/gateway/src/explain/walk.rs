@@ -12,9 +12,6 @@ use pailou_upstream::{Hint, Tried};
 
 use super::{EndpointLine, Explanation, FilterView, MAX_PASSED_OVER, PassedOver, UpstreamView};
 
-/// As often as the gateway forwards a request.
-const MAX_FORWARDS: usize = 3;
-
 /// What the table makes of a request whose head is `headers`.
 pub(super) fn walk(
     table: &Table,
@@ -89,7 +86,7 @@ pub(super) fn walk(
         RouteTarget::Service(_) => {
             explanation.upstream = upstream(route, request, target, &headers, part);
         }
-        RouteTarget::Forward(path) if forwards < MAX_FORWARDS => {
+        RouteTarget::Forward(path) if forwards < RouteTarget::MAX_FORWARDS => {
             let query = target.split_once('?').map(|(_, query)| query);
             let target = query.map_or_else(|| path.to_string(), |query| format!("{path}?{query}"));
             if let Ok(target) = Target::parse(target.as_bytes()) {
