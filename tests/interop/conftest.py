@@ -11,7 +11,7 @@ from support.embedded import EmbeddedRegistry
 from support.gateway import Gateway
 from support.nacos import Nacos2, Nacos3, Nacos3WithoutV1, Nacos3WithTls
 from support.sdk import Sdk
-from support.server import Line, Server
+from support.server import Line, PortTaken, Server
 from support.service import Sample, Upstream, fastapi_sample, rust_sample
 
 LINES = [
@@ -49,13 +49,25 @@ def nacos(
     Where several processes share the cases, each has a server of its own.
     """
     line: Line = request.param
-    server = server_of(line, tmp_path_factory.mktemp(f"nacos-{line}"))
-    server.start()
+    server = ready_server(line, tmp_path_factory)
     try:
-        server.wait_ready()
         yield server
     finally:
         server.kill()
+
+
+def ready_server(line: Line, folders: pytest.TempPathFactory, tries: int = 3) -> Server:
+    """A server that answers. One that lost a port to somebody else makes way for the next."""
+    server = server_of(line, folders.mktemp(f"nacos-{line}"))
+    server.start()
+    try:
+        server.wait_ready()
+        return server
+    except BaseException as error:
+        server.kill()
+        if not isinstance(error, PortTaken) or tries == 1:
+            raise
+    return ready_server(line, folders, tries - 1)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

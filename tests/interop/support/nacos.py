@@ -1,6 +1,7 @@
 """Real, standalone Nacos servers on loopback, from Maven Central."""
 
 import json
+import os
 import random
 import shutil
 from pathlib import Path
@@ -43,9 +44,14 @@ management.metrics.export.influx.enabled=false
 
 
 def free_base_port() -> int:
-    """A port whose neighbours that a server also takes (gRPC, cluster gRPC, raft) are free too."""
+    """A port whose neighbours that a server also takes (gRPC, cluster gRPC, raft) are free too.
+
+    The last three digits are this test process's own: servers of two processes that look at one
+    time cannot come to one port, since all neighbours but one are whole thousands away.
+    """
+    process = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 10
     while True:
-        port = random.randrange(20000, 30000)
+        port = random.randrange(20, 30) * 1000 + process * 100 + random.randrange(0, 100, 2)
         if all(is_free(port + offset) for offset in (0, 1000, 1001, -1000)):
             return port
 

@@ -31,6 +31,10 @@ class Line:
         return "-".join([self.version, *(part for part, is_so in parts.items() if is_so)])
 
 
+class PortTaken(AssertionError):
+    """Somebody took one of the server's ports between the look at it and the server's start."""
+
+
 class Server:
     """A server on loopback. Restarted, it has the same ports."""
 
@@ -102,7 +106,9 @@ class Server:
     def _is_ready(self) -> bool:
         # Without this, another server on the same port would pass for ours.
         if self._process is None or self._process.poll() is not None:
-            raise AssertionError(f"{self.line} ended:\n{self.log.read_text()[-4000:]}")
+            log = self.log.read_text()
+            kind = PortTaken if "address already in use" in log.lower() else AssertionError
+            raise kind(f"{self.line} ended:\n{log[-4000:]}")
         return web.status(self._url(self._readiness())) == 200
 
     def _logged_in(self, user: str, password: str) -> str | None:
