@@ -107,7 +107,7 @@ fn write(exchange: &mut Exchange, said: Answer, keeps: bool) -> Response<Downloa
     if !is_bodiless && !exchange.grpc {
         fields.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
     }
-    fields.insert(X_REQUEST_ID, exchange.request_id.value());
+    fields.insert(&X_REQUEST_ID, exchange.request_id.value());
     let upload = exchange.upload.as_ref();
     let is_sent = upload.is_none_or(|upload| upload.is_done());
     let keeps = keeps && is_sent && !is_last(exchange);

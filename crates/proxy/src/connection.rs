@@ -13,6 +13,7 @@ use hyper::upgrade::OnUpgrade;
 use tokio::time::Instant;
 
 use crate::connections::Connections;
+use crate::deadline::Timer;
 use crate::edge::Heading;
 use crate::forwarded::{PeerName, Scheme};
 use crate::listener::Listener;
@@ -117,6 +118,9 @@ struct Slots {
     tunnel: Option<Box<Tunnel>>,
     /// Of a stream, for its exchange: the bytes that follow a 200.
     switching: Option<OnUpgrade>,
+    /// The timer of the last exchange, for the next one. To set one up costs more
+    /// than to look at it.
+    timer: Timer,
 }
 
 impl Connection {
@@ -257,7 +261,8 @@ impl Connection {
     }
 
     /// The exchange is over; the connection may serve another.
-    pub(crate) fn end_exchange(&self) {
+    pub(crate) fn end_exchange(&self, timer: Timer) {
+        self.slots().timer = timer;
         self.whole_connection().served.fetch_add(1, Relaxed);
         self.cut_at.store(NEVER, Relaxed);
         self.ended.store(true, Relaxed);
@@ -265,6 +270,11 @@ impl Connection {
             self.head_begun.store(false, Relaxed);
             self.enter(Stage::Head);
         }
+    }
+
+    /// The timer of the exchange before.
+    pub(crate) fn take_timer(&self) -> Timer {
+        std::mem::take(&mut self.slots().timer)
     }
 
     /// Whether an exchange has ended since this was asked last.
@@ -338,6 +348,9 @@ impl Connection {
     }
 
     pub(crate) fn rest(&self, rests: bool) {
+        if rests {
+            drop(self.take_timer());
+        }
         self.rests.store(rests, Relaxed);
     }
 

@@ -252,6 +252,7 @@ mod tests {
 
     use super::*;
     use crate::connection::Ends;
+    use crate::deadline::Timer;
 
     fn caps(total: usize, per_ip: usize) -> Caps {
         Caps { total, per_ip }
@@ -309,7 +310,7 @@ mod tests {
         let owed = connection.owe();
         assert_eq!(connections.owed(), 1);
         drop(owed);
-        connection.end_exchange();
+        connection.end_exchange(Timer::default());
         assert_eq!(
             connections.unfinished(),
             0,

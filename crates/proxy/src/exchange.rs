@@ -179,14 +179,15 @@ impl Exchange {
             false => Said::default(),
         };
         let grpc = grpc::is_call(request.headers()) && !connection.switches();
+        let began = Instant::now();
         Exchange {
             in_flight: Some(server.metrics.request_started()),
             _owed: connection.owe(),
-            began: Instant::now(),
+            began,
             method: request.method().clone(),
             version: request.version(),
             closes: hops::closes(request.headers(), request.version()),
-            request_id: RequestId::of(request.headers().get(X_REQUEST_ID)),
+            request_id: RequestId::of(request.headers().get(&X_REQUEST_ID)),
             path: Bytes::new(),
             client: connection.peer.address,
             scheme: connection.scheme(),
@@ -211,7 +212,7 @@ impl Exchange {
             tries_before: 0,
             refusals: 0,
             returned: false,
-            try_began: Instant::now(),
+            try_began: began,
             picked: None,
             upstream: None,
             account: Account::new(grpc, said),
@@ -220,7 +221,7 @@ impl Exchange {
             location: None,
             bytes_in: 0,
             bytes_out: 0,
-            timer: Timer::default(),
+            timer: connection.take_timer(),
             server,
             connection,
         }
@@ -383,7 +384,8 @@ impl Drop for Exchange {
             self.bytes_in = upload.bytes();
         }
         self.tell();
-        self.connection.end_exchange();
+        self.connection
+            .end_exchange(std::mem::take(&mut self.timer));
     }
 }
 

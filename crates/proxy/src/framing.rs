@@ -92,6 +92,8 @@ fn length(headers: &HeaderMap) -> Result<Option<u64>, Malformed> {
 
 fn set_length(headers: &mut HeaderMap, length: Option<u64>) {
     match length {
+        // Nearly always so.
+        Some(_) if is_plain(headers) => {}
         Some(length) => {
             headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
         }
@@ -99,6 +101,16 @@ fn set_length(headers: &mut HeaderMap, length: Option<u64>) {
             headers.remove(header::CONTENT_LENGTH);
         }
     }
+}
+
+/// Whether there is one length, in the one spelling that nobody reads in another way.
+fn is_plain(headers: &HeaderMap) -> bool {
+    let mut lines = headers.get_all(header::CONTENT_LENGTH).iter();
+    let (Some(line), None) = (lines.next(), lines.next()) else {
+        return false;
+    };
+    let digits = line.as_bytes();
+    digits.iter().all(u8::is_ascii_digit) && (digits.len() == 1 || digits[0] != b'0')
 }
 
 /// The elements of a list, empty ones included.

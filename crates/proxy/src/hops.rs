@@ -4,6 +4,8 @@
 //! `Connection: x-request-id` would otherwise take away what the gateway itself
 //! puts there.
 
+use std::sync::LazyLock;
+
 use http::header::{
     CONNECTION, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
 };
@@ -11,6 +13,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 use pailou_filters::elements;
 
 use crate::edge::is_token_byte;
+use crate::field_set::FieldSet;
 
 /// More nominations than any honest client makes.
 const MAX_NOMINATIONS: usize = 10;
@@ -63,7 +66,7 @@ pub(crate) fn clean_request(
         true => asked.upgrade(headers),
         false => None,
     };
-    remove_all(headers, &OF_ONE_HOP);
+    OF_ONE_HOP.remove_from(headers);
     match &upgrade {
         Some(protocol) => {
             headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
@@ -131,32 +134,27 @@ pub(crate) fn clean_response(headers: &mut HeaderMap, status: StatusCode) {
         }
         headers.remove(CONNECTION);
     }
-    remove_all(headers, &OF_ONE_HOP);
+    OF_ONE_HOP.remove_from(headers);
     // RFC 9110 section 15.5.22: this one says what to switch to.
     if status != StatusCode::UPGRADE_REQUIRED {
         headers.remove(UPGRADE);
     }
 }
 
-/// Fields of one connection, whichever way they go. Names and not texts, which
-/// would be parsed for each message. `X-Application-Context`, by which old Spring
+/// Fields of one connection, whichever way they go. `X-Application-Context`, by which old Spring
 /// applications tell their name, profile and port, is nobody else's business; Spring
 /// Cloud Gateway keeps it back as well.
-static OF_ONE_HOP: [HeaderName; 7] = [
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    HeaderName::from_static("x-application-context"),
-    PROXY_AUTHENTICATE,
-    PROXY_AUTHORIZATION,
-    TE,
-    TRANSFER_ENCODING,
-];
-
-fn remove_all(headers: &mut HeaderMap, names: &[HeaderName]) {
-    for name in names {
-        headers.remove(name);
-    }
-}
+static OF_ONE_HOP: LazyLock<FieldSet<7>> = LazyLock::new(|| {
+    FieldSet::new([
+        HeaderName::from_static("keep-alive"),
+        HeaderName::from_static("proxy-connection"),
+        HeaderName::from_static("x-application-context"),
+        PROXY_AUTHENTICATE,
+        PROXY_AUTHORIZATION,
+        TE,
+        TRANSFER_ENCODING,
+    ])
+});
 
 /// What `Connection` says beside `close` and `keep-alive`.
 struct Nominations {

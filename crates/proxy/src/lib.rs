@@ -54,6 +54,7 @@ mod dispatch;
 mod download;
 mod edge;
 mod exchange;
+mod field_set;
 mod forwarded;
 mod framing;
 #[cfg(test)]

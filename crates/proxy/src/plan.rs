@@ -359,7 +359,7 @@ fn changed_target(sent: &[u8], path: &str, query: Option<&str>) -> Option<String
 /// What is said of a request, and how long it may take, once its first route is
 /// known.
 pub(crate) fn introduce(exchange: &mut Exchange, headers: &mut HeaderMap) -> Result<(), Cause> {
-    headers.insert(X_REQUEST_ID, exchange.request_id.value());
+    headers.insert(&X_REQUEST_ID, exchange.request_id.value());
     if let Some(via) = &exchange.server.via {
         let marked = via.mark(headers, exchange.version);
         marked.map_err(|Loop| Cause::Loop)?;

@@ -9,6 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
+use foldhash::fast::RandomState;
 use tokio::time::Instant;
 
 use crate::line::Connection;
@@ -27,7 +28,7 @@ pub(crate) struct Pool {
 #[derive(Debug, Default)]
 struct Shard {
     /// By remote; the one that was used last is at the end.
-    idle: HashMap<Remote, Vec<Connection>>,
+    idle: HashMap<Remote, Vec<Connection>, RandomState>,
     count: usize,
 }
 

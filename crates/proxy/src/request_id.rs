@@ -1,9 +1,9 @@
 //! `X-Request-Id`: one name for a request in every log on its way.
 
-use http::HeaderValue;
+use http::{HeaderName, HeaderValue};
 
 /// The header.
-pub(crate) const X_REQUEST_ID: &str = "x-request-id";
+pub(crate) static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Longer ids than this are replaced: an id goes into every log line.
 const MAX_BYTES: usize = 128;

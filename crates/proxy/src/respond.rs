@@ -83,7 +83,7 @@ fn finish(exchange: &mut Exchange, head: &mut Parts) {
     exchange.status = head.status.as_u16();
     exchange.account.answers(&head.headers);
     let fields = &mut head.headers;
-    fields.insert(X_REQUEST_ID, exchange.request_id.value());
+    fields.insert(&X_REQUEST_ID, exchange.request_id.value());
     // To a client of HTTP/1.0 the end of the connection is the end of a body
     // without a length.
     let ends = exchange.version != Version::HTTP_10 || fields.contains_key(header::CONTENT_LENGTH);
@@ -129,7 +129,7 @@ async fn switch(mut exchange: Box<Exchange>, mut head: Parts, line: Line) -> Res
         return answer::problem(&mut exchange, cause);
     }
     head.headers
-        .insert(X_REQUEST_ID, exchange.request_id.value());
+        .insert(&X_REQUEST_ID, exchange.request_id.value());
     exchange.account.switches();
     let Some((endpoint, early)) = line.into_tunnel().await else {
         return answer::problem(&mut exchange, Cause::UpstreamReset);

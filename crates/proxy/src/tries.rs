@@ -179,7 +179,7 @@ async fn connect(exchange: &mut Exchange, remote: Remote) -> Result<Line, Failed
     let (due, too_late) = exchange.connect_due();
     let route = exchange.route.as_ref();
     let timeout = route.map_or_else(Default::default, |route| route.timeouts.connect);
-    let left = due.saturating_duration_since(Instant::now());
+    let left = due.saturating_duration_since(exchange.try_began);
     let failure = match server.line(remote, timeout.min(left)).await {
         Ok(line) => return Ok(line),
         Err(failure) => failure,

@@ -86,7 +86,11 @@ impl<'a> Host<'a> {
 }
 
 fn split_port(raw: &str) -> Result<(&str, Option<u16>), HostError> {
-    let colon = match raw.rfind(']') {
+    let bracket = match raw.starts_with('[') {
+        true => raw.rfind(']'),
+        false => None,
+    };
+    let colon = match bracket {
         Some(bracket) => {
             let rest = &raw[bracket + 1..];
             if !rest.is_empty() && !rest.starts_with(':') {
@@ -94,7 +98,7 @@ fn split_port(raw: &str) -> Result<(&str, Option<u16>), HostError> {
             }
             (!rest.is_empty()).then_some(bracket + 1)
         }
-        None => raw.find(':'),
+        None => raw.bytes().position(|byte| byte == b':'),
     };
     let Some(colon) = colon else {
         return Ok((raw, None));
@@ -115,12 +119,17 @@ fn split_port(raw: &str) -> Result<(&str, Option<u16>), HostError> {
 /// Labels of letters, digits, `-`, `_` and `~`; none is empty, since `a..b`
 /// has no meaning and a wildcard would read it in its own way.
 fn is_registered_name(name: &str) -> bool {
-    name.split('.').all(|label| {
-        !label.is_empty()
-            && label
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'~'))
-    })
+    let mut begins = true;
+    for byte in name.bytes() {
+        match byte {
+            b'.' if begins => return false,
+            b'.' => begins = true,
+            b'-' | b'_' | b'~' => begins = false,
+            _ if byte.is_ascii_alphanumeric() => begins = false,
+            _ => return false,
+        }
+    }
+    !begins
 }
 
 #[cfg(test)]

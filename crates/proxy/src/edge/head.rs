@@ -97,7 +97,26 @@ struct FirstLine {
 impl FirstLine {
     /// Whether the line is still sound after `bytes`.
     fn take(&mut self, bytes: &[u8]) -> bool {
-        bytes.iter().all(|&byte| self.take_byte(byte))
+        let mut rest = bytes;
+        while let Some(&byte) = rest.first() {
+            let plain = rest.iter().take_while(|byte| is_plain(**byte)).count();
+            let is_sound = match plain {
+                0 => self.take_byte(byte),
+                _ => self.take_plain(plain),
+            };
+            if !is_sound {
+                return false;
+            }
+            rest = &rest[plain.max(1)..];
+        }
+        true
+    }
+
+    /// So many bytes that decide nothing.
+    fn take_plain(&mut self, count: usize) -> bool {
+        self.length += count;
+        self.begins = false;
+        !self.carriage_return
     }
 
     fn take_byte(&mut self, byte: u8) -> bool {
@@ -127,10 +146,14 @@ impl FirstLine {
                 self.spaces += 1;
                 self.spaces <= 2
             }
-            0..=0x1f | 0x7f => false,
-            _ => true,
+            _ => false,
         }
     }
+}
+
+/// A byte of a method, a target or a version: no space and no control character.
+fn is_plain(byte: u8) -> bool {
+    byte > b' ' && byte != 0x7f
 }
 
 #[cfg(test)]

@@ -65,16 +65,13 @@ impl Heading {
             line_bytes: head[..line_end].trim_ascii().len(),
             bytes: head.len(),
         };
-        let mut cuts = match fault {
+        let cuts = match fault {
             None => fields.cuts(framing),
             Some(_) => fields.all(),
         };
-        cuts.push(Cut {
-            from: target.0,
-            to: target.1,
-            with: b"/".to_vec(),
-        });
-        (heading, cut(head, cuts))
+        let left = cut(head, cuts);
+        // The target is in front of all fields.
+        (heading, put(&mut head[..left], target, b"/"))
     }
 }
 
@@ -253,12 +250,17 @@ fn cut(head: &mut [u8], mut cuts: Vec<Cut>) -> usize {
     cuts.sort_by_key(|cut| std::cmp::Reverse(cut.from));
     let mut length = head.len();
     for Cut { from, to, with } in cuts {
-        let end = from + with.len().min(to - from);
-        head[from..end].copy_from_slice(&with[..end - from]);
-        head.copy_within(to..length, end);
-        length -= to - end;
+        length = put(&mut head[..length], (from, to), &with);
     }
     length
+}
+
+/// Puts `with` in the place of a piece. Returns the length that is left.
+fn put(head: &mut [u8], (from, to): (usize, usize), with: &[u8]) -> usize {
+    let end = from + with.len().min(to - from);
+    head[from..end].copy_from_slice(&with[..end - from]);
+    head.copy_within(to.., end);
+    head.len() - (to - end)
 }
 
 #[cfg(test)]

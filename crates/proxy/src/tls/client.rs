@@ -9,6 +9,7 @@
 //! send neither: they are dropped from each request, on every listener.
 
 use std::fmt::Write as _;
+use std::sync::LazyLock;
 use std::time::SystemTime;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -19,9 +20,12 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 use x509_parser::x509::{AttributeTypeAndValue, X509Name};
 
 use super::facts;
+use crate::field_set::FieldSet;
 
 const SUBJECT: HeaderName = HeaderName::from_static("x-client-cert-subject");
 const SAN: HeaderName = HeaderName::from_static("x-client-cert-san");
+
+static OURS: LazyLock<FieldSet<2>> = LazyLock::new(|| FieldSet::new([SUBJECT, SAN]));
 
 /// The most that goes to an endpoint with each request.
 const MAX_BYTES: usize = 4096;
@@ -37,8 +41,7 @@ pub(crate) struct ClientCertificate {
 /// Tells the endpoint of a client's certificate, if there is one, and nothing
 /// that the client says of it itself.
 pub(crate) fn tell(client: Option<&ClientCertificate>, headers: &mut HeaderMap) {
-    headers.remove(&SUBJECT);
-    headers.remove(&SAN);
+    OURS.remove_from(headers);
     if let Some(client) = client {
         client.apply(headers);
     }
