@@ -201,6 +201,48 @@ async fn a_refused_request_says_why_in_the_access_log() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn every_try_is_in_the_access_log_in_a_metric_and_in_a_header_on_demand() {
+    let (_world, upstream, _registered, gateway) =
+        World::small_with("retry: { tries_header: X-Tries }").await;
+    let client = reqwest::Client::new();
+    let ask = async |id: &str| {
+        let request = client.get(gateway.url("/api/users/1"));
+        let answer = request.header("x-request-id", id).send().await;
+        let answer = answer.expect("an answer");
+        let tries = answer.headers()["x-tries"].to_str().expect("text");
+        (answer.status().as_u16(), tries.to_owned())
+    };
+    let (status, tries) = ask("good").await;
+    assert_eq!(status, 200);
+    assert!(
+        tries.starts_with(&format!("{} 200 ", upstream.address())) && tries.ends_with("ms"),
+        "{tries}"
+    );
+    let line = access_of(&gateway, "good").await;
+    assert!(line["pailou.failed_tries"].is_null(), "{line}");
+
+    let address = upstream.address();
+    upstream.kill();
+    let (status, tries) = ask("bad").await;
+    assert_eq!(status, 502);
+    let refused = format!("{address} connect_failed ");
+    assert!(tries.starts_with(&refused), "{tries}");
+    let line = access_of(&gateway, "bad").await;
+    let logged = line["pailou.failed_tries"].as_str();
+    assert!(
+        logged.is_some_and(|text| text.starts_with(&refused)),
+        "{line}"
+    );
+    let metrics = reqwest::get(gateway.probes_url("/metrics"));
+    let metrics = metrics.await.expect("an answer").text().await;
+    let metrics = metrics.expect("a text");
+    let counted = metrics.lines().find_map(|line| {
+        line.strip_prefix("pailou_failed_tries_total{reason=\"connect_failed\"} ")
+    });
+    assert!(counted.is_some_and(|count| count != "0"), "{metrics}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_access_log_can_be_off() {
     let (_world, _upstream, _registered, mut gateway) =
         World::small_with("log: { access: false }").await;

@@ -7,6 +7,7 @@ use pailou_filters::{Answer, Wish};
 use crate::cause::Cause;
 use crate::download::Download;
 use crate::exchange::Exchange;
+use crate::failed_tries;
 use crate::grpc;
 use crate::problem;
 use crate::request_id::X_REQUEST_ID;
@@ -108,6 +109,7 @@ fn write(exchange: &mut Exchange, said: Answer, keeps: bool) -> Response<Downloa
         fields.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
     }
     fields.insert(&X_REQUEST_ID, exchange.request_id.value());
+    failed_tries::tell(exchange, false, &mut fields);
     let upload = exchange.upload.as_ref();
     let is_sent = upload.is_none_or(|upload| upload.is_done());
     let keeps = keeps && is_sent && !is_last(exchange);

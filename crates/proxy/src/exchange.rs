@@ -14,7 +14,7 @@ use hyper::body::Incoming;
 use pailou_filters::{Answer, Change, Facts, Note, ResponseHalf};
 use pailou_routing::Route;
 use pailou_telemetry::RequestInFlight;
-use pailou_telemetry::events::RequestDone;
+use pailou_telemetry::events::{FailedTry, RequestDone};
 use pailou_upstream::{Pick, Tried};
 use tokio::time::Instant;
 
@@ -89,6 +89,8 @@ pub(crate) struct Exchange {
     /// How many of the tries there were before a circuit breaker sent the request
     /// elsewhere.
     pub(crate) tries_before: u32,
+    /// Those of the tries that came to nothing.
+    pub(crate) failed_tries: Vec<FailedTry>,
     /// How many of the tries were refused connections.
     pub(crate) refusals: u32,
     /// Whether every endpoint was tried, and the tries began anew.
@@ -210,6 +212,7 @@ impl Exchange {
             tried: Tried::none(),
             tries: 0,
             tries_before: 0,
+            failed_tries: Vec::new(),
             refusals: 0,
             returned: false,
             try_began: began,
@@ -352,6 +355,7 @@ impl Exchange {
             referrer: account.said.referrer(),
             upstream: self.upstream,
             tries: self.tries,
+            failed_tries: &self.failed_tries,
             duration: ended.duration_since(self.began),
             first_byte: account.first_byte(self.began),
             upstream_duration: account.upstream(ended),

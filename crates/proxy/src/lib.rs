@@ -54,6 +54,7 @@ mod dispatch;
 mod download;
 mod edge;
 mod exchange;
+mod failed_tries;
 mod field_set;
 mod forwarded;
 mod framing;

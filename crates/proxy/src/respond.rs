@@ -8,6 +8,7 @@ use crate::answer;
 use crate::cause::Cause;
 use crate::download::{Download, Flow};
 use crate::exchange::Exchange;
+use crate::failed_tries;
 use crate::framing;
 use crate::hops;
 use crate::line::{self, Line};
@@ -84,6 +85,7 @@ fn finish(exchange: &mut Exchange, head: &mut Parts) {
     exchange.account.answers(&head.headers);
     let fields = &mut head.headers;
     fields.insert(&X_REQUEST_ID, exchange.request_id.value());
+    failed_tries::tell(exchange, true, fields);
     // To a client of HTTP/1.0 the end of the connection is the end of a body
     // without a length.
     let ends = exchange.version != Version::HTTP_10 || fields.contains_key(header::CONTENT_LENGTH);

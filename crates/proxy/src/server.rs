@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
+use http::HeaderName;
 use hyper::server::conn::{http1, http2};
 use pailou_config::{ForwardedSettings, HeaderCase, LimitSettings, RetrySettings, Settings};
 use pailou_routing::TableCell;
@@ -66,6 +67,8 @@ impl ProxyOptions {
 pub(crate) struct Server {
     pub(crate) limits: LimitSettings,
     pub(crate) retry: RetrySettings,
+    /// Where answers list the tries.
+    pub(crate) tries_header: Option<HeaderName>,
     pub(crate) forwarded: Forwarded,
     /// How header names are spelled.
     pub(crate) header_case: HeaderCase,
@@ -133,6 +136,10 @@ impl Server {
             forwarded: Forwarded::new(&forwarded),
             connections: Connections::new(caps),
             limits,
+            tries_header: retry
+                .tries_header
+                .as_ref()
+                .and_then(|name| name.parse().ok()),
             retry,
             table,
             metrics,

@@ -26,6 +26,7 @@ use tokio::time::Instant;
 
 use crate::cause::Cause;
 use crate::exchange::Exchange;
+use crate::failed_tries;
 use crate::interim;
 use crate::line::{self, Line, LineFailure};
 use crate::plan::Planned;
@@ -86,6 +87,9 @@ pub(crate) async fn send(exchange: &mut Exchange, planned: &Planned) -> Result<R
         }
         // An idle connection that was closed says nothing about its endpoint.
         let stale = failed.again != Again::Never && failed.outcome.is_none();
+        if let Some(reason) = reason(&failed, stale) {
+            failed_tries::note(exchange, reason, None);
+        }
         if failed.outcome == Some(Outcome::Refused) {
             exchange.refusals += 1;
         }
@@ -290,6 +294,19 @@ fn send_failed(exchange: &Exchange, failure: LineFailure, reused: bool) -> Faile
     }
 }
 
+/// Why a try failed, unless it was by a fault of the client's.
+fn reason(failed: &Failed, stale: bool) -> Option<&'static str> {
+    let is_late_or_malformed = matches!(
+        failed.cause,
+        Cause::ResponseTimeout | Cause::TotalTimeout | Cause::UpstreamMalformed
+    );
+    match failed.outcome {
+        _ if stale => Some("stale_connection"),
+        None if !is_late_or_malformed => None,
+        _ => Some(failed.cause.answer().cause),
+    }
+}
+
 impl Failed {
     /// Something that no endpoint can help.
     fn ours() -> Failed {
@@ -364,9 +381,11 @@ fn reject(exchange: &mut Exchange, received: Received) -> Option<Received> {
         exchange.pick = pick;
         return Some(received);
     }
+    let status = received.response.status().as_u16();
+    failed_tries::note(exchange, "status", Some(status));
     if let Some(pick) = pick {
         pick.report(Outcome::Answered {
-            status: received.response.status().as_u16(),
+            status,
             latency: exchange.try_began.elapsed(),
         });
     }

@@ -17,7 +17,7 @@ pub use discovery::{
     LoginFailed, ReadinessChanged, Registered, RegistrationFailed, SessionConnected, SessionFailed,
     SessionLost, ShutdownPhase, SourceFailed, TablePublished, TaskEnded, TransportChanged,
 };
-pub use request::{RequestDone, StreamKind};
+pub use request::{FailedTry, RequestDone, StreamKind};
 pub use settings::{SettingsRefused, SettingsReloaded};
 pub use snapshot::{
     DocumentRestored, EndpointsRestored, SnapshotIgnored, SnapshotWriteFailed, SnapshotWritten,

@@ -32,7 +32,7 @@ pub use route::RouteMetrics;
 pub use service::{EndpointCounts, ServiceMetrics};
 use tls::{CertificateState, Certificates, Handshakes};
 
-use crate::words::CONNECTION_REFUSALS;
+use crate::words::{CONNECTION_REFUSALS, FAILED_TRIES};
 
 /// A document or session beyond this many is not counted by name any more: every label set and every table has a bound.
 const MAX_NAMES: usize = 1024;
@@ -58,6 +58,7 @@ type RouteLabels = (Box<str>, ServiceLabels);
 pub(crate) struct State {
     pub(crate) totals: Totals,
     pub(crate) connections_refused: Causes,
+    pub(crate) failed_tries: Causes,
     routes: Mutex<Series<RouteLabels, RouteMetrics>>,
     services: Mutex<Series<ServiceLabels, ServiceMetrics>>,
     breakers: Mutex<Series<Box<str>, BreakerMetrics>>,
@@ -125,6 +126,7 @@ impl Metrics {
         let state = Arc::new(State {
             totals: Totals::default(),
             connections_refused: Causes::of(CONNECTION_REFUSALS),
+            failed_tries: Causes::of(FAILED_TRIES),
             routes: Mutex::default(),
             services: Mutex::default(),
             breakers: Mutex::default(),
@@ -218,6 +220,11 @@ impl Metrics {
             .connections
             .fetch_add(1, Ordering::Relaxed);
         ConnectionOpen(Gauged::new(&self.state, |totals| &totals.connections_open))
+    }
+
+    /// Counts a try that failed, by its reason.
+    pub(crate) fn count_failed_try(&self, reason: &str) {
+        self.state.failed_tries.count(reason);
     }
 
     /// Counts a client's connection that was turned away or cut, by a reason out of

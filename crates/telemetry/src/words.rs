@@ -82,6 +82,20 @@ pub const CONNECTION_REFUSALS: &[&str] = &[
 /// What an endpoint did for which it was ejected.
 pub const EJECTIONS: &[&str] = &["connect_timeout", "refused", "reset", "timeout", "tls"];
 
+/// Why a try failed: it did not come to an answer, or the answer has a status that the route tries again.
+pub const FAILED_TRIES: &[&str] = &[
+    "connect_failed",
+    "connect_timeout",
+    "response_timeout",
+    "stale_connection",
+    "status",
+    "total_timeout",
+    "upstream_malformed",
+    "upstream_reset",
+    "upstream_tls",
+    "upstream_write_timeout",
+];
+
 /// Why endpoints are held that are no longer listed: the label, and how the log says it.
 pub const HOLDS: &[(&str, &str)] = &[("empty_push", "empty push"), ("reconnect", "reconnect")];
 
@@ -135,10 +149,11 @@ mod tests {
     /// A label is written in alerts: one spelling for all.
     #[test]
     fn labels_are_snake_case_sorted_and_told_once() {
-        let lists: [&[&str]; 5] = [
+        let lists: [&[&str]; 6] = [
             &words::<_, { CAUSES.len() }>(CAUSES),
             CONNECTION_REFUSALS,
             EJECTIONS,
+            FAILED_TRIES,
             &words::<_, { HOLDS.len() }>(HOLDS),
             &words::<_, { ENDPOINT_REFUSALS.len() }>(ENDPOINT_REFUSALS),
         ];

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use super::{
-    kind::{Part, Time, TimeOrOff, bytes, whole},
+    kind::{Maybe, Part, Time, TimeOrOff, bytes, whole},
     schema::section,
+    values::HEADER_NAME,
 };
 use crate::{
     fault::Position,
@@ -43,6 +44,9 @@ section! {
         min_per_second: u32 = 10, whole(0..=100_000);
         /// The most bytes of a request's body that are kept for another try. A longer body is sent once.
         buffer_bytes: usize = 64 << 10, bytes(0..=16 << 20);
+        /// A header in which answers list every try: endpoint, status or reason, and how long. For looking into a fault: it tells
+        /// clients the addresses of endpoints.
+        tries_header: Option<String> = None, Maybe(HEADER_NAME);
     }
 }
 

@@ -41,6 +41,7 @@ pub(super) enum Field {
     Service,
     Endpoint,
     Tries,
+    FailedTries,
     Cause,
     Stream,
     UserAgent,
@@ -60,7 +61,7 @@ use Field::*;
 use Unit::{Milliseconds, Seconds};
 
 /// Each field by its name in templates and in text.
-const NAMED: [(&str, Field); 32] = [
+const NAMED: [(&str, Field); 33] = [
     ("time", Time),
     ("clf_time", ClfTime),
     ("client", Client),
@@ -87,6 +88,7 @@ const NAMED: [(&str, Field); 32] = [
     ("service", Service),
     ("upstream", Endpoint),
     ("tries", Tries),
+    ("failed_tries", FailedTries),
     ("cause", Cause),
     ("stream", Stream),
     ("user_agent", UserAgent),
@@ -148,6 +150,7 @@ impl Field {
             Service => of_service(request, |labels| &labels.service),
             Endpoint => request.upstream.map_or(Value::Nothing, Value::Address),
             Tries => Value::Number(request.tries.into()),
+            FailedTries => failed_tries(request),
             Cause => text(request.cause.unwrap_or_default()),
             Stream => text(request.stream.map_or("", |stream| stream.word())),
             UserAgent => request
@@ -160,6 +163,15 @@ impl Field {
             TraceId => text(request.trace_id.unwrap_or_default()),
             RequestId => text(cut(request.request_id, MAX_ID_BYTES)),
         }
+    }
+}
+
+/// The tries that failed, one after the other. They are bounded, as tries are.
+fn failed_tries<'a>(request: &RequestDone<'a>) -> Value<'a> {
+    let tries = request.failed_tries.iter().map(ToString::to_string);
+    match tries.collect::<Vec<_>>() {
+        none if none.is_empty() => Value::Nothing,
+        tries => Value::Text(Cow::Owned(tries.join(", "))),
     }
 }
 

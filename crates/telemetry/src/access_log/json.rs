@@ -17,7 +17,7 @@ const OTEL_MARK: &str = "\",\"event.name\":\"pailou.access\"";
 const ECS_MARK: &str = "\",\"event.dataset\":\"pailou.access\",\"ecs.version\":\"8.11.0\"";
 
 /// The field, and its names in both schemas. What neither has a name for is called `pailou.` something.
-const KEYS: [(Field, &str, &str); 26] = [
+const KEYS: [(Field, &str, &str); 27] = [
     (Field::Method, "http.request.method", "http.request.method"),
     (Field::Scheme, "url.scheme", "url.scheme"),
     (Field::Host, "server.address", "url.domain"),
@@ -56,6 +56,11 @@ const KEYS: [(Field, &str, &str); 26] = [
         "pailou.upstream.address",
     ),
     (Field::Tries, "pailou.tries", "pailou.tries"),
+    (
+        Field::FailedTries,
+        "pailou.failed_tries",
+        "pailou.failed_tries",
+    ),
     (Field::Cause, "error.type", "error.type"),
     (Field::Client, "client.address", "client.ip"),
     (

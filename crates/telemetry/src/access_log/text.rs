@@ -10,7 +10,7 @@ use crate::events::RequestDone;
 const PLACED: [Field; 3] = [Field::Method, Field::Path, Field::Status];
 
 /// What follows by name, where it is known.
-const NAMED: [(&str, Field); 17] = [
+const NAMED: [(&str, Field); 18] = [
     ("duration_ms", Field::Whole(Unit::Milliseconds)),
     ("upstream_ms", Field::Upstream(Unit::Milliseconds)),
     ("stream", Field::Stream),
@@ -22,6 +22,7 @@ const NAMED: [(&str, Field); 17] = [
     ("service", Field::Service),
     ("upstream", Field::Endpoint),
     ("tries", Field::Tries),
+    ("failed_tries", Field::FailedTries),
     ("cause", Field::Cause),
     ("client", Field::Client),
     ("bytes_in", Field::BytesIn),

@@ -41,6 +41,8 @@ pub struct RequestDone<'a> {
     pub upstream: Option<SocketAddr>,
     /// How many endpoints were tried.
     pub tries: u32,
+    /// Those of them that failed, in order.
+    pub failed_tries: &'a [FailedTry],
     /// From the first byte of the head to the last byte of the answer.
     pub duration: Duration,
     /// From the first byte of the head to the head of the answer, if there was one.
@@ -51,6 +53,31 @@ pub struct RequestDone<'a> {
     pub bytes_in: u64,
     /// Body bytes sent to the client.
     pub bytes_out: u64,
+}
+
+/// A try that came to nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FailedTry {
+    /// The endpoint that was asked.
+    pub endpoint: SocketAddr,
+    /// Why, out of [`FAILED_TRIES`](crate::words::FAILED_TRIES).
+    pub reason: &'static str,
+    /// The status of its answer, where that is the reason.
+    pub status: Option<u16>,
+    /// From the beginning of the try until it was given up.
+    pub took: Duration,
+}
+
+impl std::fmt::Display for FailedTry {
+    /// Such as `10.0.0.1:8080 connect_failed 0.3ms` or `10.0.0.1:8080 503 12.0ms`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} ", self.endpoint)?;
+        match self.status {
+            Some(status) => write!(f, "{status}")?,
+            None => f.write_str(self.reason)?,
+        }
+        write!(f, " {:.1}ms", self.took.as_secs_f64() * 1_000.0)
+    }
 }
 
 /// What is open for as long as both sides like.
@@ -86,6 +113,9 @@ impl RequestDone<'_> {
     pub fn record(&self, metrics: &Metrics, access_log: &AccessLog) {
         let route = self.route.unwrap_or_else(|| metrics.unrouted());
         route.observe(self);
+        for failed in self.failed_tries {
+            metrics.count_failed_try(failed.reason);
+        }
         access_log.write(self);
     }
 }

@@ -207,6 +207,14 @@ pub(super) fn export(out: &mut DescriptorEncoder<'_>, state: &State) -> fmt::Res
             count_with(&mut metric, &[("reason", reason)], value)?;
         }
     }
+    let help = "Tries that came to nothing, by reason";
+    let mut metric =
+        out.encode_descriptor("pailou_failed_tries", help, None, MetricType::Counter)?;
+    for (reason, value) in state.failed_tries.counts() {
+        if value > 0 || reason != OTHER {
+            count_with(&mut metric, &[("reason", reason)], value)?;
+        }
+    }
     let help = "The version that runs";
     let build = [("version", env!("CARGO_PKG_VERSION"))];
     out.encode_descriptor("pailou_build", help, None, MetricType::Info)?
