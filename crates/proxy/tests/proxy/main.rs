@@ -26,4 +26,5 @@ mod uploads;
 mod upstream;
 mod upstream_tls;
 mod websockets;
+mod websockets_drain;
 mod websockets_http2;
