@@ -16,6 +16,7 @@ mod http2_endpoints;
 mod limits;
 mod measures;
 mod mutations;
+mod pairs;
 mod proxy_header;
 mod retries;
 mod scg;
