@@ -226,13 +226,11 @@ async fn every_try_is_in_the_access_log_in_a_metric_and_in_a_header_on_demand() 
     let (status, tries) = ask("bad").await;
     assert_eq!(status, 502);
     let refused = format!("{address} connect_failed ");
-    assert!(tries.starts_with(&refused), "{tries}");
+    // The connection that was idle went first.
+    assert!(tries.contains(&refused), "{tries}");
     let line = access_of(&gateway, "bad").await;
     let logged = line["pailou.failed_tries"].as_str();
-    assert!(
-        logged.is_some_and(|text| text.starts_with(&refused)),
-        "{line}"
-    );
+    assert!(logged.is_some_and(|text| text.contains(&refused)), "{line}");
     let metrics = reqwest::get(gateway.probes_url("/metrics"));
     let metrics = metrics.await.expect("an answer").text().await;
     let metrics = metrics.expect("a text");

@@ -27,6 +27,8 @@ mod errors;
 /// Where one message ends and the next begins.
 mod explain;
 mod framing;
+/// gRPC through the binary.
+mod grpc;
 /// Endpoints that a restarted registry does not list yet.
 mod hold;
 /// Instances that come, go, expire and die.
@@ -84,6 +86,8 @@ mod tls_to_nacos;
 mod transports;
 /// TLS to endpoints.
 mod upstream_tls;
+/// WebSockets, and how they end with the gateway.
+mod websockets;
 
 #[test]
 fn every_file_is_a_module() {

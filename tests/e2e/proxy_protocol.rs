@@ -1,10 +1,11 @@
-//! PROXY headers: who the client of a balancer is, whom they are believed of, and what comes in their place.
+//! PROXY headers: who the client of a balancer is, whom they are believed of, what comes in their place, and what
+//! endpoints are told.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::support::authority::Authority;
 use crate::support::tls_client::{Answer, TlsClient, ask};
@@ -163,4 +164,87 @@ async fn it_comes_before_tls_and_counts_for_the_clients_own_cap() {
     );
     held.remove(0);
     until("a place to be free again", async || connect(1).await.ok()).await;
+}
+
+/// An endpoint that answers each request with the header that its connection began with: the kind of it in hexadecimal,
+/// the client and where it connected to.
+async fn told() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(tell(stream));
+        }
+    });
+    address
+}
+
+async fn tell(mut stream: TcpStream) -> std::io::Result<()> {
+    let mut fixed = [0; 16];
+    stream.read_exact(&mut fixed).await?;
+    assert_eq!(&fixed[..12], SIGNATURE);
+    let mut rest = vec![0; usize::from(u16::from_be_bytes([fixed[14], fixed[15]]))];
+    stream.read_exact(&mut rest).await?;
+    let said = match rest[..] {
+        [a, b, c, d, e, f, g, h, i, j, k, l] => {
+            let (client, here) = (u16::from_be_bytes([i, j]), u16::from_be_bytes([k, l]));
+            format!("{a}.{b}.{c}.{d}:{client} {e}.{f}.{g}.{h}:{here}")
+        }
+        _ => String::new(),
+    };
+    let body = format!("{:02x}{:02x} {said}", fixed[12], fixed[13]);
+    let answer = format!(
+        "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let mut head = Vec::new();
+    loop {
+        head.push(stream.read_u8().await?);
+        if head.ends_with(b"\r\n\r\n") {
+            assert!(head.starts_with(b"GET "), "{}", head.escape_ascii());
+            stream.write_all(answer.as_bytes()).await?;
+            head.clear();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endpoint_is_told_who_the_client_is_and_where_it_connected_to() {
+    let world = World::new().await;
+    let _registered = world.register("told", told().await).await;
+    world
+        .publish(
+            "routes: { told: { path: /told/**, service: { name: told, proxy_protocol: v2 } } }",
+        )
+        .await;
+    for (more, forwarded_for) in [
+        ("", ""),
+        ("", "x-forwarded-for: 203.0.113.9\r\n"),
+        (
+            "forwarded: { trusted_proxies: 127.0.0.1 }",
+            "x-forwarded-for: 203.0.113.9\r\n",
+        ),
+    ] {
+        let gateway = world.gateway_with(more).await.ready().await;
+        let get = format!("GET /told/x HTTP/1.1\r\nhost: shop.example\r\n{forwarded_for}\r\n");
+        // Clients that are here at the same time have a connection each.
+        let mut sockets = Vec::new();
+        for _ in 0..2 {
+            sockets.push(TcpStream::connect(gateway.data()).await.expect("accepted"));
+        }
+        for _ in 0..2 {
+            for socket in &mut sockets {
+                let client = match more {
+                    "" => socket.local_addr().expect("an address").to_string(),
+                    _ => "203.0.113.9:0".to_owned(),
+                };
+                let answer = ask(socket, get.as_bytes()).await.expect("an answer");
+                assert_eq!(
+                    answer.body,
+                    format!("2111 {client} {}", gateway.data()),
+                    "{more}"
+                );
+            }
+        }
+    }
 }

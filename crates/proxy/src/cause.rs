@@ -50,6 +50,8 @@ pub(crate) enum Cause {
     UpstreamTls,
     /// It answered a WebSocket's request as any other.
     NotSwitched,
+    /// It said yes to a WebSocket that it was not asked for.
+    WebsocketAccept,
     ResponseTimeout,
     ReadTimeout,
     UpstreamWriteTimeout,
@@ -205,6 +207,11 @@ impl Cause {
                 502,
                 "not_switched",
                 "the answer is a success and no switch to WebSocket",
+            ),
+            Cause::WebsocketAccept => (
+                502,
+                "websocket_accept",
+                "the endpoint's switch to WebSocket has not the Sec-WebSocket-Accept that its key asks for",
             ),
             Cause::ResponseTimeout => (
                 504,

@@ -9,7 +9,6 @@ use std::task::Waker;
 use std::time::Duration;
 
 use futures_util::task::AtomicWaker;
-use hyper::upgrade::OnUpgrade;
 use tokio::time::Instant;
 
 use crate::connections::Connections;
@@ -21,6 +20,7 @@ use crate::opening::Secured;
 use crate::proxy_header::Introduction;
 use crate::tls::ClientCertificate;
 use crate::tunnel::Tunnel;
+use crate::websocket::Opening;
 
 /// What the connection is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,8 +116,8 @@ struct Slots {
     interim: Vec<u8>,
     /// From the exchange, for the connection's task: what follows a 101.
     tunnel: Option<Box<Tunnel>>,
-    /// Of a stream, for its exchange: the bytes that follow a 200.
-    switching: Option<OnUpgrade>,
+    /// Of a stream, for its exchange: what a 200 is followed by.
+    opening: Option<Opening>,
     /// The timer of the last exchange, for the next one. To set one up costs more
     /// than to look at it.
     timer: Timer,
@@ -378,9 +378,9 @@ impl Connection {
     }
 
     /// Of a stream: the client asks for a WebSocket.
-    pub(crate) fn may_switch(&self, switching: OnUpgrade) {
+    pub(crate) fn may_switch(&self, opening: Opening) {
         self.switches.store(true, Relaxed);
-        self.slots().switching = Some(switching);
+        self.slots().opening = Some(opening);
     }
 
     /// Whether the client asks for a WebSocket on a stream. It takes any success
@@ -389,9 +389,9 @@ impl Connection {
         self.switches.load(Relaxed)
     }
 
-    /// The bytes of a stream that becomes a WebSocket.
-    pub(crate) fn take_switching(&self) -> Option<OnUpgrade> {
-        self.slots().switching.take()
+    /// What a stream that asks for a WebSocket waits for.
+    pub(crate) fn take_opening(&self) -> Option<Opening> {
+        self.slots().opening.take()
     }
 
     pub(crate) fn take_tunnel(&self) -> Option<Box<Tunnel>> {

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, Version};
+use http::{HeaderMap, Method, Version};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use pailou_filters::Copying;
@@ -84,7 +84,9 @@ impl Flow {
             copies: None,
             web: None,
         };
-        if flow.incoming.is_end_stream() {
+        // What an endpoint of HTTP/2 sends behind the head of such an answer is a
+        // fault of its stream, and nothing that the client waits for.
+        if flow.incoming.is_end_stream() || flow.exchange.method == Method::HEAD {
             flow.end();
         }
         flow

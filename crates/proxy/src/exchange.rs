@@ -16,6 +16,7 @@ use pailou_routing::Route;
 use pailou_telemetry::RequestInFlight;
 use pailou_telemetry::events::{FailedTry, RequestDone};
 use pailou_upstream::{Pick, Tried};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::account::{Account, Said};
@@ -314,6 +315,14 @@ impl Exchange {
     pub(crate) fn tunnel_idle_timeout(&self) -> Duration {
         let route = self.route.as_ref();
         route.map_or(Duration::MAX, |route| route.timeouts.tunnel_idle)
+    }
+
+    /// Says when a tunnel that is a WebSocket has to end with the gateway; nothing
+    /// of any other, whose language nobody here knows.
+    pub(crate) fn stops_websocket(&self) -> Option<watch::Receiver<bool>> {
+        let protocol = self.upgrade.as_ref()?;
+        let is_websocket = protocol.as_bytes().eq_ignore_ascii_case(b"websocket");
+        is_websocket.then(|| self.server.stopping())
     }
 
     /// Makes of a response's head what the steps wanted of it when the request

@@ -5,14 +5,12 @@
 //! type; trailers, which are the last frame of an answer's body; and the text
 //! form, whose bodies are in base64. Whatever is no such call passes as it is.
 
-mod base64;
-
 use bytes::{BufMut, Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use http_body::Frame;
 use pailou_filters::elements;
 
-pub(crate) use base64::{Decoder, Malformed};
+use crate::base64::{self, Decoder};
 
 const GRPC: &[u8] = b"application/grpc";
 const WEB: &[u8] = b"application/grpc-web";

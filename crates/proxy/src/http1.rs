@@ -33,7 +33,7 @@ pub(crate) async fn serve(server: Arc<Server>, mut edge: Edge, connection: Share
             After::Rest(rested) => edge = rested,
             After::Tunnel(tunnel, mut edge, read) => {
                 edge.switch();
-                return tunnel.run(edge, read).await;
+                return Box::pin(tunnel.run(edge, read)).await;
             }
             After::End => return,
         }

@@ -22,6 +22,7 @@ use crate::edge::{Edge, Framing, Heading};
 use crate::exchange;
 use crate::server::Server;
 use crate::streams::Streams;
+use crate::tunnels::Tunnels;
 use crate::websocket;
 
 /// Bytes of a request's body that a client may send ahead, on one stream and
@@ -70,9 +71,10 @@ pub(crate) fn engine(
 /// Serves one connection until it ends.
 pub(crate) async fn serve(server: Arc<Server>, mut edge: Edge, connection: Shared) {
     edge.switch();
+    let tunnels = Tunnels::new(&server.metrics);
     let service = service_fn(|mut request: Request<Incoming>| {
         let stream = connection.stream();
-        if let Some(opening) = websocket::take(&mut request) {
+        if let Some(opening) = websocket::take(&mut request, &tunnels) {
             stream.may_switch(opening);
         }
         let heading = heading(&mut request);

@@ -58,6 +58,9 @@ impl Planned {
             request.headers_mut().insert(header::HOST, host);
         }
         *request.extensions_mut() = self.extensions.clone();
+        if self.wants_trailers {
+            ask_for_trailers(request.headers_mut(), remote.http);
+        }
         if remote.http == Http::Http2 {
             self.name_authority(remote, &mut request);
         }
@@ -70,9 +73,6 @@ impl Planned {
         let host = headers.remove(header::HOST);
         headers.remove(header::TRANSFER_ENCODING);
         headers.remove(header::EXPECT);
-        if self.wants_trailers {
-            headers.insert(header::TE, HeaderValue::from_static("trailers"));
-        }
         let mut parts = self.uri.clone().into_parts();
         parts.scheme = Some(match remote.tls {
             Some(_) => uri::Scheme::HTTPS,
@@ -83,6 +83,20 @@ impl Planned {
             *request.uri_mut() = uri;
         }
     }
+}
+
+/// Says to an endpoint that trailers are taken: many servers send none otherwise.
+/// In HTTP/1.1 `TE` is of one hop, and `Connection` says so (RFC 9110 section
+/// 10.1.4).
+fn ask_for_trailers(headers: &mut HeaderMap, http: Http) {
+    if http == Http::Http1 {
+        if headers.contains_key(header::CONNECTION) {
+            // A switch of protocols: what follows has none.
+            return;
+        }
+        headers.insert(header::CONNECTION, HeaderValue::from_static("te"));
+    }
+    headers.insert(header::TE, HeaderValue::from_static("trailers"));
 }
 
 /// Checks the head, finds the route, runs its steps, and plans the head of the

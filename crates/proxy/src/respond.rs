@@ -125,6 +125,16 @@ async fn switch(mut exchange: Box<Exchange>, mut head: Parts, line: Line) -> Res
         // that this client knows.
         return answer::problem(&mut exchange, Cause::UpstreamMalformed);
     }
+    let connection = exchange.connection.clone();
+    let opening = connection.take_opening();
+    if opening
+        .as_ref()
+        .is_some_and(|opening| !opening.is_accepted(&head.headers))
+    {
+        // Over HTTP/1.1 the client itself finds out.
+        report(&exchange, StatusCode::BAD_GATEWAY);
+        return answer::problem(&mut exchange, Cause::WebsocketAccept);
+    }
     report(&exchange, head.status);
     exchange.change_response(&mut head.headers);
     if let Err(cause) = rewrite::head(&exchange, &mut head) {
@@ -136,9 +146,7 @@ async fn switch(mut exchange: Box<Exchange>, mut head: Parts, line: Line) -> Res
     let Some((endpoint, early)) = line.into_tunnel().await else {
         return answer::problem(&mut exchange, Cause::UpstreamReset);
     };
-    let connection = exchange.connection.clone();
-    let switching = connection.take_switching();
-    if switching.is_some() {
+    if opening.is_some() {
         head.status = StatusCode::OK;
         websocket::clean_answer(&mut head.headers);
     }
@@ -148,8 +156,8 @@ async fn switch(mut exchange: Box<Exchange>, mut head: Parts, line: Line) -> Res
         early,
         exchange,
     });
-    match switching {
-        Some(switching) => drop(tokio::spawn(tunnel.run_over(switching))),
+    match opening {
+        Some(opening) => opening.open(tunnel),
         None => connection.switch_to(tunnel),
     }
     Response::from_parts(head, Download::Nothing)

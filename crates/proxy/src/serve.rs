@@ -132,9 +132,10 @@ impl Serving {
 
     /// Takes what is in the kernel's queue, then closes the listeners, and
     /// asks every client to close as [`Serving::begin_drain`] does. Requests
-    /// under way go on.
+    /// under way go on. Both sides of a WebSocket get a Close frame; it ends when
+    /// they have sent theirs, or after 5 s.
     pub fn stop_accepting(&self) {
-        self.server.drain();
+        self.server.stop();
         self.phase.send_replace(Phase::Stopped);
     }
 

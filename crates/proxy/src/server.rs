@@ -9,6 +9,7 @@ use pailou_config::{ForwardedSettings, HeaderCase, LimitSettings, RetrySettings,
 use pailou_routing::TableCell;
 use pailou_telemetry::events::RequestDone;
 use pailou_telemetry::{AccessLog, Metrics};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::cause::Cause;
@@ -89,6 +90,8 @@ pub(crate) struct Server {
     pub(crate) trunks: Trunks,
     pub(crate) upload_rules: UploadRules,
     draining: AtomicBool,
+    /// Whether WebSockets have to end.
+    stopping: watch::Sender<bool>,
 }
 
 impl Server {
@@ -145,6 +148,7 @@ impl Server {
             metrics,
             access_log,
             draining: AtomicBool::new(false),
+            stopping: watch::Sender::new(false),
         })
     }
 
@@ -156,6 +160,18 @@ impl Server {
     pub(crate) fn drain(&self) {
         self.draining.store(true, Relaxed);
         self.connections.wake_all();
+    }
+
+    /// The same, and WebSockets are told to end: no other request of theirs would
+    /// tell them.
+    pub(crate) fn stop(&self) {
+        self.drain();
+        self.stopping.send_replace(true);
+    }
+
+    /// Says whether WebSockets have to end, and when.
+    pub(crate) fn stopping(&self) -> watch::Receiver<bool> {
+        self.stopping.subscribe()
     }
 }
 

@@ -1,5 +1,8 @@
 //! What follows a switch of protocols: bytes both ways, until either side ends.
 
+mod direction;
+mod farewell;
+mod frames;
 mod patient;
 
 use std::io;
@@ -7,16 +10,20 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::{Either, select};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::sync::watch;
 
 use crate::exchange::Exchange;
 use crate::wire::Wire;
+use direction::{Direction, Ended};
+use farewell::{Farewell, To};
 use patient::Patient;
 
-/// Bytes of each direction that are on their way at once.
-const BUFFER_BYTES: usize = 16 << 10;
+/// How long the end of a tunnel may take to be written, to one that reads nothing.
+const LAST_WORD: Duration = Duration::from_secs(1);
 
 /// The endpoint's side of a connection whose protocol was switched.
 #[derive(Debug)]
@@ -29,25 +36,44 @@ pub(crate) struct Tunnel {
 
 impl Tunnel {
     /// Passes bytes until one side ends, or nothing has moved for too long.
-    /// `read` is what the client has sent already.
+    /// `read` is what the client has sent already. A WebSocket also ends when the
+    /// gateway does.
     pub(crate) async fn run(self, client: impl AsyncRead + AsyncWrite, read: Bytes) {
         let Tunnel {
             endpoint,
             early,
-            mut exchange,
+            exchange,
         } = self;
         let idle_timeout = exchange.tunnel_idle_timeout();
-        let moved = Moved::default();
+        let stopping = exchange.stops_websocket();
+        let passing = Passing {
+            exchange,
+            moved: Moved::default(),
+        };
+        let moved = &passing.moved;
         let (mut from_client, mut to_client) = tokio::io::split(client);
         let (mut from_endpoint, mut to_endpoint) = tokio::io::split(endpoint);
-        let up = pass(&mut from_client, &mut to_endpoint, read, &moved.up);
-        let down = pass(&mut from_endpoint, &mut to_client, early, &moved.down);
+        let farewell = |to| stopping.clone().map(|stopping| Farewell::new(to, stopping));
+        let up = Direction {
+            from: &mut from_client,
+            to: &mut to_endpoint,
+            moved: &moved.up,
+            farewell: farewell(To::Endpoint),
+        };
+        let down = Direction {
+            from: &mut from_endpoint,
+            to: &mut to_client,
+            moved: &moved.down,
+            farewell: farewell(To::Client),
+        };
         tokio::select! {
-            _ = up => {}
-            _ = down => {}
+            () = both(up.pass(&read), down.pass(&early)) => {}
             () = moved.stopped(idle_timeout) => {}
+            () = overdue(stopping) => {}
         }
-        exchange.tunnelled(moved.up.load(Relaxed), moved.down.load(Relaxed));
+        // Whoever has not been told yet is told of the end.
+        let told = async { tokio::join!(to_client.shutdown(), to_endpoint.shutdown()) };
+        let _ = tokio::time::timeout(LAST_WORD, told).await;
     }
 
     /// The same over a stream of HTTP/2, as soon as it has been switched. It ends
@@ -58,6 +84,42 @@ impl Tunnel {
             let timeout = self.exchange.server.limits.write_timeout;
             self.run(Patient::new(client, timeout), Bytes::new()).await;
         }
+    }
+}
+
+/// Runs both directions until one of them ends or fails; until the other one has
+/// ended as well if a WebSocket is being closed.
+async fn both(
+    up: impl Future<Output = io::Result<Ended>>,
+    down: impl Future<Output = io::Result<Ended>>,
+) {
+    let (up, down) = (std::pin::pin!(up), std::pin::pin!(down));
+    match select(up, down).await {
+        Either::Left((Ok(Ended::Closed), down)) => drop(down.await),
+        Either::Right((Ok(Ended::Closed), up)) => drop(up.await),
+        Either::Left(_) | Either::Right(_) => {}
+    }
+}
+
+async fn overdue(stopping: Option<watch::Receiver<bool>>) {
+    match stopping {
+        Some(stopping) => farewell::overdue(stopping).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// A tunnel's request, and the bytes that are counted for it, also when it is cut.
+#[derive(Debug)]
+struct Passing {
+    exchange: Box<Exchange>,
+    moved: Moved,
+}
+
+impl Drop for Passing {
+    fn drop(&mut self) {
+        let Moved { up, down } = &self.moved;
+        self.exchange
+            .tunnelled(up.load(Relaxed), down.load(Relaxed));
     }
 }
 
@@ -81,29 +143,5 @@ impl Moved {
             before = Some(now);
             tokio::time::sleep(idle_timeout).await;
         }
-    }
-}
-
-/// Passes bytes one way, `first` before all others, until the end.
-async fn pass(
-    from: &mut (impl AsyncRead + Unpin),
-    to: &mut (impl AsyncWrite + Unpin),
-    first: Bytes,
-    moved: &AtomicU64,
-) -> io::Result<()> {
-    if !first.is_empty() {
-        to.write_all(&first).await?;
-        to.flush().await?;
-        moved.fetch_add(first.len() as u64, Relaxed);
-    }
-    let mut buffer = vec![0; BUFFER_BYTES];
-    loop {
-        let read = from.read(&mut buffer).await?;
-        if read == 0 {
-            return to.shutdown().await;
-        }
-        to.write_all(&buffer[..read]).await?;
-        to.flush().await?;
-        moved.fetch_add(read as u64, Relaxed);
     }
 }

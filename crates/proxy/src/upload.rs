@@ -16,10 +16,10 @@ use hyper::body::Incoming;
 use thiserror::Error;
 use tokio::time::Instant;
 
+use crate::base64::{Decoder, Malformed};
 use crate::cause::Cause;
 use crate::connection::Shared;
 use crate::grpc::Messages;
-use crate::grpc_web::{Decoder, Malformed};
 
 /// What a body may be.
 #[derive(Clone, Copy, Debug)]

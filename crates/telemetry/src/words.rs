@@ -59,6 +59,7 @@ pub const CAUSES: &[(&str, When)] = &[
     ("upstream_tls", When::Routed),
     ("upstream_too_large", When::Routed),
     ("upstream_write_timeout", When::Routed),
+    ("websocket_accept", When::Routed),
 ];
 
 /// Methods that are told apart; any other is `other`.

@@ -112,7 +112,7 @@ section! {
         /// and `-` are one, so that a kept name can stand for another one there.
         underscores: Underscores = Underscores::Drop, Choice(UNDERSCORES);
         /// The protocols that requests without a body may switch to by `Upgrade`; any other wish is passed over, and the
-        /// request served as it is. The gateway sees nothing of what passes then.
+        /// request served as it is. Of what passes then the gateway sees the ends of a WebSocket's frames and nothing else.
         upgrades: Vec<String> = vec!["websocket".to_owned()], List(UPGRADE);
     }
 }

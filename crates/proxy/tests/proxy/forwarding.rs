@@ -117,7 +117,7 @@ async fn what_is_of_one_hop_stays_on_it() {
     let mut client = gateway.connect().await;
     client
         .send(
-            "GET / HTTP/1.1\r\nhost: a\r\nconnection: x-secret, X-Request-Id\r\nx-secret: 1\r\nte: trailers\r\n\
+            "GET / HTTP/1.1\r\nhost: a\r\nconnection: x-secret, X-Request-Id\r\nx-secret: 1\r\nte: gzip\r\n\
              keep-alive: 5\r\nproxy-authorization: Basic x\r\nupgrade: h2c\r\nx-application-context: a\r\nuser_id: 7\r\nx-kept: 1\r\n\r\n",
         )
         .await;

@@ -4,9 +4,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pailou_config::{DocumentOutcome, Environment, Reading, Settings, load_settings};
+use pailou_config::{
+    DocumentOutcome, Environment, LoadedSettings, Reading, Settings, load_settings,
+};
 use pailou_filters::{Chain, Step};
-use pailou_proxy::{Proxy, ProxyOptions, Serving};
+use pailou_proxy::{Certificates, Listener, Proxy, ProxyOptions, Serving};
 use pailou_routing::{Compiler, Route, Table, TableCell};
 use pailou_telemetry::{AccessLog, Metrics};
 use pailou_upstream::{EndpointSet, EndpointSpec, Service, ServiceId, Services};
@@ -45,23 +47,43 @@ impl Gateway {
         filters: fn() -> Vec<Step>,
     ) -> Gateway {
         let environment = Environment::from_iter(settings.iter().copied());
-        let settings = load_settings(None, &environment)
-            .expect("settings")
-            .settings;
+        let loaded = load_settings(None, &environment).expect("settings");
+        let gateway = Gateway::of(&loaded, routes, filters);
+        gateway.service("users").update(EndpointSet::of(
+            endpoints.iter().map(|address| EndpointSpec::new(*address)),
+        ));
+        gateway
+    }
+
+    /// A gateway with the settings of a file, whose `users` nobody knows yet.
+    pub(crate) async fn of_file(settings: &str, routes: &str) -> Gateway {
+        let folder = tempfile::TempDir::new().expect("a folder");
+        let path = folder.path().join("gateway.yaml");
+        std::fs::write(&path, settings).expect("a file");
+        let loaded = load_settings(Some(&path), &Environment::default()).expect("settings");
+        Gateway::of(&loaded, routes, Vec::new)
+    }
+
+    fn of(loaded: &LoadedSettings, routes: &str, filters: fn() -> Vec<Step>) -> Gateway {
+        let settings = &loaded.settings;
         let metrics = Metrics::new();
         let services = Services::new(settings.ejection.clone(), metrics.clone());
         let cell = TableCell::default();
-        let table = table(routes, &settings, &services, &metrics, filters);
-        let gateway_services = services.clone();
+        cell.publish(table(routes, settings, &services, &metrics, filters));
         tokio::spawn(services.clone().supervise());
-        service(&services, "users").update(EndpointSet::of(
-            endpoints.iter().map(|address| EndpointSpec::new(*address)),
-        ));
-        cell.publish(table);
-        let bound = Proxy::bind(&["127.0.0.1:0".parse().expect("address")]).expect("bind");
+        let listeners = &settings.listeners;
+        let certificates = Certificates::load(listeners, loaded.document(), &metrics);
+        let (certificates, _) = certificates.expect("certificates");
+        let local = |_| SocketAddr::from(([127, 0, 0, 1], 0));
+        let addresses: Vec<_> = listeners.iter().map(local).collect();
+        let bound = Proxy::bind(&addresses).expect("bind");
+        let listeners = Listener::all(listeners, &certificates);
+        let bound = bound.into_iter().zip(listeners);
         let serving = Proxy::serve(
-            bound,
-            ProxyOptions::load(&settings).expect("files"),
+            bound
+                .map(|(bound, listener)| bound.with(listener))
+                .collect(),
+            ProxyOptions::load(settings).expect("files"),
             cell,
             metrics.clone(),
             AccessLog::off(),
@@ -70,7 +92,7 @@ impl Gateway {
         Gateway {
             serving,
             metrics,
-            services: gateway_services,
+            services,
         }
     }
 

@@ -106,13 +106,18 @@ pub(crate) async fn nobody() -> SocketAddr {
     listener.local_addr().expect("address")
 }
 
-/// Reads a request head.
+/// Reads a request head, in lower case.
 pub(crate) async fn read_head(stream: &mut TcpStream) -> Option<String> {
+    Some(read_head_as_sent(stream).await?.to_ascii_lowercase())
+}
+
+/// Reads a request head.
+pub(crate) async fn read_head_as_sent(stream: &mut TcpStream) -> Option<String> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         head.push(stream.read_u8().await.ok()?);
     }
-    Some(String::from_utf8(head).expect("ASCII").to_ascii_lowercase())
+    Some(String::from_utf8(head).expect("ASCII"))
 }
 
 async fn listen<F>(

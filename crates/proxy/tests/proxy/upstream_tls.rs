@@ -12,7 +12,7 @@ use crate::gateway::{ANY, Gateway};
 use crate::upstream::{Upstream, ok, read_head};
 
 #[path = "../../../nacos/tests/client/tls/front.rs"]
-mod front;
+pub(crate) mod front;
 
 /// The host name that endpoints are registered by.
 const NAME: &str = "orders.internal";

@@ -16,18 +16,19 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
 use crate::gateway::{ANY, Gateway, until};
 use crate::streaming::echo_bytes;
 use crate::upstream::Step;
-use crate::upstream::{Upstream, ok, read_head, response};
+use crate::upstream::{Upstream, ok, read_head_as_sent, response};
 use crate::websockets::echo;
 
 const MIB: usize = 1 << 20;
 
 /// A client that knows, as browsers do, that the gateway takes WebSockets here.
-async fn connect(gateway: &Gateway) -> SendRequest<String> {
+pub(crate) async fn connect(gateway: &Gateway) -> SendRequest<String> {
     let stream = TcpStream::connect(gateway.address())
         .await
         .expect("connect");
@@ -59,7 +60,7 @@ async fn send(client: &mut SendRequest<String>, request: Request<String>) -> Res
     client.send_request(request).await.expect("an answer")
 }
 
-async fn open(client: &mut SendRequest<String>, path: &str) -> TokioIo<Upgraded> {
+pub(crate) async fn open(client: &mut SendRequest<String>, path: &str) -> TokioIo<Upgraded> {
     let answer = send(client, opening(path, "websocket")).await;
     assert_eq!(answer.status(), 200, "{answer:?}");
     TokioIo::new(hyper::upgrade::on(answer).await.expect("a stream"))
@@ -69,13 +70,28 @@ async fn socket(stream: TokioIo<Upgraded>) -> WebSocketStream<TokioIo<Upgraded>>
     WebSocketStream::from_raw_socket(stream, Role::Client, None).await
 }
 
+pub(crate) const SWITCHES: &str =
+    "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n";
+
+/// What an endpoint proves by that it has read the key in this head.
+pub(crate) fn accept(head: &str) -> String {
+    let key = head.lines().find_map(|line| {
+        let (name, value) = line.split_once(": ")?;
+        name.eq_ignore_ascii_case("sec-websocket-key")
+            .then_some(value)
+    });
+    derive_accept_key(key.expect("a key").as_bytes())
+}
+
 /// An endpoint that switches, and goes on with `serve`.
 async fn switching<F>(serve: fn(TcpStream) -> F) -> Upstream
 where
     F: Future<Output = ()> + Send + 'static,
 {
     Upstream::raw(move |mut stream| async move {
-        let head = read_head(&mut stream).await.expect("a head");
+        let head = read_head_as_sent(&mut stream).await.expect("a head");
+        let accept = accept(&head);
+        let head = head.to_ascii_lowercase();
         assert!(head.starts_with("get /chat?a=b http/1.1\r\n"), "{head}");
         let has = |line: &str| assert!(head.contains(&format!("\r\n{line}")), "{line}: {head}");
         has("host: gateway.test\r\n");
@@ -85,8 +101,9 @@ where
         has("sec-websocket-protocol: chat\r\n");
         has("sec-websocket-key: ");
         has("origin: https://gateway.test\r\n");
-        let answer = "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
-                      sec-websocket-accept: x\r\nsec-websocket-protocol: chat\r\n\r\n";
+        let answer = format!(
+            "{SWITCHES}sec-websocket-accept: {accept}\r\nsec-websocket-protocol: chat\r\n\r\n"
+        );
         stream.write_all(answer.as_bytes()).await.expect("a head");
         serve(stream).await;
     })
@@ -209,6 +226,37 @@ routes:
         .filter(|line| line.contains("\"not_switched\""));
     assert_eq!(told.count(), 2, "one of each route: {render}");
     until("nothing is left", || gateway.serving.in_flight() == 0).await;
+}
+
+/// A 101 of one that has not read the request, such as a cache, is no WebSocket.
+#[tokio::test]
+async fn a_switch_without_its_proof_is_502() {
+    let wrong: [fn(&str) -> String; 4] = [
+        |_| String::new(),
+        |_| "sec-websocket-accept: x\r\n".to_owned(),
+        |right| format!("sec-websocket-accept: {}\r\n", right.to_ascii_lowercase()),
+        |right| format!("sec-websocket-accept: {right}\r\nsec-websocket-accept: {right}\r\n"),
+    ];
+    for (number, fields) in wrong.into_iter().enumerate() {
+        let upstream = Upstream::raw(move |mut stream| async move {
+            let head = read_head_as_sent(&mut stream).await.expect("a head");
+            let answer = format!("{SWITCHES}{}\r\n", fields(&accept(&head)));
+            stream.write_all(answer.as_bytes()).await.expect("sent");
+            let mut rest = Vec::new();
+            let _ = stream.read_to_end(&mut rest).await;
+            assert!(rest.is_empty(), "nothing passes: {rest:?}");
+        })
+        .await;
+        let gateway = Gateway::start(ANY, &[upstream.address]).await;
+        let mut client = connect(&gateway).await;
+        let answer = send(&mut client, opening("/chat", "websocket")).await;
+        assert_eq!(answer.status(), 502, "{number}");
+        let told = gateway.metric("cause=\"websocket_accept\"");
+        assert_eq!(told, Some(1.0), "{number}");
+        let users = gateway.service("users").view();
+        assert_eq!(users.endpoints[0].error_answers, 1, "{users:?}");
+        until("nothing is left", || gateway.serving.in_flight() == 0).await;
+    }
 }
 
 #[tokio::test]

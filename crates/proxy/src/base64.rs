@@ -1,4 +1,4 @@
-//! Base64 (RFC 4648 section 4) of bodies that stream.
+//! Base64 (RFC 4648 section 4), also of bodies that stream.
 
 use bytes::{BufMut, Bytes, BytesMut};
 
@@ -6,7 +6,7 @@ const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxy
 
 /// One piece, filled up at its end: what the client has got it can decode,
 /// whatever comes behind.
-pub(super) fn encode(piece: &[u8]) -> Bytes {
+pub(crate) fn encode(piece: &[u8]) -> Bytes {
     let mut encoded = BytesMut::with_capacity(piece.len().div_ceil(3) * 4);
     for three in piece.chunks(3) {
         let byte = |place: usize| u32::from(three.get(place).copied().unwrap_or(0));
