@@ -48,7 +48,7 @@ const ELSEWHERE: [(&str, &str); 6] = [
     ),
     (
         "metrics",
-        "metrics are always on, at /metrics of the probes' address",
+        "metrics are always on, at /metrics of the probes' address; `scg.metrics` in gateway.yaml adds those of Spring",
     ),
     (
         "globalfilter",
