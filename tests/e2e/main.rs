@@ -22,6 +22,8 @@ mod dispatch;
 mod doctor;
 /// Route documents: bad, blank, deleted, restored, several.
 mod documents;
+/// The shape of error bodies.
+mod error_bodies;
 /// Each error's status and body.
 mod errors;
 /// Where one message ends and the next begins.
