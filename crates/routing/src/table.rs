@@ -1,5 +1,6 @@
 //! The route table: immutable, in one total order, with its index.
 
+mod decision;
 mod draw;
 
 use std::{collections::HashSet, sync::Arc};
@@ -13,6 +14,7 @@ use crate::{
     index::{Index, Keys, Span},
     scg::{SpringPlace, Takes},
 };
+pub use decision::{Decided, Refusal, Refused};
 use draw::Groups;
 
 /// The routes that are in force together.
