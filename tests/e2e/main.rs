@@ -15,6 +15,8 @@ mod bounds;
 mod check;
 /// Several Nacos clusters.
 mod clusters;
+/// CORS settings where no route takes the request.
+mod cors;
 /// `pailou dev` and the commands that it prints.
 mod dev;
 /// `pailou doctor`.

@@ -57,7 +57,7 @@ pub use crate::{
     retries::{GrpcStatus, RetriesSpec},
     route::{EncodedSlashes, Form, Limit, PartSpec, RouteSpec},
     route_document::{
-        DocumentOutcome, MAX_DOCUMENT_BYTES, ParsedDocument, Reading, RefusedRoute,
+        DocumentOutcome, MAX_DOCUMENT_BYTES, ParsedDocument, Reading, RefusedRoute, UnroutedSpec,
         is_scg_document, parse_route_document, parse_scg_document,
     },
     route_reference::{RouteKeyDoc, route_reference},

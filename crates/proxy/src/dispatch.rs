@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use http::HeaderMap;
-use pailou_filters::{Bindings, Facts, Failure};
+use pailou_filters::{Bindings, Effects, Facts, Failure, Next, RequestHead};
 use pailou_routing::{Decided, Host, Refusal, RouteTarget, Target};
 use tokio::time::Instant;
 
@@ -30,7 +30,10 @@ pub(crate) async fn dispatch(
     target: &Target<'_>,
     draft: &mut Draft<'_>,
 ) -> Result<(), Ended> {
-    let decoded = find(exchange, host, target, &draft.headers)?;
+    let decoded = match find(exchange, host, target, &draft.headers) {
+        Err(Cause::NoRoute) => return Err(unrouted(exchange, target, draft)),
+        found => found?,
+    };
     if let Some(target) = decoded.target {
         draft.path = Cow::Owned(target);
     }
@@ -38,6 +41,38 @@ pub(crate) async fn dispatch(
     choose_part(exchange, draft);
     pass(exchange, decoded.bindings, None, draft).await?;
     follow(exchange, host, draft).await
+}
+
+/// The end of a request that no route takes: a 404, unless CORS settings say more.
+fn unrouted(exchange: &mut Exchange, target: &Target<'_>, draft: &mut Draft<'_>) -> Ended {
+    let table = exchange.server.table.load();
+    if !table.has_unrouted() {
+        return Cause::NoRoute.into();
+    }
+    let facts = Facts {
+        method: exchange.method.clone(),
+        scheme: exchange.scheme.name(),
+        host: exchange.host.clone(),
+        path: exchange.path.clone(),
+        client: exchange.client,
+        ..Facts::default()
+    };
+    let mut head = RequestHead {
+        facts: &facts,
+        method: &facts.method,
+        path: Cow::Borrowed(target.forwarded_path()),
+        query: None,
+        headers: &mut draft.headers,
+        effects: Effects::default(),
+    };
+    let next = table.unrouted(&mut head);
+    let changes = head.effects.response;
+    drop(table);
+    exchange.response_changes.extend(changes);
+    match next {
+        Next::Answer(answer) => Ended::Answered(answer),
+        Next::Continue => Cause::NoRoute.into(),
+    }
 }
 
 /// Goes on from route to route while they forward the request. In a box: few do.

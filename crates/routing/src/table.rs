@@ -7,7 +7,7 @@ use std::{collections::HashSet, sync::Arc};
 
 use hashbrown::HashMap;
 use pailou_config::{Fault, Severity};
-use pailou_filters::Bindings;
+use pailou_filters::{Bindings, UnroutedCors};
 
 use crate::{
     Request, Route,
@@ -45,6 +45,8 @@ pub struct Table {
     index: Index,
     /// The groups of routes that are drawn by weight.
     groups: Groups,
+    /// What CORS settings say of requests that no route takes.
+    unrouted: Vec<Arc<UnroutedCors>>,
 }
 
 /// What a search needs of a route.
@@ -109,7 +111,14 @@ impl Table {
             by_id,
             index,
             groups,
+            unrouted: Vec::new(),
         }
+    }
+
+    /// The same with CORS settings for requests that no route takes, those of each
+    /// document in the documents' order.
+    pub fn with_unrouted(self, unrouted: Vec<Arc<UnroutedCors>>) -> Table {
+        Table { unrouted, ..self }
     }
 
     /// A table without routes, as it is before the first publish.

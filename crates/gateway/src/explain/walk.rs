@@ -49,7 +49,9 @@ pub(super) fn walk(
             };
             way.pass(decided, headers.clone(), &mut explanation);
         }
-        Err(refused) if refused.why == Refusal::NoRoute => {}
+        Err(refused) if refused.why == Refusal::NoRoute => {
+            explanation.answer = unrouted(table, request, headers);
+        }
         Err(refused) => explanation.answer = Some(format!("400: {}", refused.why.reason())),
     }
     explanation
@@ -130,6 +132,31 @@ impl Way<'_, '_> {
         };
         let next = walk(self.table, &request, headers, self.forwards + 1);
         Some(Box::new(next))
+    }
+}
+
+/// What CORS settings answer where there is no route, if they do.
+fn unrouted(table: &Table, request: &Request<'_>, headers: &HeaderMap) -> Option<String> {
+    let mut headers = headers.clone();
+    let facts = Facts {
+        method: request.method.clone(),
+        scheme: request.scheme,
+        host: host(&headers),
+        path: Bytes::copy_from_slice(request.target.forwarded_path().as_bytes()),
+        client: request.client,
+        ..Facts::default()
+    };
+    let mut head = RequestHead {
+        facts: &facts,
+        method: request.method,
+        path: Cow::Borrowed(request.target.forwarded_path()),
+        query: None,
+        headers: &mut headers,
+        effects: Effects::default(),
+    };
+    match table.unrouted(&mut head) {
+        Next::Continue => None,
+        Next::Answer(answer) => Some(format!("{}, by globalcors", answer.status.as_u16())),
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use http::{Method, header};
 use pailou_config::{EncodedSlashes, Form};
+use pailou_filters::{Next, RequestHead};
 
 use super::{Matched, Table};
 use crate::{Request, Route, Target};
@@ -78,6 +79,23 @@ impl Table {
                 Ok(Decided { matched, decoded })
             }
         }
+    }
+
+    /// What CORS settings for requests that no route takes do with one: the first
+    /// that say something of it count.
+    pub fn unrouted(&self, head: &mut RequestHead<'_>) -> Next {
+        for cors in &self.unrouted {
+            let next = cors.request(head);
+            if matches!(next, Next::Answer(_)) || !head.effects.response.is_empty() {
+                return next;
+            }
+        }
+        Next::Continue
+    }
+
+    /// Whether there are such settings.
+    pub fn has_unrouted(&self) -> bool {
+        !self.unrouted.is_empty()
     }
 
     /// Matches the path with its slashes decoded. Another route's rule may be another one, so it must be the same route.
