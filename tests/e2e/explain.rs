@@ -17,6 +17,12 @@ routes:
   canary: { path: /api/users/**, match: { headers: { x-canary: 'true' } }, service: user-service }
   /old/**: { forward: /api/users/1, filters: [ { set_request_header: { name: x-from, value: old } } ] }
   /moved/**: { filters: [ { redirect: { to: 'https://new.example{target}' } } ] }
+  cors: { path: /cors, match: { methods: PUT }, service: user-service, filters: [ Cors: { '/**': { allowedOrigins: '*', allowedMethods: '*' } } ] }
+";
+
+const SPRING: &str = "
+spring.cloud.gateway.routes:
+  - { id: spring, uri: 'lb://user-service', predicates: [ 'Path=/spring/**' ] }
 ";
 
 fn explained(args: &[&str], folder: &std::path::Path) -> (bool, String) {
@@ -29,6 +35,7 @@ fn explained(args: &[&str], folder: &std::path::Path) -> (bool, String) {
 fn a_document_says_what_would_become_of_a_request() {
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::write(folder.path().join("routes.yaml"), ROUTES).expect("a file");
+    std::fs::write(folder.path().join("spring.yaml"), SPRING).expect("a file");
     let ask = |args: &[&str]| {
         let args = [args, &["--routes", "routes.yaml"]].concat();
         explained(&args, folder.path())
@@ -62,6 +69,23 @@ fn a_document_says_what_would_become_of_a_request() {
     let (_, text) = ask(&["GET", "/api/users/a%2Fb"]);
     assert!(
         text.contains("answer     400: the path has an encoded slash"),
+        "{text}"
+    );
+    // What is served is what is explained: a preflight goes to the route that answers it, and Spring's routes take URIs only.
+    let preflight = [
+        "-H",
+        "origin: https://shop.example",
+        "-H",
+        "access-control-request-method: PUT",
+    ];
+    let (_, text) = ask(&[&["OPTIONS", "/cors"], &preflight[..]].concat());
+    assert!(
+        text.contains("route      cors ") && text.contains("answer     200, by Cors"),
+        "{text}"
+    );
+    let (found, text) = ask(&["GET", "/spring/{x}", "--routes", "spring.yaml"]);
+    assert!(
+        !found && text.contains("answer     400: the target has a character that must be encoded"),
         "{text}"
     );
     let (found, text) = ask(&["GET", "/nowhere"]);

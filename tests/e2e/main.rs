@@ -15,6 +15,8 @@ mod bounds;
 mod check;
 /// Several Nacos clusters.
 mod clusters;
+/// CORS settings where no route takes the request.
+mod cors;
 /// `pailou dev` and the commands that it prints.
 mod dev;
 /// `pailou doctor`.
@@ -22,6 +24,8 @@ mod dispatch;
 mod doctor;
 /// Route documents: bad, blank, deleted, restored, several.
 mod documents;
+/// The shape of error bodies.
+mod error_bodies;
 /// Each error's status and body.
 mod errors;
 /// Where one message ends and the next begins.

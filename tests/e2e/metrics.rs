@@ -80,6 +80,56 @@ async fn what_may_go_wrong_is_there_at_zero_and_then_counted() {
     until_value(&gateway, &ejected, 1.0).await;
 }
 
+/// A board over Spring Cloud Gateway's names finds its series, at zero first, and nobody else is shown them.
+#[tokio::test(flavor = "multi_thread")]
+async fn springs_names_are_there_under_a_setting() {
+    let (_world, _upstream, _registered, gateway) =
+        World::small_with("scg: { metrics: true }").await;
+    let series = |of: &str, method: &str, (code, outcome, status): (u16, &str, &str)| {
+        format!(
+            "spring_cloud_gateway_requests_seconds_{of}{{httpMethod=\"{method}\",httpStatusCode=\"{code}\",outcome=\"{outcome}\",\
+             routeId=\"/api/users/**\",routeUri=\"lb://user-service\",status=\"{status}\"}}"
+        )
+    };
+    let ok = (200, "SUCCESSFUL", "OK");
+    for of in ["count", "sum", "max"] {
+        assert_eq!(value(&gateway, &series(of, "GET", ok)).await, Some(0.0));
+    }
+    let client = reqwest::Client::new();
+    for path in [
+        "/api/users/1",
+        "/api/users/slow/20",
+        "/api/users/status/503",
+    ] {
+        client
+            .get(gateway.url(path))
+            .send()
+            .await
+            .expect("an answer");
+    }
+    let post = client.post(gateway.url("/api/users/1")).send().await;
+    assert_eq!(post.expect("an answer").status(), 200);
+    until_value(&gateway, &series("count", "GET", ok), 2.0).await;
+    until_value(&gateway, &series("count", "POST", ok), 1.0).await;
+    let failed = (503, "SERVER_ERROR", "SERVICE_UNAVAILABLE");
+    until_value(&gateway, &series("count", "GET", failed), 1.0).await;
+    let sum = value(&gateway, &series("sum", "GET", ok)).await;
+    let max = value(&gateway, &series("max", "GET", ok)).await;
+    assert!(max >= Some(0.02) && sum >= max, "{sum:?} {max:?}");
+    until_value(&gateway, "spring_cloud_gateway_routes_count", 1.0).await;
+    let metrics = gateway.metrics().await;
+    for described in [
+        "# TYPE spring_cloud_gateway_requests_seconds summary\n",
+        "# TYPE spring_cloud_gateway_requests_seconds_max gauge\n",
+        "# TYPE spring_cloud_gateway_routes_count gauge\n",
+    ] {
+        assert!(metrics.contains(described), "{described}");
+    }
+
+    let (_world, _upstream, _registered, plain) = World::small().await;
+    assert!(!plain.metrics().await.contains("spring_"));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_last_reload_shows_its_time_and_whether_it_went_well() {
     let (world, _upstream, _registered, gateway) = World::small().await;

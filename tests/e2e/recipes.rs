@@ -236,6 +236,35 @@ async fn swagger() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn error_bodies() {
+    let shapes = blocks("error-bodies").into_iter();
+    let shapes = shapes.filter(|block| block.kind == "gateway");
+    let (world, _upstream, _registered, first) = World::small().await;
+    drop(first);
+    world.publish(&documents("error-bodies")[0]).await;
+    let keys = ["requestId", "traceId", "<h1>"];
+    let kinds = [
+        "application/json",
+        "application/json",
+        "text/html; charset=utf-8",
+    ];
+    for ((shape, key), kind) in shapes.zip(keys).zip(kinds) {
+        let gateway = world.gateway_with(&shape.text).await.ready().await;
+        until_status(&gateway.url("/limited/1"), 429).await;
+        for (path, status) in [("/none", 404), ("/empty/1", 503), ("/limited/1", 429)] {
+            let answer = reqwest::get(gateway.url(path)).await.expect("an answer");
+            assert_eq!(answer.status().as_u16(), status);
+            assert_eq!(answer.headers()["content-type"], kind);
+            let body = answer.text().await.expect("a body");
+            assert!(
+                body.contains(key) && body.contains(&status.to_string()),
+                "{body}"
+            );
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn limits() {
     let settings = blocks("limits")
         .into_iter()

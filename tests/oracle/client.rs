@@ -80,12 +80,15 @@ async fn exchange(
     let to_head = request.starts_with(b"HEAD ");
     loop {
         let head = reader.head().await?;
-        let status = head.first.split(' ').nth(1)?.parse().ok()?;
+        let mut words = head.first.splitn(3, ' ').skip(1);
+        let status = words.next()?.parse().ok()?;
+        let reason = words.next().unwrap_or_default().to_owned();
         if (100..200).contains(&status) && status != 101 {
             answer.interim.push(head.first);
             continue;
         }
         answer.status = status;
+        answer.reason = reason;
         answer.headers = head.headers;
         break;
     }

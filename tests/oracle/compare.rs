@@ -1,6 +1,6 @@
 //! Whether what is observed is what was recorded.
 //!
-//! Compared: the route, what the backends got (which backend, method, target, headers, body), the answer's status,
+//! Compared: the route, what the backends got (which backend, method, target, headers, body), the answer's status line,
 //! headers and body. Headers are compared by name, whatever its case, the values of one name in their order. What holds
 //! for every document and is no matter of a case is a [`Rule`]; each has its reason in `announced.yaml`.
 
@@ -22,15 +22,21 @@ pub(crate) enum Rule {
     ErrorBodies,
     /// Numbers that depend on the moment.
     Counters,
+    /// The words behind a status, where Netty has its own.
+    ReasonPhrases,
+    /// Which route is told where a fallback's answered.
+    FallbackRoutes,
 }
 
 /// All rules, by the names that they have in `announced.yaml`.
-pub(crate) const RULES: [(&str, Rule); 5] = [
+pub(crate) const RULES: [(&str, Rule); 7] = [
     ("client_fields", Rule::ClientFields),
     ("framing", Rule::Framing),
     ("own_fields", Rule::OwnFields),
     ("error_bodies", Rule::ErrorBodies),
     ("counters", Rule::Counters),
+    ("reason_phrases", Rule::ReasonPhrases),
+    ("fallback_routes", Rule::FallbackRoutes),
 ];
 
 /// `Rule::Framing`: the body tells whether they are right. `connection` belongs to one hop.
@@ -59,7 +65,7 @@ const PER_CONNECTION: &str = "sec-websocket-key";
 /// Every difference between a recording and what is observed. `sent` are the header lines of the client's request.
 pub(crate) fn differences(recorded: &Exchange, observed: &Exchange, sent: &Headers) -> Vec<String> {
     let mut found = Vec::new();
-    if route(recorded) != route(observed) {
+    if !is_route_of(recorded, observed) {
         let (recorded, observed) = (&recorded.route, &observed.route);
         found.push(format!("route: recorded {recorded:?}, here {observed:?}"));
     }
@@ -86,6 +92,13 @@ pub(crate) fn differences(recorded: &Exchange, observed: &Exchange, sent: &Heade
         (None, Some(o)) => found.push(format!("answer: recorded none, here {}", o.status)),
     }
     found
+}
+
+/// Whether the route that is told here is one that took the recorded request: the first, or of a fallback that which
+/// answered.
+fn is_route_of(recorded: &Exchange, observed: &Exchange) -> bool {
+    let further = |observed: &String| recorded.further_routes.contains(observed);
+    route(recorded) == route(observed) || observed.route.as_ref().is_some_and(further)
 }
 
 /// The id of the route, if it is one that somebody wrote: for a route without one each gateway makes up its own, Spring at
@@ -171,6 +184,11 @@ fn answer_differences(r: &Answer, o: &Answer) -> Vec<String> {
     let mut found = Vec::new();
     if r.status != o.status {
         found.push(format!("status: recorded {}, here {}", r.status, o.status));
+    } else if !is_same_reason(r, o) {
+        found.push(format!(
+            "reason: recorded {:?}, here {:?}",
+            r.reason, o.reason
+        ));
     }
     let made_up = is_made_up(r) && is_made_up(o);
     let (mut r_fields, mut o_fields) = (fields(&r.headers), fields(&o.headers));
@@ -224,6 +242,15 @@ fn answer_differences(r: &Answer, o: &Answer) -> Vec<String> {
         found.push(format!("first frame: recorded {r:?}, here {o:?}"));
     }
     found
+}
+
+/// Whether the words behind the status are the same, or Netty's own: older ones, and for a status that it does not know
+/// the name of its class and the number.
+fn is_same_reason(r: &Answer, o: &Answer) -> bool {
+    const OLDER: [&str; 2] = ["Request Entity Too Large", "Request-URI Too Long"];
+    let is_netty =
+        OLDER.contains(&r.reason.as_str()) || r.reason.ends_with(&format!(" ({})", r.status));
+    r.reason == o.reason || is_netty
 }
 
 /// Whether a gateway made this answer up itself: an error with a body of its own, or with none.

@@ -32,6 +32,7 @@ fn answer(status: u16, lines: &[(&str, &str)], body: &str) -> Answer {
 fn exchange() -> Exchange {
     Exchange {
         route: Some("r".to_owned()),
+        further_routes: vec!["fallback".to_owned()],
         upstream: vec![upstream(
             "/a",
             &[("X-A", "1"), ("x-a", "2"), ("Host", "h")],
@@ -87,6 +88,7 @@ fn each_kind_of_difference_is_seen() {
         ("upstream 0: body", after(|o| first(o).body_len = 3)),
         ("answer", after(|o| o.answer = None)),
         ("status", after(|o| given(o).status = 201)),
+        ("reason", after(|o| given(o).reason = "Fine".to_owned())),
         (
             "header x-b",
             after(|o| given(o).headers[0].1 = "2".to_owned()),
@@ -238,4 +240,28 @@ fn shares_may_differ_by_chance_and_no_further() {
     assert!(differ((235, 65), (300, 0)));
     assert!(!differ((60, 0), (60, 0)));
     assert!(differ((60, 0), (0, 60)));
+}
+
+#[test]
+fn a_fallbacks_route_and_words_of_nettys_own_are_looked_past() {
+    assert_eq!(after(|o| o.route = Some("fallback".to_owned())), [""; 0]);
+    assert_eq!(after(|o| o.route = Some("another".to_owned())).len(), 1);
+    let says = |status: u16, reason: &str| Answer {
+        reason: reason.to_owned(),
+        ..answer(status, &[], "")
+    };
+    for (recorded, observed, agree) in [
+        (says(200, "OK"), says(200, "OK"), true),
+        (says(200, "OK"), says(200, "Okay"), false),
+        (
+            says(413, "Request Entity Too Large"),
+            says(413, "Content Too Large"),
+            true,
+        ),
+        (says(299, "Success (299)"), says(299, "Odd"), true),
+        (says(299, "Success (300)"), says(299, "Odd"), false),
+    ] {
+        let differences = answer_differences(&recorded, &observed);
+        assert_eq!(differences.is_empty(), agree, "{differences:?}");
+    }
 }

@@ -157,6 +157,8 @@ struct RecordedLine {
     n: Option<u32>,
     route: Option<String>,
     #[serde(default)]
+    routes_all: Vec<String>,
+    #[serde(default)]
     upstream: Vec<UpstreamRequest>,
     response: Option<Answer>,
     distribution: Option<BTreeMap<String, u32>>,
@@ -221,6 +223,7 @@ impl Recording {
             let recorded = match line.distribution {
                 Some(distribution) => Recorded::Often(distribution),
                 None => Recorded::Once(Exchange {
+                    further_routes: line.routes_all.into_iter().skip(1).collect(),
                     route: line.route,
                     upstream: line.upstream,
                     answer: line.response,

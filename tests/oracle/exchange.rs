@@ -10,6 +10,8 @@ pub(crate) type Headers = Vec<(String, String)>;
 pub(crate) struct Exchange {
     /// The id of the route that took it.
     pub(crate) route: Option<String>,
+    /// Those that took it after that: of a fallback, or of further requests on the connection.
+    pub(crate) further_routes: Vec<String>,
     /// What the backends got, in order.
     pub(crate) upstream: Vec<UpstreamRequest>,
     /// What the client got; nothing if the connection ended without a head.
@@ -38,6 +40,8 @@ pub(crate) struct UpstreamRequest {
 #[serde(default)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
+    /// The words behind it in the status line.
+    pub(crate) reason: String,
     pub(crate) headers: Headers,
     /// Without its framing. Recordings keep the first 600 bytes.
     pub(crate) body: String,
@@ -70,6 +74,7 @@ impl Exchange {
         };
         Exchange {
             route: self.route.clone(),
+            further_routes: self.further_routes.clone(),
             upstream: self
                 .upstream
                 .iter()

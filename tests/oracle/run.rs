@@ -111,6 +111,7 @@ async fn once(stage: &Stage, played: &mut Played, case: &Case, recorded: &Exchan
     let answer = client::send(played.listener(case.src), case.src, &request).await;
     let observed = Exchange {
         route: played.route(LOG_PATIENCE).await,
+        further_routes: Vec::new(),
         upstream: settled(stage, recorded.upstream.len()).await,
         answer,
     };

@@ -211,4 +211,14 @@ impl RouteSpec {
     pub fn service(&self) -> Option<&ServiceSpec> {
         self.target.as_ref().and_then(TargetSpec::service)
     }
+
+    /// What Spring Cloud Gateway would call who answers, in views and labels that are made for it.
+    pub fn uri(&self) -> String {
+        match &self.target {
+            Some(TargetSpec::Service(service)) => format!("lb://{}", service.name),
+            Some(TargetSpec::Url(spec)) => spec.url.to_string(),
+            Some(TargetSpec::Forward(path)) => format!("forward:{path}"),
+            None => "no://op".to_owned(),
+        }
+    }
 }

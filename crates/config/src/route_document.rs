@@ -48,6 +48,18 @@ pub struct ParsedDocument {
     pub is_isolated: bool,
     /// Of an isolated document: the routes that could not be read.
     pub refused: Vec<RefusedRoute>,
+    /// What its CORS settings say of requests that no route takes.
+    pub unrouted: Option<UnroutedSpec>,
+}
+
+/// CORS settings for requests that no route takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnroutedSpec {
+    /// The settings by path pattern, as the step `Cors` has them.
+    pub cors: PartSpec,
+    /// Whether they hold for all such requests (`add-to-simple-url-handler-mapping`); else preflights alone are answered, as
+    /// Spring does without them.
+    pub is_served: bool,
 }
 
 /// A route that cannot run. Its last good version stays, if there is one.

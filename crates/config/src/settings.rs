@@ -3,6 +3,7 @@
 mod changes;
 mod check;
 mod environment;
+mod errors;
 mod files;
 mod kind;
 mod listener;
@@ -29,6 +30,7 @@ use std::{
 };
 
 use self::{
+    errors::ErrorBody,
     kind::{List, whole},
     listener::Listener,
     schema::{Entry, KeyText, Origin, Outcome, Reader},
@@ -43,6 +45,7 @@ use crate::{
 
 pub use self::{
     environment::Environment,
+    errors::{ErrorBodies, ErrorEscape, ErrorField, ErrorPart, ErrorTemplate},
     listener::{ListenerSettings, ProxyProtocol},
     listener_tls::{CertificateFiles, ClientAuth, Place, TlsSettings, TlsVersion},
     listening::{
@@ -104,6 +107,8 @@ pub struct Settings {
     pub limits: LimitSettings,
     /// What is believed of forwarding headers.
     pub forwarded: ForwardedSettings,
+    /// What clients read where the gateway answers with an error of its own.
+    pub errors: ErrorBodies,
     /// How the process ends.
     pub shutdown: ShutdownSettings,
     /// Logs.
@@ -287,6 +292,20 @@ fn read<'a>(fields: Option<Fields<'a>>, reader: &mut Reader<'a>) -> Settings {
         other_upstream_tls: UpstreamTlsSettings::read_others(&mut top),
         limits: LimitSettings::read(&mut top),
         forwarded: ForwardedSettings::read(&mut top),
+        errors: top.key(
+            KeyText {
+                name: "errors",
+                doc: &[
+                    " What clients read where the gateway answers with an error of its own: `problem` (RFC 9457), `scg` (the JSON of",
+                    " Spring Cloud Gateway: `timestamp`, `path`, `status`, `error`, `requestId`), or a template of yours, in which",
+                    " fields in braces stand for values; texts are escaped for JSON, the quotes around them are the template's. It is",
+                    " JSON, unless a mapping of `template` and `content_type` says otherwise. Calls of gRPC have their own errors.",
+                ],
+                also: &[],
+            },
+            ErrorBody,
+            ErrorBodies::default(),
+        ),
         shutdown: ShutdownSettings::read(&mut top),
         log: LogSettings::read(&mut top),
     };

@@ -17,7 +17,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use md5::{Digest, Md5};
-use pailou_config::{DocumentOutcome, Fault, ParsedDocument, Reading, RouteSpec, Severity};
+use pailou_config::{DocumentOutcome, Fault, ParsedDocument, Reading, Report, RouteSpec, Severity};
+use pailou_filters::UnroutedCors;
 use pailou_routing::Route;
 
 use self::routes::Compiled;
@@ -74,6 +75,8 @@ pub(crate) struct Merged {
     pub(crate) md5: String,
     /// Routes left out because an earlier document has their id.
     pub(crate) duplicates: Vec<Fault>,
+    /// What the documents say of requests that no route takes.
+    pub(crate) unrouted: Vec<Arc<UnroutedCors>>,
 }
 
 #[derive(Debug)]
@@ -99,6 +102,8 @@ struct Good {
     text: Arc<str>,
     md5: String,
     routes: Vec<Arc<Route>>,
+    /// What it says of requests that no route takes.
+    unrouted: Option<Arc<UnroutedCors>>,
     /// Why routes of the text are not served, or not in this version.
     refused: Vec<Fault>,
     warnings: Vec<Fault>,
@@ -193,6 +198,7 @@ impl Documents {
             };
             md5.update(good.text.as_bytes());
             good.revision.get_or_insert(revision);
+            merged.unrouted.extend(good.unrouted.clone());
             for route in &good.routes {
                 let owner = owners
                     .entry(Arc::clone(&route.spec.id))
@@ -243,6 +249,7 @@ impl Good {
             text: Arc::clone(text),
             md5: hex(Md5::new_with_prefix(text.as_bytes())),
             routes,
+            unrouted: compiled.unrouted,
             refused: compiled.faults,
             warnings,
             revision: None,
@@ -367,7 +374,15 @@ impl Document {
     fn compile(&self, parsed: &mut ParsedDocument, compile: Compile<'_>) -> Compiled {
         let good = self.good.as_ref();
         let before = good.map_or(&[][..], |good| &good.routes);
-        routes::compile(parsed, before, compile)
+        let unrouted = parsed.unrouted.take().and_then(|spec| {
+            // What is wrong with them is told of each route.
+            let report = Report::new(Arc::clone(&self.name));
+            UnroutedCors::compile(&spec, self.reading.scg.compat, &report)
+        });
+        Compiled {
+            unrouted: unrouted.map(Arc::new),
+            ..routes::compile(parsed, before, compile)
+        }
     }
 
     /// The newest state is served: all of it, or what can run of it.

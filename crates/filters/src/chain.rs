@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::sync::Arc;
 
-use crate::{Body, Copying, Note, ResponseHead, Rule, Step};
+use crate::{Body, Copying, Note, ResponseHead, Step};
 
 /// A route's filters, in the order of its document.
 ///
@@ -37,14 +37,6 @@ impl Chain {
     /// The steps, first to last.
     pub fn steps(&self) -> &[Step] {
         &self.steps
-    }
-
-    /// The rules among the steps, first to last.
-    pub fn rules(&self) -> impl Iterator<Item = &Rule> {
-        self.steps.iter().filter_map(|step| match step {
-            Step::Rule(rule) => Some(rule),
-            _ => None,
-        })
     }
 
     /// The response half of the first `passed` steps, which are those that the

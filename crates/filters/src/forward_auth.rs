@@ -186,6 +186,7 @@ impl ForwardAuth {
             status: said.status,
             headers,
             body,
+            ..Answer::default()
         })))
     }
 }

@@ -66,5 +66,8 @@ pub use java_regex::{JavaRegex, JavaRegexError, Replacement, TooMuchWork};
 pub use list::elements;
 pub use registry::{Destinations, Entry, REGISTRY, Scope, answers, compile};
 pub use rule::{Backoff, Retry, Rule};
+pub use scg::cors::UnroutedCors;
 pub use shared::Shared;
-pub use step::{Answer, Ask, AskError, Body, Copying, Edit, Gate, Keep, Next, Step, Waiting};
+pub use step::{
+    Answer, Ask, AskError, Body, Copying, Edit, Gate, Keep, Next, Problem, Step, Waiting,
+};

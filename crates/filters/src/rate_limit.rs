@@ -7,7 +7,7 @@ use pailou_config::Field;
 
 use crate::limit::{Buckets, Judgement, Rate};
 use crate::limit_key::{EXPECTED, LimitKey};
-use crate::{Answer, Change, Edit, Next, RequestHead, registry::Entry};
+use crate::{Answer, Change, Edit, Next, Problem, RequestHead, registry::Entry};
 
 pub(crate) const ENTRY: Entry = Entry::edit(
     "rate_limit",
@@ -20,7 +20,10 @@ pub(crate) const ENTRY: Entry = Entry::edit(
 const LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
-const BODY: &str = "{\"title\":\"Too Many Requests\",\"status\":429,\"detail\":\"this client has sent more requests than the route allows\"}";
+const PROBLEM: Problem = Problem {
+    cause: "rate_limited",
+    detail: "this client has sent more requests than the route allows",
+};
 
 /// A request without the key, such as one without the header, shares a bucket with all others of its kind.
 ///
@@ -97,12 +100,11 @@ impl Edit for RateLimit {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         headers.insert(POLICY, self.policy.clone());
         headers.extend(left.map(|left| (LIMIT, left)));
-        let kind = HeaderValue::from_static("application/problem+json");
-        headers.insert(header::CONTENT_TYPE, kind);
         Next::Answer(Box::new(Answer {
             status: StatusCode::TOO_MANY_REQUESTS,
             headers,
-            body: BODY.into(),
+            problem: Some(PROBLEM),
+            ..Answer::default()
         }))
     }
 }
@@ -133,7 +135,10 @@ mod tests {
         let Next::Answer(answer) = ask(Some("a")) else {
             panic!("beyond the burst");
         };
-        assert_eq!(answer.status, 429);
+        assert_eq!(
+            (answer.status.as_u16(), answer.problem),
+            (429, Some(PROBLEM))
+        );
         assert_eq!(answer.headers["retry-after"], "10");
         assert_eq!(answer.headers["ratelimit-policy"], "\"route\";q=6;w=60");
         assert_eq!(answer.headers["ratelimit"], "\"route\";r=0;t=10");

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 
+use crate::CircuitBreaker;
+
 /// A filter that changes no head by itself, but how the request is sent.
 ///
 /// The last of a kind in a chain counts.
@@ -28,7 +30,8 @@ pub enum Rule {
 pub struct Retry {
     /// How many more tries there may be after the first.
     pub retries: u32,
-    /// The answers that count as failures, by their status.
+    /// The answers that count as failures, by their status: ranges, both ends
+    /// included.
     pub statuses: Vec<(StatusCode, StatusCode)>,
     /// The methods of requests that may be sent again although an endpoint may
     /// have acted on them; `None` is those that are idempotent.
@@ -39,7 +42,8 @@ pub struct Retry {
     /// Whether an answer that did not come in time is. Each try has the whole
     /// time then.
     pub timeouts: bool,
-    /// Whether the same endpoint is asked again where there is no other.
+    /// Whether the same endpoint is asked again where there is no other. After a
+    /// connection that did not come about it is so only with `resets`.
     pub returns: bool,
     /// How long after the request's beginning another try may begin; `None` is
     /// until its deadline.
@@ -72,12 +76,45 @@ impl Retry {
         }
     }
 
+    /// A circuit breaker stands behind it, so that each try passes the breaker, as
+    /// in Spring Cloud Gateway: answers that are failures to the breaker are no
+    /// answers any more, and a fallback takes the place of every failure.
+    pub fn is_around(&mut self, breaker: &CircuitBreaker) {
+        for status in &breaker.statuses {
+            self.statuses = without(&self.statuses, *status);
+        }
+        if breaker.fallback.is_some() {
+            self.resets = false;
+            self.timeouts = false;
+        }
+    }
+
     /// Whether an answer of this status to a request of this method is asked for
     /// again.
     pub fn rejects(&self, method: &Method, status: StatusCode) -> bool {
         let mut ranges = self.statuses.iter();
         ranges.any(|(from, to)| (from..=to).contains(&&status)) && self.repeats(method)
     }
+}
+
+/// Ranges without one status.
+fn without(
+    ranges: &[(StatusCode, StatusCode)],
+    status: StatusCode,
+) -> Vec<(StatusCode, StatusCode)> {
+    let code = |number| StatusCode::from_u16(number).ok();
+    let parts = ranges.iter().flat_map(|(from, to)| {
+        if !(from..=to).contains(&&status) {
+            return [Some((*from, *to)), None];
+        }
+        let below = code(status.as_u16() - 1).filter(|below| below >= from);
+        let above = code(status.as_u16() + 1).filter(|above| above <= to);
+        [
+            below.map(|below| (*from, below)),
+            above.map(|above| (above, *to)),
+        ]
+    });
+    parts.flatten().collect()
 }
 
 /// Pauses that grow.
@@ -138,6 +175,32 @@ mod tests {
         };
         let pauses = [0.0, 0.5, 1.0].map(|draw| backoff.pause(0, draw).as_millis());
         assert_eq!(pauses, [50, 100, 140]);
+    }
+
+    #[test]
+    fn a_status_is_taken_out_of_ranges() {
+        let status = |number| StatusCode::from_u16(number).expect("a status");
+        let ranges = |all: &[(u16, u16)]| -> Vec<_> {
+            let range = |(from, to): &(u16, u16)| (status(*from), status(*to));
+            all.iter().map(range).collect()
+        };
+        type Case = (&'static [(u16, u16)], u16, &'static [(u16, u16)]);
+        let cases: [Case; 7] = [
+            (&[(500, 599)], 500, &[(501, 599)]),
+            (&[(500, 599)], 502, &[(500, 501), (503, 599)]),
+            (&[(500, 599)], 599, &[(500, 598)]),
+            (&[(500, 599)], 404, &[(500, 599)]),
+            (&[(404, 404), (404, 500)], 404, &[(405, 500)]),
+            (&[(100, 199), (999, 999)], 100, &[(101, 199), (999, 999)]),
+            (&[(999, 999)], 999, &[]),
+        ];
+        for (given, taken, left) in cases {
+            assert_eq!(
+                without(&ranges(given), status(taken)),
+                ranges(left),
+                "{given:?} without {taken}"
+            );
+        }
     }
 
     #[test]

@@ -61,6 +61,18 @@ pub struct Answer {
     pub headers: HeaderMap,
     /// The body.
     pub body: Bytes,
+    /// That it is an error of the gateway's own, whose body and content type are
+    /// written in the shape that such errors have in this gateway.
+    pub problem: Option<Problem>,
+}
+
+/// What an error of the gateway's own says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Why, in one word.
+    pub cause: &'static str,
+    /// The same in a sentence.
+    pub detail: &'static str,
 }
 
 /// A filter that changes heads and neither waits nor fails.

@@ -114,6 +114,9 @@ impl Gateway {
         access_log: AccessLog,
         data: &Handle,
     ) -> anyhow::Result<Gateway> {
+        if settings.scg.metrics {
+            metrics.add_spring_names();
+        }
         let mut options = ProxyOptions::load(&settings).map_err(|faults| {
             let faults: Vec<_> = faults.iter().map(ToString::to_string).collect();
             anyhow::anyhow!(faults.join("; "))

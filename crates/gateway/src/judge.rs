@@ -6,7 +6,7 @@ use std::sync::Arc;
 use pailou_config::{
     DocumentOutcome, Fault, LoadedSettings, Position, Report, RouteSpec, Settings, Severity,
 };
-use pailou_filters::Shared;
+use pailou_filters::{Shared, UnroutedCors};
 use pailou_routing::{Compiler, Route};
 use pailou_telemetry::Metrics;
 use pailou_upstream::{Services, balance};
@@ -58,6 +58,8 @@ pub(crate) struct Judged {
     pub(crate) routes: Vec<Arc<Route>>,
     /// In the order of the text.
     pub(crate) faults: Vec<Fault>,
+    /// What it says of requests that no route takes.
+    pub(crate) unrouted: Option<Arc<UnroutedCors>>,
     /// Of a document whose routes stand alone: what becomes of each.
     pub(crate) verdicts: Option<Vec<RouteVerdict>>,
 }
@@ -157,6 +159,11 @@ impl Judge {
                 }
             }
         }
+        let unrouted = document.unrouted.take().and_then(|spec| {
+            // What is wrong with them is told of each route.
+            let compat = self.settings.scg.compat;
+            UnroutedCors::compile(&spec, compat, &Report::new(name))
+        });
         document.add(found);
         document
             .faults
@@ -166,6 +173,7 @@ impl Judge {
         let verdicts = is_isolated.then(|| verdicts(&routes, refused, &faults));
         Judged {
             routes,
+            unrouted: unrouted.map(Arc::new),
             faults,
             verdicts,
         }

@@ -9,7 +9,7 @@ use crate::download::Download;
 use crate::exchange::Exchange;
 use crate::failed_tries;
 use crate::grpc;
-use crate::problem;
+use crate::problem::Said;
 use crate::request_id::X_REQUEST_ID;
 use crate::respond::{is_last, say_persistence};
 use crate::rewrite;
@@ -21,6 +21,11 @@ pub(crate) const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 /// What a step answered in the endpoint's place, as the steps before it change
 /// it.
 pub(crate) fn step(exchange: &mut Exchange, mut said: Answer) -> Response<Download> {
+    if let Some(problem) = said.problem {
+        said.body = body(exchange, said.status, problem.cause, problem.detail);
+        let kind = exchange.server.errors.content_type();
+        said.headers.insert(header::CONTENT_TYPE, kind);
+    }
     match pass(exchange, &mut said) {
         // On a stream a success would be a WebSocket that nobody serves.
         Ok(()) if exchange.connection.switches() && said.status.is_success() => {
@@ -36,6 +41,7 @@ fn pass(exchange: &Exchange, said: &mut Answer) -> Result<(), Cause> {
         status,
         headers,
         body,
+        ..
     } = said;
     exchange.change_response(headers);
     for passed in exchange.passed.iter().rev() {
@@ -72,13 +78,9 @@ pub(crate) fn problem(exchange: &mut Exchange, cause: Cause) -> Response<Downloa
         );
     }
     let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let route = exchange.route.as_ref().map(|route| &*route.id);
-    let body = problem::body(&answer, exchange.request_id.as_str(), route);
+    let body = body(exchange, status, answer.cause, answer.detail);
     let mut headers = HeaderMap::new();
-    headers.insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static(problem::CONTENT_TYPE),
-    );
+    headers.insert(header::CONTENT_TYPE, exchange.server.errors.content_type());
     exchange.change_response(&mut headers);
     if cause == Cause::MethodNotAllowed {
         headers.insert(header::ALLOW, HeaderValue::from_static(METHODS));
@@ -89,9 +91,24 @@ pub(crate) fn problem(exchange: &mut Exchange, cause: Cause) -> Response<Downloa
     let said = Answer {
         status,
         headers,
-        body: Bytes::from(body),
+        body,
+        ..Answer::default()
     };
     write(exchange, said, cause.keeps_connection())
+}
+
+/// The body of an error, in the shape that the settings ask for.
+fn body(exchange: &Exchange, status: StatusCode, cause: &str, detail: &str) -> Bytes {
+    let said = Said {
+        status: status.as_u16(),
+        cause,
+        detail,
+        request_id: exchange.request_id.as_str(),
+        path: std::str::from_utf8(&exchange.path).unwrap_or_default(),
+        method: exchange.method.as_str(),
+        route: exchange.route.as_ref().map(|route| &*route.id),
+    };
+    exchange.server.errors.body(&said).into()
 }
 
 /// The whole answer. Its connection goes on where it can.
@@ -100,6 +117,7 @@ fn write(exchange: &mut Exchange, said: Answer, keeps: bool) -> Response<Downloa
         status,
         headers: mut fields,
         body,
+        ..
     } = said;
     exchange.status = status.as_u16();
     exchange.account.answers_itself();

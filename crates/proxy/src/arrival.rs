@@ -12,7 +12,7 @@ use crate::edge::{Edge, Socket};
 use crate::listener::Listener;
 use crate::opening::{self, Unopened};
 use crate::panics::ToldOfPanic;
-use crate::problem;
+use crate::problem::Shape;
 use crate::request_id::RequestId;
 use crate::server::Server;
 use crate::{http1, http2};
@@ -62,7 +62,7 @@ impl Arrival {
         match place.claim(client) {
             Ok(()) => Ok(place),
             Err(full) => {
-                turn_away(&self.listener, socket);
+                turn_away(&self.listener, &self.server.errors, socket);
                 Err(Unopened::Full(full))
             }
         }
@@ -80,8 +80,8 @@ impl Arrival {
         let (socket, secured) = match &self.listener.tls {
             None => (Socket::Plain(socket), None),
             Some(watched) => {
-                let metrics = &self.server.metrics;
-                let (socket, secured) = opening::secure(watched, socket, metrics).await?;
+                let (errors, metrics) = (&self.server.errors, &self.server.metrics);
+                let (socket, secured) = opening::secure(watched, socket, errors, metrics).await?;
                 (socket, Some(secured))
             }
         };
@@ -109,10 +109,9 @@ async fn speak(server: Arc<Server>, socket: Socket, connection: Shared) {
 }
 
 /// Says why, where that needs no handshake.
-pub(crate) fn turn_away(listener: &Listener, socket: &TcpStream) {
+pub(crate) fn turn_away(listener: &Listener, errors: &Shape, socket: &TcpStream) {
     if listener.tls.is_none() {
-        let id = RequestId::new();
-        let answer = problem::bare(&Cause::TooManyConnections.answer(), id.as_str());
+        let answer = errors.bare(Cause::TooManyConnections, &RequestId::new());
         let _ = socket.try_write(&answer);
     }
 }

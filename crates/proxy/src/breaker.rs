@@ -23,6 +23,8 @@ pub(crate) struct Guard {
     pub(crate) place: usize,
     /// Nothing if it was refused.
     pub(crate) permit: Option<Permit>,
+    /// Until when the rest of its route may take to answer, if the breaker limits that.
+    pub(crate) due: Option<Instant>,
     /// The request as it was there, if it may go elsewhere from there.
     pub(crate) saved: Option<Saved>,
 }

@@ -63,6 +63,8 @@ pub(crate) enum Cause {
     GateTimeout,
     /// A circuit breaker's: too many requests failed before this one.
     CircuitOpen,
+    /// A circuit breaker's own limit of time.
+    CircuitTimeout,
     // Ours.
     Internal,
     Panic,
@@ -249,6 +251,11 @@ impl Cause {
                 "circuit_open",
                 "so many of the last requests failed that none is let through for a while",
             ),
+            Cause::CircuitTimeout => (
+                504,
+                "circuit_timeout",
+                "the endpoint did not answer within the time that the circuit breaker gives it",
+            ),
             Cause::Internal => (500, "internal", "the gateway failed"),
             Cause::Panic => (500, "panic", "the gateway failed"),
         };
@@ -296,6 +303,7 @@ impl Cause {
                 | Cause::GateFailed
                 | Cause::GateTimeout
                 | Cause::CircuitOpen
+                | Cause::CircuitTimeout
         )
     }
 }

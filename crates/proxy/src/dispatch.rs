@@ -4,11 +4,9 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, header};
-use pailou_config::{EncodedSlashes, Form};
-use pailou_filters::{Bindings, Facts, Failure};
-use pailou_routing::{Host, Matched, RouteTarget, Table, Target};
-
+use http::HeaderMap;
+use pailou_filters::{Bindings, Effects, Facts, Failure, Next, RequestHead};
+use pailou_routing::{Decided, Host, Refusal, RouteTarget, Target};
 use tokio::time::Instant;
 
 use crate::cause::Cause;
@@ -32,7 +30,10 @@ pub(crate) async fn dispatch(
     target: &Target<'_>,
     draft: &mut Draft<'_>,
 ) -> Result<(), Ended> {
-    let decoded = find(exchange, host, target, &draft.headers)?;
+    let decoded = match find(exchange, host, target, &draft.headers) {
+        Err(Cause::NoRoute) => return Err(unrouted(exchange, target, draft)),
+        found => found?,
+    };
     if let Some(target) = decoded.target {
         draft.path = Cow::Owned(target);
     }
@@ -40,6 +41,38 @@ pub(crate) async fn dispatch(
     choose_part(exchange, draft);
     pass(exchange, decoded.bindings, None, draft).await?;
     follow(exchange, host, draft).await
+}
+
+/// The end of a request that no route takes: a 404, unless CORS settings say more.
+fn unrouted(exchange: &mut Exchange, target: &Target<'_>, draft: &mut Draft<'_>) -> Ended {
+    let table = exchange.server.table.load();
+    if !table.has_unrouted() {
+        return Cause::NoRoute.into();
+    }
+    let facts = Facts {
+        method: exchange.method.clone(),
+        scheme: exchange.scheme.name(),
+        host: exchange.host.clone(),
+        path: exchange.path.clone(),
+        client: exchange.client,
+        ..Facts::default()
+    };
+    let mut head = RequestHead {
+        facts: &facts,
+        method: &facts.method,
+        path: Cow::Borrowed(target.forwarded_path()),
+        query: None,
+        headers: &mut draft.headers,
+        effects: Effects::default(),
+    };
+    let next = table.unrouted(&mut head);
+    let changes = head.effects.response;
+    drop(table);
+    exchange.response_changes.extend(changes);
+    match next {
+        Next::Answer(answer) => Ended::Answered(answer),
+        Next::Continue => Cause::NoRoute.into(),
+    }
 }
 
 /// Goes on from route to route while they forward the request. In a box: few do.
@@ -166,109 +199,43 @@ struct Found {
     target: Option<String>,
 }
 
-/// Finds the route. It is the exchange's from now on.
+/// Finds the route. It is the exchange's from now on; where there is none, that stays which forwarded the request.
 fn find(
     exchange: &mut Exchange,
     host: Option<&str>,
     target: &Target<'_>,
     headers: &HeaderMap,
 ) -> Result<Found, Cause> {
-    let bindings = search(exchange, host, target, headers)?;
-    let asked = Found {
-        bindings,
-        target: None,
-    };
-    let route = exchange.route.as_ref();
-    if route.is_some_and(|route| route.spec.form == Form::Scg) && !target.is_uri() {
-        // As Spring Cloud Gateway does, before it looks for a route.
-        exchange.route = None;
-        return Err(Cause::MalformedTarget(
-            "the target has a character that must be encoded",
-        ));
-    }
-    if !target.has_encoded_slash() {
-        return Ok(asked);
-    }
-    let rule = route.map(|route| route.encoded_slashes);
-    match rule.unwrap_or_default() {
-        EncodedSlashes::Keep => Ok(asked),
-        EncodedSlashes::Reject => Err(ENCODED_SLASH),
-        EncodedSlashes::Decode => decode(exchange, host, target, headers),
-    }
-}
-
-const ENCODED_SLASH: Cause = Cause::MalformedTarget("the path has an encoded slash");
-
-/// Matches the path with its slashes decoded. Another route's rule may be another
-/// one, so it must be the same route.
-fn decode(
-    exchange: &mut Exchange,
-    host: Option<&str>,
-    target: &Target<'_>,
-    headers: &HeaderMap,
-) -> Result<Found, Cause> {
-    let route = exchange.route.clone();
-    let decoded = target.with_slashes();
-    let target = Target::parse(decoded.as_bytes()).map_err(|_| ENCODED_SLASH)?;
-    let bindings = search(exchange, host, &target, headers)?;
-    let is_same =
-        exchange.route.as_ref().map(|route| &route.id) == route.as_ref().map(|route| &route.id);
-    if !is_same {
-        return Err(ENCODED_SLASH);
-    }
-    Ok(Found {
-        bindings,
-        target: Some(target.forwarded_path().to_owned()),
-    })
-}
-
-fn search(
-    exchange: &mut Exchange,
-    host: Option<&str>,
-    target: &Target<'_>,
-    headers: &HeaderMap,
-) -> Result<Bindings, Cause> {
     let request = pailou_routing::Request {
         scheme: exchange.scheme.name(),
         client: exchange.client,
         peer: exchange.connection.peer.address,
-        draw: fastrand::u32(..),
+        draw: exchange.draw,
         ..pailou_routing::Request::new(&exchange.method, host, target, headers)
     };
     let table = exchange.server.table.load();
-    let found = match for_preflight(&table, &request) {
-        Some(found) => Some(found),
-        None => table.find(&request),
-    };
-    let (route, bindings) = match found {
-        Some(found) => (found.route.clone(), found.bindings),
+    let (route, found) = match table.decide(&request) {
+        Ok(Decided { matched, decoded }) => {
+            let found = Found {
+                bindings: matched.bindings,
+                target: decoded,
+            };
+            (Some(matched.route.clone()), Ok(found))
+        }
         // Before the first table.
-        None if table.revision() == 0 => return Err(Cause::NoTable),
-        None if target.has_encoded_slash() => return Err(ENCODED_SLASH),
-        None => return Err(Cause::NoRoute),
+        Err(_) if table.revision() == 0 => (None, Err(Cause::NoTable)),
+        Err(refused) => (refused.route.cloned(), Err(refusal(refused.why))),
     };
     drop(table);
-    exchange.route = Some(route);
-    Ok(bindings)
+    if route.is_some() {
+        exchange.route = route;
+    }
+    found
 }
 
-/// The route whose filter answers a preflight of CORS (Fetch, section 3.2.2): it
-/// takes the preflight itself, or the request that the preflight asks about.
-fn for_preflight<'t>(
-    table: &'t Table,
-    request: &pailou_routing::Request<'_>,
-) -> Option<Matched<'t>> {
-    if *request.method != Method::OPTIONS || !request.headers.contains_key(header::ORIGIN) {
-        return None;
+fn refusal(why: Refusal) -> Cause {
+    match why {
+        Refusal::NoRoute => Cause::NoRoute,
+        Refusal::EncodedSlash | Refusal::NotUri => Cause::MalformedTarget(why.reason()),
     }
-    let asked = request.headers.get(header::ACCESS_CONTROL_REQUEST_METHOD)?;
-    let method = Method::from_bytes(asked.as_bytes()).ok()?;
-    let answers = |found: &Matched<'_>| found.route.answers_preflights;
-    table.find(request).filter(answers).or_else(|| {
-        let asked = pailou_routing::Request {
-            method: &method,
-            ..*request
-        };
-        table.find(&asked).filter(answers)
-    })
 }

@@ -57,6 +57,8 @@ pub(crate) struct Exchange {
     pub(crate) scheme: Scheme,
     /// The Host header as it came.
     pub(crate) host: HeaderValue,
+    /// What is drawn of weights: one number, however often a route is looked for.
+    pub(crate) draw: u32,
     pub(crate) route: Option<Arc<Route>>,
     /// Which endpoints of the service it wants, where the route lets it say.
     pub(crate) part: Option<String>,
@@ -195,6 +197,7 @@ impl Exchange {
             client: connection.peer.address,
             scheme: connection.scheme(),
             host: HeaderValue::from_static(""),
+            draw: fastrand::u32(..),
             route: None,
             part: None,
             passed: Vec::new(),
@@ -287,10 +290,7 @@ impl Exchange {
                 (due, Cause::ResponseTimeout)
             }
         };
-        match self.total_due {
-            Some(total) if total < due => (total, Cause::TotalTimeout),
-            _ => (due, cause),
-        }
+        self.bounded(due, cause)
     }
 
     /// Until when a connection may come about, and what it is too late for
@@ -300,10 +300,17 @@ impl Exchange {
         let due = self
             .response_due
             .unwrap_or(self.began + self.response_timeout());
-        match self.total_due {
-            Some(total) if total < due => (total, Cause::TotalTimeout),
-            _ => (due, Cause::ResponseTimeout),
-        }
+        self.bounded(due, Cause::ResponseTimeout)
+    }
+
+    /// A deadline, or an earlier one of those that hold for everything before the
+    /// response's head: the circuit breakers' and the whole exchange's.
+    fn bounded(&self, due: Instant, cause: Cause) -> (Instant, Cause) {
+        let guards = self.guards.iter().filter_map(|guard| guard.due);
+        let guards = guards.map(|due| (due, Cause::CircuitTimeout));
+        let total = self.total_due.map(|due| (due, Cause::TotalTimeout));
+        let earlier = guards.chain(total).filter(|(bound, _)| *bound < due);
+        earlier.min_by_key(|(due, _)| *due).unwrap_or((due, cause))
     }
 
     fn response_timeout(&self) -> Duration {

@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use pailou_filters::Answer;
 
@@ -110,7 +109,7 @@ pub(crate) fn refusal(cause: Cause, answer: &cause::Answer) -> Answer {
     Answer {
         status: StatusCode::OK,
         headers,
-        body: Bytes::new(),
+        ..Answer::default()
     }
 }
 
@@ -126,7 +125,10 @@ fn status(cause: Cause, http: u16) -> u16 {
     const UNAVAILABLE: u16 = 14;
     const UNAUTHENTICATED: u16 = 16;
     match cause {
-        Cause::TotalTimeout | Cause::ResponseTimeout | Cause::ReadTimeout => DEADLINE_EXCEEDED,
+        Cause::TotalTimeout
+        | Cause::ResponseTimeout
+        | Cause::CircuitTimeout
+        | Cause::ReadTimeout => DEADLINE_EXCEEDED,
         Cause::BodyTooLarge | Cause::HeadTooLarge => RESOURCE_EXHAUSTED,
         _ => match http {
             400 | 431 => INTERNAL,

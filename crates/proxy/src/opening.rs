@@ -19,7 +19,7 @@ use crate::cause::Cause;
 use crate::connections::Full;
 use crate::edge::Socket;
 use crate::listener::Listener;
-use crate::problem;
+use crate::problem::Shape;
 use crate::proxy_header::{self, Found};
 use crate::request_id::RequestId;
 use crate::tls::{Certified, ClientCertificate, Watched};
@@ -119,11 +119,12 @@ const LOOK_AGAIN: Duration = Duration::from_millis(5);
 pub(crate) async fn secure(
     watched: &Watched,
     socket: TcpStream,
+    errors: &Shape,
     metrics: &Metrics,
 ) -> Result<(Socket, Secured), Unopened> {
     if speaks_http(&socket).await {
-        let answer = Cause::PlainHttp.answer();
-        let _ = socket.try_write(&problem::bare(&answer, RequestId::new().as_str()));
+        let answer = errors.bare(Cause::PlainHttp, &RequestId::new());
+        let _ = socket.try_write(&answer);
         return Err(Unopened::PlainHttp);
     }
     let terms = watched.terms();

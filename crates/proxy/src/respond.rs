@@ -2,6 +2,7 @@
 
 use http::response::Parts;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, Version, header};
+use hyper::ext::ReasonPhrase;
 use pailou_upstream::Outcome;
 
 use crate::answer;
@@ -31,6 +32,7 @@ pub(crate) async fn respond(mut exchange: Box<Exchange>, received: Received) -> 
     }
     // The version on the wire is the gateway's (RFC 9110 section 2.5).
     head.version = Version::HTTP_11;
+    name_status(&mut head);
     if head.status == StatusCode::SWITCHING_PROTOCOLS {
         return Box::pin(switch(exchange, head, line)).await;
     }
@@ -68,6 +70,14 @@ pub(crate) async fn respond(mut exchange: Box<Exchange>, received: Received) -> 
         None => flow.into_download(),
     };
     Response::from_parts(head, body)
+}
+
+/// Gives a status without words those that are usual. Some clients look for them.
+fn name_status(head: &mut Parts) {
+    let words = head.extensions.get::<ReasonPhrase>();
+    if words.is_some_and(|words| words.as_bytes().is_empty()) {
+        head.extensions.remove::<ReasonPhrase>();
+    }
 }
 
 fn report(exchange: &Exchange, status: StatusCode) {

@@ -273,7 +273,7 @@ impl Acceptor {
             Err(full) => {
                 let unopened = Unopened::Full(full);
                 server.metrics.connection_refused(unopened.reason());
-                turn_away(&self.listener, &socket);
+                turn_away(&self.listener, &self.server.errors, &socket);
             }
         }
     }

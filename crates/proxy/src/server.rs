@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use http::HeaderName;
 use hyper::server::conn::{http1, http2};
-use pailou_config::{ForwardedSettings, HeaderCase, LimitSettings, RetrySettings, Settings};
+use pailou_config::{
+    Compat, ErrorBodies, ForwardedSettings, HeaderCase, LimitSettings, RetrySettings, Settings,
+};
 use pailou_routing::TableCell;
 use pailou_telemetry::events::RequestDone;
 use pailou_telemetry::{AccessLog, Metrics};
@@ -17,7 +19,7 @@ use crate::connection::Shared;
 use crate::connections::{Caps, Connections};
 use crate::forwarded::Forwarded;
 use crate::pool::Pool;
-use crate::problem;
+use crate::problem::Shape;
 use crate::request_id::RequestId;
 use crate::streams::Streams;
 use crate::transport::Transport;
@@ -38,6 +40,11 @@ pub struct ProxyOptions {
     pub retry: RetrySettings,
     /// The ways of TLS to endpoints.
     pub upstream_tls: UpstreamTls,
+    /// What error bodies look like.
+    pub errors: ErrorBodies,
+    /// Whose errors are meant where they are to look like those of Spring Cloud
+    /// Gateway.
+    pub compat: Compat,
     /// How many threads serve requests; sizes the pool of idle connections to
     /// endpoints. 0 counts as 1.
     pub workers: usize,
@@ -55,6 +62,8 @@ impl ProxyOptions {
             limits: settings.limits.clone(),
             forwarded: settings.forwarded.clone(),
             retry: settings.retry.clone(),
+            errors: settings.errors.clone(),
+            compat: settings.scg.compat,
             workers: if settings.workers == 0 {
                 cores()
             } else {
@@ -71,6 +80,8 @@ pub(crate) struct Server {
     /// Where answers list the tries.
     pub(crate) tries_header: Option<HeaderName>,
     pub(crate) forwarded: Forwarded,
+    /// The shape of error bodies.
+    pub(crate) errors: Shape,
     /// How header names are spelled.
     pub(crate) header_case: HeaderCase,
     /// What becomes of header names with an underscore.
@@ -106,6 +117,8 @@ impl Server {
             forwarded,
             retry,
             upstream_tls,
+            errors,
+            compat,
             workers,
         } = options;
         let caps = Caps {
@@ -132,6 +145,7 @@ impl Server {
             pool: Pool::new(workers, most_idle, limits.upstream_idle_timeout),
             trunks: Trunks::new(workers, limits.upstream_idle_timeout),
             upload_rules,
+            errors: Shape::new(errors, compat),
             header_case: forwarded.header_case,
             via: forwarded.via.then(Via::new),
             underscores: underscores::Rule::new(&forwarded),
@@ -202,6 +216,6 @@ impl Server {
             ..RequestDone::default()
         }
         .record(&self.metrics, &self.access_log);
-        problem::bare(&answer, id.as_str())
+        self.errors.bare(cause, &id)
     }
 }

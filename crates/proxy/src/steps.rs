@@ -7,7 +7,7 @@ use pailou_routing::{Route, Target};
 use tokio::time::Instant;
 
 use crate::ask::Asking;
-use crate::breaker::{self, Guard, Saved};
+use crate::breaker::{Guard, Saved};
 use crate::cause::Cause;
 use crate::dispatch::Draft;
 use crate::exchange::{Ended, Exchange, Passed};
@@ -47,7 +47,6 @@ pub(crate) async fn run(
     if let (Some(most), Some(upload)) = (effects.max_body_bytes, &exchange.upload) {
         upload.limit(most);
     }
-    limit_time(exchange);
     if let Some(ended) = ended {
         return Err(ended);
     }
@@ -55,18 +54,6 @@ pub(crate) async fn run(
         draft.path = Cow::Owned(checked(&draft.path)?);
     }
     Ok(())
-}
-
-/// Breakers may give the rest of their route less time than it has.
-fn limit_time(exchange: &mut Exchange) {
-    let guards = exchange.guards.iter();
-    let breakers = guards.filter_map(|guard| breaker::breaker(&exchange.passed, guard));
-    let timeouts = breakers.filter_map(|(_, breaker)| breaker.timeout);
-    if let Some(timeout) = timeouts.min() {
-        let due = Instant::now() + timeout;
-        let before = exchange.response_due;
-        exchange.response_due = Some(before.map_or(due, |before| before.min(due)));
-    }
 }
 
 /// The normal form of a path that filters have made. Texts of a document, put
@@ -153,10 +140,12 @@ fn enter(breaker: &CircuitBreaker, place: usize, head: &RequestHead<'_>) -> Guar
         headers: head.headers.clone(),
         query: head.query.as_deref().map(str::to_owned),
     };
+    let now = Instant::now();
     Guard {
         passed: 0,
         place,
-        permit: breaker.breaker.enter(Instant::now().into_std()),
+        permit: breaker.breaker.enter(now.into_std()),
+        due: breaker.timeout.map(|timeout| now + timeout),
         saved: breaker.fallback.is_some().then(saved),
     }
 }

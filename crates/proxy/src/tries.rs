@@ -318,7 +318,10 @@ impl Failed {
     }
 
     fn timed_out(cause: Cause) -> Failed {
-        let endpoint = matches!(cause, Cause::ResponseTimeout | Cause::UpstreamWriteTimeout);
+        let endpoint = matches!(
+            cause,
+            Cause::ResponseTimeout | Cause::CircuitTimeout | Cause::UpstreamWriteTimeout
+        );
         Failed {
             cause,
             outcome: endpoint.then_some(Outcome::Timeout),
@@ -413,7 +416,12 @@ fn next(exchange: &mut Exchange, elsewhere: bool, again: Again) -> bool {
     let budget = selection.service().retry_budget();
     let min_per_second = exchange.server.retry.min_per_second;
     let is_paid = || again == Again::Free || budget.take(min_per_second, Instant::now());
-    pick_again(exchange, route.retry.returns, is_paid)
+    let retry = &route.retry;
+    pick_again(
+        exchange,
+        retry.returns && (retry.resets || again != Again::Free),
+        is_paid,
+    )
 }
 
 /// Whether there may be one more try. Without retries there is none, also after

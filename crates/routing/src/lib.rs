@@ -34,5 +34,5 @@ pub use cell::TableCell;
 pub use host::{Host, HostError};
 pub use request::Request;
 pub use route::{Compiler, Route, RouteTarget, Timeouts};
-pub use table::{Matched, Table, Verdict};
+pub use table::{Decided, Matched, Refusal, Refused, Table, Verdict};
 pub use target::{Target, TargetError};

@@ -6,13 +6,17 @@ use pailou_config::{
     Compat, EncodedSlashes, Fault, Field, GrpcStatus, Protocol, Report, RouteDefaults, RouteSpec,
     ServiceSpec, Settings, Severity, TargetSpec, UpstreamTlsSettings,
 };
-use pailou_filters::{Chain, Destinations, Retry, Rule, Scope, Step};
+use pailou_filters::{Chain, Destinations, Retry, Scope, Step};
 use pailou_telemetry::{Metrics, RouteMetrics};
 use pailou_upstream::{
     Destination, Http, Policy, Selection, ServiceId, Services, Subset, Transport, balance,
 };
 
 use crate::{Canary, Request, canary, matcher::Matcher, predicate::Predicate};
+
+mod sending;
+
+use sending::Sending;
 
 /// A compiled route: everything that a request needs once it has matched.
 #[derive(Debug)]
@@ -329,22 +333,13 @@ impl Route {
         let metrics = compiler
             .metrics
             .route(&spec.id, &labels.unwrap_or_default());
+        metrics.set_uri(&spec.uri());
         let chain = Chain::named(steps.into_iter().flat_map(|(part, steps)| {
             let name: Arc<str> = part.name.as_str().into();
             steps.into_iter().map(move |step| (name.clone(), step))
         }));
-        let mut retry = Retry::without_answers(spec.retries.count.unwrap_or(defaults.retries));
-        let mut preserve_host = spec.preserve_host;
-        let mut grpc_web = false;
-        let mut answers_preflights = false;
-        for rule in chain.rules() {
-            match rule {
-                Rule::PreserveHost => preserve_host = true,
-                Rule::Retry(rule) => retry = rule.clone(),
-                Rule::GrpcWeb => grpc_web = true,
-                Rule::Preflights => answers_preflights = true,
-            }
-        }
+        let retry = Retry::without_answers(spec.retries.count.unwrap_or(defaults.retries));
+        let sending = Sending::of(&chain, retry, spec.preserve_host);
         Ok(Arc::new(Route {
             id: Arc::clone(&spec.id),
             chain,
@@ -352,11 +347,11 @@ impl Route {
             canary: spec
                 .service()
                 .and_then(|service| Canary::compile(service.canary.as_ref()?)),
-            retry,
-            answers_preflights,
+            retry: sending.retry,
+            answers_preflights: sending.answers_preflights,
             retry_grpc: spec.retries.grpc_status.clone(),
-            preserve_host,
-            grpc_web,
+            preserve_host: sending.preserve_host,
+            grpc_web: sending.grpc_web,
             encoded_slashes: spec.encoded_slashes,
             timeouts: Timeouts {
                 response: spec.timeout.unwrap_or(defaults.timeout),

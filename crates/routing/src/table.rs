@@ -1,18 +1,20 @@
 //! The route table: immutable, in one total order, with its index.
 
+mod decision;
 mod draw;
 
 use std::{collections::HashSet, sync::Arc};
 
 use hashbrown::HashMap;
 use pailou_config::{Fault, Severity};
-use pailou_filters::Bindings;
+use pailou_filters::{Bindings, UnroutedCors};
 
 use crate::{
     Request, Route,
     index::{Index, Keys, Span},
     scg::{SpringPlace, Takes},
 };
+pub use decision::{Decided, Refusal, Refused};
 use draw::Groups;
 
 /// The routes that are in force together.
@@ -43,6 +45,8 @@ pub struct Table {
     index: Index,
     /// The groups of routes that are drawn by weight.
     groups: Groups,
+    /// What CORS settings say of requests that no route takes.
+    unrouted: Vec<Arc<UnroutedCors>>,
 }
 
 /// What a search needs of a route.
@@ -107,7 +111,14 @@ impl Table {
             by_id,
             index,
             groups,
+            unrouted: Vec::new(),
         }
+    }
+
+    /// The same with CORS settings for requests that no route takes, those of each
+    /// document in the documents' order.
+    pub fn with_unrouted(self, unrouted: Vec<Arc<UnroutedCors>>) -> Table {
+        Table { unrouted, ..self }
     }
 
     /// A table without routes, as it is before the first publish.

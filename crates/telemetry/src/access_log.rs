@@ -10,6 +10,7 @@ use crate::events::RequestDone;
 use crate::lines::Lines;
 pub use field::FIELDS;
 pub use template::{AccessTemplate, TemplateFault};
+pub use time::now_rfc3339;
 
 /// Where access-log lines go: a bounded queue in front of one writer thread, or nowhere. Cheap to clone.
 ///

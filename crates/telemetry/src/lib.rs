@@ -21,6 +21,7 @@ pub mod words;
 
 pub use access_log::{
     AccessFields, AccessFormat, AccessLog, AccessTemplate, FIELDS as ACCESS_FIELDS, TemplateFault,
+    now_rfc3339,
 };
 pub use log::{
     Format, LogControl, LogError, LogFiles, LogGuard, LogOptions, init_logs, look_at_access_log,

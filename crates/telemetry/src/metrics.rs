@@ -7,15 +7,17 @@ mod export;
 mod format;
 mod histogram;
 mod labels;
+mod peak;
 mod process;
 mod reload;
 mod route;
 mod service;
 mod sharded;
+mod spring;
 mod tls;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::SystemTime;
 
@@ -59,6 +61,8 @@ pub(crate) struct State {
     pub(crate) totals: Totals,
     pub(crate) connections_refused: Causes,
     pub(crate) failed_tries: Causes,
+    /// Whether Spring Cloud Gateway's names are there beside our own.
+    has_spring_names: AtomicBool,
     routes: Mutex<Series<RouteLabels, RouteMetrics>>,
     services: Mutex<Series<ServiceLabels, ServiceMetrics>>,
     breakers: Mutex<Series<Box<str>, BreakerMetrics>>,
@@ -127,10 +131,11 @@ impl Metrics {
             totals: Totals::default(),
             connections_refused: Causes::of(CONNECTION_REFUSALS),
             failed_tries: Causes::of(FAILED_TRIES),
+            has_spring_names: AtomicBool::new(false),
             routes: Mutex::default(),
             services: Mutex::default(),
             breakers: Mutex::default(),
-            unrouted: Arc::new(RouteMetrics::new("", &ServiceLabels::default())),
+            unrouted: Arc::new(RouteMetrics::new("", &ServiceLabels::default(), false)),
             documents: Mutex::default(),
             sessions: Mutex::default(),
             certificates: Mutex::default(),
@@ -143,6 +148,11 @@ impl Metrics {
         }
     }
 
+    /// From now on there are the series of Spring Cloud Gateway too, of routes that are compiled after this.
+    pub fn add_spring_names(&self) {
+        self.state.has_spring_names.store(true, Ordering::Relaxed);
+    }
+
     /// Every series in Prometheus's text format.
     pub fn render(&self) -> String {
         self.render_as(TextFormat::Prometheus)
@@ -153,6 +163,15 @@ impl Metrics {
         let mut text = String::new();
         // It fails only when the sink does, and a String does not.
         let _ = encode(&mut text, &self.registry);
+        if self.state.has_spring_names.load(Ordering::Relaxed) {
+            let in_table = self.state.totals.table_routes.load(Ordering::Relaxed);
+            spring::add_to(
+                &mut text,
+                &self.state.live_routes(),
+                in_table,
+                export::MAX_AT_ZERO,
+            );
+        }
         match format {
             TextFormat::OpenMetrics => text,
             TextFormat::Prometheus => format::prometheus(&text),
@@ -170,7 +189,11 @@ impl Metrics {
             return metrics;
         }
         prune_when_full(&mut routes);
-        let metrics = Arc::new(RouteMetrics::new(route, service));
+        let metrics = Arc::new(RouteMetrics::new(
+            route,
+            service,
+            self.state.has_spring_names.load(Ordering::Relaxed),
+        ));
         routes.insert(key, Arc::downgrade(&metrics));
         metrics
     }

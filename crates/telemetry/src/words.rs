@@ -21,6 +21,7 @@ pub const CAUSES: &[(&str, When)] = &[
     ("body_too_large", When::Anytime),
     ("body_too_slow", When::Routed),
     ("circuit_open", When::Routed),
+    ("circuit_timeout", When::Routed),
     ("client_gone", When::Anytime),
     ("connect_failed", When::Routed),
     ("connect_timeout", When::Routed),

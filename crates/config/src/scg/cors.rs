@@ -5,6 +5,7 @@ use crate::{
     field::Field,
     node::{Key, Node, Value},
     route::PartSpec,
+    route_document::UnroutedSpec,
 };
 
 /// The name of the step.
@@ -12,20 +13,14 @@ pub(super) const STEP: &str = "Cors";
 
 /// The step for `globalcors`: its arguments are Spring's `cors-configurations`, by path pattern in the order of the document, of which
 /// the first that takes the request's path counts.
-pub(super) fn of_gateway(field: &Field<'_>) -> Option<PartSpec> {
+pub(super) fn of_gateway(field: &Field<'_>) -> Option<UnroutedSpec> {
     let mut keys = Relaxed::read(field)?;
     let is_enabled = keys.take("enabled").and_then(|field| field.string());
     if is_enabled.is_some_and(|text| text.eq_ignore_ascii_case("false")) {
         return None;
     }
-    if let Some(field) = keys.take("add-to-simple-url-handler-mapping") {
-        let is_on = field
-            .string()
-            .is_some_and(|text| text.eq_ignore_ascii_case("true"));
-        if is_on {
-            field.warn("preflights are answered where a route takes the path, whatever its method, and nowhere else");
-        }
-    }
+    let simple = keys.take("add-to-simple-url-handler-mapping");
+    let simple = simple.and_then(|field| field.string());
     let configurations = keys.take("cors-configurations");
     for (key, unknown) in keys.rest() {
         unknown.warn(format!(
@@ -46,7 +41,10 @@ pub(super) fn of_gateway(field: &Field<'_>) -> Option<PartSpec> {
         let text = bare.unwrap_or(&key.text).to_owned();
         entries.push((Key { text, at: key.at }, value.node().clone()));
     }
-    (!entries.is_empty()).then(|| step(entries, &configurations))
+    (!entries.is_empty()).then(|| UnroutedSpec {
+        cors: step(entries, &configurations),
+        is_served: simple.is_some_and(|text| text.eq_ignore_ascii_case("true")),
+    })
 }
 
 /// The step for `metadata.cors`: the same with one configuration, for every path of its route.

@@ -110,6 +110,7 @@ fn routes(mut section: Section, report: Report, scg: &ScgSettings) -> DocumentOu
     }
     notes.report(&report);
     let mut parsed = found.finish(&report);
+    parsed.unrouted = gateway.unrouted;
     parsed.faults = report.into_faults();
     DocumentOutcome::Routes(parsed)
 }

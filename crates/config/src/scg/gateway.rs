@@ -16,6 +16,7 @@ use crate::{
     field::{Field, quote},
     node::{Key, Node, Value},
     route::PartSpec,
+    route_document::UnroutedSpec,
 };
 
 /// Filters whose arguments have defaults under `filter`, which a route's own win over.
@@ -48,7 +49,7 @@ const ELSEWHERE: [(&str, &str); 6] = [
     ),
     (
         "metrics",
-        "metrics are always on, at /metrics of the probes' address",
+        "metrics are always on, at /metrics of the probes' address; `scg.metrics` in gateway.yaml adds those of Spring",
     ),
     (
         "globalfilter",
@@ -61,6 +62,8 @@ const ELSEWHERE: [(&str, &str); 6] = [
 pub(super) struct Gateway {
     pub(super) default_filters: Vec<PartSpec>,
     pub(super) cors: Option<PartSpec>,
+    /// The same for requests that no route takes.
+    pub(super) unrouted: Option<UnroutedSpec>,
     pub(super) timeouts: Timeouts,
     /// Arguments of filters by the filter's folded name.
     pub(super) defaults: BTreeMap<String, Node>,
@@ -88,9 +91,10 @@ impl Gateway {
         if let Some(filters) = keys.take("default-filters") {
             gateway.default_filters = definition::list(&filters, Kind::Filter, beans, notes);
         }
-        gateway.cors = keys
+        gateway.unrouted = keys
             .take("globalcors")
             .and_then(|field| cors::of_gateway(&field));
+        gateway.cors = gateway.unrouted.as_ref().map(|spec| spec.cors.clone());
         if let Some(client) = keys.take("httpclient") {
             gateway.timeouts = http_client(&client);
         }

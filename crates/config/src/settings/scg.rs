@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt, path::Path};
 
 use super::{
     environment::Environment,
-    kind::{Choice, Kind, List, Map, Part, node_text},
+    kind::{Choice, Flag, Kind, List, Map, Part, node_text},
     schema::section,
     values::NAME,
 };
@@ -38,6 +38,9 @@ section! {
         /// The services that the discovery locator of a document may give a route (`Path=/NAME/**`), in any document that turns it
         /// on. Spring gives one to every service that is registered; here no service is reachable that nobody named.
         locator: Vec<String> = Vec::new(), List(NAME);
+        /// Whether `/metrics` has requests by Spring Cloud Gateway's names and labels too, `spring_cloud_gateway_requests_seconds`, so
+        /// that boards which were made for it go on working.
+        metrics: bool = false, Flag;
         /// Schemes of your own in `uri`, each with the one that it means: `{ grayLb: lb }`.
         schemes: BTreeMap<String, &'static str> = BTreeMap::new(), Map(Choice(SCHEMES));
     }

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use pailou_config::{Fault, ParsedDocument, RouteSpec, Severity};
+use pailou_filters::UnroutedCors;
 use pailou_routing::Route;
 
 use super::Compile;
@@ -16,6 +17,8 @@ pub(super) struct Compiled {
     pub(super) routes: Vec<Arc<Route>>,
     /// Why others are not, or not in their newest version.
     pub(super) faults: Vec<Fault>,
+    /// What the document says of requests that no route takes.
+    pub(super) unrouted: Option<Arc<UnroutedCors>>,
 }
 
 /// Compiles every route, taking over those of `before` whose spec has not changed.

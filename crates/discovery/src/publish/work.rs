@@ -135,7 +135,8 @@ impl Work {
     fn prepare(&mut self, new_notes: &mut Vec<Fault>) -> Prepared {
         self.revision += 1;
         let merged = self.documents.merge(self.revision);
-        let table = Table::assemble(self.revision, merged.md5.clone(), merged.routes);
+        let table = Table::assemble(self.revision, merged.md5.clone(), merged.routes)
+            .with_unrouted(merged.unrouted);
         let shadowed = table.shadowed();
         self.documents.note_shadowed(&shadowed);
         let counts = (merged.duplicates.len(), shadowed.len());

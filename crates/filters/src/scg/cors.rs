@@ -11,7 +11,7 @@ use http::header::{
     ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD, ORIGIN, VARY,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
-use pailou_config::Field;
+use pailou_config::{Compat, Field, Report, UnroutedSpec};
 
 use super::path_glob::PathGlob;
 use crate::{Answer, Change, Edit, Facts, Next, RequestHead, Rule, Scope, Step, registry::Entry};
@@ -51,6 +51,54 @@ const OURS: [HeaderName; 6] = [
 struct Cors(Vec<(PathGlob, Config)>);
 
 fn compile(field: &Field<'_>, _: &Scope<'_>) -> Option<Vec<Step>> {
+    let cors = read(field)?;
+    Some(vec![
+        Step::Rule(Rule::Preflights),
+        Step::Edit(Box::new(cors)),
+    ])
+}
+
+/// What the `globalcors` of a document say of requests that no route takes.
+#[derive(Debug)]
+pub struct UnroutedCors {
+    cors: Cors,
+    is_served: bool,
+    compat: Compat,
+}
+
+impl UnroutedCors {
+    /// Reads the settings; what is wrong with them goes to the report.
+    pub fn compile(spec: &UnroutedSpec, compat: Compat, report: &Report) -> Option<UnroutedCors> {
+        let field = Field::new(&spec.cors.args, spec.cors.path.clone(), report);
+        Some(UnroutedCors {
+            cors: read(&field)?,
+            is_served: spec.is_served,
+            compat,
+        })
+    }
+
+    /// Answers a request that no route takes, or says what the 404 is to have.
+    /// Spring's mapping of routes answers preflights itself where the settings are
+    /// not for all requests: with 403, or in 5.0 with an empty 200.
+    pub fn request(&self, head: &mut RequestHead<'_>) -> Next {
+        if self.is_served {
+            return self.cors.request(head);
+        }
+        let is_preflight = *head.method == Method::OPTIONS
+            && head.headers.contains_key(ORIGIN)
+            && head.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD);
+        match (is_preflight, self.compat) {
+            (false, _) => Next::Continue,
+            (true, Compat::V4) => {
+                vary(head);
+                refused()
+            }
+            (true, Compat::V5) => Next::Answer(Box::default()),
+        }
+    }
+}
+
+fn read(field: &Field<'_>) -> Option<Cors> {
     let entries = field.entries()?;
     let count = entries.len();
     let read: Vec<_> = entries
@@ -63,7 +111,7 @@ fn compile(field: &Field<'_>, _: &Scope<'_>) -> Option<Vec<Step>> {
                         "`{}` is not a pattern that CORS settings can have here",
                         key.text.escape_debug()
                     ),
-                    "a path with `*`, `?`, `{name}`, or `**` at its end",
+                    "a path with `*`, `?`, `{name}` or `**`",
                 );
             }
             let config = Config::read(&field);
@@ -73,10 +121,7 @@ fn compile(field: &Field<'_>, _: &Scope<'_>) -> Option<Vec<Step>> {
     if read.len() < count {
         return None;
     }
-    Some(vec![
-        Step::Rule(Rule::Preflights),
-        Step::Edit(Box::new(Cors(read))),
-    ])
+    Some(Cors(read))
 }
 
 impl Edit for Cors {
@@ -86,11 +131,7 @@ impl Edit for Cors {
         let Some((_, config)) = found else {
             return Next::Continue;
         };
-        for name in VARIES.iter().rev() {
-            let value = HeaderValue::from_str(&spelled(name));
-            let change = value.ok().map(|value| Change::Prepend(VARY, value));
-            head.effects.response.extend(change);
-        }
+        vary(head);
         let Some(origin) = head.headers.get(ORIGIN) else {
             return Next::Continue;
         };
@@ -100,10 +141,7 @@ impl Edit for Cors {
         let asked = head.headers.get(ACCESS_CONTROL_REQUEST_METHOD);
         let preflight = asked.filter(|_| *head.method == Method::OPTIONS);
         let Some(said) = said(config, head, origin, preflight) else {
-            return Next::Answer(Box::new(Answer {
-                status: StatusCode::FORBIDDEN,
-                ..Answer::default()
-            }));
+            return refused();
         };
         let is_preflight = preflight.is_some();
         let changes = &mut head.effects.response;
@@ -117,6 +155,22 @@ impl Edit for Cors {
             false => Next::Continue,
         }
     }
+}
+
+/// Says that the answer is another one for another origin.
+fn vary(head: &mut RequestHead<'_>) {
+    for name in VARIES.iter().rev() {
+        let value = HeaderValue::from_str(&spelled(name));
+        let change = value.ok().map(|value| Change::Prepend(VARY, value));
+        head.effects.response.extend(change);
+    }
+}
+
+fn refused() -> Next {
+    Next::Answer(Box::new(Answer {
+        status: StatusCode::FORBIDDEN,
+        ..Answer::default()
+    }))
 }
 
 /// What the answer to a browser says; nothing if it is refused.

@@ -59,6 +59,7 @@ fn classes(cause: &str) -> (&'static str, &'static str) {
     const CLOSED: &str = "reactor.netty.http.client.PrematureCloseException";
     const NOT_FOUND: &str = "org.springframework.cloud.gateway.support.NotFoundException";
     const OPEN: &str = "io.github.resilience4j.circuitbreaker.CallNotPermittedException";
+    const LATE: &str = "java.util.concurrent.TimeoutException";
     match cause {
         "status" => (STATUS, STATUS),
         "connect_failed" => (
@@ -82,6 +83,7 @@ fn classes(cause: &str) -> (&'static str, &'static str) {
             (NOT_FOUND, NOT_FOUND)
         }
         "circuit_open" => (OPEN, OPEN),
+        "circuit_timeout" => (LATE, LATE),
         _ => ("java.lang.RuntimeException", "java.lang.RuntimeException"),
     }
 }

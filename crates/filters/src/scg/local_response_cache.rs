@@ -139,6 +139,7 @@ impl Keep for LocalResponseCache {
             status: kept.status,
             headers,
             body: kept.body.clone(),
+            ..Answer::default()
         }))
     }
 

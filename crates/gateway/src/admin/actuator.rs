@@ -12,7 +12,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use pailou_config::{PartSpec, Scalar, TargetSpec, Value as Tree};
+use pailou_config::{PartSpec, Scalar, Value as Tree};
 use pailou_routing::Route;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -91,7 +91,7 @@ async fn definitions(State(facts): State<Arc<Facts>>) -> Response {
             "id": &*spec.id,
             "predicates": spec.predicates.iter().map(part).collect::<Vec<_>>(),
             "filters": spec.filters.iter().map(part).collect::<Vec<_>>(),
-            "uri": uri(route),
+            "uri": spec.uri(),
             "metadata": spec.metadata,
             "order": spec.order,
             "enabled": spec.enabled,
@@ -114,7 +114,7 @@ fn view(route: &Route) -> RouteView {
         filters: filters
             .map(|(part, order)| format!("[{}, order = {order}]", shown(part)))
             .collect(),
-        uri: uri(route),
+        uri: spec.uri(),
         order: spec.order,
         metadata: spec.metadata.clone(),
     }
@@ -128,15 +128,6 @@ fn predicate(route: &Route) -> String {
     shown
         .reduce(|before, next| format!("({before} && {next})"))
         .unwrap_or_default()
-}
-
-fn uri(route: &Route) -> String {
-    match &route.spec.target {
-        Some(TargetSpec::Service(service)) => format!("lb://{}", service.name),
-        Some(TargetSpec::Url(spec)) => spec.url.to_string(),
-        Some(TargetSpec::Forward(path)) => format!("forward:{path}"),
-        None => "no://op".to_owned(),
-    }
 }
 
 /// `[StripPrefix parts = 1]`

@@ -132,7 +132,7 @@ fn table(args: &ExplainArgs) -> anyhow::Result<Table> {
         Some(_) => Judge::new(nacos::settings(args.config.as_deref())?),
         None => Judge::new(nacos::settings(None)?).without_settings(),
     };
-    let mut routes = Vec::new();
+    let (mut routes, mut unrouted) = (Vec::new(), Vec::new());
     for path in &args.routes {
         let text = std::fs::read_to_string(path)
             .with_context(|| format!("{} cannot be read", path.display()))?;
@@ -141,8 +141,9 @@ fn table(args: &ExplainArgs) -> anyhow::Result<Table> {
             say::err(&fault.to_string());
         }
         routes.extend(judged.routes);
+        unrouted.extend(judged.unrouted);
     }
-    Ok(Table::assemble(1, "", routes))
+    Ok(Table::assemble(1, "", routes).with_unrouted(unrouted))
 }
 
 async fn of_gateway(base: &str, question: &Question) -> anyhow::Result<Explanation> {

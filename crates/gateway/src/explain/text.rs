@@ -35,6 +35,7 @@ fn add(text: &mut String, explanation: &Explanation) {
     match (&explanation.route, &explanation.stands) {
         (Some(route), Some(stands)) => line(text, "route", &format!("{route}  ({stands})")),
         (Some(route), None) => line(text, "route", route),
+        (None, _) if explanation.answer.is_some() => line(text, "route", "none"),
         (None, _) => line(text, "route", "none: the answer is 404"),
     }
     for passed in &explanation.passed_over {

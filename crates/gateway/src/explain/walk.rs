@@ -1,13 +1,13 @@
 //! The way of a request through the table: match, filters, endpoint, and again where a route forwards.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::HOST;
 use http::{HeaderMap, HeaderValue};
-use pailou_config::EncodedSlashes;
 use pailou_filters::{Effects, Facts, Next, RequestHead, Step};
-use pailou_routing::{Matched, Request, Route, RouteTarget, Table, Target};
+use pailou_routing::{Decided, Matched, Refusal, Request, Route, RouteTarget, Table, Target};
 use pailou_upstream::{Hint, Tried};
 
 use super::{EndpointLine, Explanation, FilterView, MAX_PASSED_OVER, PassedOver, UpstreamView};
@@ -24,86 +24,149 @@ pub(super) fn walk(
         route: None,
         stands: None,
         service: None,
-        passed_over: passed_over(table, request),
+        passed_over: Vec::new(),
         bindings: Vec::new(),
         filters: Vec::new(),
         upstream: None,
         answer: None,
         forwarded: None,
     };
-    let Some(Matched { route, bindings }) = table.find(request) else {
-        return explanation;
+    let decided = table.decide(request);
+    let taken = match &decided {
+        Ok(decided) => Some(decided.matched.route),
+        Err(refused) => refused.route,
     };
-    let spec = &route.spec;
-    explanation.route = Some(route.id.to_string());
-    explanation.stands = Some(format!("{}:{}", spec.document, spec.at.line));
-    let bound = bindings.iter();
-    explanation.bindings = bound
-        .map(|(name, value)| (name.into(), value.into()))
-        .collect();
-    let selection = route.target.selection();
-    explanation.service = selection.map(|selection| selection.service().id().to_string());
-
-    if request.target.has_encoded_slash() && route.encoded_slashes == EncodedSlashes::Reject {
-        explanation.answer = Some("400: the path has an encoded slash".to_owned());
-        return explanation;
+    explanation.passed_over = passed_over(table, request, taken);
+    if let Some(route) = taken {
+        name(&mut explanation, route);
     }
+    match decided {
+        Ok(decided) => {
+            let way = Way {
+                table,
+                request,
+                forwards,
+            };
+            way.pass(decided, headers.clone(), &mut explanation);
+        }
+        Err(refused) if refused.why == Refusal::NoRoute => {
+            explanation.answer = unrouted(table, request, headers);
+        }
+        Err(refused) => explanation.answer = Some(format!("400: {}", refused.why.reason())),
+    }
+    explanation
+}
+
+/// A request on its way, and how often it was forwarded so far.
+struct Way<'w, 'r> {
+    table: &'w Table,
+    request: &'w Request<'r>,
+    forwards: usize,
+}
+
+impl Way<'_, '_> {
+    /// Through the filters of its route, and on.
+    fn pass(&self, decided: Decided<'_>, mut headers: HeaderMap, explanation: &mut Explanation) {
+        let Decided { matched, decoded } = decided;
+        let Matched { route, bindings } = matched;
+        let bound = bindings.iter();
+        explanation.bindings = bound
+            .map(|(name, value)| (name.into(), value.into()))
+            .collect();
+        let target = self.request.target;
+        let path = decoded.as_deref();
+        let path = path.unwrap_or_else(|| target.forwarded_path());
+        let query = target.query();
+        let facts = Facts {
+            route: route.id.clone(),
+            method: self.request.method.clone(),
+            scheme: self.request.scheme,
+            host: host(&headers),
+            path: Bytes::copy_from_slice(path.as_bytes()),
+            query: query.map(|query| Bytes::copy_from_slice(query.as_bytes())),
+            client: self.request.client,
+            bindings,
+            failure: None,
+        };
+        let canary = route.canary.as_ref();
+        let part = canary.and_then(|canary| canary.part(query, &mut headers));
+        let mut head = RequestHead {
+            facts: &facts,
+            method: self.request.method,
+            path: Cow::Borrowed(path),
+            query: query.map(Cow::Borrowed),
+            headers: &mut headers,
+            effects: Effects {
+                is_rehearsal: true,
+                ..Effects::default()
+            },
+        };
+        explanation.answer = filters(route, &mut head, &mut explanation.filters);
+        let target = head.target();
+        if explanation.answer.is_some() {
+            return;
+        }
+        match &route.target {
+            RouteTarget::Filter => {}
+            RouteTarget::Service(_) => {
+                explanation.upstream = upstream(route, self.request, target, &headers, part);
+            }
+            RouteTarget::Forward(path) if self.forwards < RouteTarget::MAX_FORWARDS => {
+                explanation.forwarded = self.forward(path, &target, &headers);
+            }
+            RouteTarget::Forward(_) => {
+                explanation.answer = Some("508: the routes forward it too often".to_owned());
+            }
+        }
+    }
+
+    /// To the route that takes `path`; the query of `target` stays.
+    fn forward(&self, path: &str, target: &str, headers: &HeaderMap) -> Option<Box<Explanation>> {
+        let query = target.split_once('?').map(|(_, query)| query);
+        let target = query.map_or_else(|| path.to_owned(), |query| format!("{path}?{query}"));
+        let target = Target::parse(target.as_bytes()).ok()?;
+        let request = Request {
+            target: &target,
+            headers,
+            ..*self.request
+        };
+        let next = walk(self.table, &request, headers, self.forwards + 1);
+        Some(Box::new(next))
+    }
+}
+
+/// What CORS settings answer where there is no route, if they do.
+fn unrouted(table: &Table, request: &Request<'_>, headers: &HeaderMap) -> Option<String> {
+    let mut headers = headers.clone();
     let facts = Facts {
-        route: route.id.clone(),
         method: request.method.clone(),
         scheme: request.scheme,
-        host: host(headers),
+        host: host(&headers),
         path: Bytes::copy_from_slice(request.target.forwarded_path().as_bytes()),
-        query: request
-            .target
-            .query()
-            .map(|query| Bytes::copy_from_slice(query.as_bytes())),
         client: request.client,
-        bindings,
-        failure: None,
+        ..Facts::default()
     };
-    let mut headers = headers.clone();
-    let canary = route.canary.as_ref();
-    let part = canary.and_then(|canary| canary.part(request.target.query(), &mut headers));
     let mut head = RequestHead {
         facts: &facts,
         method: request.method,
         path: Cow::Borrowed(request.target.forwarded_path()),
-        query: request.target.query().map(Cow::Borrowed),
+        query: None,
         headers: &mut headers,
-        effects: Effects {
-            is_rehearsal: true,
-            ..Effects::default()
-        },
+        effects: Effects::default(),
     };
-    explanation.answer = filters(route, &mut head, &mut explanation.filters);
-    let target = head.target();
-    if explanation.answer.is_some() {
-        return explanation;
+    match table.unrouted(&mut head) {
+        Next::Continue => None,
+        Next::Answer(answer) => Some(format!("{}, by globalcors", answer.status.as_u16())),
     }
-    match &route.target {
-        RouteTarget::Filter => {}
-        RouteTarget::Service(_) => {
-            explanation.upstream = upstream(route, request, target, &headers, part);
-        }
-        RouteTarget::Forward(path) if forwards < RouteTarget::MAX_FORWARDS => {
-            let query = target.split_once('?').map(|(_, query)| query);
-            let target = query.map_or_else(|| path.to_string(), |query| format!("{path}?{query}"));
-            if let Ok(target) = Target::parse(target.as_bytes()) {
-                let request = Request {
-                    target: &target,
-                    headers: &headers,
-                    ..*request
-                };
-                let next = walk(table, &request, &headers, forwards + 1);
-                explanation.forwarded = Some(Box::new(next));
-            }
-        }
-        RouteTarget::Forward(_) => {
-            explanation.answer = Some("508: the routes forward it too often".to_owned());
-        }
-    }
-    explanation
+}
+
+/// Says which route it is.
+fn name(explanation: &mut Explanation, route: &Route) {
+    let spec = &route.spec;
+    explanation.route = Some(route.id.to_string());
+    explanation.stands = Some(format!("{}:{}", spec.document, spec.at.line));
+    let selection = route.target.selection();
+    explanation.service = selection.map(|selection| selection.service().id().to_string());
 }
 
 fn host(headers: &HeaderMap) -> HeaderValue {
@@ -111,9 +174,16 @@ fn host(headers: &HeaderMap) -> HeaderValue {
     host.unwrap_or_else(|| HeaderValue::from_static(""))
 }
 
-fn passed_over(table: &Table, request: &Request<'_>) -> Vec<PassedOver> {
+/// The routes in front of the one that takes it. That may not match the request itself, but what a preflight asks about.
+fn passed_over(
+    table: &Table,
+    request: &Request<'_>,
+    taken: Option<&Arc<Route>>,
+) -> Vec<PassedOver> {
     let verdicts = table.explain(request);
+    let is_it = |route: &Arc<Route>| taken.is_some_and(|taken| Arc::ptr_eq(taken, route));
     verdicts
+        .take_while(|verdict| !is_it(verdict.route))
         .map_while(|verdict| Some((verdict.route, verdict.mismatch?)))
         .filter(|(_, (predicate, _))| !predicate.eq_ignore_ascii_case("path"))
         .filter(|(_, (predicate, _))| !predicate.eq_ignore_ascii_case("host"))

@@ -409,6 +409,69 @@ async fn a_failure_goes_to_the_fallback_as_the_request_was_at_the_breaker() {
     }
 }
 
+/// In Spring each try passes what stands behind `Retry`. A breaker there makes of an answer that is a failure to it no
+/// answer, and its fallback hides every failure.
+#[tokio::test]
+async fn what_a_breaker_takes_for_a_failure_is_not_tried_again_by_a_retry_in_front_of_it() {
+    const RETRY: &str = "Retry: 2";
+    const BARE: &str = "CircuitBreaker: { name: b, statusCodes: '500' }";
+    const FALLBACK: &str =
+        "CircuitBreaker: { name: b, statusCodes: '500', fallbackUri: 'forward:/fallback' }";
+    for (filters, script, status, requests) in [
+        ([RETRY, BARE], &["500 x"][..], 500, 1),
+        ([BARE, RETRY], &["500 x"], 200, 2),
+        ([RETRY, BARE], &["503 x"], 200, 2),
+        ([RETRY, BARE], &["close"], 200, 2),
+        ([RETRY, BARE], &["wait"], 200, 2),
+        ([RETRY, FALLBACK], &["500 x"], 203, 1),
+        ([FALLBACK, RETRY], &["500 x"], 200, 2),
+        ([RETRY, FALLBACK], &["503 x"], 200, 2),
+        ([RETRY, FALLBACK], &["close"], 203, 1),
+        ([FALLBACK, RETRY], &["close"], 200, 2),
+        ([RETRY, FALLBACK], &["wait"], 203, 1),
+    ] {
+        let users = scripted(script).await;
+        let [first, second] = filters;
+        let routes = format!(
+            "routes: {{ any: {{ path: /a, service: users, timeout: 300ms, filters: [ {first}, {second} ] }}, \
+             fallback: {{ path: /fallback, filters: [ respond: {{ status: 203 }} ] }} }}"
+        );
+        let gateway = Gateway::start(&routes, &[users.address]).await;
+        let answer = gateway.connect().await.get("/a").await;
+        assert_eq!(answer.status, status, "{filters:?} {script:?}");
+        assert_eq!(users.received().len(), requests, "{filters:?} {script:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_breakers_own_time_is_told_apart_from_the_routes() {
+    let users = scripted(&["wait", "wait"]).await;
+    let others = Upstream::start(|_| ok("instead")).await;
+    let routes = "
+routes:
+  bare: { path: /bare, service: users, filters: [ Retry: 1, CircuitBreaker: { name: a, timelimiter: { timeoutDuration: 200ms } } ] }
+  guarded: { path: /a, service: users, filters: [ CircuitBreaker: { name: b, timelimiter: { timeoutDuration: 200ms }, fallbackUri: 'forward:/fallback' } ] }
+  fallback: { path: /fallback, service: others, filters: [ FallbackHeaders ] }
+";
+    let gateway = Gateway::start(routes, &[users.address]).await;
+    gateway
+        .service("others")
+        .update(EndpointSet::of([EndpointSpec::new(others.address)]));
+    let answer = gateway.connect().await.get("/bare").await;
+    assert_eq!(
+        (answer.status, answer.cause().as_str()),
+        (504, "circuit_timeout")
+    );
+    assert_eq!(users.received().len(), 1, "it is not tried again");
+    let answer = gateway.connect().await.get("/a").await;
+    assert_eq!((answer.status, answer.text()), (200, "instead"));
+    let received = others.received();
+    assert_eq!(
+        received[0].header("execution-exception-type"),
+        Some("java.util.concurrent.timeoutexception")
+    );
+}
+
 #[tokio::test]
 async fn a_dead_service_and_an_open_breaker_lead_to_the_fallback_too() {
     let users = Upstream::start(|_| ok("never")).await;

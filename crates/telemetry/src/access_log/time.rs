@@ -13,10 +13,16 @@ pub(super) fn rfc3339(out: &mut String) {
     let _ = SystemTime.format_time(&mut Writer::new(out));
 }
 
-/// Appends the time in the Common Log Format: `29/Nov/2026:06:35:12 +0000`.
-pub(super) fn clf(out: &mut String) {
+/// The time as RFC 3339 has it, in UTC: `2026-11-29T06:35:12.123456Z`.
+pub fn now_rfc3339() -> String {
     let mut now = String::with_capacity(32);
     rfc3339(&mut now);
+    now
+}
+
+/// Appends the time in the Common Log Format: `29/Nov/2026:06:35:12 +0000`.
+pub(super) fn clf(out: &mut String) {
+    let now = now_rfc3339();
     out.push_str(&from_rfc3339(&now).unwrap_or(now));
 }
 

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
 
+use super::peak::Peak;
 use crate::words::{METHODS, OTHER};
 
 /// Pairs of method and status that are looked through together.
@@ -24,7 +26,7 @@ pub(crate) type Labelled = BTreeMap<(&'static str, String), u64>;
 #[derive(Debug, Default)]
 pub(crate) struct Codes {
     first: Chunk,
-    by_class: [AtomicU64; CLASSES.len()],
+    by_class: [Slot; CLASSES.len()],
 }
 
 #[derive(Debug, Default)]
@@ -34,34 +36,66 @@ struct Chunk {
 }
 
 #[derive(Debug, Default)]
-struct Slot {
+pub(crate) struct Slot {
     /// 0 while it is free.
     pair: AtomicU32,
     count: AtomicU64,
+    /// The time that these requests took, where that is asked for.
+    nanoseconds: AtomicU64,
+    peak: Peak,
+}
+
+/// What was measured of requests that have method and status in common.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Timing {
+    pub(crate) count: u64,
+    pub(crate) nanoseconds: u64,
+    /// The longest of late.
+    pub(crate) peak_microseconds: u64,
+}
+
+impl Slot {
+    /// Notes how long a request took that was counted.
+    pub(crate) fn time(&self, took: Duration) {
+        let nanoseconds = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        self.nanoseconds.fetch_add(nanoseconds, Ordering::Relaxed);
+        self.peak.observe(took);
+    }
+
+    pub(crate) fn timing(&self) -> Timing {
+        Timing {
+            count: self.count.load(Ordering::Relaxed),
+            nanoseconds: self.nanoseconds.load(Ordering::Relaxed),
+            peak_microseconds: self.peak.microseconds(),
+        }
+    }
 }
 
 impl Codes {
-    /// Counts a request; 0 is no status.
-    pub(crate) fn count(&self, method: &str, status: u16) {
+    /// Counts a request; 0 is no status. Gives the place where it was counted.
+    pub(crate) fn count(&self, method: &str, status: u16) -> &Slot {
+        let slot = self.place(method, status);
+        slot.count.fetch_add(1, Ordering::Relaxed);
+        slot
+    }
+
+    fn place(&self, method: &str, status: u16) -> &Slot {
         let pair = pair(method, status);
         let mut chunk = &self.first;
         for _ in 1..MAX_CHUNKS {
-            if chunk.count(pair) {
-                return;
+            if let Some(slot) = chunk.place(pair) {
+                return slot;
             }
             chunk = chunk.next.get_or_init(Box::default);
         }
-        if !chunk.count(pair) {
-            let class = usize::from(status / 100).min(CLASSES.len() - 1);
-            self.by_class[class].fetch_add(1, Ordering::Relaxed);
-        }
+        let class = usize::from(status / 100).min(CLASSES.len() - 1);
+        chunk.place(pair).unwrap_or(&self.by_class[class])
     }
 
     /// All of them.
     pub(crate) fn sum(&self) -> u64 {
-        let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        let slots = self.slots().map(|slot| load(&slot.count));
-        slots.chain(self.by_class.iter().map(load)).sum()
+        let slots = self.slots().chain(&self.by_class);
+        slots.map(|slot| slot.count.load(Ordering::Relaxed)).sum()
     }
 
     /// Adds what was counted, by its labels.
@@ -73,11 +107,23 @@ impl Codes {
             }
         }
         for (class, count) in CLASSES.iter().zip(&self.by_class) {
-            let count = count.load(Ordering::Relaxed);
+            let count = count.count.load(Ordering::Relaxed);
             if count > 0 {
                 *labelled.entry((OTHER, (*class).to_owned())).or_default() += count;
             }
         }
+    }
+
+    /// What was counted, by method and status; a class of statuses has none.
+    pub(crate) fn timed(&self) -> impl Iterator<Item = (&'static str, Option<u16>, &Slot)> {
+        let pairs = self.slots().filter_map(|slot| {
+            let pair = slot.pair.load(Ordering::Relaxed);
+            let status = (pair & 0xffff) as u16;
+            (pair != 0).then(|| (method_of(pair), (status != 0).then_some(status), slot))
+        });
+        let classes = self.by_class.iter();
+        let classes = classes.filter(|slot| slot.count.load(Ordering::Relaxed) > 0);
+        pairs.chain(classes.map(|slot| (OTHER, None, slot)))
     }
 
     fn slots(&self) -> impl Iterator<Item = &Slot> {
@@ -89,9 +135,9 @@ impl Codes {
 }
 
 impl Chunk {
-    /// Whether there was room for it.
-    fn count(&self, pair: u32) -> bool {
-        for slot in &self.slots {
+    /// Its place, if there is room for it.
+    fn place(&self, pair: u32) -> Option<&Slot> {
+        self.slots.iter().find(|slot| {
             let mut taken = slot.pair.load(Ordering::Relaxed);
             if taken == 0 {
                 let took =
@@ -99,12 +145,8 @@ impl Chunk {
                         .compare_exchange(0, pair, Ordering::Relaxed, Ordering::Relaxed);
                 taken = took.map_or_else(|taken| taken, |_| pair);
             }
-            if taken == pair {
-                slot.count.fetch_add(1, Ordering::Relaxed);
-                return true;
-            }
-        }
-        false
+            taken == pair
+        })
     }
 }
 
@@ -115,14 +157,18 @@ fn pair(method: &str, status: u16) -> u32 {
     method << 16 | u32::from(status)
 }
 
-fn labels(pair: u32) -> (&'static str, String) {
+fn method_of(pair: u32) -> &'static str {
     let method = (pair >> 16) as usize;
     let method = method.checked_sub(2).and_then(|at| METHODS.get(at));
+    method.copied().unwrap_or(OTHER)
+}
+
+fn labels(pair: u32) -> (&'static str, String) {
     let status = match pair & 0xffff {
         0 => CLASSES[0].to_owned(),
         status => status.to_string(),
     };
-    (method.copied().unwrap_or(OTHER), status)
+    (method_of(pair), status)
 }
 
 #[cfg(test)]

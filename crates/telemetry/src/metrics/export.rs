@@ -20,7 +20,7 @@ use super::process::Process;
 
 /// In a table of more routes, or with more services, than these, a series by cause is shown from the route's first request or
 /// from its own first event on: a scrape has a bound.
-const MAX_AT_ZERO: usize = 1_000;
+pub(super) const MAX_AT_ZERO: usize = 1_000;
 
 /// A name, its help, and where the value is.
 type Family<T, V> = (&'static str, &'static str, fn(&T) -> V);

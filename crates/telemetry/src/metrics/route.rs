@@ -1,7 +1,7 @@
 //! What is measured of a route.
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use super::causes::Causes;
 use super::codes::Codes;
@@ -18,6 +18,10 @@ static CAUSE_WORDS: [&str; CAUSES.len()] = words(CAUSES);
 pub struct RouteMetrics {
     route: Box<str>,
     service: ServiceLabels,
+    /// What Spring Cloud Gateway calls its target.
+    uri: Mutex<Box<str>>,
+    /// Whether requests are timed by method and status.
+    is_timed: bool,
     pub(crate) counts: Sharded<Counts>,
     pub(crate) retries: AtomicU64,
     pub(crate) causes: Causes,
@@ -37,10 +41,12 @@ pub(crate) struct Counts {
 }
 
 impl RouteMetrics {
-    pub(crate) fn new(route: &str, service: &ServiceLabels) -> RouteMetrics {
+    pub(crate) fn new(route: &str, service: &ServiceLabels, is_timed: bool) -> RouteMetrics {
         RouteMetrics {
             route: route.into(),
             service: service.clone(),
+            uri: Mutex::default(),
+            is_timed,
             counts: Sharded::default(),
             retries: AtomicU64::new(0),
             causes: Causes::of(&CAUSE_WORDS),
@@ -58,6 +64,16 @@ impl RouteMetrics {
         &self.service
     }
 
+    /// Says where the route goes, as a URI: `lb://user-service`. Call it when the route is compiled; it takes a lock.
+    pub fn set_uri(&self, uri: &str) {
+        *self.uri.lock().unwrap_or_else(PoisonError::into_inner) = uri.into();
+    }
+
+    pub(crate) fn uri(&self) -> String {
+        let uri = self.uri.lock().unwrap_or_else(PoisonError::into_inner);
+        uri.clone().into()
+    }
+
     /// How many requests it has had, whatever came of them.
     pub fn requests(&self) -> u64 {
         self.counts.all().map(|counts| counts.codes.sum()).sum()
@@ -69,7 +85,10 @@ impl RouteMetrics {
 
     pub(crate) fn observe(&self, done: &RequestDone<'_>) {
         let counts = self.counts.own();
-        counts.codes.count(done.method, done.status);
+        let slot = counts.codes.count(done.method, done.status);
+        if self.is_timed {
+            slot.time(done.duration);
+        }
         if let Some(first_byte) = done.first_byte {
             counts.first_bytes.observe(first_byte);
         }

@@ -147,7 +147,7 @@ fn what_is_not_read_is_said() {
         ),
         (
             "  globalcors.add-to-simple-url-handler-mapping: true\n",
-            &["preflights are answered where a route"],
+            &[],
         ),
     ] {
         let document = read(&gateway(settings, ROUTE));
@@ -162,6 +162,20 @@ fn what_is_not_read_is_said() {
     }
     let text = "spring.cloud.gateway.discovery.locator.enabled: true";
     assert_eq!(read(text).faults.len(), 1);
+}
+
+#[test]
+fn cors_settings_hold_for_requests_without_a_route_too() {
+    let of = |more: &str| {
+        let settings =
+            format!("  globalcors: {{ {more}cors-configurations: {{ '[/**]': {{}} }} }}\n");
+        read(&gateway(&settings, ROUTE)).unrouted
+    };
+    let served = of("addToSimpleUrlHandlerMapping: true, ").expect("settings");
+    assert!(served.is_served && served.cors.name == "Cors");
+    assert!(!of("").expect("settings").is_served);
+    assert_eq!(of("enabled: false, "), None);
+    assert_eq!(read(&gateway("", ROUTE)).unrouted, None);
 }
 
 #[test]
