@@ -84,6 +84,8 @@ mod tls_to_nacos;
 mod transports;
 /// TLS to endpoints.
 mod upstream_tls;
+/// Filters that refuse: by address, by origin, by who the client is.
+mod who_may_in;
 
 #[test]
 fn every_file_is_a_module() {
