@@ -92,6 +92,8 @@ mod transports;
 mod upstream_tls;
 /// WebSockets, and how they end with the gateway.
 mod websockets;
+/// Filters that refuse: by address, by origin, by who the client is.
+mod who_may_in;
 
 #[test]
 fn every_file_is_a_module() {

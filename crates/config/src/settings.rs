@@ -16,6 +16,7 @@ mod render;
 mod scg;
 mod schema;
 mod secret;
+mod secrets;
 mod sources;
 mod traffic;
 mod upstream_tls;
@@ -31,9 +32,10 @@ use std::{
 
 use self::{
     errors::ErrorBody,
-    kind::{List, whole},
+    kind::{List, Map, whole},
     listener::Listener,
     schema::{Entry, KeyText, Origin, Outcome, Reader},
+    secrets::SecretPlace,
     sources::{Source, SourceItem},
 };
 use crate::{
@@ -59,10 +61,11 @@ pub use self::{
     registry::{DiscoverySettings, Loopback, NacosSettings, RegistrationSettings},
     scg::{Compat, Placeholder, ScgFilter, ScgSettings},
     secret::Secret,
+    secrets::SecretSource,
     sources::RouteSource,
     traffic::{EjectionSettings, RetrySettings, RouteDefaults},
     upstream_tls::UpstreamTlsSettings,
-    values::ServerAddress,
+    values::{ServerAddress, parse_network},
 };
 
 /// The longest `gateway.yaml` that is looked at.
@@ -99,6 +102,8 @@ pub struct Settings {
     pub retry: RetrySettings,
     /// Endpoints that are left out for a while.
     pub ejection: EjectionSettings,
+    /// What filters of routes name and no document holds: keys, users.
+    pub secrets: BTreeMap<String, SecretSource>,
     /// TLS to endpoints.
     pub upstream_tls: UpstreamTlsSettings,
     /// More ways of it, by their ids.
@@ -269,6 +274,19 @@ fn read<'a>(fields: Option<Fields<'a>>, reader: &mut Reader<'a>) -> Settings {
         List(SourceItem),
         vec![Source::default()],
     );
+    let secrets = top.key(
+        KeyText {
+            name: "secrets",
+            doc: &[
+                " What filters of routes need and no route document should hold, by name: keys of tokens for `jwt`, keys of",
+                " clients for `api_key`, users for `basic_auth`. Each is in a file, which is read again within seconds when it",
+                " changes, or in an environment variable: `{ partners: ./partners.keys, shop: { environment: SHOP_KEY } }`.",
+            ],
+            also: &[],
+        },
+        Map(SecretPlace),
+        BTreeMap::new(),
+    );
     let (routes, unknown): (Vec<_>, Vec<_>) = sources
         .into_iter()
         .map(|source| source.resolve(&nacos, &other_nacos))
@@ -288,6 +306,7 @@ fn read<'a>(fields: Option<Fields<'a>>, reader: &mut Reader<'a>) -> Settings {
         defaults: RouteDefaults::read(&mut top),
         retry: RetrySettings::read(&mut top),
         ejection: EjectionSettings::read(&mut top),
+        secrets,
         upstream_tls: UpstreamTlsSettings::read(&mut top),
         other_upstream_tls: UpstreamTlsSettings::read_others(&mut top),
         limits: LimitSettings::read(&mut top),

@@ -6,9 +6,10 @@ use pailou_config::{Fault, Field, PartSpec, Report, ScgArgs, Shortcut, TargetSpe
 use pailou_upstream::Destination;
 
 use crate::{
-    Body, Edit, Gate, Rule, Shared, Step, add_request_header, add_response_header, forward_auth,
-    grpc_web, prefix, rate_limit, redirect, remove_request_header, remove_response_header, respond,
-    rewrite_body, scg, set_request_header, set_response_header, strip_prefix,
+    Body, Edit, Gate, Rule, Shared, Step, add_request_header, add_response_header, csrf,
+    forward_auth, grpc_web, ip_filter, prefix, rate_limit, redirect, remove_request_header,
+    remove_response_header, respond, rewrite_body, scg, set_request_header, set_response_header,
+    strip_prefix,
 };
 
 /// A filter that routes can name.
@@ -72,6 +73,8 @@ pub static REGISTRY: &[Entry] = &[
     add_response_header::ENTRY,
     remove_response_header::ENTRY,
     forward_auth::ENTRY,
+    ip_filter::ENTRY,
+    csrf::ENTRY,
     redirect::ENTRY,
     respond::ENTRY,
     rewrite_body::ENTRY,

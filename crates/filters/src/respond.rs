@@ -99,7 +99,7 @@ mod tests {
         let edit = compiled("respond", args).expect(args);
         match edit.request(&mut request_head("/", &mut HeaderMap::new())) {
             Next::Answer(answer) => *answer,
-            Next::Continue => panic!("it answers"),
+            next => panic!("it answers: {next:?}"),
         }
     }
 

@@ -10,7 +10,7 @@ use http::{HeaderMap, Request, Response, StatusCode};
 use pailou_upstream::Destination;
 use thiserror::Error;
 
-use crate::{CircuitBreaker, RequestHead, ResponseHead, Rule};
+use crate::{CircuitBreaker, Refusal, RequestHead, ResponseHead, Rule};
 
 /// One step of a chain, by what it needs.
 #[derive(Debug)]
@@ -50,6 +50,9 @@ pub enum Next {
     /// It does not: this is its answer. It passes the response half of the
     /// steps before this one.
     Answer(Box<Answer>),
+    /// It does not, for this reason. The answer is a problem in the client's protocol,
+    /// with what the steps want of every response.
+    Refuse(Refusal),
 }
 
 /// An answer that a step gives in the endpoint's place.

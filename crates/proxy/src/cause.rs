@@ -1,9 +1,12 @@
 //! Why the gateway itself ended a request: one place maps each cause to the
 //! status, the label in metrics and the words in the answer.
 
+use pailou_filters::Refusal;
+
 /// Why a request did not end with its endpoint's own answer.
 ///
-/// [`Cause::answer`] is the only place where statuses are chosen.
+/// [`Cause::answer`] is the only place where statuses are chosen; a step's refusal brings its
+/// own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cause {
     // The client's fault.
@@ -58,6 +61,8 @@ pub(crate) enum Cause {
     TotalTimeout,
     /// More than a step takes that needs a response whole.
     UpstreamTooLarge,
+    /// A step of the route refused it.
+    Refused(Refusal),
     // A gate's.
     GateFailed,
     GateTimeout,
@@ -236,6 +241,10 @@ impl Cause {
                 "upstream_too_large",
                 "the endpoint's answer is longer than a filter of the route takes",
             ),
+            Cause::Refused(refusal) => {
+                let (status, cause, detail) = refusal.told();
+                (status.as_u16(), cause, detail)
+            }
             Cause::GateFailed => (
                 503,
                 "gate_failed",
@@ -277,6 +286,7 @@ impl Cause {
                 | Cause::ServiceUnknown
                 | Cause::ServiceEmpty
                 | Cause::NoEligibleEndpoint
+                | Cause::Refused(_)
                 | Cause::GateFailed
                 | Cause::GateTimeout
                 | Cause::CircuitOpen

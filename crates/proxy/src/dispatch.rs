@@ -71,6 +71,7 @@ fn unrouted(exchange: &mut Exchange, target: &Target<'_>, draft: &mut Draft<'_>)
     exchange.response_changes.extend(changes);
     match next {
         Next::Answer(answer) => Ended::Answered(answer),
+        Next::Refuse(refusal) => Cause::Refused(refusal).into(),
         Next::Continue => Cause::NoRoute.into(),
     }
 }

@@ -114,6 +114,7 @@ async fn each(
         ended = match next {
             Ok(Next::Continue) => None,
             Ok(Next::Answer(answer)) => Some(Ended::Answered(answer)),
+            Ok(Next::Refuse(refusal)) => Some(Ended::Failed(Cause::Refused(refusal))),
             Err(cause) => Some(Ended::Failed(cause)),
         };
         if ended.is_some() {

@@ -16,6 +16,7 @@ pub enum When {
 
 /// Why a request did not end with its endpoint's own answer.
 pub const CAUSES: &[(&str, When)] = &[
+    ("address_denied", When::Routed),
     ("ambiguous_framing", When::Unrouted),
     ("body_timeout", When::Routed),
     ("body_too_large", When::Anytime),
@@ -45,6 +46,7 @@ pub const CAUSES: &[(&str, When)] = &[
     ("no_route", When::Unrouted),
     ("no_table", When::Unrouted),
     ("not_switched", When::Routed),
+    ("origin_denied", When::Routed),
     ("panic", When::Anytime),
     ("plain_http", When::Unrouted),
     ("read_timeout", When::Routed),

@@ -7,17 +7,23 @@ use pailou_telemetry::words::{CAUSES, CONNECTION_REFUSALS, EJECTIONS, ENDPOINT_R
 
 #[test]
 fn every_cause_of_a_request_is_listed() {
-    let said = said(
+    let mut said = said(
         "proxy/src/cause.rs",
         "fn answer(self)",
         "fn keeps_connection",
     );
+    said.extend(refusals());
     // Beside the words there are explanations.
     let said = said.into_iter().filter(|text| !text.contains(' '));
     assert_eq!(
         said.collect::<BTreeSet<_>>(),
         set(CAUSES.iter().map(|(word, _)| *word))
     );
+}
+
+/// Why a filter refuses a request.
+fn refusals() -> BTreeSet<String> {
+    said("filters/src/refusal.rs", "fn told(self)", "\n    }\n")
 }
 
 #[test]

@@ -67,7 +67,7 @@ pub(crate) const IP: Parsed<IpAddr> = Parsed {
 
 pub(crate) const NETWORK: Parsed<IpNet> = Parsed {
     what: "a network, such as 10.0.0.0/8, or one IP address",
-    parse: network,
+    parse: parse_network,
     show: IpNet::to_string,
 };
 
@@ -231,7 +231,11 @@ fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| shown(text))
 }
 
-fn network(text: &str) -> Result<IpNet, String> {
+/// Reads a network, such as `10.0.0.0/8`, or one IP address, which is a network of its own.
+///
+/// # Errors
+/// The text as it is shown to people.
+pub fn parse_network(text: &str) -> Result<IpNet, String> {
     let network = text
         .parse::<IpNet>()
         .or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
@@ -351,7 +355,7 @@ mod tests {
         ];
         for (text, expected) in cases {
             assert_eq!(
-                network(text)
+                parse_network(text)
                     .ok()
                     .map(|network| network.to_string())
                     .as_deref(),

@@ -120,6 +120,7 @@ mod tests {
             // What the gateway has added is not the client's.
             fields.insert("x-forwarded-for", long.parse().expect("a value"));
             match send(&*step, &bound(&[]), "/", fields).next {
+                Next::Refuse(refusal) => panic!("{args}: {refusal:?}"),
                 Next::Continue => assert!(!is_refused, "{args}"),
                 Next::Answer(answer) => {
                     assert!(is_refused, "{args}");

@@ -158,6 +158,7 @@ mod tests {
     fn status(step: &dyn Edit, fields: HeaderMap) -> u16 {
         match send(step, &bound(&[]), "/", fields).next {
             Next::Continue => 200,
+            Next::Refuse(refusal) => panic!("{refusal:?}"),
             Next::Answer(answer) => answer.status.as_u16(),
         }
     }

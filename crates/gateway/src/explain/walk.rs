@@ -237,6 +237,10 @@ fn filters(
             target: (after != target).then_some(after),
             headers: changed(&headers, head.headers),
         });
+        if let Next::Refuse(refusal) = next {
+            let (status, _, detail) = refusal.told();
+            return Some(format!("{}: {detail}, by {name}", status.as_u16()));
+        }
         if let Next::Answer(answer) = next {
             let to = answer.headers.get(http::header::LOCATION);
             let to = to.and_then(|to| to.to_str().ok());

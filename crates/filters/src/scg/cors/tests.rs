@@ -37,6 +37,7 @@ fn asked(
     match next {
         Next::Answer(answer) => (Some(answer.status.as_u16()), after),
         Next::Continue => (None, after),
+        Next::Refuse(refusal) => panic!("{refusal:?}"),
     }
 }
 
