@@ -156,6 +156,10 @@ fn unrouted(table: &Table, request: &Request<'_>, headers: &HeaderMap) -> Option
     };
     match table.unrouted(&mut head) {
         Next::Continue => None,
+        Next::Refuse(refusal) => {
+            let (status, _, detail) = refusal.told();
+            Some(format!("{}: {detail}, by globalcors", status.as_u16()))
+        }
         Next::Answer(answer) => Some(format!("{}, by globalcors", answer.status.as_u16())),
     }
 }
