@@ -65,9 +65,9 @@ pub use crate::{
     service::{Protocol, ServiceSpec, TlsName},
     settings::{
         AccessLogFields, AccessLogFormat, AdminSettings, CertificateFiles, ClientAuth, Compat,
-        DiscoverySettings, EjectionSettings, Environment, ForwardedSettings, HeaderCase, KeyDoc,
-        LimitSettings, ListenerSettings, LoadedSettings, LogFormat, LogLevel, LogSettings,
-        Loopback, NacosSettings, Place, Placeholder, ProbeSettings, ProxyProtocol,
+        DiscoverySettings, EjectionSettings, Environment, ForwardedHeader, ForwardedSettings,
+        HeaderCase, KeyDoc, LimitSettings, ListenerSettings, LoadedSettings, LogFormat, LogLevel,
+        LogSettings, Loopback, NacosSettings, Place, Placeholder, ProbeSettings, ProxyProtocol,
         RegistrationSettings, RetrySettings, RouteDefaults, RouteSource, ScgFilter, ScgSettings,
         Secret, SectionDoc, ServerAddress, Settings, ShutdownSettings, SnapshotSettings,
         TlsSettings, TlsVersion, Underscores, UpstreamTlsSettings, load_settings,
