@@ -266,6 +266,72 @@ async fn forwarded_headers_of_a_trusted_proxy_are_continued() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn forwarded_of_rfc_7239_takes_the_place_of_x_forwarded_or_stands_beside_it() {
+    for (header, forwarded, forwarded_for) in [
+        (
+            "x_forwarded",
+            "for=6.6.6.6;proto=https",
+            &["203.0.113.7, 127.0.0.1"][..],
+        ),
+        (
+            "forwarded",
+            "for=6.6.6.6;proto=https, for=127.0.0.1;host=shop.example;proto=http",
+            &[],
+        ),
+        (
+            "both",
+            "for=203.0.113.7;host=shop.example;proto=https, for=127.0.0.1;host=shop.example;proto=http",
+            &["203.0.113.7, 127.0.0.1"],
+        ),
+    ] {
+        let settings =
+            format!("forwarded: {{ trusted_proxies: ['127.0.0.0/8'], header: {header} }}");
+        let (world, _upstream, _registered, gateway) = World::small_with(&settings).await;
+        let request = reqwest::Client::new()
+            .get(gateway.url("/api/users/headers"))
+            .header("host", "shop.example")
+            .header("forwarded", "for=6.6.6.6;proto=https")
+            .header("x-forwarded-for", "203.0.113.7")
+            .header("x-forwarded-proto", "https");
+        let seen = head_seen_upstream(request).await;
+        assert_eq!(values(&seen, "forwarded"), [forwarded], "{header}");
+        assert_eq!(values(&seen, "x-forwarded-for"), forwarded_for, "{header}");
+        let is_written = usize::from(header != "forwarded");
+        for name in ["x-forwarded-proto", "x-forwarded-host", "x-forwarded-port"] {
+            assert_eq!(values(&seen, name).len(), is_written, "{header}: {name}");
+        }
+        let client = if header == "forwarded" {
+            "6.6.6.6"
+        } else {
+            "203.0.113.7"
+        };
+        gateway
+            .logged(&[
+                "/api/users/headers",
+                &format!("\"client.address\":\"{client}\""),
+            ])
+            .await;
+
+        // Of a stranger nothing is believed.
+        let settings = format!("forwarded: {{ header: {header} }}");
+        let gateway = world.gateway_with(&settings).await.ready().await;
+        let request = reqwest::Client::new()
+            .get(gateway.url("/api/users/headers"))
+            .header("host", "shop.example")
+            .header("forwarded", "for=6.6.6.6;proto=https")
+            .header("x-forwarded-for", "203.0.113.7");
+        let seen = head_seen_upstream(request).await;
+        let ours = ["for=127.0.0.1;host=shop.example;proto=http"];
+        let expected = if header == "x_forwarded" {
+            &[][..]
+        } else {
+            &ours[..]
+        };
+        assert_eq!(values(&seen, "forwarded"), expected, "{header}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn hop_by_hop_headers_stop_here() {
     let (_world, _upstream, _registered, gateway) = World::small().await;
     let request = reqwest::Client::new()

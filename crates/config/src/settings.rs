@@ -51,7 +51,8 @@ pub use self::{
     listener::{ListenerSettings, ProxyProtocol},
     listener_tls::{CertificateFiles, ClientAuth, Place, TlsSettings, TlsVersion},
     listening::{
-        AdminSettings, ForwardedSettings, HeaderCase, LimitSettings, ProbeSettings, Underscores,
+        AdminSettings, ForwardedHeader, ForwardedSettings, HeaderCase, LimitSettings,
+        ProbeSettings, Underscores,
     },
     process::{
         AccessLogFields, AccessLogFormat, LogFormat, LogLevel, LogSettings, ShutdownSettings,

@@ -1,4 +1,5 @@
-//! `X-Forwarded-*`: what the upstream is told about the client.
+//! What the upstream is told about the client: by `X-Forwarded-*`, by `Forwarded`
+//! (RFC 7239), or by both, as `forwarded.header` says.
 //!
 //! A peer in a trusted network is a proxy of ours: what it says of the client
 //! is kept, and its own address is appended. From anybody else these headers
@@ -14,20 +15,23 @@
 //! Of a list that a trusted peer sent the first element counts, which is the one
 //! of the proxy that is nearest to the client. What is no scheme, host or port
 //! is written anew.
+//!
+//! Of `Forwarded` the element of the client counts, not the first: what is in
+//! front of it is a stranger's word. A list that is malformed is written anew. With
+//! both `X-Forwarded-*` are read, and `Forwarded` is made of what they say.
+
+mod rfc7239;
+mod x_forwarded;
 
 use std::net::IpAddr;
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use ipnet::IpNet;
-use pailou_config::ForwardedSettings;
+use pailou_config::{ForwardedHeader, ForwardedSettings};
 use pailou_routing::Host;
 
 use crate::connection::Connection;
-
-const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-const PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
+use rfc7239::Element;
 
 /// A chain of addresses longer than this is not looked through further.
 const MAX_HOPS: usize = 32;
@@ -78,6 +82,7 @@ pub(crate) struct Told {
 /// Whose word is believed.
 #[derive(Debug)]
 pub(crate) struct Forwarded {
+    header: ForwardedHeader,
     trusted: Vec<IpNet>,
     /// What only those may say, beside `X-Forwarded-*` and `Forwarded`.
     claims: Vec<HeaderName>,
@@ -103,6 +108,7 @@ impl Forwarded {
     pub(crate) fn new(settings: &ForwardedSettings) -> Forwarded {
         let names = settings.claims.iter();
         Forwarded {
+            header: settings.header,
             trusted: settings.trusted_proxies.clone(),
             claims: names.filter_map(|name| name.parse().ok()).collect(),
         }
@@ -119,146 +125,124 @@ impl Forwarded {
         connection: &Connection,
         host: Option<(&Host<'_>, &HeaderValue)>,
     ) -> Told {
-        let (peer, scheme) = (&connection.peer, connection.scheme());
-        if self.trusts(&peer.address) {
-            let value = host.map(|(_, value)| value);
-            return self.apply_trusted(headers, peer, scheme, value);
+        let is_trusted = self.trusts(&connection.peer.address);
+        if !is_trusted {
+            drop_claims(headers, &self.claims);
         }
-        drop_claims(headers, &self.claims);
-        headers.insert(FOR, peer.value.clone());
-        headers.insert(PROTO, HeaderValue::from_static(scheme.name()));
-        match host {
-            Some((host, value)) => {
-                headers.insert(HOST, value.clone());
-                headers.insert(PORT, port_value(host, scheme));
+        let value = host.map(|(_, value)| value);
+        match self.header {
+            ForwardedHeader::Forwarded => {
+                x_forwarded::remove(headers);
+                self.continue_list(headers, connection, value)
             }
-            None => tell_host(headers, scheme, None, None),
-        }
-        Told {
-            client: peer.address,
-            scheme,
+            ForwardedHeader::XForwarded | ForwardedHeader::Both => {
+                let told = match (is_trusted, host) {
+                    (true, _) => self.continue_chain(headers, connection, value),
+                    (false, host) => x_forwarded::begin(headers, connection, host),
+                };
+                if self.header == ForwardedHeader::Both {
+                    self.list_of_chain(headers, connection, value);
+                }
+                told
+            }
         }
     }
 
-    /// The same where the peer is a proxy of ours.
-    fn apply_trusted(
+    /// Appends an element to `Forwarded`.
+    fn continue_list(
         &self,
         headers: &mut HeaderMap,
-        peer: &PeerName,
-        scheme: Scheme,
+        connection: &Connection,
         host: Option<&HeaderValue>,
     ) -> Told {
-        let client = self.client(headers, peer);
-        headers.insert(FOR, chain(headers, peer));
-        let claimed = first(headers, &PROTO).and_then(Scheme::claimed);
-        let scheme = claimed.map_or(scheme, |(scheme, _)| scheme);
-        let name = claimed.map_or(scheme.name(), |(_, name)| name);
-        headers.insert(PROTO, HeaderValue::from_static(name));
-        let host = first(headers, &HOST)
-            .filter(|host| Host::parse(host).is_ok())
-            .and_then(|host| HeaderValue::from_bytes(host).ok())
-            .or_else(|| host.cloned());
-        let port = first(headers, &PORT)
-            .and_then(|port| std::str::from_utf8(port).ok()?.parse::<u16>().ok())
-            .filter(|port| *port > 0);
-        tell_host(headers, scheme, host, port);
-        Told { client, scheme }
+        let (peer, scheme) = (connection.peer.address, connection.scheme());
+        let came = rfc7239::joined(headers);
+        let elements = rfc7239::parse(&came).unwrap_or_default();
+        let walk = self.walk(peer, elements.iter().rev().map(Element::address));
+        let behind = elements.len() - walk.hops;
+        // Whose proxy is ours is believed, also where it hides who made the request.
+        let element = match elements[..behind].last() {
+            Some(hidden) if walk.trusts_last => Some(hidden),
+            _ => elements.get(behind),
+        };
+        let claimed = element
+            .and_then(Element::proto)
+            .and_then(Scheme::claimed)
+            .map(|(scheme, _)| scheme);
+        let told = Told {
+            client: walk.client,
+            scheme: claimed.unwrap_or(scheme),
+        };
+        let mut list = rfc7239::list_of(&elements);
+        rfc7239::write(&mut list, Some(peer), Some((scheme.name(), host)));
+        set_list(headers, list);
+        told
     }
 
-    /// The last address in the chain that is not one of ours.
-    fn client(&self, headers: &HeaderMap, peer: &PeerName) -> IpAddr {
-        let mut client = peer.address;
-        for hop in list(headers, &FOR).rev().take(MAX_HOPS) {
-            let Some(address) = address_in(hop) else {
+    /// Makes `Forwarded` of what `X-Forwarded-*` say now. What the client used is in
+    /// the client's element.
+    fn list_of_chain(
+        &self,
+        headers: &mut HeaderMap,
+        connection: &Connection,
+        host: Option<&HeaderValue>,
+    ) {
+        let peer = connection.peer.address;
+        let chain = x_forwarded::addresses(headers);
+        let before = chain.len().saturating_sub(1);
+        let walk = self.walk(peer, chain[..before].iter().rev().copied());
+        let mut list = Vec::new();
+        for (at, address) in chain.into_iter().enumerate() {
+            let facts = if at == before - walk.hops {
+                x_forwarded::facts(headers)
+            } else if at == before {
+                Some((connection.scheme().name(), host))
+            } else {
+                None
+            };
+            rfc7239::write(&mut list, address, facts);
+        }
+        set_list(headers, list);
+    }
+
+    /// Goes from the peer towards the client, `hops` being those before the peer, for
+    /// as long as each is a proxy of ours.
+    fn walk(&self, peer: IpAddr, hops: impl Iterator<Item = Option<IpAddr>>) -> Walk {
+        let mut walk = Walk {
+            hops: 0,
+            client: peer,
+            trusts_last: self.trusts(&peer),
+        };
+        for hop in hops.take(MAX_HOPS) {
+            let Some(address) = hop.filter(|_| walk.trusts_last) else {
                 break;
             };
-            client = address;
-            if !self.trusts(&address) {
-                break;
-            }
+            walk = Walk {
+                hops: walk.hops + 1,
+                client: address,
+                trusts_last: self.trusts(&address),
+            };
         }
-        client
+        walk
     }
 }
 
-/// Writes the host and the port that the client used. Of HTTP/1.0 there may be no
-/// host.
-fn tell_host(
-    headers: &mut HeaderMap,
-    scheme: Scheme,
-    host: Option<HeaderValue>,
-    port: Option<u16>,
-) {
-    let parsed = host.as_ref().map(|host| Host::parse(host.as_bytes()));
-    let port = match (port, parsed) {
-        (Some(port), _) => HeaderValue::from(port),
-        (None, Some(Ok(host))) => port_value(&host, scheme),
-        (None, _) => HeaderValue::from(scheme.port()),
+/// How far the word of our proxies goes.
+struct Walk {
+    /// How many hops were gone over.
+    hops: usize,
+    /// The last of them, or the peer.
+    client: IpAddr,
+    /// Whether that one is a proxy of ours.
+    trusts_last: bool,
+}
+
+fn set_list(headers: &mut HeaderMap, list: Vec<u8>) {
+    match HeaderValue::try_from(list) {
+        Ok(list) => headers.insert(header::FORWARDED, list),
+        // Of what the client sent; it cannot be, and says nothing then.
+        Err(_) => headers.remove(header::FORWARDED),
     };
-    headers.insert(PORT, port);
-    match host {
-        Some(host) => headers.insert(HOST, host),
-        None => headers.remove(HOST),
-    };
-}
-
-/// An address with or without a port, as proxies write it.
-fn address_in(hop: &[u8]) -> Option<IpAddr> {
-    let hop = std::str::from_utf8(hop).ok()?.trim();
-    let address = hop
-        .parse()
-        .ok()
-        .or_else(|| {
-            hop.parse::<std::net::SocketAddr>()
-                .ok()
-                .map(|address| address.ip())
-        })
-        .or_else(|| hop.strip_prefix('[')?.strip_suffix(']')?.parse().ok())?;
-    Some(address.to_canonical())
-}
-
-/// What the trusted peer sent, in one line, and the peer. Empty elements go.
-fn chain(headers: &HeaderMap, peer: &PeerName) -> HeaderValue {
-    let mut chain = Vec::new();
-    for hop in list(headers, &FOR) {
-        chain.extend_from_slice(hop);
-        chain.extend_from_slice(b", ");
-    }
-    if chain.is_empty() {
-        return peer.value.clone();
-    }
-    chain.extend_from_slice(peer.value.as_bytes());
-    HeaderValue::try_from(chain).unwrap_or_else(|_| peer.value.clone())
-}
-
-/// The elements of a list, in however many lines.
-fn list<'a>(
-    headers: &'a HeaderMap,
-    name: &HeaderName,
-) -> impl DoubleEndedIterator<Item = &'a [u8]> {
-    let lines: Vec<&HeaderValue> = headers.get_all(name).iter().collect();
-    lines
-        .into_iter()
-        .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
-        .map(<[u8]>::trim_ascii)
-        .filter(|element| !element.is_empty())
-}
-
-fn first<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a [u8]> {
-    list(headers, name).next()
-}
-
-/// The port that a client uses for this host.
-fn port_value(host: &Host<'_>, scheme: Scheme) -> HeaderValue {
-    match host
-        .port()
-        .filter(|port| *port > 0)
-        .unwrap_or(scheme.port())
-    {
-        80 => HeaderValue::from_static("80"),
-        443 => HeaderValue::from_static("443"),
-        port => HeaderValue::from(port),
-    }
 }
 
 /// Takes from a stranger's request what only a proxy may say.

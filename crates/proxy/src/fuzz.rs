@@ -4,8 +4,8 @@
 use std::net::IpAddr;
 use std::sync::{Arc, Weak};
 
-use http::{HeaderMap, HeaderName, HeaderValue};
-use pailou_config::ForwardedSettings;
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use pailou_config::{ForwardedHeader, ForwardedSettings};
 use pailou_fuzz::Fuzz;
 use pailou_routing::Host;
 
@@ -275,9 +275,14 @@ fn fuzz_forwarded() {
         "x-forwarded-for: 1.1.1.1, , 10.0.0.1:80,[2001:db8::1]:443\nx-forwarded-for: unknown",
         "x-forwarded-port: 8443\nx-forwarded-port: 0\nx-forwarded-host: [::1]:80, b",
         "forwarded: for=\"[2001:db8::1]\";proto=https;host=a\nx-real-ip: 1.2.3.4",
+        "forwarded: for=1.1.1.1, for=_x;by=\"a,;b\"\nforwarded: for=10.0.0.2",
     ];
     let words = [
         "x-forwarded-for: ",
+        "forwarded: ",
+        "for=",
+        "\"",
+        ";",
         "\n",
         ", ",
         "10.0.0.1",
@@ -290,12 +295,20 @@ fn fuzz_forwarded() {
     ];
     let peer: IpAddr = "10.0.0.7".parse().expect("an address");
     let connection = Connection::new(0, Ends::of(peer), Arc::default(), None, Weak::new());
-    let trusting = ForwardedSettings {
+    let settings = ForwardedSettings {
         trusted_proxies: vec!["10.0.0.0/8".parse().expect("a network")],
         ..ForwardedSettings::default()
     };
-    let (trusting, strict) = (
-        Forwarded::new(&trusting),
+    let by = |header| {
+        Forwarded::new(&ForwardedSettings {
+            header,
+            ..settings.clone()
+        })
+    };
+    let (trusting, both, standard, strict) = (
+        Forwarded::new(&settings),
+        by(ForwardedHeader::Both),
+        by(ForwardedHeader::Forwarded),
         Forwarded::new(&ForwardedSettings::default()),
     );
     let host = HeaderValue::from_static("shop.example:8080");
@@ -310,6 +323,21 @@ fn fuzz_forwarded() {
             assert_eq!(told.client, peer, "a stranger is believed");
             assert_eq!(headers["x-forwarded-for"], "10.0.0.7");
             assert!(!headers.contains_key("forwarded"));
+
+            // What is written of a list is a list, and its client is found again.
+            for forwarded in [&both, &standard] {
+                let mut headers = sent.clone();
+                let told = forwarded.apply(&mut headers, &connection, Some((&parsed, &host)));
+                let line = headers["forwarded"].clone();
+                let hops = line.as_bytes().split(|byte| *byte == b',').count();
+                let mut again = HeaderMap::from_iter([(header::FORWARDED, line)]);
+                let found = standard.apply(&mut again, &connection, None);
+                // Beyond some hops nobody looks.
+                assert!(
+                    hops > 20 || found.client == told.client,
+                    "{told:?} {again:?}"
+                );
+            }
 
             let mut headers = sent;
             let told = trusting.apply(&mut headers, &connection, Some((&parsed, &host)));

@@ -21,8 +21,8 @@
 //!   only WebSocket is passed on.
 //! - `X-Request-Id` is kept from anybody if it is 1 to 128 letters, digits or
 //!   `-_.:+/=@`, and made otherwise. It is in the answer and in every problem.
-//! - `X-Forwarded-For`, `-Proto`, `-Host` and `-Port` are written; from a peer
-//!   that is not trusted, every `X-Forwarded-*`, `Forwarded` and `X-Real-IP` is
+//! - `X-Forwarded-For`, `-Proto`, `-Host` and `-Port` are written, or `Forwarded`,
+//!   or all of them; from a peer that is not trusted, every `X-Forwarded-*`, `Forwarded` and `X-Real-IP` is
 //!   dropped first. The Host header is passed on as it came.
 //! - Lines of a head end with CR and LF. Chunked bodies are held to RFC 9112
 //!   section 7.1 and written anew. Trailers that a `Trailer` field announces

@@ -6,7 +6,7 @@
 use std::sync::{Arc, Weak};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
-use pailou_config::ForwardedSettings;
+use pailou_config::{ForwardedHeader, ForwardedSettings};
 use pailou_routing::Host;
 use proptest::prelude::*;
 
@@ -17,7 +17,7 @@ use crate::via::Via;
 use crate::{framing, grpc_web, hops};
 
 /// The fields that are lists, and elements of each that mean something.
-const LISTS: [(&str, &[&str]); 10] = [
+const LISTS: [(&str, &[&str]); 11] = [
     (
         "connection",
         &["close", "keep-alive", "Upgrade", "x-own", "te", "host"],
@@ -36,6 +36,18 @@ const LISTS: [(&str, &[&str]); 10] = [
     ),
     ("x-forwarded-proto", &["https", "http", "wss", "gopher", ""]),
     ("x-forwarded-host", &["a.example", "b.example:8080", "a/b"]),
+    (
+        "forwarded",
+        &[
+            "for=192.0.2.1;proto=https",
+            "for=10.0.0.2",
+            "for=\"[2001:db8::1]:80\";host=\"a, b\"",
+            "for=_hidden;proto=wss",
+            "for=\"",
+            "nonsense",
+            "",
+        ],
+    ),
     (
         "accept",
         &[
@@ -144,20 +156,28 @@ fn request(fields: &Fields) -> impl PartialEq + std::fmt::Debug + use<> {
     );
     let mut web = lines.clone();
     let text_form = grpc_web::Web::begin(&mut web).map(|(web, _)| format!("{web:?}"));
-    let told = [false, true].map(|trusts| {
-        let mut headers = cleaned.clone();
-        let networks = trusts.then(|| "10.0.0.0/8".parse().expect("a network"));
-        let settings = ForwardedSettings {
-            trusted_proxies: networks.into_iter().collect(),
-            ..ForwardedSettings::default()
-        };
-        let ends = Ends::of("10.0.0.7".parse().expect("an address"));
-        let connection = Connection::new(0, ends, Arc::default(), None, Weak::new());
-        let host = HeaderValue::from_static("shop.example");
-        let parsed = Host::parse(host.as_bytes()).expect("a host");
-        let told =
-            Forwarded::new(&settings).apply(&mut headers, &connection, Some((&parsed, &host)));
-        (told, left(&headers))
+    let kinds = [
+        ForwardedHeader::XForwarded,
+        ForwardedHeader::Forwarded,
+        ForwardedHeader::Both,
+    ];
+    let told = kinds.map(|header| {
+        [false, true].map(|trusts| {
+            let mut headers = cleaned.clone();
+            let networks = trusts.then(|| "10.0.0.0/8".parse().expect("a network"));
+            let settings = ForwardedSettings {
+                trusted_proxies: networks.into_iter().collect(),
+                header,
+                ..ForwardedSettings::default()
+            };
+            let ends = Ends::of("10.0.0.7".parse().expect("an address"));
+            let connection = Connection::new(0, ends, Arc::default(), None, Weak::new());
+            let host = HeaderValue::from_static("shop.example");
+            let parsed = Host::parse(host.as_bytes()).expect("a host");
+            let told =
+                Forwarded::new(&settings).apply(&mut headers, &connection, Some((&parsed, &host)));
+            (told, left(&headers))
+        })
     });
     // What is refused is not looked at further.
     let told = read.3.is_ok().then_some((told, left(&cleaned)));

@@ -97,6 +97,10 @@ section! {
         /// The networks whose word is believed: the load balancers in front. From any other client these headers are dropped
         /// and written anew, or anybody could claim any address.
         trusted_proxies: Vec<IpNet> = Vec::new(), List(NETWORK);
+        /// Which headers say to endpoints who the client is, and are read where such a proxy sent them: `x_forwarded` for
+        /// `X-Forwarded-For`, `-Proto`, `-Host` and `-Port`; `forwarded` for `Forwarded` (RFC 7239), without those four;
+        /// `both`, where `X-Forwarded-*` are read, and `Forwarded` is made of the same facts.
+        header: ForwardedHeader = ForwardedHeader::XForwarded, Choice(FORWARDED_HEADERS);
         /// Headers that only such a proxy may send, beside `X-Forwarded-*` and `Forwarded`: dropped from any other client.
         /// Services and their frameworks believe them. A list here takes the place of this one.
         claims: Vec<String> = CLAIMS.map(str::to_owned).to_vec(), List(HEADER_NAME);
@@ -115,6 +119,17 @@ section! {
         /// request served as it is. Of what passes then the gateway sees the ends of a WebSocket's frames and nothing else.
         upgrades: Vec<String> = vec!["websocket".to_owned()], List(UPGRADE);
     }
+}
+
+/// Which headers say who the client is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ForwardedHeader {
+    /// `X-Forwarded-*`.
+    XForwarded,
+    /// `Forwarded` (RFC 7239).
+    Forwarded,
+    /// Both; the first are read.
+    Both,
 }
 
 /// How header names are spelled.
@@ -138,6 +153,12 @@ pub enum Underscores {
     /// The request is refused.
     Refuse,
 }
+
+const FORWARDED_HEADERS: &[(&str, ForwardedHeader)] = &[
+    ("x_forwarded", ForwardedHeader::XForwarded),
+    ("forwarded", ForwardedHeader::Forwarded),
+    ("both", ForwardedHeader::Both),
+];
 
 const UNDERSCORES: &[(&str, Underscores)] = &[
     ("drop", Underscores::Drop),
