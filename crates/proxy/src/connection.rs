@@ -12,6 +12,7 @@ use futures_util::task::AtomicWaker;
 use hyper::upgrade::OnUpgrade;
 use tokio::time::Instant;
 
+use crate::cause::Cause;
 use crate::connections::Connections;
 use crate::edge::Heading;
 use crate::forwarded::{PeerName, Scheme};
@@ -96,8 +97,6 @@ pub(crate) struct Connection {
     lingers: AtomicBool,
     /// When the request under way has to end, in nanoseconds since `opened`.
     cut_at: AtomicU64,
-    /// Whether a client that took nothing was cut at that moment.
-    was_cut: AtomicBool,
     /// The task, to be woken when something outside changes.
     task: AtomicWaker,
     slots: Mutex<Slots>,
@@ -117,6 +116,8 @@ struct Slots {
     tunnel: Option<Box<Tunnel>>,
     /// Of a stream, for its exchange: the bytes that follow a 200.
     switching: Option<OnUpgrade>,
+    /// For the exchange: why its client was cut.
+    cut: Option<Cause>,
 }
 
 impl Connection {
@@ -169,7 +170,6 @@ impl Connection {
             ended: AtomicBool::new(false),
             lingers: AtomicBool::new(false),
             cut_at: AtomicU64::new(NEVER),
-            was_cut: AtomicBool::new(false),
             task: AtomicWaker::new(),
             slots: Mutex::default(),
             registry,
@@ -286,13 +286,14 @@ impl Connection {
         (at != NEVER).then(|| self.opened + Duration::from_nanos(at))
     }
 
-    /// The request under way had to end, while its client took nothing.
-    pub(crate) fn cut(&self) {
-        self.was_cut.store(true, Relaxed);
+    /// The request under way had to end, while bytes waited for its client.
+    pub(crate) fn cut(&self, cause: Cause) {
+        self.slots().cut = Some(cause);
     }
 
-    pub(crate) fn was_cut(&self) -> bool {
-        self.was_cut.load(Relaxed)
+    /// Why it had to, if it had.
+    pub(crate) fn cut_cause(&self) -> Option<Cause> {
+        self.slots().cut
     }
 
     /// How many requests were served.

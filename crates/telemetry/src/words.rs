@@ -22,6 +22,7 @@ pub const CAUSES: &[(&str, When)] = &[
     ("body_too_slow", When::Routed),
     ("circuit_open", When::Routed),
     ("client_gone", When::Anytime),
+    ("client_too_slow", When::Routed),
     ("connect_failed", When::Routed),
     ("connect_timeout", When::Routed),
     ("endpoints_tried", When::Routed),
