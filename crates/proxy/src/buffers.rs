@@ -21,7 +21,7 @@ const PIECE: u64 = (16 << 10) - 1;
 pub(crate) const TLS_BYTES: usize = 16 << 10;
 
 /// Pieces beside a queue, each counted as the power of two that it is read into.
-const BESIDE: usize = 4 * 16 << 10;
+const BESIDE: usize = 4 * (16 << 10);
 
 /// Where a message is held.
 #[derive(Clone, Copy, Debug)]
