@@ -40,6 +40,8 @@ mod import;
 mod instances;
 /// The log, line by line.
 mod logs;
+/// What is held in memory, and given back.
+mod memory;
 /// What a scraper and a board find at `/metrics`.
 mod metrics;
 /// The monitoring API.

@@ -34,6 +34,8 @@ pub(crate) enum Cause {
     HttpsElsewhere,
     /// The client went away, or stopped reading.
     ClientGone,
+    /// The client read more slowly than it may.
+    ClientTooSlow,
     // Nobody to ask.
     NoRoute,
     /// It has passed this gateway before.
@@ -87,7 +89,8 @@ pub(crate) struct Answer {
 impl Cause {
     /// The status, the label and the explanation.
     ///
-    /// `ClientGone` has no status: nobody is there to read an answer.
+    /// `ClientGone` has no status: nobody is there to read an answer. Nor has
+    /// `ClientTooSlow`, whose client has one already.
     pub(crate) fn answer(self) -> Answer {
         let (status, cause, detail) = match self {
             Cause::MalformedHead => (
@@ -161,6 +164,11 @@ impl Cause {
             ),
             Cause::HttpsElsewhere => (308, "https_elsewhere", "this is served over https"),
             Cause::ClientGone => (0, "client_gone", "the client closed the connection"),
+            Cause::ClientTooSlow => (
+                0,
+                "client_too_slow",
+                "the client took the answer more slowly than it may",
+            ),
             Cause::NoRoute => (404, "no_route", "no route takes this request"),
             Cause::Loop => (
                 508,

@@ -11,6 +11,7 @@ use std::time::Duration;
 use futures_util::task::AtomicWaker;
 use tokio::time::Instant;
 
+use crate::cause::Cause;
 use crate::connections::Connections;
 use crate::deadline::Timer;
 use crate::edge::Heading;
@@ -97,8 +98,6 @@ pub(crate) struct Connection {
     lingers: AtomicBool,
     /// When the request under way has to end, in nanoseconds since `opened`.
     cut_at: AtomicU64,
-    /// Whether a client that took nothing was cut at that moment.
-    was_cut: AtomicBool,
     /// The task, to be woken when something outside changes.
     task: AtomicWaker,
     slots: Mutex<Slots>,
@@ -121,6 +120,8 @@ struct Slots {
     /// The timer of the last exchange, for the next one. To set one up costs more
     /// than to look at it.
     timer: Timer,
+    /// For the exchange: why its client was cut.
+    cut: Option<Cause>,
 }
 
 impl Connection {
@@ -173,7 +174,6 @@ impl Connection {
             ended: AtomicBool::new(false),
             lingers: AtomicBool::new(false),
             cut_at: AtomicU64::new(NEVER),
-            was_cut: AtomicBool::new(false),
             task: AtomicWaker::new(),
             slots: Mutex::default(),
             registry,
@@ -296,13 +296,14 @@ impl Connection {
         (at != NEVER).then(|| self.opened + Duration::from_nanos(at))
     }
 
-    /// The request under way had to end, while its client took nothing.
-    pub(crate) fn cut(&self) {
-        self.was_cut.store(true, Relaxed);
+    /// The request under way had to end, while bytes waited for its client.
+    pub(crate) fn cut(&self, cause: Cause) {
+        self.slots().cut = Some(cause);
     }
 
-    pub(crate) fn was_cut(&self) -> bool {
-        self.was_cut.load(Relaxed)
+    /// Why it had to, if it had.
+    pub(crate) fn cut_cause(&self) -> Option<Cause> {
+        self.slots().cut
     }
 
     /// How many requests were served.

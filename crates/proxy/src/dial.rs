@@ -29,7 +29,7 @@ impl Server {
 
     async fn open(&self, remote: Remote, timeout: Duration) -> Result<Line, ConnectFailure> {
         let wire = self.transport.connect(&remote, timeout).await?;
-        let connection = Connection::open(remote, wire, self.header_case).await;
+        let connection = Connection::open(remote, wire, self.buffers, self.header_case).await;
         let connection = connection.map_err(|_| ConnectFailure::Ours)?;
         Ok(Line::Connection(connection))
     }

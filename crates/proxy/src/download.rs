@@ -300,11 +300,9 @@ impl Flow {
 impl Drop for Flow {
     fn drop(&mut self) {
         if self.line.is_some() && self.exchange.cause.is_none() {
-            // The client went away, or was cut since it took nothing.
-            self.exchange.cause = Some(match self.exchange.connection.was_cut() {
-                true => Cause::TotalTimeout,
-                false => Cause::ClientGone,
-            });
+            // The client went away, or was cut since it took too little.
+            let cut = self.exchange.connection.cut_cause();
+            self.exchange.cause = Some(cut.unwrap_or(Cause::ClientGone));
         }
     }
 }
@@ -322,7 +320,10 @@ impl Body for Download {
             Download::Own(bytes) => Poll::Ready(bytes.take().map(|it| Ok(Frame::data(it)))),
             Download::Endpoint(flow) => flow.poll_frame(cx),
         };
-        streams::gave(matches!(frame, Poll::Ready(Some(Ok(_)))));
+        streams::gave(match &frame {
+            Poll::Ready(Some(Ok(frame))) => Some(frame.data_ref().map_or(0, Bytes::len)),
+            _ => None,
+        });
         frame
     }
 

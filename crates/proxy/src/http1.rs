@@ -11,6 +11,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use pailou_config::{HeaderCase, LimitSettings};
 
+use crate::buffers::Buffers;
 use crate::connection::Shared;
 use crate::edge::{Begun, Edge};
 use crate::exchange;
@@ -19,9 +20,6 @@ use crate::tunnel::Tunnel;
 
 /// Fields that the engine has room for without a setting.
 const ENGINE_FIELDS: usize = 100;
-
-/// The least of a message that the engine can hold.
-const BUFFER_BYTES: usize = 64 << 10;
 
 /// Serves one connection until it ends.
 pub(crate) async fn serve(server: Arc<Server>, mut edge: Edge, connection: Shared) {
@@ -86,13 +84,13 @@ async fn requests(server: &Arc<Server>, connection: &Shared, edge: Edge) -> Afte
 
 /// The engine's settings. Not `pipeline_flush`: with it hyper 1.12 buffers a
 /// response without a bound while the client does not read.
-pub(crate) fn engine(limits: &LimitSettings, case: HeaderCase) -> http1::Builder {
+pub(crate) fn engine(limits: &LimitSettings, buffers: Buffers, case: HeaderCase) -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
         .half_close(false)
         .header_read_timeout(None)
         .preserve_header_case(case == HeaderCase::AsSent)
-        .max_buf_size(limits.header_bytes.max(BUFFER_BYTES) + 8192);
+        .max_buf_size(buffers.client);
     if limits.header_count > ENGINE_FIELDS {
         builder.max_headers(limits.header_count);
     }

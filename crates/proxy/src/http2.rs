@@ -12,9 +12,9 @@ use hyper::server::conn::http2::Builder;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use pailou_config::LimitSettings;
-use pailou_telemetry::Metrics;
 use tokio::time::Instant;
 
+use crate::buffers::Buffers;
 use crate::cause::Cause;
 use crate::connection::Shared;
 use crate::deadline::Timer;
@@ -25,13 +25,9 @@ use crate::streams::Streams;
 use crate::tunnels::Tunnels;
 use crate::websocket;
 
-/// Bytes of a request's body that a client may send ahead, on one stream and
-/// on all of them: what a connection can hold of the gateway's memory.
-const STREAM_WINDOW_BYTES: u32 = 64 << 10;
+/// The least that a client may send ahead on all streams of a connection: what
+/// their uploads can hold of the gateway's memory together.
 const CONNECTION_WINDOW_BYTES: u32 = 1 << 20;
-
-/// Bytes of a response that wait for a client, on one stream.
-const SEND_BUFFER_BYTES: usize = 64 << 10;
 
 /// Streams that a client may reset before they were looked at (CVE-2023-44487).
 const PENDING_RESETS: usize = 20;
@@ -47,15 +43,17 @@ const PING_TIMEOUT: Duration = Duration::from_secs(20);
 /// The engine's settings. With `may_switch` a stream may become a WebSocket.
 pub(crate) fn engine(
     limits: &LimitSettings,
+    buffers: Buffers,
     may_switch: bool,
-    metrics: &Metrics,
+    streams: Streams,
 ) -> Builder<Streams> {
-    let mut builder = Builder::new(Streams::new(limits.write_timeout, metrics));
+    let window = u32::try_from(buffers.client).unwrap_or(u32::MAX);
+    let mut builder = Builder::new(streams);
     builder
         .timer(TokioTimer::new())
-        .initial_stream_window_size(STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-        .max_send_buf_size(SEND_BUFFER_BYTES)
+        .initial_stream_window_size(window)
+        .initial_connection_window_size(window.max(CONNECTION_WINDOW_BYTES))
+        .max_send_buf_size(buffers.client)
         .max_concurrent_streams(limits.http2_streams)
         .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
         .max_pending_accept_reset_streams(PENDING_RESETS)

@@ -31,7 +31,8 @@
 //!   that came early the upload goes on for as long as the endpoint takes it.
 //! - The response's deadline runs from the last byte of the request, over all
 //!   tries; an upload that makes progress is not timed by it. An upload below
-//!   `limits.body_min_rate` ends with 408.
+//!   `limits.body_min_rate` ends with 408, and a client that takes an answer more
+//!   slowly than `limits.write_min_rate` is cut.
 //! - Interim answers (100, 103) pass to a client that sent
 //!   `Expect: 100-continue` with a body, and are dropped for others.
 //! - The version on the wire is the gateway's own, whatever the endpoint speaks.
@@ -46,6 +47,7 @@ mod arrival;
 mod ask;
 mod base64;
 mod breaker;
+mod buffers;
 mod cause;
 mod connection;
 mod connections;
@@ -73,6 +75,7 @@ mod listener;
 #[cfg(test)]
 mod lists;
 mod opening;
+mod pace;
 mod panics;
 mod plan;
 mod pool;

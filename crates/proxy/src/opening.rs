@@ -15,6 +15,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::{HandshakeKind, ProtocolVersion, ServerConnection};
 
+use crate::buffers::TLS_BYTES;
 use crate::cause::Cause;
 use crate::connections::Full;
 use crate::edge::Socket;
@@ -129,7 +130,9 @@ pub(crate) async fn secure(
     }
     let terms = watched.terms();
     let acceptor = TlsAcceptor::from(terms.config.clone());
-    let stream = acceptor.accept(socket).await.map_err(|error| {
+    let bound = |session: &mut ServerConnection| session.set_buffer_limit(Some(TLS_BYTES));
+    let stream = acceptor.accept_with(socket, bound).await;
+    let stream = stream.map_err(|error| {
         tracing::debug!(%error, "a TLS handshake failed");
         Unopened::Handshake
     })?;

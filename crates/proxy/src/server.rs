@@ -14,10 +14,12 @@ use pailou_telemetry::{AccessLog, Metrics};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::buffers::Buffers;
 use crate::cause::Cause;
 use crate::connection::Shared;
 use crate::connections::{Caps, Connections};
 use crate::forwarded::Forwarded;
+use crate::pace;
 use crate::pool::Pool;
 use crate::problem::Shape;
 use crate::request_id::RequestId;
@@ -99,7 +101,10 @@ pub(crate) struct Server {
     pub(crate) transport: Transport,
     pub(crate) pool: Pool,
     pub(crate) trunks: Trunks,
+    pub(crate) buffers: Buffers,
     pub(crate) upload_rules: UploadRules,
+    /// How slowly a client may take an answer.
+    pub(crate) write_pace: pace::Rules,
     draining: AtomicBool,
     /// Whether WebSockets have to end.
     stopping: watch::Sender<bool>,
@@ -121,6 +126,7 @@ impl Server {
             compat,
             workers,
         } = options;
+        let buffers = Buffers::of(&limits);
         let caps = Caps {
             total: limits.connections,
             per_ip: limits.connections_per_ip,
@@ -128,24 +134,36 @@ impl Server {
         let upload_rules = UploadRules {
             bytes: limits.body_bytes,
             kept_bytes: retry.buffer_bytes,
-            client_timeout: limits.body_timeout,
+            pace: pace::Rules {
+                min_rate: limits.body_min_rate,
+                after: limits.body_min_rate_after,
+                silence: limits.body_timeout,
+            },
             endpoint_timeout: limits.upstream_write_timeout,
-            min_rate: limits.body_min_rate,
-            min_rate_after: limits.body_min_rate_after,
             has_messages: false,
+        };
+        let write_pace = pace::Rules {
+            min_rate: limits.write_min_rate,
+            after: limits.write_min_rate_after,
+            silence: limits.write_timeout,
         };
         // All of the idle connections are no more than there may be clients,
         // as is counted on where these are limited.
         let most_idle = (limits.connections / workers.max(1)).clamp(1, 1024);
         let is_websocket_allowed = forwarded.upgrades.iter().any(|name| name == "websocket");
         Arc::new(Server {
-            http1: crate::http1::engine(&limits, forwarded.header_case),
-            http2: crate::http2::engine(&limits, is_websocket_allowed, &metrics),
+            http1: crate::http1::engine(&limits, buffers, forwarded.header_case),
+            http2: {
+                let streams = Streams::new(write_pace, &metrics);
+                crate::http2::engine(&limits, buffers, is_websocket_allowed, streams)
+            },
             transport: Transport::new(upstream_tls),
             pool: Pool::new(workers, most_idle, limits.upstream_idle_timeout),
-            trunks: Trunks::new(workers, limits.upstream_idle_timeout),
+            trunks: Trunks::new(workers, buffers, limits.upstream_idle_timeout),
+            buffers,
             upload_rules,
             errors: Shape::new(errors, compat),
+            write_pace,
             header_case: forwarded.header_case,
             via: forwarded.via.then(Via::new),
             underscores: underscores::Rule::new(&forwarded),

@@ -1,21 +1,20 @@
 //! The tasks that serve the streams of HTTP/2 connections.
 //!
 //! The engine asks for a response's body only when the client's window has
-//! room. A client that opens none would hold its endpoint for ever, and nothing
-//! above the engine would hear of it: so a stream's task watches itself.
+//! room. A client that opens none, or little, would hold its endpoint for ever, and
+//! nothing above the engine would hear of it: so a stream's task watches itself.
 
 use std::future::Future;
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use hyper::rt::Executor;
 use pailou_telemetry::Metrics;
-use tokio::time::Instant;
 
 use crate::connection::Shared;
 use crate::deadline::Timer;
+use crate::pace::{self, Pace};
 use crate::panics::ToldOfPanic;
 
 tokio::task_local! {
@@ -27,6 +26,8 @@ tokio::task_local! {
 struct Stream {
     /// Whether the client has been given a piece, and has not asked for more.
     is_full: AtomicBool,
+    /// Bytes that it has been given.
+    given: AtomicUsize,
     connection: std::sync::OnceLock<Shared>,
 }
 
@@ -36,22 +37,26 @@ pub(crate) fn serves(connection: &Shared) {
     let _ = OWN.try_with(|own| own.connection.set(connection.clone()));
 }
 
-/// Notes whether a piece of the body is on its way to the client.
-pub(crate) fn gave(piece: bool) {
-    let _ = OWN.try_with(|own| own.is_full.store(piece, Relaxed));
+/// Notes a piece of the body that is on its way to the client, by its bytes, or
+/// that there is none.
+pub(crate) fn gave(piece: Option<usize>) {
+    let _ = OWN.try_with(|own| {
+        own.is_full.store(piece.is_some(), Relaxed);
+        own.given.fetch_add(piece.unwrap_or(0), Relaxed);
+    });
 }
 
 /// Where streams run.
 #[derive(Clone, Debug)]
 pub(crate) struct Streams {
-    write_timeout: Duration,
+    pace: pace::Rules,
     metrics: Metrics,
 }
 
 impl Streams {
-    pub(crate) fn new(write_timeout: Duration, metrics: &Metrics) -> Streams {
+    pub(crate) fn new(pace: pace::Rules, metrics: &Metrics) -> Streams {
         Streams {
-            write_timeout,
+            pace,
             metrics: metrics.clone(),
         }
     }
@@ -63,7 +68,7 @@ where
 {
     fn execute(&self, stream: F) {
         let told = ToldOfPanic::new("stream", &self.metrics);
-        let watched = watch(stream, self.write_timeout);
+        let watched = watch(stream, self.pace);
         // It ends with its connection, whose engine tells it so.
         tokio::spawn(OWN.scope(Stream::default(), async move {
             let _told = told;
@@ -72,38 +77,44 @@ where
     }
 }
 
-/// Runs a stream until it ends, or its client has taken nothing for too long.
-/// The engine resets a stream that is dropped.
-async fn watch(stream: impl Future<Output = ()>, write_timeout: Duration) {
+/// Runs a stream until it ends, or its client has taken nothing, or too little,
+/// for too long. The engine resets a stream that is dropped.
+async fn watch(stream: impl Future<Output = ()>, pace: pace::Rules) {
     let mut stream = pin!(stream);
-    let mut stalled = Stalled::default();
+    let mut client = Client {
+        pace: Pace::new(pace),
+        given: 0,
+        timer: Timer::default(),
+    };
     std::future::poll_fn(|cx| match stream.as_mut().poll(cx) {
         Poll::Ready(()) => Poll::Ready(()),
-        Poll::Pending => OWN.with(|own| stalled.poll(cx, own, write_timeout)),
+        Poll::Pending => OWN.with(|own| client.poll_late(cx, own)),
     })
     .await;
 }
 
-/// Since when a client takes nothing.
-#[derive(Default)]
-struct Stalled {
-    since: Option<Instant>,
+/// How fast a client takes what it is given.
+struct Client {
+    pace: Pace,
+    given: usize,
     timer: Timer,
 }
 
-impl Stalled {
-    fn poll(&mut self, cx: &mut Context<'_>, own: &Stream, timeout: Duration) -> Poll<()> {
-        if !own.is_full.load(Relaxed) {
-            self.since = None;
+impl Client {
+    /// Ready when it is cut.
+    fn poll_late(&mut self, cx: &mut Context<'_>, own: &Stream) -> Poll<()> {
+        let (is_full, given) = (own.is_full.load(Relaxed), own.given.load(Relaxed));
+        if given != self.given || !is_full {
+            self.pace.moved(given.wrapping_sub(self.given));
+            self.given = given;
+        }
+        // Before its request is read nothing is given.
+        let Some(connection) = own.connection.get().filter(|_| is_full) else {
             return Poll::Pending;
-        }
-        let due = *self.since.get_or_insert_with(Instant::now) + timeout;
-        let cut_due = own.connection.get().and_then(|stream| stream.cut_due());
-        let cut_due = cut_due.filter(|cut_due| *cut_due < due);
-        std::task::ready!(self.timer.poll_until(cx, cut_due.unwrap_or(due)));
-        if let (Some(_), Some(connection)) = (cut_due, own.connection.get()) {
-            connection.cut();
-        }
+        };
+        let (due, cause) = self.pace.cut_due(connection);
+        std::task::ready!(self.timer.poll_until(cx, due));
+        connection.cut(cause);
         Poll::Ready(())
     }
 }

@@ -19,7 +19,9 @@ use tokio::net::TcpSocket;
 use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+use tokio_rustls::rustls::ClientConnection;
 
+use crate::buffers::TLS_BYTES;
 use crate::connection::Connection;
 use crate::proxy_header::Introduction;
 use crate::upstream_tls::{UpstreamTls, explain};
@@ -183,7 +185,8 @@ impl Transport {
             Arc::make_mut(&mut config).alpn_protocols = vec![H2.to_vec()];
         }
         let name = profile.name(secured.host.as_deref(), remote.address.ip());
-        let connected = TlsConnector::from(config).connect(name.clone(), stream);
+        let bound = |session: &mut ClientConnection| session.set_buffer_limit(Some(TLS_BYTES));
+        let connected = TlsConnector::from(config).connect_with(name.clone(), stream, bound);
         match connected.await {
             Ok(stream) if remote.http == Http::Http2 && !speaks_http2(&stream) => {
                 Err("the endpoint does not speak HTTP/2 over TLS (by ALPN)".to_owned())

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::buffers::Buffers;
 use crate::line::{Stream, Trunk};
 use crate::transport::{ConnectFailure, Remote, Transport};
 use crate::worker::worker;
@@ -18,6 +19,7 @@ use crate::worker::worker;
 #[derive(Debug)]
 pub(crate) struct Trunks {
     shards: Box<[Mutex<Shard>]>,
+    buffers: Buffers,
     idle_timeout: Duration,
 }
 
@@ -39,8 +41,9 @@ struct Kept {
 
 impl Trunks {
     /// For so many workers.
-    pub(crate) fn new(workers: usize, idle_timeout: Duration) -> Trunks {
+    pub(crate) fn new(workers: usize, buffers: Buffers, idle_timeout: Duration) -> Trunks {
         Trunks {
+            buffers,
             shards: (0..workers.max(1)).map(|_| Mutex::default()).collect(),
             idle_timeout,
         }
@@ -65,7 +68,7 @@ impl Trunks {
         }
         let left = due.saturating_duration_since(Instant::now());
         let wire = transport.connect(&remote, left).await?;
-        let trunk = Trunk::open(wire).await;
+        let trunk = Trunk::open(wire, self.buffers).await;
         let trunk = trunk.map_err(|_| ConnectFailure::Refused)?;
         let stream = trunk.stream(false).ok_or(ConnectFailure::Refused)?;
         route.trunks().push(Kept {

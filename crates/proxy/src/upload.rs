@@ -20,6 +20,7 @@ use crate::base64::{Decoder, Malformed};
 use crate::cause::Cause;
 use crate::connection::Shared;
 use crate::grpc::Messages;
+use crate::pace::{self, Late, Pace};
 
 /// What a body may be.
 #[derive(Clone, Copy, Debug)]
@@ -28,14 +29,10 @@ pub(crate) struct UploadRules {
     pub(crate) bytes: u64,
     /// The most bytes that are kept for another try.
     pub(crate) kept_bytes: usize,
-    /// How long the client may send nothing.
-    pub(crate) client_timeout: Duration,
+    /// How slow the client may be.
+    pub(crate) pace: pace::Rules,
     /// How long the endpoint may take nothing.
     pub(crate) endpoint_timeout: Duration,
-    /// The rate in bytes a second below which a client is too slow; 0 for none.
-    pub(crate) min_rate: u64,
-    /// How long a client may be slower than that.
-    pub(crate) min_rate_after: Duration,
     /// Whether it has messages that are to be counted.
     pub(crate) has_messages: bool,
 }
@@ -53,15 +50,16 @@ pub(crate) struct Upload {
 #[derive(Debug)]
 struct State {
     incoming: Incoming,
-    /// All that has passed, unless it is too much.
-    kept: Option<Vec<Bytes>>,
+    /// A copy of all that has passed, unless it is too much. What passed itself may
+    /// be a byte, and hold the buffer that it was read into.
+    kept: Option<Vec<u8>>,
     trailers: Option<HeaderMap>,
     bytes: u64,
     /// The most bytes that there may be.
     most_bytes: u64,
     waits: Waits,
-    /// How long the client has been waited for before now.
-    client_time: Duration,
+    /// How slow the client is.
+    pace: Pace,
     messages: Messages,
     failure: Option<Cause>,
     exchange: Option<Waker>,
@@ -76,7 +74,7 @@ struct State {
 enum Waits {
     /// Nobody: no try has begun to send.
     Nobody,
-    Client(Instant),
+    Client,
     Endpoint(Instant),
     /// It is all sent, since then.
     Done(Instant),
@@ -113,7 +111,7 @@ impl Upload {
                 bytes: 0,
                 most_bytes: rules.bytes,
                 waits: Waits::Nobody,
-                client_time: Duration::ZERO,
+                pace: Pace::new(rules.pace),
                 messages: Messages::default(),
                 failure: None,
                 exchange: None,
@@ -154,8 +152,8 @@ impl Upload {
     pub(crate) fn sending(self: &Arc<Self>) -> Sending {
         Sending {
             upload: Arc::clone(self),
-            next: 0,
             sent: 0,
+            sent_trailers: false,
         }
     }
 
@@ -204,7 +202,10 @@ impl Upload {
                 since + self.rules.endpoint_timeout,
                 Cause::UpstreamWriteTimeout,
             ),
-            Waits::Client(since) => self.rules.client_due(since, &state),
+            Waits::Client => {
+                let (due, late) = state.pace.due();
+                Awaited::Upload(due, cause_of(late))
+            }
         }
     }
 
@@ -239,28 +240,18 @@ impl Upload {
     }
 }
 
-impl UploadRules {
-    /// Until when the client has to send something more.
-    fn client_due(&self, since: Instant, state: &State) -> Awaited {
-        let silence = since + self.client_timeout;
-        if self.min_rate == 0 {
-            return Awaited::Upload(silence, Cause::BodyTimeout);
-        }
-        let earned = Duration::from_secs_f64(state.bytes as f64 / self.min_rate as f64);
-        let left = (self.min_rate_after + earned).saturating_sub(state.client_time);
-        match since + left {
-            slow if slow < silence => Awaited::Upload(slow, Cause::BodyTooSlow),
-            _ => Awaited::Upload(silence, Cause::BodyTimeout),
-        }
+fn cause_of(late: Late) -> Cause {
+    match late {
+        Late::Silent => Cause::BodyTimeout,
+        Late::TooSlow => Cause::BodyTooSlow,
     }
 }
 
 impl State {
     fn wait_for(&mut self, waits: Waits) {
-        if let Waits::Client(since) = self.waits
-            && !matches!(waits, Waits::Client(_))
-        {
-            self.client_time += since.elapsed();
+        match waits {
+            Waits::Client => _ = self.pace.due(),
+            _ => self.pace.moved(0),
         }
         self.waits = waits;
         if let Some(exchange) = &self.exchange {
@@ -268,9 +259,11 @@ impl State {
         }
     }
 
-    fn keep(&mut self, piece: &Bytes, most: usize) {
+    /// Keeps a piece of a body of this length, if it is known, for another try.
+    fn keep(&mut self, piece: &[u8], length: Option<u64>, most: usize) {
+        let is_short = length.unwrap_or(self.bytes) <= most as u64;
         match &mut self.kept {
-            Some(kept) if self.bytes <= most as u64 => kept.push(piece.clone()),
+            Some(kept) if is_short => kept.extend_from_slice(piece),
             kept => *kept = None,
         }
     }
@@ -298,9 +291,8 @@ pub(crate) struct Unsent;
 #[derive(Debug)]
 pub(crate) struct Sending {
     upload: Arc<Upload>,
-    /// The piece that is sent next, of those that are kept.
-    next: usize,
-    sent: u64,
+    sent: usize,
+    sent_trailers: bool,
 }
 
 impl Sending {
@@ -315,8 +307,8 @@ impl Sending {
         };
         let frame = match frame {
             Poll::Pending => {
-                if !matches!(state.waits, Waits::Client(_)) {
-                    state.wait_for(Waits::Client(Instant::now()));
+                if !matches!(state.waits, Waits::Client) {
+                    state.wait_for(Waits::Client);
                 }
                 return Poll::Pending;
             }
@@ -340,12 +332,13 @@ impl Sending {
             Ok(piece) => piece,
             Err(frame) => {
                 state.trailers = frame.trailers_ref().cloned();
-                self.next = usize::MAX;
+                self.sent_trailers = true;
                 state.wait_for(Waits::Done(Instant::now()));
                 return Poll::Ready(Some(Ok(frame)));
             }
         };
         state.bytes += piece.len() as u64;
+        state.pace.moved(piece.len());
         if state.bytes > state.most_bytes {
             return Poll::Ready(Some(Err(state.fail(Cause::BodyTooLarge))));
         }
@@ -358,9 +351,8 @@ impl Sending {
         if self.upload.rules.has_messages {
             state.messages.pass(&piece);
         }
-        state.keep(&piece, self.upload.rules.kept_bytes);
-        self.next += 1;
-        self.sent += piece.len() as u64;
+        state.keep(&piece, self.upload.length, self.upload.rules.kept_bytes);
+        self.sent += piece.len();
         let now = Instant::now();
         state.wait_for(match self.upload.length {
             Some(length) if state.bytes == length => Waits::Done(now),
@@ -384,28 +376,31 @@ impl Body for Sending {
         if state.failure.is_some() {
             return Poll::Ready(Some(Err(Unsent)));
         }
-        let again = state.kept.as_ref().and_then(|kept| kept.get(sending.next));
-        if let Some(piece) = again.cloned() {
-            sending.next += 1;
-            sending.sent += piece.len() as u64;
-            return Poll::Ready(Some(Ok(Frame::data(piece))));
+        let again = state
+            .kept
+            .as_ref()
+            .and_then(|kept| kept.get(sending.sent..));
+        if let Some(again) = again.filter(|again| !again.is_empty()) {
+            sending.sent += again.len();
+            let again = Bytes::copy_from_slice(again);
+            return Poll::Ready(Some(Ok(Frame::data(again))));
         }
         if !matches!(state.waits, Waits::Done(_)) {
             return sending.poll_incoming(cx, &mut state);
         }
         let trailers = state.trailers.as_ref();
-        let again = trailers.filter(|_| sending.next != usize::MAX).cloned();
-        sending.next = usize::MAX;
+        let again = trailers.filter(|_| !sending.sent_trailers).cloned();
+        sending.sent_trailers = true;
         Poll::Ready(again.map(|trailers| Ok(Frame::trailers(trailers))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.upload.length == Some(self.sent)
+        self.upload.length == Some(self.sent as u64)
     }
 
     fn size_hint(&self) -> SizeHint {
         match self.upload.length {
-            Some(length) => SizeHint::with_exact(length - self.sent),
+            Some(length) => SizeHint::with_exact(length - self.sent as u64),
             None => SizeHint::default(),
         }
     }

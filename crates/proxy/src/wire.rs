@@ -8,6 +8,8 @@ use pingora::protocols::Stream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::client::TlsStream;
 
+use crate::buffers::poll_piece;
+
 /// A connection to an endpoint.
 #[derive(Debug)]
 pub(crate) enum Wire {
@@ -27,7 +29,8 @@ impl AsyncRead for Wire {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Wire::Plain(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Wire::Plain(stream) => poll_piece(stream, cx, buffer),
+            // A record at a time.
             Wire::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
         }
     }

@@ -27,6 +27,7 @@ pub use tls::{
     CertificateReloaded,
 };
 pub use upstream::{
-    DriftFound, EjectedEndpointGone, EndpointEjected, EndpointRefused, EndpointReturned,
-    EndpointStillFailing, HoldBegan, HoldEnded, PanicBegan, PanicEnded, ServiceFirstStateLate,
+    DriftFound, EjectedEndpointGone, EjectionStory, EndpointEjected, EndpointRefused,
+    EndpointReturned, EndpointStillFailing, HoldBegan, HoldEnded, PanicBegan, PanicEnded,
+    ServiceFirstStateLate,
 };

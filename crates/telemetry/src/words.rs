@@ -24,6 +24,7 @@ pub const CAUSES: &[(&str, When)] = &[
     ("circuit_open", When::Routed),
     ("circuit_timeout", When::Routed),
     ("client_gone", When::Anytime),
+    ("client_too_slow", When::Routed),
     ("connect_failed", When::Routed),
     ("connect_timeout", When::Routed),
     ("endpoints_tried", When::Routed),

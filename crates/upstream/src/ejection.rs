@@ -79,11 +79,9 @@ impl Member {
             self.slow_since = self.slow_since.filter(|_| self.slow_start(now).is_some());
             changed = true;
         }
-        let address = self.endpoint.address();
-        if let Some(trouble) = &mut self.trouble
-            && trouble.is_over(address, now, news)
-        {
-            self.trouble = None;
+        let calm = self.trouble.take_if(|trouble| trouble.is_calm(now));
+        if let Some(trouble) = calm {
+            trouble.returned("answered", news);
         }
         changed
     }
@@ -98,7 +96,7 @@ impl Member {
         self.slow_since = Some(now);
         self.seen = self.endpoint.absolve().term;
         if let Some(trouble) = self.trouble.take() {
-            trouble.returned(self.endpoint.address(), "registered afresh", now, news);
+            trouble.returned("registered afresh", news);
         }
     }
 

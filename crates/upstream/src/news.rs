@@ -5,28 +5,35 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pailou_telemetry::events::{
-    EjectedEndpointGone, EndpointEjected, EndpointRefused, EndpointReturned, EndpointStillFailing,
-    PanicBegan, PanicEnded,
+    EjectionStory, EndpointEjected, EndpointRefused, EndpointReturned, PanicBegan, PanicEnded,
 };
 use pailou_telemetry::{EndpointCounts, Metrics, ServiceMetrics};
 
 use crate::id::ServiceId;
+use crate::trouble::Troubles;
 
 /// One service's voice.
 #[derive(Debug)]
 pub(crate) struct News {
     metrics: Arc<ServiceMetrics>,
+    /// What all services say together.
+    troubles: Arc<Troubles>,
 }
 
 impl News {
-    pub(crate) fn of(id: &ServiceId, metrics: &Metrics) -> News {
+    pub(crate) fn of(id: &ServiceId, metrics: &Metrics, troubles: &Arc<Troubles>) -> News {
         News {
             metrics: metrics.service(&id.labels()),
+            troubles: Arc::clone(troubles),
         }
     }
 
     pub(crate) fn metrics(&self) -> &ServiceMetrics {
         &self.metrics
+    }
+
+    pub(crate) fn troubles(&self) -> &Arc<Troubles> {
+        &self.troubles
     }
 
     pub(crate) fn stale(&self, stale: bool) {
@@ -42,24 +49,14 @@ impl News {
         address: SocketAddr,
         cause: &'static str,
         backoff: Duration,
-        is_again: bool,
+        is_known: bool,
     ) {
         EndpointEjected {
             service: &self.metrics,
             address,
             cause,
             backoff,
-            is_again,
-        }
-        .record();
-    }
-
-    pub(crate) fn still_failing(&self, address: SocketAddr, cause: &'static str, ejections: u32) {
-        EndpointStillFailing {
-            service: &self.metrics,
-            address,
-            cause,
-            ejections,
+            is_known,
         }
         .record();
     }
@@ -68,25 +65,13 @@ impl News {
         &self,
         address: SocketAddr,
         reason: &'static str,
-        ejections: u32,
-        lasted: Duration,
+        story: Option<EjectionStory<'_>>,
     ) {
         EndpointReturned {
             service: &self.metrics,
             address,
             reason,
-            ejections,
-            lasted,
-        }
-        .record();
-    }
-
-    pub(crate) fn gone(&self, address: SocketAddr, ejections: u32, lasted: Duration) {
-        EjectedEndpointGone {
-            service: &self.metrics,
-            address,
-            ejections,
-            lasted,
+            story,
         }
         .record();
     }

@@ -35,7 +35,7 @@ pub struct Service {
 impl Service {
     pub(crate) fn new(id: ServiceId, context: Arc<Context>) -> Arc<Service> {
         Arc::new(Service {
-            news: News::of(&id, &context.metrics),
+            news: News::of(&id, &context.metrics, &context.troubles),
             bell: Bell::new(Arc::clone(&context.wake)),
             id,
             context,

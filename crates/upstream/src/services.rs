@@ -13,6 +13,7 @@ use crate::Policy;
 use crate::id::ServiceId;
 use crate::selection::{Selection, Subset};
 use crate::service::Service;
+use crate::trouble::Troubles;
 
 /// All services that anybody holds, one of each id.
 ///
@@ -28,6 +29,8 @@ pub struct Services {
 pub(crate) struct Context {
     pub(crate) settings: EjectionSettings,
     pub(crate) metrics: Metrics,
+    /// Addresses that fail, of which all services say one thing together.
+    pub(crate) troubles: Arc<Troubles>,
     /// Tells the supervisor that something may fall due earlier than it thinks.
     pub(crate) wake: Arc<Notify>,
 }
@@ -38,6 +41,7 @@ impl Services {
         let context = Context {
             settings,
             metrics,
+            troubles: Arc::default(),
             wake: Arc::default(),
         };
         Arc::new(Services {

@@ -93,10 +93,8 @@ impl State {
             };
             self.members.insert(address, member);
         }
-        for (address, member) in &mut before {
-            if let Some(trouble) = member.trouble.take() {
-                trouble.gone(*address, now, news);
-            }
+        for member in before.values_mut() {
+            member.trouble = None;
         }
         self.departed.extend(before);
         self.departed.retain(|_, member| member.is_remembered(now));

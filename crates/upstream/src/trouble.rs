@@ -1,8 +1,12 @@
-//! What is said of an endpoint that fails again and again: one line when it begins, one a minute while it lasts, one when it is over.
+//! What is said of an address that fails again and again: one line when it begins, one a minute while it lasts, one when it is over,
+//! however many services list the address.
 
+use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use pailou_telemetry::events::{EjectedEndpointGone, EjectionStory, EndpointStillFailing};
 use tokio::time::Instant;
 
 use crate::news::News;
@@ -11,22 +15,126 @@ use crate::news::News;
 const REMINDER: Duration = Duration::from_secs(60);
 /// An endpoint that has answered is believed after this long without a further ejection.
 const CALM: Duration = Duration::from_secs(10);
+/// A line names so many services.
+const NAMED: usize = 5;
 
-/// The ejections of an endpoint since it was last well for good.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Trouble {
+/// The troubles of all addresses.
+#[derive(Debug, Default)]
+pub(crate) struct Troubles(Mutex<HashMap<SocketAddr, Story>>);
+
+/// The ejections of an address by all services since it was last well for good.
+#[derive(Debug)]
+struct Story {
     since: Instant,
+    /// For how many services it is not over.
+    open: usize,
+    services: BTreeSet<String>,
     cause: &'static str,
     ejections: u32,
     /// How many of them the log knows of.
     told: u32,
     next_reminder: Instant,
+}
+
+/// The trouble of one service with an address. It is over when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Trouble {
+    address: SocketAddr,
+    troubles: Arc<Troubles>,
+    next_reminder: Instant,
     /// Since when it answers.
     well_since: Option<Instant>,
+    is_over: bool,
+}
+
+impl Troubles {
+    /// Counts an ejection by a service, which has no trouble with the address so far if it is a `new` one. Whether the log
+    /// knows that the address is in trouble.
+    fn ejected(
+        &self,
+        address: SocketAddr,
+        (service, is_new): (&str, bool),
+        cause: &'static str,
+        now: Instant,
+    ) -> bool {
+        let mut stories = self.lock();
+        let is_known = stories.contains_key(&address);
+        let story = stories.entry(address).or_insert(Story {
+            since: now,
+            open: 0,
+            services: BTreeSet::new(),
+            cause,
+            ejections: 0,
+            told: 1,
+            next_reminder: now + REMINDER,
+        });
+        if is_new {
+            story.open += 1;
+            story.services.insert(service.to_owned());
+        }
+        story.ejections += 1;
+        story.cause = cause;
+        is_known
+    }
+
+    /// Says that it lasts, if that is due and there is something new.
+    fn remind(&self, address: SocketAddr, now: Instant) {
+        let mut stories = self.lock();
+        let story = stories.get_mut(&address);
+        let Some(story) = story.filter(|story| story.next_reminder <= now) else {
+            return;
+        };
+        story.next_reminder = now + REMINDER;
+        let ejections = story.ejections - std::mem::replace(&mut story.told, story.ejections);
+        if ejections > 0 {
+            EndpointStillFailing {
+                services: &story.names(),
+                address,
+                cause: story.cause,
+                ejections,
+            }
+            .record();
+        }
+    }
+
+    /// It is over for one service; what there was, if it is over for all.
+    fn ended(&self, address: SocketAddr) -> Option<Story> {
+        let mut stories = self.lock();
+        let story = stories.get_mut(&address)?;
+        story.open -= 1;
+        match story.open {
+            0 => stories.remove(&address),
+            _ => None,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<SocketAddr, Story>> {
+        // Every section under the lock leaves the map whole.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Story {
+    fn names(&self) -> String {
+        let named: Vec<&str> = self.services.iter().take(NAMED).map(|it| &**it).collect();
+        match self.services.len() - named.len() {
+            0 => named.join(", "),
+            more => format!("{} and {more} more", named.join(", ")),
+        }
+    }
+
+    /// Hands it over as the log tells it.
+    fn tell(&self, record: impl FnOnce(EjectionStory<'_>)) {
+        record(EjectionStory {
+            services: &self.names(),
+            ejections: self.ejections,
+            lasted: self.since.elapsed(),
+        });
+    }
 }
 
 impl Trouble {
-    /// Counts an ejection; `trouble` is the one that it belongs to, if there is one.
+    /// Counts an ejection; `trouble` is the one that it belongs to, if the service has one with the address.
     pub(crate) fn ejected(
         trouble: &mut Option<Trouble>,
         address: SocketAddr,
@@ -35,17 +143,16 @@ impl Trouble {
         now: Instant,
         news: &News,
     ) {
-        news.ejected(address, cause, backoff, trouble.is_some());
-        let trouble = trouble.get_or_insert(Trouble {
-            since: now,
-            cause,
-            ejections: 0,
-            told: 1,
+        let service = (news.metrics().name(), trouble.is_none());
+        let is_known = news.troubles().ejected(address, service, cause, now);
+        news.ejected(address, cause, backoff, is_known);
+        let trouble = trouble.get_or_insert_with(|| Trouble {
+            address,
+            troubles: Arc::clone(news.troubles()),
             next_reminder: now + REMINDER,
             well_since: None,
+            is_over: false,
         });
-        trouble.ejections += 1;
-        trouble.cause = cause;
         trouble.well_since = None;
     }
 
@@ -54,41 +161,42 @@ impl Trouble {
         self.well_since.get_or_insert(now);
     }
 
-    /// Says what is due; whether it is over.
-    pub(crate) fn is_over(&mut self, address: SocketAddr, now: Instant, news: &News) -> bool {
+    /// Whether it is over. If not, says what is due.
+    pub(crate) fn is_calm(&mut self, now: Instant) -> bool {
         if self.well_since.is_some_and(|since| since + CALM <= now) {
-            self.returned(address, "answered", now, news);
             return true;
         }
         if self.next_reminder <= now {
             self.next_reminder = now + REMINDER;
-            if self.ejections > self.told {
-                news.still_failing(address, self.cause, self.ejections - self.told);
-                self.told = self.ejections;
-            }
+            self.troubles.remind(self.address, now);
         }
         false
     }
 
-    /// Says that the endpoint is well again, and why.
-    pub(crate) fn returned(
-        self,
-        address: SocketAddr,
-        reason: &'static str,
-        now: Instant,
-        news: &News,
-    ) {
-        news.returned(address, reason, self.ejections, now - self.since);
-    }
-
-    /// Says that nobody lists the endpoint any more.
-    pub(crate) fn gone(self, address: SocketAddr, now: Instant, news: &News) {
-        news.gone(address, self.ejections, now - self.since);
+    /// The endpoint is well again: says so, and why, if it is for all services.
+    pub(crate) fn returned(mut self, reason: &'static str, news: &News) {
+        self.is_over = true;
+        match self.troubles.ended(self.address) {
+            Some(story) => story.tell(|story| news.returned(self.address, reason, Some(story))),
+            None => news.returned(self.address, reason, None),
+        }
     }
 
     /// When there is something to say.
     pub(crate) fn due(&self) -> Instant {
         let calm = self.well_since.map(|since| since + CALM);
         calm.map_or(self.next_reminder, |calm| calm.min(self.next_reminder))
+    }
+}
+
+impl Drop for Trouble {
+    /// Nobody lists the endpoint any more, or no route leads to its service.
+    fn drop(&mut self) {
+        if !self.is_over
+            && let Some(story) = self.troubles.ended(self.address)
+        {
+            let address = self.address;
+            story.tell(|story| EjectedEndpointGone { address, story }.record());
+        }
     }
 }

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use pailou_upstream::{EndpointSpec, Outcome};
+use pailou_upstream::{EndpointSet, EndpointSpec, Hint, Outcome, Policy, ServiceId, Subset};
 use support::{ANSWERED, World, spec};
 use tokio::time::{Instant, advance};
 use tracing_subscriber::fmt::MakeWriter;
@@ -154,4 +154,64 @@ async fn the_trouble_ends_with_a_fresh_registration_and_with_the_listing() {
         lines[0].contains("an ejected endpoint is no longer listed"),
         "{lines:?}"
     );
+}
+
+/// Each service said of a dead address what the others had said: ten services, ten lines a minute.
+#[tokio::test(start_paused = true)]
+async fn an_address_of_several_services_is_one_story() {
+    let world = World::new("round_robin");
+    world.weights(&[1.0; 3]);
+    let id = ServiceId::new("", "DEFAULT_GROUP", "order-service");
+    let other = world.services.service(&id);
+    let policy = Policy::named("round_robin").expect("a policy");
+    let selection = (world.services).selection(&other, &Subset::default(), &policy);
+    other.update(EndpointSet::of([spec(1), spec(2), spec(3)]));
+    let (log, _guard) = Log::start();
+    for _ in 0..900 {
+        let pick = selection.pick(&Hint::first()).expect("an endpoint");
+        let is_dead = pick.address().port() == 1;
+        pick.report(if is_dead { Outcome::Refused } else { ANSWERED });
+        drop(pick);
+        let pick = world.pick();
+        let is_dead = pick.address().port() == 1;
+        pick.report(if is_dead { Outcome::Refused } else { ANSWERED });
+        drop(pick);
+        advance(Duration::from_millis(100)).await;
+        world.services.advance();
+    }
+    let lines = log.lines();
+    assert_eq!(lines.len(), 2, "the first and a reminder: {lines:?}");
+    assert!(lines[0].contains("an endpoint was ejected"), "{lines:?}");
+    for name in ["order-service", "user-service"] {
+        assert!(lines[1].contains(name), "{lines:?}");
+    }
+
+    // Over for one of them is not over.
+    world.update([spec(2), spec(3)]);
+    assert_eq!(log.lines(), Vec::<String>::new());
+    drop(selection);
+    other.update(EndpointSet::of([spec(2)]));
+    let lines = log.lines();
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    let pieces = [
+        "an ejected endpoint is no longer listed",
+        "order-service",
+        "user-service",
+    ];
+    assert!(
+        pieces.iter().all(|piece| lines[0].contains(piece)),
+        "{lines:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_trouble_of_a_service_that_no_route_uses_is_over() {
+    let world = World::new("round_robin");
+    world.weights(&[1.0; 3]);
+    world.report(1, Outcome::Refused);
+    let (log, _guard) = Log::start();
+    drop(world);
+    let lines = log.lines();
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert!(lines[0].contains("no longer listed"), "{lines:?}");
 }

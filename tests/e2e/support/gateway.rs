@@ -213,6 +213,30 @@ impl Gateway {
         .await
     }
 
+    /// A gauge or counter without labels.
+    pub(crate) async fn value(&self, name: &str) -> u64 {
+        let metrics = self.metrics().await;
+        let line = metrics
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        let value = line.and_then(|value| value.parse::<f64>().ok());
+        value.unwrap_or_else(|| panic!("no {name} in {metrics}")) as u64
+    }
+
+    /// Its resident memory.
+    pub(crate) async fn resident_bytes(&self) -> u64 {
+        self.value("process_resident_memory_bytes").await
+    }
+
+    /// Waits until so many requests are under way.
+    pub(crate) async fn in_flight(&self, requests: u64) {
+        let name = "pailou_requests_in_flight";
+        until(&format!("{requests} {name}"), async || {
+            (self.value(name).await == requests).then_some(())
+        })
+        .await;
+    }
+
     /// Sends a signal, as `kill` names it: `-TERM`.
     pub(crate) fn signal(&self, signal: &str) {
         self.process.signal(signal);

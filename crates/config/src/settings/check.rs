@@ -19,6 +19,8 @@ const GRPC_OFFSET: u16 = 1_000;
 const MAX_METADATA_BYTES: usize = 400;
 /// A secret's file is not read beyond this.
 const MAX_SECRET_BYTES: u64 = 4_096;
+/// Bytes of `limits.buffer_bytes` that a request's head cannot have.
+const BESIDE_A_HEAD: usize = 64 << 10;
 /// A shorter token can be guessed.
 const MIN_TOKEN_BYTES: usize = 16;
 /// Fills in what depends on other settings and reports what does not fit together.
@@ -53,6 +55,13 @@ pub(super) fn complete(mut settings: Settings, reader: &mut Reader<'_>) -> Setti
     proxy_protocol(&mut settings, reader);
     sources(&settings, reader);
     metadata(&settings, reader);
+    if settings.limits.buffer_bytes < settings.limits.header_bytes + BESIDE_A_HEAD {
+        reader.fault(
+            "limits.buffer_bytes",
+            "too little for limits.header_bytes: a head is held whole",
+            Some("64KiB more than limits.header_bytes, or a smaller head"),
+        );
+    }
     if settings.ejection.max_backoff < settings.ejection.backoff {
         reader.fault("ejection.max_backoff", "less than ejection.backoff", None);
     }

@@ -62,6 +62,9 @@ section! {
         request_line_bytes: usize = 8 << 10, bytes(256..=64 << 10);
         /// The most bytes of a request's body; beyond it 413. Bodies are streamed, so this costs no memory.
         body_bytes: u64 = 10 << 20, bytes(1..=1 << 40);
+        /// The most bytes of a message that wait in the gateway, each way of a request, while the other side takes none; TLS holds
+        /// 16KiB more. 64KiB more than `header_bytes` at least, since a head is held whole; a response's head may have 80KiB less than this.
+        buffer_bytes: usize = 128 << 10, bytes(96 << 10..=16 << 20);
         /// Between two reads of a request's body; then 408, and the endpoint is not blamed.
         body_timeout: Duration = Duration::from_secs(60), Time(ms(100)..=mins(60));
         /// The least rate of a request's body, in bytes a second, while the client is waited for; then 408. 0 for none. A body
@@ -78,6 +81,11 @@ section! {
         http2_streams: u32 = 128, whole(1..=10_000);
         /// How long one write to a client may stall. A client that reads nothing holds an endpoint's response otherwise.
         write_timeout: Duration = Duration::from_secs(30), Time(ms(100)..=mins(60));
+        /// The least rate at which a client takes an answer, in bytes a second, while bytes wait for it; then it is cut. 0 for
+        /// none. A client that reads in drips holds an endpoint's response as well. Not for upgraded connections.
+        write_min_rate: u64 = 1 << 10, bytes(0..=1 << 30);
+        /// For so long a client may be slower than that before it is cut.
+        write_min_rate_after: Duration = Duration::from_secs(10), Time(ms(100)..=mins(60));
         /// The most client connections at once; the next is closed at once. Each may need another one to an endpoint, so
         /// where the process's file limit allows fewer, it is taken down to that at start, with a warning.
         connections: usize = 20_000, whole(1..=1_000_000);

@@ -296,6 +296,11 @@ fn settings_that_contradict_each_other_are_refused() {
             "gateway.yaml: ejection.max_backoff: less than ejection.backoff",
         ),
         (
+            "limits: { header_bytes: 128KiB }",
+            "gateway.yaml: limits.buffer_bytes: too little for limits.header_bytes: a head is held whole; expected 64KiB more \
+             than limits.header_bytes, or a smaller head",
+        ),
+        (
             "shutdown: { drain_delay: 30s }",
             "gateway.yaml: shutdown.deadline: not more than shutdown.drain_delay",
         ),

@@ -110,7 +110,7 @@ impl Edge {
             whole: BytesMut::new(),
             scan: HeadScan::default(),
             reading: Reading::Head,
-            writes: Writes::new(server.limits.write_timeout),
+            writes: Writes::new(server.write_pace),
             timer: Timer::default(),
             head_due: Some(first),
             silent_since: None,
@@ -179,8 +179,10 @@ impl Edge {
     }
 
     /// From here on bytes pass as they are. What was read ahead comes first.
+    /// What goes to the client is no answer any more, and may take its time.
     pub(crate) fn switch(&mut self) {
         self.reading = Reading::Anything;
+        self.writes.pace.any_rate();
     }
 
     fn poll_head(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
@@ -292,6 +294,7 @@ impl Edge {
         };
         self.connection.whole(matches!(self.reading, Reading::Head));
         self.ending.begin(heading.knows_interim);
+        self.writes.pace.restart();
         self.connection.hand(heading);
         Ok(left)
     }

@@ -8,6 +8,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
+use crate::buffers::poll_piece;
+
 /// A client's socket.
 #[derive(Debug)]
 pub(crate) enum Socket {
@@ -87,7 +89,8 @@ impl AsyncRead for Socket {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Socket::Plain(socket) => Pin::new(socket).poll_read(cx, buf),
+            Socket::Plain(socket) => poll_piece(socket, cx, buf),
+            // A record at a time.
             Socket::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
         }
     }

@@ -4,31 +4,28 @@
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use tokio::io::AsyncWrite;
-use tokio::time::Instant;
 
 use super::{Edge, Socket, socket};
 use crate::cause::Cause;
 use crate::connection::Stage;
+use crate::pace::{self, Pace};
 
 /// The state of writing.
 #[derive(Debug)]
 pub(super) struct Writes {
     /// Interim answers that are not out yet.
     interim: BytesMut,
-    timeout: Duration,
-    due: Option<Instant>,
+    pub(super) pace: Pace,
 }
 
 impl Writes {
-    pub(super) fn new(timeout: Duration) -> Writes {
+    pub(super) fn new(pace: pace::Rules) -> Writes {
         Writes {
             interim: BytesMut::new(),
-            timeout,
-            due: None,
+            pace: Pace::new(pace),
         }
     }
 
@@ -67,26 +64,19 @@ impl Edge {
         !self.refused
     }
 
-    /// After a write or a flush: times a client that takes nothing.
-    fn watch_writes<T>(
+    /// After a write or a flush: times a client that takes nothing, or too little.
+    fn watch_writes(
         &mut self,
         cx: &mut Context<'_>,
-        outcome: Poll<io::Result<T>>,
-    ) -> Poll<io::Result<T>> {
-        if outcome.is_ready() {
-            self.writes.due = None;
-            return outcome;
+        outcome: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(written) = outcome {
+            self.writes.pace.moved(*written.as_ref().unwrap_or(&0));
+            return Poll::Ready(written);
         }
-        let timeout = self.writes.timeout;
-        let due = *self
-            .writes
-            .due
-            .get_or_insert_with(|| Instant::now() + timeout);
-        let cut_due = self.connection.cut_due().filter(|cut_due| *cut_due < due);
-        ready!(self.timer.poll_until(cx, cut_due.unwrap_or(due)));
-        if cut_due.is_some() {
-            self.connection.cut();
-        }
+        let (due, cause) = self.writes.pace.cut_due(&self.connection);
+        ready!(self.timer.poll_until(cx, due));
+        self.connection.cut(cause);
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 }
@@ -140,7 +130,7 @@ impl AsyncWrite for Edge {
             Poll::Ready(Ok(())) => socket(&mut edge.socket).poll_flush(cx),
             other => other,
         };
-        edge.watch_writes(cx, flushed)
+        edge.watch_writes(cx, flushed.map_ok(|()| 0)).map_ok(drop)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -13,13 +13,10 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use super::{LineFailure, failure_of};
+use crate::buffers::Buffers;
 use crate::transport::Remote;
 use crate::upload::Outgoing;
 use crate::wire::Wire;
-
-/// Bytes that the engine holds of a message on its way. Enough for a
-/// response's head of many cookies; beyond it the other side waits.
-const BUFFER_BYTES: usize = 64 << 10;
 
 type Driver = http1::Connection<TokioIo<Wire>, Outgoing>;
 
@@ -58,10 +55,11 @@ impl Connection {
     pub(crate) async fn open(
         remote: Remote,
         wire: Wire,
+        buffers: Buffers,
         case: HeaderCase,
     ) -> Result<Connection, LineFailure> {
         let handshake = http1::Builder::new()
-            .max_buf_size(BUFFER_BYTES)
+            .max_buf_size(buffers.endpoint)
             .preserve_header_case(case == HeaderCase::AsSent)
             .title_case_headers(case == HeaderCase::Title)
             .handshake(TokioIo::new(wire))

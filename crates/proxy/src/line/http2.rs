@@ -14,6 +14,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::task::AbortHandle;
 
 use super::{LineFailure, failure_of};
+use crate::buffers::Buffers;
 use crate::upload::Outgoing;
 use crate::wire::Wire;
 
@@ -21,13 +22,8 @@ use crate::wire::Wire;
 /// next one opens another connection.
 const MOST_STREAMS: usize = 100;
 
-/// Bytes of a response that an endpoint may send ahead, on one stream and on
-/// all of them.
-const STREAM_WINDOW_BYTES: u32 = 64 << 10;
+/// The least that an endpoint may send ahead on all streams of a connection.
 const CONNECTION_WINDOW_BYTES: u32 = 1 << 20;
-
-/// Bytes of a request's body that wait for an endpoint, on one stream.
-const SEND_BUFFER_BYTES: usize = 64 << 10;
 
 /// How often an endpoint with a request under way is asked whether it is there,
 /// and how long it may take to say so. A host that vanished says nothing else.
@@ -50,13 +46,14 @@ impl Drop for Trunk {
 
 impl Trunk {
     /// Puts the engine on a new connection.
-    pub(crate) async fn open(wire: Wire) -> Result<Arc<Trunk>, LineFailure> {
+    pub(crate) async fn open(wire: Wire, buffers: Buffers) -> Result<Arc<Trunk>, LineFailure> {
+        let window = u32::try_from(buffers.endpoint).unwrap_or(u32::MAX);
         let mut builder = Builder::new(TokioExecutor::new());
         builder
             .timer(TokioTimer::new())
-            .initial_stream_window_size(STREAM_WINDOW_BYTES)
-            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-            .max_send_buf_size(SEND_BUFFER_BYTES)
+            .initial_stream_window_size(window)
+            .initial_connection_window_size(window.max(CONNECTION_WINDOW_BYTES))
+            .max_send_buf_size(buffers.endpoint)
             .keep_alive_interval(PING_EVERY)
             .keep_alive_timeout(PING_TIMEOUT);
         let handshake = builder.handshake(TokioIo::new(wire)).await;

@@ -1,6 +1,6 @@
 //! Clients of HTTP/2, and what they may not do.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use h2::client::SendRequest;
@@ -309,11 +309,20 @@ async fn an_upload_that_is_reset_is_never_completed() {
 #[tokio::test]
 async fn a_client_that_takes_nothing_is_cut() {
     let upstream = Upstream::start(|_| ok(&"a".repeat(1 << 20))).await;
+    let rate = ("PAILOU_LIMITS_WRITE_MIN_RATE", "1GiB");
     for (settings, cause) in [
         (("PAILOU_LIMITS_WRITE_TIMEOUT", "300ms"), "client_gone"),
         (("PAILOU_DEFAULTS_TOTAL_TIMEOUT", "300ms"), "total_timeout"),
+        (
+            ("PAILOU_LIMITS_WRITE_MIN_RATE_AFTER", "300ms"),
+            "client_too_slow",
+        ),
     ] {
-        let gateway = Gateway::with(&[settings], ANY, &[upstream.address]).await;
+        let settings = match cause {
+            "client_too_slow" => vec![settings, rate],
+            _ => vec![settings],
+        };
+        let gateway = Gateway::with(&settings, ANY, &[upstream.address]).await;
         let client = connect(&gateway).await;
         let mut ready = client.requests.clone().ready().await.expect("ready");
         let (response, _) = ready.send_request(get("/"), true).expect("sent");
@@ -325,6 +334,29 @@ async fn a_client_that_takes_nothing_is_cut() {
         until("nothing is left", || gateway.serving.in_flight() == 0).await;
         assert_eq!(gateway.serving.connections(), 1, "its stream alone");
     }
+}
+
+/// It was cut after `write_timeout` while it read as fast as it could, if its endpoint was always faster.
+#[tokio::test]
+async fn a_client_that_goes_on_reading_is_not_cut() {
+    let upstream = Upstream::start(|_| ok(&"a".repeat(2 << 20))).await;
+    let settings = [("PAILOU_LIMITS_WRITE_TIMEOUT", "300ms")];
+    let gateway = Gateway::with(&settings, ANY, &[upstream.address]).await;
+    let mut client = connect(&gateway).await;
+    let mut body = client.send(get("/")).await.expect("a head").into_body();
+    let (mut bytes, began) = (0, Instant::now());
+    let mut slept = 0;
+    while let Some(piece) = body.data().await {
+        let piece = piece.expect("a piece");
+        bytes += piece.len();
+        while slept < bytes {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            slept += 16 << 10;
+        }
+        let _ = body.flow_control().release_capacity(piece.len());
+    }
+    assert_eq!(bytes, 2 << 20);
+    assert!(began.elapsed() > Duration::from_millis(900));
 }
 
 #[tokio::test]

@@ -274,6 +274,56 @@ async fn a_client_that_reads_nothing_is_cut() {
     assert!(client.rest().await.len() < 50_000_000);
 }
 
+/// A client read a little now and then: no write stalled for long, and its endpoint's connection was held for ever.
+#[tokio::test]
+async fn a_client_that_reads_in_drips_is_cut() {
+    let upstream = Upstream::start(|_| {
+        let head = b"HTTP/1.1 200 OK\r\ncontent-length: 50000000\r\n\r\n".to_vec();
+        vec![Step::Send(head), Step::Send(vec![b'a'; 50_000_000])]
+    })
+    .await;
+    let settings = [
+        ("PAILOU_LIMITS_WRITE_MIN_RATE", "100MiB"),
+        ("PAILOU_LIMITS_WRITE_MIN_RATE_AFTER", "300ms"),
+    ];
+    let gateway = Gateway::with(&settings, ANY, &[upstream.address]).await;
+    let mut client = gateway.connect().await;
+    client.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    let dripping = async {
+        while gateway.metric("cause=\"client_too_slow\"") != Some(1.0) {
+            client.exactly(64 << 10).await;
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let ended = tokio::time::timeout(Duration::from_secs(10), dripping).await;
+    ended.expect("it is cut");
+    until("its connection is gone", || {
+        gateway.serving.connections() == 0
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_client_that_waits_for_a_slow_endpoint_is_not_slow() {
+    let upstream = Upstream::start(|_| {
+        let head = b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n".to_vec();
+        let mut steps = vec![Step::Send(head)];
+        for _ in 0..10 {
+            steps.push(Step::Wait(Duration::from_millis(100)));
+            steps.push(Step::Send(b"a".to_vec()));
+        }
+        steps
+    })
+    .await;
+    let settings = [
+        ("PAILOU_LIMITS_WRITE_MIN_RATE", "100MiB"),
+        ("PAILOU_LIMITS_WRITE_MIN_RATE_AFTER", "100ms"),
+    ];
+    let gateway = Gateway::with(&settings, ANY, &[upstream.address]).await;
+    let mut client = gateway.connect().await;
+    assert_eq!(client.get("/").await.body.len(), 10);
+}
+
 #[tokio::test]
 async fn a_pause_of_the_client_is_not_the_endpoints() {
     let upstream = Upstream::start(|_| {

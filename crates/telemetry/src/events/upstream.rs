@@ -19,8 +19,8 @@ pub struct EndpointEjected<'a> {
     pub cause: &'static str,
     /// For how long.
     pub backoff: Duration,
-    /// Whether it was so before and has not been well since: the log knows, or will be reminded.
-    pub is_again: bool,
+    /// Whether the log knows that the address is in trouble, with this service or another: it will be reminded.
+    pub is_known: bool,
 }
 
 impl EndpointEjected<'_> {
@@ -34,8 +34,8 @@ impl EndpointEjected<'_> {
             cause: error,
             ..
         } = *self;
-        if self.is_again {
-            debug!(target: "pailou", service, %address, error, backoff_ms, "an endpoint was ejected again");
+        if self.is_known {
+            debug!(target: "pailou", service, %address, error, backoff_ms, "an endpoint was ejected again, or by another service");
         } else {
             warn!(target: "pailou", service, %address, error, backoff_ms, "an endpoint was ejected");
         }
@@ -45,8 +45,8 @@ impl EndpointEjected<'_> {
 /// An endpoint that was ejected goes on failing: said once a minute.
 #[derive(Clone, Copy, Debug)]
 pub struct EndpointStillFailing<'a> {
-    /// The service.
-    pub service: &'a ServiceMetrics,
+    /// The services that it was ejected by.
+    pub services: &'a str,
     /// The endpoint.
     pub address: SocketAddr,
     /// What it did last.
@@ -60,7 +60,7 @@ impl EndpointStillFailing<'_> {
     pub fn record(&self) {
         warn!(
             target: "pailou",
-            service = self.service.name(),
+            services = self.services,
             address = %self.address,
             error = self.cause,
             ejections = self.ejections,
@@ -69,7 +69,18 @@ impl EndpointStillFailing<'_> {
     }
 }
 
-/// An endpoint that was ejected is well again.
+/// What there was of ejections of one address until it was over for all services.
+#[derive(Clone, Copy, Debug)]
+pub struct EjectionStory<'a> {
+    /// The services that it was ejected by.
+    pub services: &'a str,
+    /// How often.
+    pub ejections: u32,
+    /// Since the first time.
+    pub lasted: Duration,
+}
+
+/// An endpoint that a service ejected is well again.
 #[derive(Clone, Copy, Debug)]
 pub struct EndpointReturned<'a> {
     /// The service.
@@ -78,39 +89,41 @@ pub struct EndpointReturned<'a> {
     pub address: SocketAddr,
     /// Why: `answered`, `registered afresh`.
     pub reason: &'static str,
-    /// How often it was ejected meanwhile.
-    pub ejections: u32,
-    /// Since the first of them.
-    pub lasted: Duration,
+    /// What there was, if it is well for all services.
+    pub story: Option<EjectionStory<'a>>,
 }
 
 impl EndpointReturned<'_> {
-    /// Logs and counts it.
+    /// Counts it, and logs it if it is well for all services.
     pub fn record(&self) {
         self.service.returns.fetch_add(1, Ordering::Relaxed);
+        let EndpointReturned {
+            address, reason, ..
+        } = *self;
+        let Some(story) = self.story else {
+            let service = self.service.name();
+            debug!(target: "pailou", service, %address, reason, "an endpoint returned that another service has ejected");
+            return;
+        };
         info!(
             target: "pailou",
-            service = self.service.name(),
-            address = %self.address,
-            reason = self.reason,
-            ejections = self.ejections,
-            lasted_ms = self.lasted.as_millis() as u64,
+            services = story.services,
+            %address,
+            reason,
+            ejections = story.ejections,
+            lasted_ms = story.lasted.as_millis() as u64,
             "an ejected endpoint returned"
         );
     }
 }
 
-/// An endpoint that was ejected is not listed any more.
+/// No service that is used lists an endpoint any more that was ejected.
 #[derive(Clone, Copy, Debug)]
 pub struct EjectedEndpointGone<'a> {
-    /// The service.
-    pub service: &'a ServiceMetrics,
     /// The endpoint.
     pub address: SocketAddr,
-    /// How often it was ejected.
-    pub ejections: u32,
-    /// Since the first of them.
-    pub lasted: Duration,
+    /// What there was.
+    pub story: EjectionStory<'a>,
 }
 
 impl EjectedEndpointGone<'_> {
@@ -118,10 +131,10 @@ impl EjectedEndpointGone<'_> {
     pub fn record(&self) {
         info!(
             target: "pailou",
-            service = self.service.name(),
+            services = self.story.services,
             address = %self.address,
-            ejections = self.ejections,
-            lasted_ms = self.lasted.as_millis() as u64,
+            ejections = self.story.ejections,
+            lasted_ms = self.story.lasted.as_millis() as u64,
             "an ejected endpoint is no longer listed"
         );
     }

@@ -217,7 +217,7 @@ fn a_service_shows_its_endpoints_and_ejections() {
         address,
         cause: "refused",
         backoff: Duration::from_secs(1),
-        is_again: false,
+        is_known: false,
     }
     .record();
     for reason in ["weight is negative", "made up"] {
