@@ -16,6 +16,7 @@ mod render;
 mod scg;
 mod schema;
 mod secret;
+mod sentinel;
 mod sources;
 mod traffic;
 mod upstream_tls;
@@ -59,6 +60,7 @@ pub use self::{
     registry::{DiscoverySettings, Loopback, NacosSettings, RegistrationSettings},
     scg::{Compat, Placeholder, ScgFilter, ScgSettings},
     secret::Secret,
+    sentinel::SentinelSettings,
     sources::RouteSource,
     traffic::{EjectionSettings, RetrySettings, RouteDefaults},
     upstream_tls::UpstreamTlsSettings,
@@ -87,6 +89,8 @@ pub struct Settings {
     pub routes: Vec<RouteSource>,
     /// How documents in the form of Spring Cloud Gateway are read.
     pub scg: ScgSettings,
+    /// Flow rules that are kept for Sentinel.
+    pub sentinel: SentinelSettings,
     /// The gateway's own entry in Nacos.
     pub registration: RegistrationSettings,
     /// How services are followed.
@@ -282,6 +286,7 @@ fn read<'a>(fields: Option<Fields<'a>>, reader: &mut Reader<'a>) -> Settings {
         nacos,
         other_nacos,
         scg: ScgSettings::read(&mut top),
+        sentinel: SentinelSettings::read(&mut top),
         registration: registry::RegistrationSettings::read(&mut top),
         discovery: DiscoverySettings::read(&mut top),
         snapshot: SnapshotSettings::read(&mut top),

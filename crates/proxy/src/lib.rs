@@ -54,6 +54,7 @@ mod dispatch;
 mod download;
 mod edge;
 mod exchange;
+mod flow;
 mod forwarded;
 mod framing;
 #[cfg(test)]

@@ -7,6 +7,7 @@ use hyper::server::conn::{http1, http2};
 use pailou_config::{
     Compat, ErrorBodies, ForwardedSettings, HeaderCase, LimitSettings, RetrySettings, Settings,
 };
+use pailou_filters::FlowCell;
 use pailou_routing::TableCell;
 use pailou_telemetry::events::RequestDone;
 use pailou_telemetry::{AccessLog, Metrics};
@@ -38,6 +39,8 @@ pub struct ProxyOptions {
     pub retry: RetrySettings,
     /// The ways of TLS to endpoints.
     pub upstream_tls: UpstreamTls,
+    /// Flow rules, which may be replaced at any time.
+    pub flow: FlowCell,
     /// What error bodies look like.
     pub errors: ErrorBodies,
     /// Whose errors are meant where they are to look like those of Spring Cloud
@@ -60,6 +63,7 @@ impl ProxyOptions {
             limits: settings.limits.clone(),
             forwarded: settings.forwarded.clone(),
             retry: settings.retry.clone(),
+            flow: FlowCell::default(),
             errors: settings.errors.clone(),
             compat: settings.scg.compat,
             workers: if settings.workers == 0 {
@@ -76,6 +80,7 @@ pub(crate) struct Server {
     pub(crate) limits: LimitSettings,
     pub(crate) retry: RetrySettings,
     pub(crate) forwarded: Forwarded,
+    pub(crate) flow: FlowCell,
     /// The shape of error bodies.
     pub(crate) errors: Shape,
     /// How header names are spelled.
@@ -111,6 +116,7 @@ impl Server {
             forwarded,
             retry,
             upstream_tls,
+            flow,
             errors,
             compat,
             workers,
@@ -139,6 +145,7 @@ impl Server {
             pool: Pool::new(workers, most_idle, limits.upstream_idle_timeout),
             trunks: Trunks::new(workers, limits.upstream_idle_timeout),
             upload_rules,
+            flow,
             errors: Shape::new(errors, compat),
             header_case: forwarded.header_case,
             via: forwarded.via.then(Via::new),
