@@ -63,6 +63,8 @@ mod regression;
 mod reload;
 /// The samples of `examples/` behind the gateway.
 mod samples;
+/// Sentinel's flow rules.
+mod sentinel;
 /// Which instances a route means.
 mod services;
 /// SIGTERM and SIGINT.

@@ -34,6 +34,16 @@ fn blocks(recipe: &str) -> Vec<Block> {
         .collect()
 }
 
+/// A block of JSON by the word behind `json`.
+fn json(recipe: &str, kind: &str) -> String {
+    let file =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../docs/recipes/{recipe}.md"));
+    let page = std::fs::read_to_string(file).expect("a recipe");
+    let begin = format!("```json {kind}\n");
+    let (_, rest) = page.split_once(&begin).expect("a block");
+    rest.split("```").next().unwrap_or_default().to_owned()
+}
+
 fn documents(recipe: &str) -> Vec<String> {
     let blocks = blocks(recipe)
         .into_iter()
@@ -262,6 +272,46 @@ async fn error_bodies() {
             );
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sentinel() {
+    let settings = blocks("sentinel").remove(0).text;
+    let (world, _upstream, _registered, gateway) = World::small_with(&settings).await;
+    let client = world.client();
+    for (data_id, kind) in [
+        ("gateway-gw-api-groups", "groups"),
+        ("gateway-gw-flow-rules", "rules"),
+    ] {
+        let name = pailou_nacos::ConfigName::new("SENTINEL_GROUP", data_id);
+        let text = json("sentinel", kind);
+        client
+            .publish_config(&name, text, pailou_nacos::Publish::default())
+            .await
+            .expect("a publish");
+    }
+    world.publish(&documents("sentinel")[0]).await;
+    gateway
+        .logged(&["flow rules are in force", "\"rules\":2"])
+        .await;
+    until_status(&gateway.url("/api/orders/1"), 200).await;
+    let mut statuses = Vec::new();
+    for _ in 0..5 {
+        statuses.push(ask(&gateway, "/api/users/1", &[]).await.0);
+    }
+    assert_eq!(statuses, [200, 200, 200, 200, 429]);
+    let tenant = [("x-tenant", "one")];
+    let mut answers = Vec::new();
+    for _ in 0..3 {
+        answers.push(ask(&gateway, "/api/orders/1", &tenant).await);
+    }
+    let statuses: Vec<_> = answers.iter().map(|(status, _)| *status).collect();
+    assert_eq!(statuses, [200, 200, 429]);
+    assert!(
+        answers[2].1.contains("ParamFlowException"),
+        "{}",
+        answers[2].1
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

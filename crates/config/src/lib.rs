@@ -70,7 +70,7 @@ pub use crate::{
         LimitSettings, ListenerSettings, LoadedSettings, LogFormat, LogLevel, LogSettings,
         Loopback, NacosSettings, Place, Placeholder, ProbeSettings, ProxyProtocol,
         RegistrationSettings, RetrySettings, RouteDefaults, RouteSource, ScgFilter, ScgSettings,
-        Secret, SecretSource, SectionDoc, ServerAddress, Settings, ShutdownSettings,
+        Secret, SectionDoc, SentinelSettings, ServerAddress, Settings, ShutdownSettings,
         SnapshotSettings, TlsSettings, TlsVersion, Underscores, UpstreamTlsSettings, load_settings,
         parse_network, settings_reference,
     },

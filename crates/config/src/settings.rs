@@ -16,7 +16,7 @@ mod render;
 mod scg;
 mod schema;
 mod secret;
-mod secrets;
+mod sentinel;
 mod sources;
 mod traffic;
 mod upstream_tls;
@@ -32,10 +32,9 @@ use std::{
 
 use self::{
     errors::ErrorBody,
-    kind::{List, Map, whole},
+    kind::{List, whole},
     listener::Listener,
     schema::{Entry, KeyText, Origin, Outcome, Reader},
-    secrets::SecretPlace,
     sources::{Source, SourceItem},
 };
 use crate::{
@@ -62,7 +61,7 @@ pub use self::{
     registry::{DiscoverySettings, Loopback, NacosSettings, RegistrationSettings},
     scg::{Compat, Placeholder, ScgFilter, ScgSettings},
     secret::Secret,
-    secrets::SecretSource,
+    sentinel::SentinelSettings,
     sources::RouteSource,
     traffic::{EjectionSettings, RetrySettings, RouteDefaults},
     upstream_tls::UpstreamTlsSettings,
@@ -91,6 +90,8 @@ pub struct Settings {
     pub routes: Vec<RouteSource>,
     /// How documents in the form of Spring Cloud Gateway are read.
     pub scg: ScgSettings,
+    /// Flow rules that are kept for Sentinel.
+    pub sentinel: SentinelSettings,
     /// The gateway's own entry in Nacos.
     pub registration: RegistrationSettings,
     /// How services are followed.
@@ -103,8 +104,6 @@ pub struct Settings {
     pub retry: RetrySettings,
     /// Endpoints that are left out for a while.
     pub ejection: EjectionSettings,
-    /// What filters of routes name and no document holds: keys, users.
-    pub secrets: BTreeMap<String, SecretSource>,
     /// TLS to endpoints.
     pub upstream_tls: UpstreamTlsSettings,
     /// More ways of it, by their ids.
@@ -275,19 +274,6 @@ fn read<'a>(fields: Option<Fields<'a>>, reader: &mut Reader<'a>) -> Settings {
         List(SourceItem),
         vec![Source::default()],
     );
-    let secrets = top.key(
-        KeyText {
-            name: "secrets",
-            doc: &[
-                " What filters of routes need and no route document should hold, by name: keys of tokens for `jwt`, keys of",
-                " clients for `api_key`, users for `basic_auth`. Each is in a file, which is read again within seconds when it",
-                " changes, or in an environment variable: `{ partners: ./partners.keys, shop: { environment: SHOP_KEY } }`.",
-            ],
-            also: &[],
-        },
-        Map(SecretPlace),
-        BTreeMap::new(),
-    );
     let (routes, unknown): (Vec<_>, Vec<_>) = sources
         .into_iter()
         .map(|source| source.resolve(&nacos, &other_nacos))
@@ -301,13 +287,13 @@ fn read<'a>(fields: Option<Fields<'a>>, reader: &mut Reader<'a>) -> Settings {
         nacos,
         other_nacos,
         scg: ScgSettings::read(&mut top),
+        sentinel: SentinelSettings::read(&mut top),
         registration: registry::RegistrationSettings::read(&mut top),
         discovery: DiscoverySettings::read(&mut top),
         snapshot: SnapshotSettings::read(&mut top),
         defaults: RouteDefaults::read(&mut top),
         retry: RetrySettings::read(&mut top),
         ejection: EjectionSettings::read(&mut top),
-        secrets,
         upstream_tls: UpstreamTlsSettings::read(&mut top),
         other_upstream_tls: UpstreamTlsSettings::read_others(&mut top),
         limits: LimitSettings::read(&mut top),

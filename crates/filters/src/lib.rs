@@ -53,6 +53,7 @@ mod response_cache;
 mod rewrite_body;
 mod rule;
 mod scg;
+mod sentinel;
 mod set_request_header;
 mod set_response_header;
 mod shared;
@@ -71,6 +72,7 @@ pub use refusal::Refusal;
 pub use registry::{Destinations, Entry, REGISTRY, Scope, answers, compile};
 pub use rule::{Backoff, Retry, Rule};
 pub use scg::cors::UnroutedCors;
+pub use sentinel::{Blocked, FlowCell, FlowRequest, FlowRules};
 pub use shared::Shared;
 pub use step::{
     Answer, Ask, AskError, Body, Copying, Edit, Gate, Keep, Next, Problem, Step, Waiting,

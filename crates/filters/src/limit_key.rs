@@ -83,7 +83,8 @@ impl LimitKey {
     }
 }
 
-fn cookie<'p>(pair: &'p [u8], name: &str) -> Option<&'p [u8]> {
+/// The value of a cookie, if a pair of `Cookie` is of that name.
+pub(crate) fn cookie<'p>(pair: &'p [u8], name: &str) -> Option<&'p [u8]> {
     let equals = pair.iter().position(|byte| *byte == b'=')?;
     let (key, value) = (pair[..equals].trim_ascii(), pair[equals + 1..].trim_ascii());
     (key == name.as_bytes()).then_some(value)

@@ -41,7 +41,7 @@ pub(crate) mod strip_prefix;
 mod fields;
 mod json;
 mod path;
-mod path_glob;
+pub(crate) mod path_glob;
 mod query;
 mod status;
 mod template;

@@ -18,6 +18,7 @@ use tokio::time::Instant;
 
 use crate::admin::{self, Facts, Guard, Monitoring, Phase};
 use crate::reload::Reloader;
+use crate::sentinel::Follower;
 use crate::signals::Orders;
 use crate::{descriptors, listeners, nacos, signals};
 
@@ -143,6 +144,9 @@ impl Gateway {
         let table = TableCell::default();
         let client = Client::connect(nacos::options(&settings)?);
         let monitoring = Monitoring::new(client.clone(), &settings);
+        if let Some(follower) = Follower::of(&settings, &client, &options.flow, &metrics) {
+            tasks.keep("flow rules", move || follower.clone().run());
+        }
         let discovery = Discovery::start(
             &settings,
             &addresses,

@@ -20,6 +20,7 @@ mod reload;
 mod run;
 mod samples;
 mod say;
+mod sentinel;
 mod settings_file;
 mod signals;
 mod tour;

@@ -5,12 +5,13 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use http::HeaderMap;
-use pailou_filters::{Bindings, Effects, Facts, Failure, Next, RequestHead};
+use pailou_filters::{Bindings, Effects, Facts, Failure, FlowRequest, Next, RequestHead};
 use pailou_routing::{Decided, Host, Refusal, RouteTarget, Target};
 use tokio::time::Instant;
 
 use crate::cause::Cause;
 use crate::exchange::{Ended, Exchange};
+use crate::flow;
 use crate::plan;
 use crate::steps;
 
@@ -170,11 +171,21 @@ async fn pass(
     failure: Option<Failure>,
     draft: &mut Draft<'_>,
 ) -> Result<(), Ended> {
+    let counts = !std::mem::replace(&mut exchange.is_counted, true);
     let Some(route) = &exchange.route else {
         return Ok(());
     };
     if route.chain.steps().is_empty() {
-        return Ok(());
+        let request = FlowRequest {
+            route: &route.id,
+            path: &draft.path,
+            query: draft.query.as_deref(),
+            host: &exchange.host,
+            client: exchange.client,
+            headers: &draft.headers,
+        };
+        let blocked = counts.then(|| flow::check(exchange, &request)).flatten();
+        return blocked.map_or(Ok(()), Err);
     }
     let facts = Facts {
         route: route.id.clone(),
@@ -190,7 +201,7 @@ async fn pass(
         bindings,
         failure,
     };
-    Box::pin(steps::run(exchange, facts, draft)).await
+    Box::pin(steps::run(exchange, facts, draft, counts)).await
 }
 
 /// What came of a search.

@@ -62,6 +62,8 @@ pub(crate) struct Exchange {
     pub(crate) route: Option<Arc<Route>>,
     /// Which endpoints of the service it wants, where the route lets it say.
     pub(crate) part: Option<String>,
+    /// Whether flow rules have counted it.
+    pub(crate) is_counted: bool,
     /// The steps that the request has passed, route by route.
     pub(crate) passed: Vec<Passed>,
     /// The circuit breakers among them that do not know yet what came of it.
@@ -200,6 +202,7 @@ impl Exchange {
             draw: fastrand::u32(..),
             route: None,
             part: None,
+            is_counted: false,
             passed: Vec::new(),
             guards: Vec::new(),
             frame: None,

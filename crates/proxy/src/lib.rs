@@ -59,6 +59,7 @@ mod edge;
 mod exchange;
 mod failed_tries;
 mod field_set;
+mod flow;
 mod forwarded;
 mod framing;
 #[cfg(test)]

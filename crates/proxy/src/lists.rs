@@ -43,7 +43,6 @@ const LISTS: [(&str, &[&str]); 11] = [
             "for=10.0.0.2",
             "for=\"[2001:db8::1]:80\";host=\"a, b\"",
             "for=_hidden;proto=wss",
-            "for=\"",
             "nonsense",
             "",
         ],

@@ -8,6 +8,7 @@ use hyper::server::conn::{http1, http2};
 use pailou_config::{
     Compat, ErrorBodies, ForwardedSettings, HeaderCase, LimitSettings, RetrySettings, Settings,
 };
+use pailou_filters::FlowCell;
 use pailou_routing::TableCell;
 use pailou_telemetry::events::RequestDone;
 use pailou_telemetry::{AccessLog, Metrics};
@@ -42,6 +43,8 @@ pub struct ProxyOptions {
     pub retry: RetrySettings,
     /// The ways of TLS to endpoints.
     pub upstream_tls: UpstreamTls,
+    /// Flow rules, which may be replaced at any time.
+    pub flow: FlowCell,
     /// What error bodies look like.
     pub errors: ErrorBodies,
     /// Whose errors are meant where they are to look like those of Spring Cloud
@@ -64,6 +67,7 @@ impl ProxyOptions {
             limits: settings.limits.clone(),
             forwarded: settings.forwarded.clone(),
             retry: settings.retry.clone(),
+            flow: FlowCell::default(),
             errors: settings.errors.clone(),
             compat: settings.scg.compat,
             workers: if settings.workers == 0 {
@@ -82,6 +86,7 @@ pub(crate) struct Server {
     /// Where answers list the tries.
     pub(crate) tries_header: Option<HeaderName>,
     pub(crate) forwarded: Forwarded,
+    pub(crate) flow: FlowCell,
     /// The shape of error bodies.
     pub(crate) errors: Shape,
     /// How header names are spelled.
@@ -122,6 +127,7 @@ impl Server {
             forwarded,
             retry,
             upstream_tls,
+            flow,
             errors,
             compat,
             workers,
@@ -162,6 +168,7 @@ impl Server {
             trunks: Trunks::new(workers, buffers, limits.upstream_idle_timeout),
             buffers,
             upload_rules,
+            flow,
             errors: Shape::new(errors, compat),
             write_pace,
             header_case: forwarded.header_case,

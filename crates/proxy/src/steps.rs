@@ -2,7 +2,9 @@
 
 use std::borrow::Cow;
 
-use pailou_filters::{CircuitBreaker, Effects, Facts, Gate, Next, Note, RequestHead, Step};
+use pailou_filters::{
+    CircuitBreaker, Effects, Facts, FlowRequest, Gate, Next, Note, RequestHead, Step,
+};
 use pailou_routing::{Route, Target};
 use tokio::time::Instant;
 
@@ -11,19 +13,21 @@ use crate::breaker::{Guard, Saved};
 use crate::cause::Cause;
 use crate::dispatch::Draft;
 use crate::exchange::{Ended, Exchange, Passed};
+use crate::flow;
 use crate::plan;
 
-/// Runs the route's steps, first to last, until one answers or fails.
+/// Runs the route's steps, first to last, until one answers or fails. `counts`: flow rules are asked on the way.
 pub(crate) async fn run(
     exchange: &mut Exchange,
     facts: Facts,
     draft: &mut Draft<'_>,
+    counts: bool,
 ) -> Result<(), Ended> {
     let Some(route) = exchange.route.clone() else {
         return Ok(());
     };
     let facts = Box::new(facts);
-    let (ended, passing) = each(exchange, &route, &facts, draft).await;
+    let (ended, passing) = each(exchange, &route, &facts, draft, counts).await;
     let Passing {
         steps,
         notes,
@@ -80,6 +84,7 @@ async fn each(
     route: &Route,
     facts: &Facts,
     draft: &mut Draft<'_>,
+    counts: bool,
 ) -> (Option<Ended>, Passing) {
     let mut head = RequestHead {
         facts,
@@ -92,31 +97,13 @@ async fn each(
     let mut ended = None;
     let mut passing = Passing::default();
     for step in route.chain.steps() {
-        let next = match step {
-            Step::Edit(edit) => Ok(edit.request(&mut head)),
-            Step::Gate(gate) => wait(exchange, &**gate, &mut head).await,
-            Step::Body(body) => {
-                body.request(&mut head);
-                Ok(Next::Continue)
-            }
-            Step::Keep(keep) => Ok(keep.request(&mut head)),
-            Step::Rule(_) => Ok(Next::Continue),
-            Step::Breaker(breaker) => {
-                let guard = enter(breaker, passing.steps, &head);
-                let is_open = guard.permit.is_none();
-                passing.guards.push(guard);
-                match is_open {
-                    true => Err(Cause::CircuitOpen),
-                    false => Ok(Next::Continue),
-                }
-            }
+        ended = match counts && passing.steps == route.cors_steps {
+            true => limited(exchange, &head),
+            false => None,
         };
-        ended = match next {
-            Ok(Next::Continue) => None,
-            Ok(Next::Answer(answer)) => Some(Ended::Answered(answer)),
-            Ok(Next::Refuse(refusal)) => Some(Ended::Failed(Cause::Refused(refusal))),
-            Err(cause) => Some(Ended::Failed(cause)),
-        };
+        if ended.is_none() {
+            ended = act(exchange, step, &mut head, &mut passing).await;
+        }
         if ended.is_some() {
             break;
         }
@@ -124,6 +111,9 @@ async fn each(
             passing.notes.push((passing.steps, note));
         }
         passing.steps += 1;
+    }
+    if ended.is_none() && counts && route.cors_steps == route.chain.steps().len() {
+        ended = limited(exchange, &head);
     }
     passing.effects = head.effects;
     let path = kept(&draft.path, head.path);
@@ -133,6 +123,54 @@ async fn each(
     };
     (draft.path, draft.query) = (path, query);
     (ended, passing)
+}
+
+/// Lets one step at the request; says what ends it, if the step does.
+async fn act(
+    exchange: &Exchange,
+    step: &Step,
+    head: &mut RequestHead<'_>,
+    passing: &mut Passing,
+) -> Option<Ended> {
+    let next = match step {
+        Step::Edit(edit) => Ok(edit.request(head)),
+        Step::Gate(gate) => wait(exchange, &**gate, head).await,
+        Step::Body(body) => {
+            body.request(head);
+            Ok(Next::Continue)
+        }
+        Step::Keep(keep) => Ok(keep.request(head)),
+        Step::Rule(_) => Ok(Next::Continue),
+        Step::Breaker(breaker) => {
+            let guard = enter(breaker, passing.steps, head);
+            let is_open = guard.permit.is_none();
+            passing.guards.push(guard);
+            match is_open {
+                true => Err(Cause::CircuitOpen),
+                false => Ok(Next::Continue),
+            }
+        }
+    };
+    match next {
+        Ok(Next::Continue) => None,
+        Ok(Next::Answer(answer)) => Some(Ended::Answered(answer)),
+        Ok(Next::Refuse(refusal)) => Some(Ended::Failed(Cause::Refused(refusal))),
+        Err(cause) => Some(Ended::Failed(cause)),
+    }
+}
+
+/// Asks flow rules whether the request may go on, as it came.
+fn limited(exchange: &Exchange, head: &RequestHead<'_>) -> Option<Ended> {
+    let facts = head.facts;
+    let request = FlowRequest {
+        route: &facts.route,
+        path: facts.path(),
+        query: facts.query(),
+        host: &facts.host,
+        client: facts.client,
+        headers: head.headers,
+    };
+    flow::check(exchange, &request)
 }
 
 /// Asks a circuit breaker whether the request may go on.

@@ -40,6 +40,8 @@ pub struct Route {
     pub preserve_host: bool,
     /// Whether one of its filters answers preflights of CORS.
     pub answers_preflights: bool,
+    /// How many of its steps, from the first on, are those of CORS.
+    pub cors_steps: usize,
     /// The statuses of gRPC that a call is tried again for.
     pub retry_grpc: Vec<GrpcStatus>,
     /// Whether calls of gRPC-Web become calls of gRPC.
@@ -349,6 +351,7 @@ impl Route {
                 .and_then(|service| Canary::compile(service.canary.as_ref()?)),
             retry: sending.retry,
             answers_preflights: sending.answers_preflights,
+            cors_steps: sending.cors_steps,
             retry_grpc: spec.retries.grpc_status.clone(),
             preserve_host: sending.preserve_host,
             grpc_web: sending.grpc_web,

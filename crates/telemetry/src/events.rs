@@ -5,6 +5,7 @@
 
 mod breaker;
 mod discovery;
+mod flow;
 mod request;
 mod settings;
 mod snapshot;
@@ -17,6 +18,7 @@ pub use discovery::{
     LoginFailed, ReadinessChanged, Registered, RegistrationFailed, SessionConnected, SessionFailed,
     SessionLost, ShutdownPhase, SourceFailed, TablePublished, TaskEnded, TransportChanged,
 };
+pub use flow::{FlowRulesApplied, FlowRulesRefused};
 pub use request::{FailedTry, RequestDone, StreamKind};
 pub use settings::{SettingsRefused, SettingsReloaded};
 pub use snapshot::{

@@ -116,6 +116,9 @@ pub(crate) struct Totals {
     pub(crate) connections_open: AtomicU64,
     pub(crate) tls_handshakes: Handshakes,
     pub(crate) gates_opened: AtomicU64,
+    pub(crate) flow_rules: AtomicU64,
+    pub(crate) flow_rule_refusals: AtomicU64,
+    pub(crate) flow_blocked: AtomicU64,
     pub(crate) cache_hits: AtomicU64,
     pub(crate) cache_misses: AtomicU64,
     pub(crate) certificate_reloads: AtomicU64,
@@ -275,6 +278,12 @@ impl Metrics {
     pub fn gate_opened(&self) {
         let opened = &self.state.totals.gates_opened;
         opened.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a request that a flow rule did not let through.
+    pub fn flow_blocked(&self) {
+        let blocked = &self.state.totals.flow_blocked;
+        blocked.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Counts a request as in flight until the guard is dropped.

@@ -49,7 +49,7 @@ pub(super) fn complete(mut settings: Settings, reader: &mut Reader<'_>) -> Setti
     for (section, tls) in settings.all_upstream_tls() {
         tls.check(&section, reader);
     }
-    super::secrets::complete(&mut settings.secrets, reader);
+    settings.sentinel.check(reader);
     token(&mut settings, reader);
     addresses(&settings, reader);
     proxy_protocol(&mut settings, reader);

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{NacosSettings, RouteSource, SecretSource, Settings, TlsSettings, UpstreamTlsSettings};
+use super::{NacosSettings, RouteSource, Settings, TlsSettings, UpstreamTlsSettings};
 
 impl Settings {
     /// The files that the gateway reads, each with the setting that names it. A setting that names another one gets its
@@ -20,11 +20,6 @@ impl Settings {
         for (index, listener) in self.listeners.iter().enumerate() {
             if let Some(tls) = &listener.tls {
                 files.extend(tls_files(&format!("listeners[{index}].tls"), tls));
-            }
-        }
-        for (name, secret) in &self.secrets {
-            if let SecretSource::File(path) = secret {
-                files.push((format!("secrets.{name}"), path));
             }
         }
         for (section, tls) in self.all_upstream_tls() {

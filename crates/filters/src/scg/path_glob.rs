@@ -1,10 +1,10 @@
-//! Path patterns of CORS settings.
+//! Path patterns of CORS settings and of Sentinel's API groups.
 
 /// A pattern such as `/api/**`: `*` and `?` within a segment, `{name}` for one
 /// segment, `**` for any number of segments, none included, and `{*name}` for the
 /// same at the end.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct PathGlob(Vec<Segment>);
+pub(crate) struct PathGlob(Vec<Segment>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Segment {
@@ -16,7 +16,7 @@ enum Segment {
 
 impl PathGlob {
     /// Reads a pattern; nothing if it has what is not understood here.
-    pub(super) fn parse(text: &str) -> Option<PathGlob> {
+    pub(crate) fn parse(text: &str) -> Option<PathGlob> {
         let mut segments: Vec<&str> = text.strip_prefix('/')?.split('/').collect();
         let rest = segments.pop_if(|last| last.starts_with("{*"));
         let is_plain = |segment: &str| {
@@ -35,7 +35,7 @@ impl PathGlob {
 
     /// Whether it takes a path, which begins with a slash. A slash at the end of
     /// the path does not matter.
-    pub(super) fn matches(&self, path: &str) -> bool {
+    pub(crate) fn matches(&self, path: &str) -> bool {
         let mut rest = path.strip_prefix('/').unwrap_or(path).split('/');
         let mut at = 0;
         // Where to go on after the last `**`, if what follows it does not fit.

@@ -9,6 +9,8 @@ pub(super) struct Sending {
     pub(super) preserve_host: bool,
     pub(super) grpc_web: bool,
     pub(super) answers_preflights: bool,
+    /// How many steps at the beginning are those of CORS, which are a rule and an edit each.
+    pub(super) cors_steps: usize,
 }
 
 impl Sending {
@@ -21,7 +23,12 @@ impl Sending {
             preserve_host,
             grpc_web: false,
             answers_preflights: false,
+            cors_steps: 0,
         };
+        let is_cors =
+            |pair: &&[Step]| matches!(pair, [Step::Rule(Rule::Preflights), Step::Edit(_)]);
+        let pairs = chain.steps().chunks(2);
+        sending.cors_steps = 2 * pairs.take_while(is_cors).count();
         let mut has_retry = false;
         for step in chain.steps() {
             match step {

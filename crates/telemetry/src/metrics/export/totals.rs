@@ -12,7 +12,7 @@ use crate::words::OTHER;
 
 pub(super) fn export(out: &mut DescriptorEncoder<'_>, state: &State) -> fmt::Result {
     let totals = &state.totals;
-    let counters: [(&str, &str, &AtomicU64); 19] = [
+    let counters: [(&str, &str, &AtomicU64); 21] = [
         (
             "pailou_response_cache_hits",
             "Requests answered from a route's cache of responses",
@@ -22,6 +22,16 @@ pub(super) fn export(out: &mut DescriptorEncoder<'_>, state: &State) -> fmt::Res
             "pailou_response_cache_misses",
             "Requests that a route's cache of responses could have answered and did not",
             &totals.cache_misses,
+        ),
+        (
+            "pailou_flow_blocked",
+            "Requests that a flow rule of Sentinel's did not let through",
+            &totals.flow_blocked,
+        ),
+        (
+            "pailou_flow_rule_refusals",
+            "Published flow rules that could not be read",
+            &totals.flow_rule_refusals,
         ),
         (
             "pailou_table_publishes",
@@ -113,7 +123,7 @@ pub(super) fn export(out: &mut DescriptorEncoder<'_>, state: &State) -> fmt::Res
         let mut metric = out.encode_descriptor(name, help, None, MetricType::Counter)?;
         count(&mut metric, value.load(Ordering::Relaxed))?;
     }
-    let gauges: [(&str, &str, u64); 9] = [
+    let gauges: [(&str, &str, u64); 10] = [
         (
             "pailou_table_revision",
             "Revision of the route table in use",
@@ -133,6 +143,11 @@ pub(super) fn export(out: &mut DescriptorEncoder<'_>, state: &State) -> fmt::Res
             "pailou_table_shadowed_routes",
             "Routes in the table in use that no request reaches, one before them taking all",
             totals.table_shadowed.load(Ordering::Relaxed),
+        ),
+        (
+            "pailou_flow_rules",
+            "Flow rules of Sentinel's in force",
+            totals.flow_rules.load(Ordering::Relaxed),
         ),
         (
             "pailou_snapshot_bytes",
