@@ -155,6 +155,14 @@ impl<'a> Field<'a> {
         }
     }
 
+    /// Every item of a list as `read` reads it; a lone value is a list of one. All are read, so that each fault is told, and nothing
+    /// comes of the list if there is one.
+    pub fn each<T>(&self, read: impl Fn(&Field<'a>) -> Option<T>) -> Option<Vec<T>> {
+        let items = self.sequence_or_one()?;
+        let values: Vec<_> = items.iter().filter_map(read).collect();
+        (values.len() == items.len()).then_some(values)
+    }
+
     /// The name of a predicate, filter or policy: alone, or a mapping of one name to its arguments.
     pub fn part(&self) -> Option<PartSpec> {
         if self.is_scalar() {

@@ -53,17 +53,13 @@ fn compile(field: &Field<'_>) -> Option<Box<dyn Edit>> {
 }
 
 fn origins_of(field: &Field<'_>) -> Option<Vec<UpstreamUrl>> {
-    let items = field.sequence_or_one()?;
-    let origin = |item: &Field<'_>| {
-        let origin = UpstreamUrl::parse(&item.string()?);
-        origin
+    field.each(|item| {
+        UpstreamUrl::parse(&item.string()?)
             .map_err(|problem| {
                 item.fault_expected(problem, "an origin such as `https://shop.example`")
             })
             .ok()
-    };
-    let origins: Vec<_> = items.iter().filter_map(origin).collect();
-    (origins.len() == items.len()).then_some(origins)
+    })
 }
 
 /// What a request says of the page that made it.

@@ -107,22 +107,17 @@ fn path_of(field: &Field<'_>) -> Option<Uri> {
 
 /// Names of headers that are only shown, the gateway's own among them.
 fn shown(field: &Field<'_>) -> Option<Vec<HeaderName>> {
-    let items = field.sequence_or_one()?;
-    let names: Vec<HeaderName> = items
-        .iter()
-        .filter_map(|item| {
-            let name = HeaderName::try_from(item.string()?).ok();
-            if name.as_ref().is_none_or(header::is_of_the_connection) {
-                item.fault_expected(
-                    "not a header that can be shown",
-                    "a name that does not belong to the connection",
-                );
-                return None;
-            }
-            name
-        })
-        .collect();
-    (names.len() == items.len()).then_some(names)
+    field.each(|item| {
+        let name = HeaderName::try_from(item.string()?).ok();
+        if name.as_ref().is_none_or(header::is_of_the_connection) {
+            item.fault_expected(
+                "not a header that can be shown",
+                "a name that does not belong to the connection",
+            );
+            return None;
+        }
+        name
+    })
 }
 
 impl ForwardAuth {

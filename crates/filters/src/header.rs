@@ -65,9 +65,7 @@ pub(crate) fn only_name(field: &Field<'_>, way: Way) -> Option<HeaderName> {
 
 /// Reads a list of names.
 pub(crate) fn names(field: &Field<'_>, way: Way) -> Option<Vec<HeaderName>> {
-    let items = field.sequence_or_one()?;
-    let names: Vec<_> = items.iter().filter_map(|item| name(item, way)).collect();
-    (names.len() == items.len()).then_some(names)
+    field.each(|item| name(item, way))
 }
 
 fn name(field: &Field<'_>, way: Way) -> Option<HeaderName> {

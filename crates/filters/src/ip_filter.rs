@@ -46,19 +46,16 @@ fn compile(field: &Field<'_>) -> Option<Box<dyn Edit>> {
 /// A list of at least one network.
 fn networks(field: &Field<'_>) -> Option<Vec<IpNet>> {
     const EXPECTED: &str = "a network such as `10.0.0.0/8`, or one IP address";
-    let items = field.sequence_or_one()?;
-    if items.is_empty() {
+    let networks = field.each(|item| {
+        parse_network(&item.string()?)
+            .map_err(|problem| item.fault_expected(problem, EXPECTED))
+            .ok()
+    })?;
+    if networks.is_empty() {
         field.fault_expected("an empty list", EXPECTED);
         return None;
     }
-    let network = |item: &Field<'_>| {
-        let text = item.string()?;
-        parse_network(&text)
-            .map_err(|problem| item.fault_expected(problem, EXPECTED))
-            .ok()
-    };
-    let networks: Vec<_> = items.iter().filter_map(network).collect();
-    (networks.len() == items.len()).then_some(networks)
+    Some(networks)
 }
 
 impl IpFilter {

@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use http::HeaderName;
 use http::header::COOKIE;
+use http::{HeaderMap, HeaderName};
 
 use crate::RequestHead;
 
@@ -61,11 +61,7 @@ impl LimitKey {
                 std::net::IpAddr::V6(address) => Cow::Owned(address.octets()[..8].to_vec()),
             },
             LimitKey::Header(name) => Cow::Borrowed(head.headers.get(name)?.as_bytes()),
-            LimitKey::Cookie(name) => {
-                let lines = head.headers.get_all(COOKIE).iter();
-                let mut pairs = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b';'));
-                Cow::Borrowed(pairs.find_map(|pair| cookie(pair, name))?)
-            }
+            LimitKey::Cookie(name) => Cow::Borrowed(cookie(head.headers, name)?),
             LimitKey::Query(name) => {
                 let mut pairs = head.facts.query()?.split('&');
                 let value = pairs.find_map(|pair| {
@@ -83,17 +79,19 @@ impl LimitKey {
     }
 }
 
-/// The value of a cookie, if a pair of `Cookie` is of that name.
-pub(crate) fn cookie<'p>(pair: &'p [u8], name: &str) -> Option<&'p [u8]> {
-    let equals = pair.iter().position(|byte| *byte == b'=')?;
-    let (key, value) = (pair[..equals].trim_ascii(), pair[equals + 1..].trim_ascii());
-    (key == name.as_bytes()).then_some(value)
+/// The value of the first cookie of that name.
+pub(crate) fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h [u8]> {
+    let lines = headers.get_all(COOKIE).iter();
+    let mut pairs = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b';'));
+    pairs.find_map(|pair| {
+        let equals = pair.iter().position(|byte| *byte == b'=')?;
+        let (key, value) = (pair[..equals].trim_ascii(), pair[equals + 1..].trim_ascii());
+        (key == name.as_bytes()).then_some(value)
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderMap;
-
     use super::*;
     use crate::Facts;
     use crate::registry::tests::request_head;

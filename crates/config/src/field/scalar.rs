@@ -131,9 +131,7 @@ impl Field<'_> {
 
     /// A list of texts; a lone value is a list of one.
     pub fn string_list(&self) -> Option<Vec<String>> {
-        let items = self.sequence_or_one()?;
-        let texts: Vec<_> = items.iter().filter_map(Field::string).collect();
-        (texts.len() == items.len()).then_some(texts)
+        self.each(Field::string)
     }
 
     fn scalar(&self, expected: &str) -> Option<&Scalar> {

@@ -130,12 +130,7 @@ impl<K: Kind> Kind for List<K> {
     }
 
     fn read(&self, field: &Field<'_>, base: &Path) -> Option<Vec<K::Value>> {
-        let items = field.sequence_or_one()?;
-        let values: Vec<_> = items
-            .iter()
-            .filter_map(|item| self.0.read(item, base))
-            .collect();
-        (values.len() == items.len()).then_some(values)
+        field.each(|item| self.0.read(item, base))
     }
 
     fn write(&self, value: &Vec<K::Value>) -> Option<String> {

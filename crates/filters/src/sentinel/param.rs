@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 
-use http::header::COOKIE;
 use http::{HeaderName, HeaderValue};
 
 use super::FlowRequest;
@@ -96,11 +95,7 @@ impl Param {
             Part::Host => Some(text(request.host)).filter(|host| !host.is_empty())?,
             Part::Header(name) => text(request.headers.get(name)?),
             Part::Query(name) => query(request.query?, name)?,
-            Part::Cookie(name) => {
-                let lines = request.headers.get_all(COOKIE).iter();
-                let mut pairs = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b';'));
-                String::from_utf8_lossy(pairs.find_map(|pair| cookie(pair, name))?)
-            }
+            Part::Cookie(name) => String::from_utf8_lossy(cookie(request.headers, name)?),
         };
         self.counts.takes(&value).then_some(value)
     }
