@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use http::HeaderMap;
-use pailou_filters::{Bindings, Effects, Facts, Failure, FlowRequest, Next, RequestHead};
+use pailou_filters::{Bindings, Facts, Failure, FlowRequest};
 use pailou_routing::{Decided, Host, Refusal, RouteTarget, Target};
 use tokio::time::Instant;
 
@@ -32,7 +32,7 @@ pub(crate) async fn dispatch(
     draft: &mut Draft<'_>,
 ) -> Result<(), Ended> {
     let decoded = match find(exchange, host, target, &draft.headers) {
-        Err(Cause::NoRoute) => return Err(unrouted(exchange, target, draft)),
+        Err(Cause::NoRoute) => return Err(unrouted(exchange, host, target, &draft.headers)),
         found => found?,
     };
     if let Some(target) = decoded.target {
@@ -45,36 +45,18 @@ pub(crate) async fn dispatch(
 }
 
 /// The end of a request that no route takes: a 404, unless CORS settings say more.
-fn unrouted(exchange: &mut Exchange, target: &Target<'_>, draft: &mut Draft<'_>) -> Ended {
+fn unrouted(
+    exchange: &mut Exchange,
+    host: Option<&str>,
+    target: &Target<'_>,
+    headers: &HeaderMap,
+) -> Ended {
     let table = exchange.server.table.load();
-    if !table.has_unrouted() {
-        return Cause::NoRoute.into();
-    }
-    let facts = Facts {
-        method: exchange.method.clone(),
-        scheme: exchange.scheme.name(),
-        host: exchange.host.clone(),
-        path: exchange.path.clone(),
-        client: exchange.client,
-        ..Facts::default()
-    };
-    let mut head = RequestHead {
-        facts: &facts,
-        method: &facts.method,
-        path: Cow::Borrowed(target.forwarded_path()),
-        query: None,
-        headers: &mut draft.headers,
-        effects: Effects::default(),
-    };
-    let next = table.unrouted(&mut head);
-    let changes = head.effects.response;
+    let request = request(exchange, host, target, headers);
+    let (answer, changes) = table.unrouted(&request, &exchange.host);
     drop(table);
     exchange.response_changes.extend(changes);
-    match next {
-        Next::Answer(answer) => Ended::Answered(answer),
-        Next::Refuse(refusal) => Cause::Refused(refusal).into(),
-        Next::Continue => Cause::NoRoute.into(),
-    }
+    answer.map_or(Cause::NoRoute.into(), Ended::Answered)
 }
 
 /// Goes on from route to route while they forward the request. In a box: few do.
@@ -218,13 +200,7 @@ fn find(
     target: &Target<'_>,
     headers: &HeaderMap,
 ) -> Result<Found, Cause> {
-    let request = pailou_routing::Request {
-        scheme: exchange.scheme.name(),
-        client: exchange.client,
-        peer: exchange.connection.peer.address,
-        draw: exchange.draw,
-        ..pailou_routing::Request::new(&exchange.method, host, target, headers)
-    };
+    let request = request(exchange, host, target, headers);
     let table = exchange.server.table.load();
     let (route, found) = match table.decide(&request) {
         Ok(Decided { matched, decoded }) => {
@@ -243,6 +219,22 @@ fn find(
         exchange.route = route;
     }
     found
+}
+
+/// What the table decides by.
+fn request<'r>(
+    exchange: &'r Exchange,
+    host: Option<&'r str>,
+    target: &'r Target<'r>,
+    headers: &'r HeaderMap,
+) -> pailou_routing::Request<'r> {
+    pailou_routing::Request {
+        scheme: exchange.scheme.name(),
+        client: exchange.client,
+        peer: exchange.connection.peer.address,
+        draw: exchange.draw,
+        ..pailou_routing::Request::new(&exchange.method, host, target, headers)
+    }
 }
 
 fn refusal(why: Refusal) -> Cause {

@@ -80,20 +80,20 @@ impl UnroutedCors {
     /// Answers a request that no route takes, or says what the 404 is to have.
     /// Spring's mapping of routes answers preflights itself where the settings are
     /// not for all requests: with 403, or in 5.0 with an empty 200.
-    pub fn request(&self, head: &mut RequestHead<'_>) -> Next {
+    pub fn answer(&self, head: &mut RequestHead<'_>) -> Option<Box<Answer>> {
         if self.is_served {
-            return self.cors.request(head);
+            return self.cors.answer(head);
         }
         let is_preflight = *head.method == Method::OPTIONS
             && head.headers.contains_key(ORIGIN)
             && head.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD);
         match (is_preflight, self.compat) {
-            (false, _) => Next::Continue,
+            (false, _) => None,
             (true, Compat::V4) => {
                 vary(head);
-                refused()
+                Some(refused())
             }
-            (true, Compat::V5) => Next::Answer(Box::default()),
+            (true, Compat::V5) => Some(Box::default()),
         }
     }
 }
@@ -126,22 +126,23 @@ fn read(field: &Field<'_>) -> Option<Cors> {
 
 impl Edit for Cors {
     fn request(&self, head: &mut RequestHead<'_>) -> Next {
+        self.answer(head).map_or(Next::Continue, Next::Answer)
+    }
+}
+
+impl Cors {
+    fn answer(&self, head: &mut RequestHead<'_>) -> Option<Box<Answer>> {
         let path = head.facts.path();
-        let found = self.0.iter().find(|(pattern, _)| pattern.matches(path));
-        let Some((_, config)) = found else {
-            return Next::Continue;
-        };
+        let (_, config) = self.0.iter().find(|(pattern, _)| pattern.matches(path))?;
         vary(head);
-        let Some(origin) = head.headers.get(ORIGIN) else {
-            return Next::Continue;
-        };
+        let origin = head.headers.get(ORIGIN)?;
         if is_same_origin(head.facts, origin) {
-            return Next::Continue;
+            return None;
         }
         let asked = head.headers.get(ACCESS_CONTROL_REQUEST_METHOD);
         let preflight = asked.filter(|_| *head.method == Method::OPTIONS);
         let Some(said) = said(config, head, origin, preflight) else {
-            return refused();
+            return Some(refused());
         };
         let is_preflight = preflight.is_some();
         let changes = &mut head.effects.response;
@@ -150,10 +151,7 @@ impl Edit for Cors {
             said.into_iter()
                 .map(|(name, value)| Change::Set(name, value)),
         );
-        match is_preflight {
-            true => Next::Answer(Box::default()),
-            false => Next::Continue,
-        }
+        is_preflight.then(Box::default)
     }
 }
 
@@ -166,11 +164,11 @@ fn vary(head: &mut RequestHead<'_>) {
     }
 }
 
-fn refused() -> Next {
-    Next::Answer(Box::new(Answer {
+fn refused() -> Box<Answer> {
+    Box::new(Answer {
         status: StatusCode::FORBIDDEN,
         ..Answer::default()
-    }))
+    })
 }
 
 /// What the answer to a browser says; nothing if it is refused.

@@ -50,7 +50,9 @@ pub(super) fn walk(
             way.pass(decided, headers.clone(), &mut explanation);
         }
         Err(refused) if refused.why == Refusal::NoRoute => {
-            explanation.answer = unrouted(table, request, headers);
+            let (answer, _) = table.unrouted(request, &host(headers));
+            explanation.answer =
+                answer.map(|answer| format!("{}, by globalcors", answer.status.as_u16()));
         }
         Err(refused) => explanation.answer = Some(format!("400: {}", refused.why.reason())),
     }
@@ -132,35 +134,6 @@ impl Way<'_, '_> {
         };
         let next = walk(self.table, &request, headers, self.forwards + 1);
         Some(Box::new(next))
-    }
-}
-
-/// What CORS settings answer where there is no route, if they do.
-fn unrouted(table: &Table, request: &Request<'_>, headers: &HeaderMap) -> Option<String> {
-    let mut headers = headers.clone();
-    let facts = Facts {
-        method: request.method.clone(),
-        scheme: request.scheme,
-        host: host(&headers),
-        path: Bytes::copy_from_slice(request.target.forwarded_path().as_bytes()),
-        client: request.client,
-        ..Facts::default()
-    };
-    let mut head = RequestHead {
-        facts: &facts,
-        method: request.method,
-        path: Cow::Borrowed(request.target.forwarded_path()),
-        query: None,
-        headers: &mut headers,
-        effects: Effects::default(),
-    };
-    match table.unrouted(&mut head) {
-        Next::Continue => None,
-        Next::Refuse(refusal) => {
-            let (status, _, detail) = refusal.told();
-            Some(format!("{}: {detail}, by globalcors", status.as_u16()))
-        }
-        Next::Answer(answer) => Some(format!("{}, by globalcors", answer.status.as_u16())),
     }
 }
 

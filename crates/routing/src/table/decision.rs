@@ -1,10 +1,11 @@
 //! What a table makes of a request: the one decision by which requests are served and explained.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
-use http::{Method, header};
+use http::{HeaderValue, Method, header};
 use pailou_config::{EncodedSlashes, Form};
-use pailou_filters::{Next, RequestHead};
+use pailou_filters::{Answer, Change, Effects, Facts, RequestHead};
 
 use super::{Matched, Table};
 use crate::{Request, Route, Target};
@@ -81,21 +82,40 @@ impl Table {
         }
     }
 
-    /// What CORS settings for requests that no route takes do with one: the first
-    /// that say something of it count.
-    pub fn unrouted(&self, head: &mut RequestHead<'_>) -> Next {
+    /// What CORS settings say of a request that no route takes: an answer in the place of the 404, if they give one, and what
+    /// they want of the one that is sent. The first settings that say something count. `host` is the Host header.
+    pub fn unrouted(
+        &self,
+        request: &Request<'_>,
+        host: &HeaderValue,
+    ) -> (Option<Box<Answer>>, Vec<Change>) {
+        if self.unrouted.is_empty() {
+            return (None, Vec::new());
+        }
+        let facts = Facts {
+            method: request.method.clone(),
+            scheme: request.scheme,
+            host: host.clone(),
+            path: request.target.path().to_owned().into(),
+            client: request.client,
+            ..Facts::default()
+        };
+        let mut headers = request.headers.clone();
+        let mut head = RequestHead {
+            facts: &facts,
+            method: request.method,
+            path: Cow::Borrowed(request.target.forwarded_path()),
+            query: None,
+            headers: &mut headers,
+            effects: Effects::default(),
+        };
         for cors in &self.unrouted {
-            let next = cors.request(head);
-            if matches!(next, Next::Answer(_)) || !head.effects.response.is_empty() {
-                return next;
+            let answer = cors.answer(&mut head);
+            if answer.is_some() || !head.effects.response.is_empty() {
+                return (answer, head.effects.response);
             }
         }
-        Next::Continue
-    }
-
-    /// Whether there are such settings.
-    pub fn has_unrouted(&self) -> bool {
-        !self.unrouted.is_empty()
+        (None, Vec::new())
     }
 
     /// Matches the path with its slashes decoded. Another route's rule may be another one, so it must be the same route.
