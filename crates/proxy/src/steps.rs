@@ -94,26 +94,14 @@ async fn each(
         headers: &mut draft.headers,
         effects: Effects::default(),
     };
-    let mut ended = None;
     let mut passing = Passing::default();
-    for step in route.chain.steps() {
-        ended = match counts && passing.steps == route.cors_steps {
-            true => limited(exchange, &head),
-            false => None,
-        };
-        if ended.is_none() {
-            ended = act(exchange, step, &mut head, &mut passing).await;
-        }
-        if ended.is_some() {
-            break;
-        }
-        if let Some(note) = head.effects.note.take() {
-            passing.notes.push((passing.steps, note));
-        }
-        passing.steps += 1;
-    }
-    if ended.is_none() && counts && route.cors_steps == route.chain.steps().len() {
+    let (cors, others) = route.chain.steps().split_at(route.cors_steps);
+    let mut ended = through(exchange, cors, &mut head, &mut passing).await;
+    if ended.is_none() && counts {
         ended = limited(exchange, &head);
+    }
+    if ended.is_none() {
+        ended = through(exchange, others, &mut head, &mut passing).await;
     }
     passing.effects = head.effects;
     let path = kept(&draft.path, head.path);
@@ -123,6 +111,26 @@ async fn each(
     };
     (draft.path, draft.query) = (path, query);
     (ended, passing)
+}
+
+/// Lets steps at the request, one after the other, until one ends it.
+async fn through(
+    exchange: &Exchange,
+    steps: &[Step],
+    head: &mut RequestHead<'_>,
+    passing: &mut Passing,
+) -> Option<Ended> {
+    for step in steps {
+        let ended = act(exchange, step, head, passing).await;
+        if ended.is_some() {
+            return ended;
+        }
+        if let Some(note) = head.effects.note.take() {
+            passing.notes.push((passing.steps, note));
+        }
+        passing.steps += 1;
+    }
+    None
 }
 
 /// Lets one step at the request; says what ends it, if the step does.
