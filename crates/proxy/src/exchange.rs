@@ -14,7 +14,7 @@ use hyper::body::Incoming;
 use pailou_filters::{Answer, Change, Facts, Note, ResponseHalf};
 use pailou_routing::Route;
 use pailou_telemetry::RequestInFlight;
-use pailou_telemetry::events::{FailedTry, RequestDone};
+use pailou_telemetry::events::{RequestDone, TryEnd};
 use pailou_upstream::{Pick, Tried};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -95,7 +95,7 @@ pub(crate) struct Exchange {
     /// elsewhere.
     pub(crate) tries_before: u32,
     /// Those of the tries that came to nothing.
-    pub(crate) failed_tries: Vec<FailedTry>,
+    pub(crate) failed_tries: Vec<TryEnd>,
     /// How many of the tries were refused connections.
     pub(crate) refusals: u32,
     /// Whether every endpoint was tried, and the tries began anew.

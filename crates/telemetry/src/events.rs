@@ -19,7 +19,7 @@ pub use discovery::{
     SessionLost, ShutdownPhase, SourceFailed, TablePublished, TaskEnded, TransportChanged,
 };
 pub use flow::{FlowRulesApplied, FlowRulesRefused};
-pub use request::{FailedTry, RequestDone, StreamKind};
+pub use request::{RequestDone, StreamKind, TryEnd};
 pub use settings::{SettingsRefused, SettingsReloaded};
 pub use snapshot::{
     DocumentRestored, EndpointsRestored, SnapshotIgnored, SnapshotWriteFailed, SnapshotWritten,

@@ -42,7 +42,7 @@ pub struct RequestDone<'a> {
     /// How many endpoints were tried.
     pub tries: u32,
     /// Those of them that failed, in order.
-    pub failed_tries: &'a [FailedTry],
+    pub failed_tries: &'a [TryEnd],
     /// From the first byte of the head to the last byte of the answer.
     pub duration: Duration,
     /// From the first byte of the head to the head of the answer, if there was one.
@@ -55,20 +55,20 @@ pub struct RequestDone<'a> {
     pub bytes_out: u64,
 }
 
-/// A try that came to nothing.
+/// How a try ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FailedTry {
+pub struct TryEnd {
     /// The endpoint that was asked.
     pub endpoint: SocketAddr,
-    /// Why, out of [`FAILED_TRIES`](crate::words::FAILED_TRIES).
+    /// Why, out of [`FAILED_TRIES`](crate::words::FAILED_TRIES); `status` where it was answered.
     pub reason: &'static str,
-    /// The status of its answer, where that is the reason.
+    /// The status of its answer, where it was answered.
     pub status: Option<u16>,
-    /// From the beginning of the try until it was given up.
+    /// From the beginning of the try until its answer's head, or until it was given up.
     pub took: Duration,
 }
 
-impl std::fmt::Display for FailedTry {
+impl std::fmt::Display for TryEnd {
     /// Such as `10.0.0.1:8080 connect_failed 0.3ms` or `10.0.0.1:8080 503 12.0ms`.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} ", self.endpoint)?;
