@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use pailou_upstream::{EndpointSet, EndpointSpec, Hint, Outcome, Policy, ServiceId, Subset};
+use pailou_upstream::{EndpointSet, EndpointSpec, Hint, Outcome, Pick, Policy, ServiceId, Subset};
 use support::{ANSWERED, World, spec};
 use tokio::time::{Instant, advance};
 use tracing_subscriber::fmt::MakeWriter;
@@ -53,14 +53,17 @@ impl Log {
     }
 }
 
+/// Sends a request, which fails if it is for endpoint 1.
+fn ask(pick: Pick) {
+    let is_dead = pick.address().port() == 1;
+    pick.report(if is_dead { Outcome::Refused } else { ANSWERED });
+}
+
 /// Fails endpoint 1 whenever it gets a request, for so long.
 async fn fail_for(world: &World, seconds: u64) {
     let end = Instant::now() + Duration::from_secs(seconds);
     while Instant::now() < end {
-        let pick = world.pick();
-        let is_dead = pick.address().port() == 1;
-        pick.report(if is_dead { Outcome::Refused } else { ANSWERED });
-        drop(pick);
+        ask(world.pick());
         advance(Duration::from_millis(100)).await;
         world.services.advance();
     }
@@ -168,14 +171,8 @@ async fn an_address_of_several_services_is_one_story() {
     other.update(EndpointSet::of([spec(1), spec(2), spec(3)]));
     let (log, _guard) = Log::start();
     for _ in 0..900 {
-        let pick = selection.pick(&Hint::first()).expect("an endpoint");
-        let is_dead = pick.address().port() == 1;
-        pick.report(if is_dead { Outcome::Refused } else { ANSWERED });
-        drop(pick);
-        let pick = world.pick();
-        let is_dead = pick.address().port() == 1;
-        pick.report(if is_dead { Outcome::Refused } else { ANSWERED });
-        drop(pick);
+        ask(selection.pick(&Hint::first()).expect("an endpoint"));
+        ask(world.pick());
         advance(Duration::from_millis(100)).await;
         world.services.advance();
     }
