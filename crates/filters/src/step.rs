@@ -39,6 +39,16 @@ impl Step {
             }
         }
     }
+
+    /// Whether the step acts for each try that a `Retry` in front of it makes. Others act once
+    /// for a request, and each try sends what they made of it.
+    pub fn acts_each_try(&self) -> bool {
+        match self {
+            Step::Breaker(_) => true,
+            Step::Edit(edit) => edit.acts_each_try(),
+            Step::Gate(_) | Step::Body(_) | Step::Rule(_) | Step::Keep(_) => false,
+        }
+    }
 }
 
 /// Whether a request goes on after a step.
@@ -90,6 +100,12 @@ pub trait Edit: Debug + Send + Sync {
 
     /// Changes the response.
     fn response(&self, _head: &mut ResponseHead<'_>) {}
+
+    /// Whether it acts for each try that a `Retry` in front of it makes. Of what it does for a
+    /// further try its answer counts, and what it wants of the response; no change of the head does.
+    fn acts_each_try(&self) -> bool {
+        false
+    }
 }
 
 /// A filter that asks somebody else before a request may go on.

@@ -46,7 +46,24 @@ pub(crate) struct Frame {
 
 type Outcomes = Result<Received, Ended>;
 
-/// What the outcome is to a breaker.
+/// How a request, or one try of it, ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum End {
+    Answered(StatusCode),
+    Failed(Cause),
+}
+
+impl End {
+    fn of(outcome: &Outcomes) -> End {
+        match outcome {
+            Ok(received) => End::Answered(received.response.status()),
+            Err(Ended::Answered(answer)) => End::Answered(answer.status),
+            Err(Ended::Failed(cause)) => End::Failed(*cause),
+        }
+    }
+}
+
+/// What an end is to a breaker.
 enum Verdict {
     Good,
     /// Nobody's fault but the client's.
@@ -58,24 +75,27 @@ enum Verdict {
 /// elsewhere where one of them says so: once.
 pub(crate) async fn settle(exchange: &mut Exchange, mut outcome: Outcomes) -> Outcomes {
     while let Some(mut guard) = exchange.guards.pop() {
-        let verdict = judge(exchange, &guard, &outcome);
-        let now = Instant::now().into_std();
-        let failure = match (guard.permit.take(), verdict) {
-            (Some(permit), Verdict::Good) => {
-                permit.succeeded(now);
-                continue;
-            }
-            (_, Verdict::Good | Verdict::Nothing) => continue,
-            (permit, Verdict::Bad(failure)) => {
-                if let Some(permit) = permit {
-                    permit.failed(now);
-                }
-                failure
-            }
-        };
-        outcome = instead(exchange, guard, failure, outcome).await;
+        if let Some(failure) = tell(exchange, &mut guard, End::of(&outcome)) {
+            outcome = instead(exchange, guard, failure, outcome).await;
+        }
     }
     outcome
+}
+
+/// Tells the breaker of a guard how its call ended; gives the failure if that is one.
+pub(crate) fn tell(exchange: &Exchange, guard: &mut Guard, end: End) -> Option<Failure> {
+    let now = Instant::now().into_std();
+    match (guard.permit.take(), judge(exchange, guard, end)) {
+        (Some(permit), Verdict::Good) => permit.succeeded(now),
+        (_, Verdict::Good | Verdict::Nothing) => {}
+        (permit, Verdict::Bad(failure)) => {
+            if let Some(permit) = permit {
+                permit.failed(now);
+            }
+            return Some(failure);
+        }
+    }
+    None
 }
 
 /// The breaker of a guard.
@@ -90,18 +110,17 @@ pub(crate) fn breaker<'e>(
     }
 }
 
-fn judge(exchange: &Exchange, guard: &Guard, outcome: &Outcomes) -> Verdict {
-    let status = match outcome {
-        Ok(received) => received.response.status(),
-        Err(Ended::Answered(answer)) => answer.status,
-        Err(Ended::Failed(cause)) if cause.is_of_upstream() => {
+fn judge(exchange: &Exchange, guard: &Guard, end: End) -> Verdict {
+    let status = match end {
+        End::Answered(status) => status,
+        End::Failed(cause) if cause.is_of_upstream() => {
             let answer = cause.answer();
             return Verdict::Bad(Failure {
                 cause: answer.cause,
                 detail: answer.detail.to_owned(),
             });
         }
-        Err(Ended::Failed(_)) => return Verdict::Nothing,
+        End::Failed(_) => return Verdict::Nothing,
     };
     match breaker(&exchange.passed, guard) {
         Some((_, breaker)) if breaker.is_failure(status) => Verdict::Bad(Failure {
@@ -158,7 +177,7 @@ async fn instead(
     drop_of(exchange, outcome);
     rewind(exchange, &guard);
     let planned = Box::pin(replan(exchange, draft, failure)).await?;
-    Ok(tries::send(exchange, &planned).await?)
+    tries::send(exchange, &planned).await
 }
 
 /// Lets go of what came of the first route.

@@ -249,7 +249,7 @@ impl Exchange {
         let planned = AssertUnwindSafe(planned).catch_unwind().await;
         let planned = planned.unwrap_or(Err(Cause::Panic.into()));
         let outcome = match planned {
-            Ok(planned) => tries::send(self, &planned).await.map_err(Ended::from),
+            Ok(planned) => tries::send(self, &planned).await,
             Err(ended) => Err(ended),
         };
         match self.guards.is_empty() {

@@ -55,6 +55,7 @@ mod deadline;
 mod dial;
 mod dispatch;
 mod download;
+mod each_try;
 mod edge;
 mod exchange;
 mod failed_tries;

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::uri::{self, Authority, PathAndQuery};
 use http::{Extensions, HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, Version, header};
 use hyper::body::Incoming;
-use pailou_filters::Answer;
+use pailou_filters::{Answer, Effects, Facts, RequestHead};
 use pailou_routing::{Host, Target};
 use pailou_upstream::Http;
 
@@ -42,6 +42,27 @@ pub(crate) struct Planned {
 }
 
 impl Planned {
+    /// The header fields that every try sends.
+    pub(crate) fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
+    /// What every try sends, as steps see it; `headers` is a copy of its fields.
+    pub(crate) fn head<'a>(
+        &'a self,
+        facts: &'a Facts,
+        headers: &'a mut HeaderMap,
+    ) -> RequestHead<'a> {
+        RequestHead {
+            facts,
+            method: &self.method,
+            path: Cow::Borrowed(self.uri.path()),
+            query: self.uri.query().map(Cow::Borrowed),
+            headers,
+            effects: Effects::default(),
+        }
+    }
+
     /// The request of one try. It is the last one if no other can come after.
     /// The endpoint gets `host` in place of the Host header, if there is one.
     pub(crate) fn request(

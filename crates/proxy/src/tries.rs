@@ -24,8 +24,10 @@ use pailou_routing::Route;
 use pailou_upstream::{Hint, Http, NoEndpoint, Outcome, Tried};
 use tokio::time::Instant;
 
+use crate::breaker::End;
 use crate::cause::Cause;
-use crate::exchange::Exchange;
+use crate::each_try;
+use crate::exchange::{Ended, Exchange};
 use crate::failed_tries;
 use crate::interim;
 use crate::line::{self, Line, LineFailure};
@@ -63,43 +65,52 @@ enum Again {
 
 /// Sends the request to an endpoint, and to another one if that fails in a way
 /// that is safe to repeat; gives the head of the response.
-pub(crate) async fn send(exchange: &mut Exchange, planned: &Planned) -> Result<Received, Cause> {
+pub(crate) async fn send(exchange: &mut Exchange, planned: &Planned) -> Result<Received, Ended> {
     pick(exchange)?;
     if let Some(upload) = exchange.upload.as_ref().filter(|_| exchange.tries == 0) {
         upload.look().await;
     }
     loop {
-        let failed = match attempt(exchange, planned).await {
+        let end = match attempt(exchange, planned).await {
             Ok(received) if !is_rejected(exchange, &received) => return Ok(received),
-            Ok(received) => match reject(exchange, received) {
-                Some(received) => return Ok(received),
-                None => {
-                    pause(exchange).await;
-                    continue;
+            Ok(received) => {
+                let status = received.response.status();
+                if let Some(received) = reject(exchange, received) {
+                    return Ok(received);
                 }
-            },
-            Err(failed) => failed,
+                Some(End::Answered(status))
+            }
+            Err(failed) => fail(exchange, &failed)?,
         };
-        if let Some(outcome) = failed.outcome
-            && let Some(pick) = exchange.pick.take()
-        {
-            pick.report(outcome);
-        }
-        // An idle connection that was closed says nothing about its endpoint.
-        let stale = failed.again != Again::Never && failed.outcome.is_none();
-        if let Some(reason) = reason(&failed, stale) {
-            failed_tries::note(exchange, reason, None);
-        }
-        if failed.outcome == Some(Outcome::Refused) {
-            exchange.refusals += 1;
-        }
-        if !is_allowed(exchange, &failed, stale) || !next(exchange, !stale, failed.again) {
-            return Err(failed.cause);
-        }
-        if failed.again == Again::Paid && !stale {
+        if let Some(end) = end {
+            each_try::ended(exchange, end);
             pause(exchange).await;
+            each_try::begins(exchange, planned)?;
         }
     }
+}
+
+/// Moves on from a try that failed, if another one is safe. Says how it ended where the
+/// next one is more than the same try at another connection.
+fn fail(exchange: &mut Exchange, failed: &Failed) -> Result<Option<End>, Cause> {
+    if let Some(outcome) = failed.outcome
+        && let Some(pick) = exchange.pick.take()
+    {
+        pick.report(outcome);
+    }
+    // An idle connection that was closed says nothing about its endpoint.
+    let stale = failed.again != Again::Never && failed.outcome.is_none();
+    if let Some(reason) = reason(failed, stale) {
+        failed_tries::note(exchange, reason, None);
+    }
+    if failed.outcome == Some(Outcome::Refused) {
+        exchange.refusals += 1;
+    }
+    if !is_allowed(exchange, failed, stale) || !next(exchange, !stale, failed.again) {
+        return Err(failed.cause);
+    }
+    let is_another = !stale && (failed.again == Again::Paid || exchange.returned);
+    Ok(is_another.then_some(End::Failed(failed.cause)))
 }
 
 /// Lets go of an answer that nobody gets. Its connection goes on if nothing of

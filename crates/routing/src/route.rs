@@ -42,6 +42,8 @@ pub struct Route {
     pub answers_preflights: bool,
     /// How many of its steps, from the first on, are those of CORS.
     pub cors_steps: usize,
+    /// The places of those of its steps that act for each try, behind a `Retry`; few routes have one.
+    pub each_try: Vec<usize>,
     /// The statuses of gRPC that a call is tried again for.
     pub retry_grpc: Vec<GrpcStatus>,
     /// Whether calls of gRPC-Web become calls of gRPC.
@@ -352,6 +354,7 @@ impl Route {
             retry: sending.retry,
             answers_preflights: sending.answers_preflights,
             cors_steps: sending.cors_steps,
+            each_try: sending.each_try,
             retry_grpc: spec.retries.grpc_status.clone(),
             preserve_host: sending.preserve_host,
             grpc_web: sending.grpc_web,

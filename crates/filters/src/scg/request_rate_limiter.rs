@@ -144,6 +144,10 @@ impl Edit for RequestRateLimiter {
         head.effects.response.extend(changes);
         Next::Continue
     }
+
+    fn acts_each_try(&self) -> bool {
+        true
+    }
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ mod answers;
 mod churn;
 mod client;
 mod drain;
+mod each_try;
 mod edge;
 mod errors;
 mod forwarding;

@@ -11,6 +11,8 @@ pub(super) struct Sending {
     pub(super) answers_preflights: bool,
     /// How many steps at the beginning are those of CORS, which are a rule and an edit each.
     pub(super) cors_steps: usize,
+    /// The places of the steps that act for each try.
+    pub(super) each_try: Vec<usize>,
 }
 
 impl Sending {
@@ -24,19 +26,24 @@ impl Sending {
             grpc_web: false,
             answers_preflights: false,
             cors_steps: 0,
+            each_try: Vec::new(),
         };
         let is_cors =
             |pair: &&[Step]| matches!(pair, [Step::Rule(Rule::Preflights), Step::Edit(_)]);
         let pairs = chain.steps().chunks(2);
         sending.cors_steps = 2 * pairs.take_while(is_cors).count();
         let mut has_retry = false;
-        for step in chain.steps() {
+        for (place, step) in chain.steps().iter().enumerate() {
+            if has_retry && step.acts_each_try() {
+                sending.each_try.push(place);
+            }
             match step {
                 Step::Rule(Rule::PreserveHost) => sending.preserve_host = true,
                 Step::Rule(Rule::GrpcWeb) => sending.grpc_web = true,
                 Step::Rule(Rule::Preflights) => sending.answers_preflights = true,
                 Step::Rule(Rule::Retry(retry)) => {
                     sending.retry = retry.clone();
+                    sending.each_try.clear();
                     has_retry = true;
                 }
                 Step::Breaker(breaker) if has_retry => sending.retry.is_around(breaker),
