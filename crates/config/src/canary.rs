@@ -6,7 +6,7 @@ use crate::field::Field;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CanarySpec {
     /// Where a request says what it wants.
-    pub source: CanarySource,
+    pub place: CanaryPlace,
     /// The key of an endpoint's metadata that has to have the value that the request names.
     pub metadata: String,
     /// What a request gets for whose value there is no endpoint.
@@ -17,7 +17,7 @@ pub struct CanarySpec {
 
 /// Where a request says which endpoints it wants. The first value counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum CanarySource {
+pub enum CanaryPlace {
     /// The value of a header.
     Header(String),
     /// The value of a cookie.
@@ -48,7 +48,7 @@ impl CanarySpec {
     /// Reads `canary` of a service.
     pub(crate) fn read(field: &Field<'_>) -> Option<CanarySpec> {
         let mut fields = field.mapping()?;
-        let sources: Vec<_> = ["header", "cookie", "query"]
+        let places: Vec<_> = ["header", "cookie", "query"]
             .into_iter()
             .filter_map(|kind| Some((kind, fields.optional(kind)?)))
             .collect();
@@ -64,8 +64,8 @@ impl CanarySpec {
             None => Some(None),
         };
         fields.finish();
-        let source = match &sources[..] {
-            [(kind, field)] => source(kind, field),
+        let place = match &places[..] {
+            [(kind, field)] => place(kind, field),
             _ => {
                 field.fault_expected(
                     "not one place where a request says what it wants",
@@ -75,7 +75,7 @@ impl CanarySpec {
             }
         };
         Some(CanarySpec {
-            source: source?,
+            place: place?,
             metadata: metadata?,
             fallback: fallback?,
             propagate: propagate?,
@@ -83,11 +83,11 @@ impl CanarySpec {
     }
 }
 
-fn source(kind: &str, field: &Field<'_>) -> Option<CanarySource> {
+fn place(kind: &str, field: &Field<'_>) -> Option<CanaryPlace> {
     Some(match kind {
-        "header" => CanarySource::Header(token(field, "the name of a header")?),
-        "cookie" => CanarySource::Cookie(token(field, "the name of a cookie")?),
-        _ => CanarySource::Query(name(field, "the name of a query parameter")?),
+        "header" => CanaryPlace::Header(token(field, "the name of a header")?),
+        "cookie" => CanaryPlace::Cookie(token(field, "the name of a cookie")?),
+        _ => CanaryPlace::Query(name(field, "the name of a query parameter")?),
     })
 }
 

@@ -49,7 +49,7 @@ mod upstream_url;
 mod yaml;
 
 pub use crate::{
-    canary::{CanaryFallback, CanarySource, CanarySpec},
+    canary::{CanaryFallback, CanaryPlace, CanarySpec},
     fault::{Fault, Position, Report, Severity},
     field::{Field, Fields},
     nearest::nearest,
@@ -65,14 +65,14 @@ pub use crate::{
     service::{Protocol, ServiceSpec, TlsName},
     settings::{
         AccessLogFields, AccessLogFormat, AdminSettings, CertificateFiles, ClientAuth, Compat,
-        DiscoverySettings, EjectionSettings, Environment, ErrorBodies, ErrorEscape, ErrorField,
-        ErrorPart, ErrorTemplate, ForwardedHeader, ForwardedSettings, HeaderCase, KeyDoc,
-        LimitSettings, ListenerSettings, LoadedSettings, LogFormat, LogLevel, LogSettings,
+        DEFAULT_NACOS, DiscoverySettings, EjectionSettings, Environment, ErrorBodies, ErrorEscape,
+        ErrorField, ErrorPart, ErrorTemplate, ForwardedHeader, ForwardedSettings, HeaderCase,
+        KeyDoc, LimitSettings, ListenerSettings, LoadedSettings, LogFormat, LogLevel, LogSettings,
         Loopback, NacosSettings, Place, Placeholder, ProbeSettings, ProxyProtocol,
-        RegistrationSettings, RetrySettings, RouteDefaults, RouteSource, ScgFilter, ScgSettings,
-        Secret, SectionDoc, SentinelSettings, ServerAddress, Settings, ShutdownSettings,
-        SnapshotSettings, TlsSettings, TlsVersion, Underscores, UpstreamTlsSettings, load_settings,
-        parse_network, settings_reference,
+        RegistrationSettings, RetrySettings, RouteDefaults, RouteSource, STATIC_NACOS, ScgFilter,
+        ScgSettings, Secret, SectionDoc, SentinelSettings, ServerAddress, Settings,
+        ShutdownSettings, SnapshotSettings, TlsSettings, TlsVersion, Underscores,
+        UpstreamTlsSettings, load_settings, parse_network, settings_reference,
     },
     target::{TargetSpec, UrlSpec},
     units::{format_duration, format_size},

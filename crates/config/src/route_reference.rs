@@ -46,8 +46,8 @@ const KEYS: &[(&str, &str, &str)] = &[
     ),
     (
         "service.nacos",
-        "id of a Nacos cluster",
-        "The cluster that lists it: one of `other_nacos` in `gateway.yaml`; the one of `nacos` unless given. Group and \
+        "id of a Nacos",
+        "The Nacos that lists it: one of `other_nacos` in `gateway.yaml`; the one of `nacos` unless given. Group and \
          namespace are then that one's unless given.",
     ),
     (

@@ -11,7 +11,7 @@ use crate::{canary::CanarySpec, fault::Position, field::Field, node::Value};
 pub struct ServiceSpec {
     /// The service's name, without its group.
     pub name: String,
-    /// The id of the Nacos cluster that lists it, as `gateway.yaml` calls it.
+    /// The id of the Nacos that lists it, as `gateway.yaml` calls it.
     pub nacos: Option<String>,
     /// The Nacos group.
     pub group: Option<String>,
@@ -120,7 +120,7 @@ impl ServiceSpec {
             .and_then(|field| service_name(&field));
         let nacos = fields
             .optional("nacos")
-            .and_then(|field| nacos_name(&field, "the id of a Nacos cluster"));
+            .and_then(|field| nacos_name(&field, "the id of a Nacos"));
         let group = fields
             .optional("group")
             .and_then(|field| nacos_name(&field, "a Nacos group"));

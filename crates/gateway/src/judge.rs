@@ -44,7 +44,7 @@ pub(crate) fn bounded(faults: &[Fault]) -> Vec<String> {
 /// Reads and compiles documents under some settings.
 pub(crate) struct Judge {
     settings: Settings,
-    /// Whether the settings are those of the gateway, so that they say which Nacos clusters there are.
+    /// Whether the settings are those of the gateway, so that they say which Nacos there are.
     are_known: bool,
     services: Arc<Services>,
     metrics: Metrics,
@@ -115,7 +115,7 @@ impl Judge {
         }
     }
 
-    /// The same where the gateway's settings are not at hand: a route may name a Nacos cluster that nobody knows here.
+    /// The same where the gateway's settings are not at hand: a route may name a Nacos that nobody knows here.
     pub(crate) fn without_settings(self) -> Judge {
         Judge {
             are_known: false,
@@ -216,7 +216,7 @@ pub(crate) fn stands_in(fault: &Fault, spec: &RouteSpec) -> bool {
     fault.document == spec.document && parts.any(|part| fault.path.starts_with(&*part.path))
 }
 
-/// Supposes that the settings have each Nacos cluster that a route names, and says so once for each.
+/// Supposes that the settings have each Nacos that a route names, and says so once for each.
 fn take_for_granted(settings: &mut Settings, routes: &[RouteSpec]) -> Vec<Fault> {
     let mut notes = Vec::new();
     for spec in routes {

@@ -2,7 +2,7 @@
 
 use http::header::COOKIE;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use pailou_config::{CanaryFallback, CanarySource, CanarySpec};
+use pailou_config::{CanaryFallback, CanaryPlace, CanarySpec};
 use pailou_filters::form_bytes;
 use pailou_upstream::{Fallback, Split};
 
@@ -16,12 +16,12 @@ const MAX_VALUE_BYTES: usize = 256;
 /// Cost per request: a look at the header, cookies or query; a copy of the value if there is one.
 #[derive(Debug)]
 pub struct Canary {
-    source: Source,
+    place: Place,
     propagate: Option<HeaderName>,
 }
 
 #[derive(Debug)]
-enum Source {
+enum Place {
     Header(HeaderName),
     Cookie(String),
     Query(String),
@@ -30,14 +30,14 @@ enum Source {
 impl Canary {
     /// The names in `spec` are tokens, so that none is lost.
     pub(crate) fn compile(spec: &CanarySpec) -> Option<Canary> {
-        let source = match &spec.source {
-            CanarySource::Header(name) => Source::Header(name.parse().ok()?),
-            CanarySource::Cookie(name) => Source::Cookie(name.clone()),
-            CanarySource::Query(name) => Source::Query(name.clone()),
+        let place = match &spec.place {
+            CanaryPlace::Header(name) => Place::Header(name.parse().ok()?),
+            CanaryPlace::Cookie(name) => Place::Cookie(name.clone()),
+            CanaryPlace::Query(name) => Place::Query(name.clone()),
         };
         let propagate = spec.propagate.as_deref();
         Some(Canary {
-            source,
+            place,
             propagate: propagate.and_then(|name| name.parse().ok()),
         })
     }
@@ -56,18 +56,18 @@ impl Canary {
     }
 
     fn named(&self, query: Option<&str>, headers: &HeaderMap) -> Option<String> {
-        match &self.source {
-            Source::Header(name) => {
+        match &self.place {
+            Place::Header(name) => {
                 let value = headers.get(name)?.to_str().ok()?;
                 Some(value.trim().to_owned())
             }
-            Source::Cookie(name) => {
+            Place::Cookie(name) => {
                 let lines = headers.get_all(COOKIE).iter();
                 let mut pairs = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b';'));
                 let value = pairs.find_map(|pair| cookie_value(pair, name))?;
                 String::from_utf8(value.to_vec()).ok()
             }
-            Source::Query(name) => {
+            Place::Query(name) => {
                 let mut pairs = query?.split('&');
                 let value = pairs.find_map(|pair| {
                     let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -95,9 +95,9 @@ pub(crate) fn split(spec: &CanarySpec) -> Split {
 mod tests {
     use super::*;
 
-    fn part(source: CanarySource, query: Option<&str>, headers: &[(&str, &str)]) -> Option<String> {
+    fn part(place: CanaryPlace, query: Option<&str>, headers: &[(&str, &str)]) -> Option<String> {
         let spec = CanarySpec {
-            source,
+            place,
             metadata: "version".to_owned(),
             fallback: CanaryFallback::Any,
             propagate: Some("x-part".to_owned()),
@@ -121,7 +121,7 @@ mod tests {
         let long = "v".repeat(MAX_VALUE_BYTES + 1);
         let header = |value: &str| {
             part(
-                CanarySource::Header("X-Version".into()),
+                CanaryPlace::Header("X-Version".into()),
                 None,
                 &[("x-version", value)],
             )
@@ -132,16 +132,16 @@ mod tests {
         assert_eq!(header(&long), None);
         let cookie = |line: &str| {
             part(
-                CanarySource::Cookie("stage".into()),
+                CanaryPlace::Cookie("stage".into()),
                 None,
                 &[("cookie", line)],
             )
         };
         assert_eq!(cookie("a=b; stage=v2"), Some("v2".into()));
         assert_eq!(cookie("a=b; xstage=v2"), None);
-        let query = |query: &str| part(CanarySource::Query("v".into()), Some(query), &[]);
+        let query = |query: &str| part(CanaryPlace::Query("v".into()), Some(query), &[]);
         assert_eq!(query("a=b&v=v%322"), Some("v22".into()));
         assert_eq!(query("a=b"), None);
-        assert_eq!(part(CanarySource::Query("v".into()), None, &[]), None);
+        assert_eq!(part(CanaryPlace::Query("v".into()), None, &[]), None);
     }
 }

@@ -112,8 +112,8 @@ pub struct Compiler<'a> {
     pub filters: &'a pailou_filters::Shared,
     /// What a route does unless it says otherwise.
     pub defaults: &'a RouteDefaults,
-    /// The source that lists the services, by its id.
-    pub source: &'a str,
+    /// The id of the Nacos that lists the services.
+    pub nacos: &'a str,
     /// The namespace of services that name none; empty is the public one.
     pub namespace: &'a str,
     /// The group of services that name none.
@@ -137,7 +137,7 @@ impl<'a> Compiler<'a> {
             metrics,
             filters,
             defaults: &settings.defaults,
-            source: ServiceId::DEFAULT_SOURCE,
+            nacos: ServiceId::DEFAULT_NACOS,
             namespace: &settings.nacos.namespace,
             group: &settings.nacos.group,
             upstream_tls: &settings.other_upstream_tls,
@@ -145,19 +145,19 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    /// The compiler for the registry that the route's service names, this one if it names none; `None` when
-    /// there is no such registry.
+    /// The compiler for the Nacos that the route's service names, this one if it names none; `None` when
+    /// there is no such Nacos.
     fn for_route(&self, spec: &RouteSpec, settings: &'a Settings) -> Option<Compiler<'a>> {
         let service = spec.service();
         let Some(id) = service.and_then(|service| service.nacos.as_deref()) else {
             return Some(*self);
         };
         let mut all = settings.all_nacos();
-        let (source, nacos) = all.find(|(known, _)| *known == id)?;
+        let (nacos, its) = all.find(|(known, _)| *known == id)?;
         Some(Compiler {
-            source,
-            namespace: &nacos.namespace,
-            group: &nacos.group,
+            nacos,
+            namespace: &its.namespace,
+            group: &its.group,
             ..*self
         })
     }
@@ -223,7 +223,7 @@ impl<'a> Compiler<'a> {
             .as_deref()
             .map(|id| if id == "public" { "" } else { id });
         ServiceId {
-            source: self.source.into(),
+            nacos: self.nacos.into(),
             namespace: namespace.unwrap_or(self.namespace).into(),
             group: spec.group.as_deref().unwrap_or(self.group).into(),
             name: spec.name.as_str().into(),
@@ -378,11 +378,11 @@ impl Route {
         }))
     }
 
-    /// The same for a gateway with several registries: a service that names one is looked for there, with the
-    /// namespace and the group that `settings` give it.
+    /// The same for a gateway with more than one Nacos: a service that names one is looked for there, with the
+    /// namespace and the group that `settings` give that Nacos.
     ///
     /// # Errors
-    /// Every fault of the route, a registry that the settings do not have among them.
+    /// Every fault of the route, a Nacos that the settings do not have among them.
     pub fn compile_among(
         spec: Arc<RouteSpec>,
         compiler: &Compiler<'_>,
@@ -391,7 +391,7 @@ impl Route {
         if let Some(compiler) = compiler.for_route(&spec, settings) {
             return Route::compile(spec, &compiler);
         }
-        let unknown = unknown_registry(&spec, settings);
+        let unknown = unknown_nacos(&spec, settings);
         // Compiled all the same, for the other faults.
         let mut faults = Route::compile(spec, compiler).err().unwrap_or_default();
         faults.push(unknown);
@@ -427,7 +427,7 @@ impl Route {
     }
 }
 
-fn unknown_registry(spec: &RouteSpec, settings: &Settings) -> Fault {
+fn unknown_nacos(spec: &RouteSpec, settings: &Settings) -> Fault {
     let service = spec.service();
     let id = service.and_then(|service| service.nacos.as_deref());
     let id = id.unwrap_or_default();

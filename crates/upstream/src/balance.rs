@@ -141,7 +141,7 @@ pub(crate) struct Share {
     pub(crate) endpoint: Arc<Endpoint>,
     /// At least 1; see [`quantise`].
     pub(crate) weight: u32,
-    /// Whether the source lists it no longer.
+    /// Whether discovery lists it no longer.
     pub(crate) held: bool,
     pub(crate) transport: Transport,
     pub(crate) grpc_port: Option<u16>,

@@ -19,10 +19,10 @@ const SLOW_START_STEP: Duration = Duration::from_secs(1);
 /// What it begins with, of its weight.
 const SLOW_START_FROM: f64 = 0.1;
 
-/// What the source says of an address, what ejection made of it, and its state that survives both.
+/// What discovery says of an address, what ejection made of it, and its state that survives both.
 #[derive(Debug)]
 pub(crate) struct Member {
-    /// What the source lists under the address, at least once: two versions or two clusters may share it.
+    /// What discovery lists under the address, at least once: two versions or two clusters may share it.
     pub(crate) listings: Vec<EndpointSpec>,
     pub(crate) endpoint: Arc<Endpoint>,
     /// The term that the supervisor has seen last.
@@ -47,7 +47,7 @@ impl Member {
         }
     }
 
-    /// The listing that a subset uses: of those that it has and the source lets have traffic, the heaviest, and of equals the first.
+    /// The listing that a subset uses: of those that it has and discovery lets have traffic, the heaviest, and of equals the first.
     pub(crate) fn listing(&self, subset: &Subset, health_is_known: bool) -> Option<&EndpointSpec> {
         let usable = self.listings.iter().filter(|listing| {
             subset.has(listing) && Verdict::listed(listing, health_is_known).is_in()
@@ -66,7 +66,7 @@ impl Member {
             .unwrap_or_default()
     }
 
-    /// Whether the source lists it no longer.
+    /// Whether discovery lists it no longer.
     pub(crate) fn is_held(&self) -> bool {
         self.listings.iter().all(|listing| listing.held)
     }

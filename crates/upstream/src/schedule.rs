@@ -143,7 +143,7 @@ impl Schedule {
 
     /// A retry does not take the next turn but draws by weight: otherwise the successor of a dead endpoint would get its load as well.
     ///
-    /// An endpoint that the source lists comes before a held one: held ones may all be dead together.
+    /// An endpoint that discovery lists comes before a held one: held ones may all be dead together.
     #[cold]
     fn pick_another(&self, chooser: &dyn Chooser, tried: &Tried) -> Result<Pick, NoEndpoint> {
         let is_left = |share: &Share| !tried.contains(&share.endpoint.address());

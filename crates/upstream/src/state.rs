@@ -16,7 +16,7 @@ use crate::set::EndpointSpec;
 use crate::verdict::{Reason, weight_fault};
 use crate::wake::Bell;
 
-/// What the source said last, and what ejection made of it. Changed a few times a second at most; never read by a pick.
+/// What discovery said last, and what ejection made of it. Changed a few times a second at most; never read by a pick.
 #[derive(Debug, Default)]
 pub(crate) struct State {
     /// In the order of addresses, which is stable from one update to the next.
@@ -142,7 +142,7 @@ impl State {
 }
 
 impl Member {
-    /// Takes what the source lists of it now.
+    /// Takes what discovery lists of it now.
     fn list(&mut self, listings: Vec<EndpointSpec>, now: Instant, news: &News) {
         let (was_held, registration) = (self.is_held(), self.registration());
         self.listings = listings;

@@ -16,7 +16,7 @@ pub enum Reason {
     /// An operator took it out.
     #[serde(rename = "disabled")]
     Disabled,
-    /// The source believes it to be dead.
+    /// Discovery believes it to be dead.
     #[serde(rename = "unhealthy")]
     Unhealthy,
     /// Its weight is 0.
@@ -31,7 +31,7 @@ pub enum Reason {
     /// It is back from ejection and gets one request, on which the rest depends.
     #[serde(rename = "on trial")]
     OnTrial,
-    /// The source no longer lists it; it is kept for a while.
+    /// Discovery no longer lists it; it is kept for a while.
     #[serde(rename = "held")]
     Held,
     /// No route's subset has it.
@@ -97,7 +97,7 @@ impl fmt::Display for Reason {
 pub(crate) struct Verdict(u16);
 
 impl Verdict {
-    /// The verdict on one listing of an address: what the source says of the listing, and what is known of the address.
+    /// The verdict on one listing of an address: what discovery says of the listing, and what is known of the address.
     pub(crate) fn on(listing: &EndpointSpec, member: &Member, health_is_known: bool) -> Verdict {
         let standing = member.endpoint.standing();
         Verdict::listed(listing, health_is_known)
@@ -107,7 +107,7 @@ impl Verdict {
             .and(member.slow_since.is_some(), Reason::SlowStart)
     }
 
-    /// What the source alone has against a listing.
+    /// What discovery alone has against a listing.
     pub(crate) fn listed(listing: &EndpointSpec, health_is_known: bool) -> Verdict {
         let is_refused = weight_fault(listing.weight).is_some();
         Verdict::default()

@@ -20,8 +20,8 @@ use crate::verdict::{Reason, Verdict};
 pub struct ServiceView {
     /// Its id as one text, which is also its label in metrics.
     pub service: String,
-    /// The source that lists it.
-    pub source: String,
+    /// The id of the Nacos that lists it, as in `gateway.yaml`; `static` for the endpoints of a URL.
+    pub nacos: String,
     /// Its namespace; empty is the public one.
     pub namespace: String,
     /// Its group.
@@ -32,7 +32,7 @@ pub struct ServiceView {
     pub known: bool,
     /// Whether that comes from a snapshot.
     pub stale: bool,
-    /// Whether the source's health marks mean something now.
+    /// Whether discovery's health marks mean something now.
     pub health_is_known: bool,
     /// Whether so many endpoints are ejected that they are used again, in any selection.
     pub panic: bool,
@@ -115,7 +115,7 @@ impl ServiceView {
         let rows = |member| EndpointView::rows(member, state.health_is_known, selections, now);
         ServiceView {
             service: service.label().to_owned(),
-            source: id.source.to_string(),
+            nacos: id.nacos.to_string(),
             namespace: id.namespace.to_string(),
             group: id.group.to_string(),
             name: id.name.to_string(),

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use pailou_config::{
-    CanaryFallback, CanarySource, CanarySpec, EncodedSlashes, Limit, Node, PartSpec, Protocol,
+    CanaryFallback, CanaryPlace, CanarySpec, EncodedSlashes, Limit, Node, PartSpec, Protocol,
     RouteSpec, Scalar, ServiceSpec, TargetSpec, Value, format_duration,
 };
 
@@ -176,10 +176,10 @@ fn service(spec: &ServiceSpec) -> String {
 }
 
 fn canary(spec: &CanarySpec) -> String {
-    let (kind, name) = match &spec.source {
-        CanarySource::Header(name) => ("header", name),
-        CanarySource::Cookie(name) => ("cookie", name),
-        CanarySource::Query(name) => ("query", name),
+    let (kind, name) = match &spec.place {
+        CanaryPlace::Header(name) => ("header", name),
+        CanaryPlace::Cookie(name) => ("cookie", name),
+        CanaryPlace::Query(name) => ("query", name),
     };
     let fallback = match spec.fallback {
         CanaryFallback::Any => "any",

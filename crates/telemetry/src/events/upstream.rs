@@ -205,7 +205,7 @@ impl EndpointRefused<'_> {
     }
 }
 
-/// Endpoints that the registry no longer lists are kept for a while.
+/// Endpoints that Nacos no longer lists are kept for a while.
 #[derive(Clone, Copy, Debug)]
 pub struct HoldBegan<'a> {
     /// The service.
@@ -251,7 +251,7 @@ impl HoldEnded<'_> {
     }
 }
 
-/// The registry did not say in time which endpoints a service has; the gateway goes on without.
+/// Nacos did not say in time which endpoints a service has; the gateway goes on without.
 #[derive(Clone, Copy, Debug)]
 pub struct ServiceFirstStateLate<'a> {
     /// The service.
@@ -275,7 +275,7 @@ impl ServiceFirstStateLate<'_> {
     }
 }
 
-/// An audit found that pushes had left a service's state behind the registry's.
+/// An audit found that pushes had left a service's state behind Nacos's.
 #[derive(Clone, Copy, Debug)]
 pub struct DriftFound<'a> {
     /// The service.

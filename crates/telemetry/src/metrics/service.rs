@@ -38,7 +38,7 @@ pub struct EndpointCounts {
     pub ejected: usize,
     /// Disabled, unhealthy, of weight zero, or with a weight that was refused.
     pub ineligible: usize,
-    /// Used although the registry no longer lists them, until the hold ends.
+    /// Used although Nacos no longer lists them, until the hold ends.
     pub held: usize,
     /// Listed and used.
     pub eligible: usize,
@@ -86,7 +86,7 @@ impl ServiceMetrics {
         self.held.store(counts.held as u64, Ordering::Relaxed);
     }
 
-    /// Says whether the endpoints come from a snapshot rather than from the registry.
+    /// Says whether the endpoints come from a snapshot rather than from Nacos.
     pub fn set_stale(&self, stale: bool) {
         self.stale.store(stale, Ordering::Relaxed);
     }

@@ -42,7 +42,7 @@ pub(super) fn export(
         ),
         (
             "pailou_service_holding",
-            "1 while endpoints are held that the registry does not list",
+            "1 while endpoints are held that Nacos does not list",
             |service| service.holding.load(Ordering::Relaxed),
         ),
         (
