@@ -36,6 +36,7 @@ mod json;
 mod nearest;
 mod node;
 mod path;
+mod request_value;
 mod retries;
 mod route;
 mod route_document;
@@ -49,11 +50,12 @@ mod upstream_url;
 mod yaml;
 
 pub use crate::{
-    canary::{CanaryFallback, CanaryPlace, CanarySpec},
+    canary::{CanaryFallback, CanarySpec},
     fault::{Fault, Position, Report, Severity},
     field::{Field, Fields},
     nearest::nearest,
     node::{Key, Node, Scalar, Value},
+    request_value::{RequestKey, RequestValue},
     retries::{GrpcStatus, RetriesSpec},
     route::{EncodedSlashes, Form, Limit, PartSpec, RouteSpec},
     route_document::{

@@ -131,7 +131,7 @@ const KEYS: &[(&str, &str, &str)] = &[
     (
         "balance",
         "policy name, or mapping of one name to its arguments",
-        "How an endpoint is chosen; `defaults.balance` unless given.",
+        "How an endpoint is chosen: [policies](recipes/balancing.md). `defaults.balance` unless given.",
     ),
     (
         "strip_prefix",

@@ -143,7 +143,9 @@ async fn pause(exchange: &mut Exchange) {
 fn pick(exchange: &mut Exchange) -> Result<(), Cause> {
     let route = exchange.route.as_ref().ok_or(Cause::Internal)?;
     let selection = route.target.selection().ok_or(Cause::Internal)?;
-    let hint = Hint::after(&exchange.tried).of_part(exchange.part.as_deref());
+    let hint = Hint::after(&exchange.tried)
+        .of_part(exchange.part.as_deref())
+        .with_key(exchange.key);
     let pick = selection.pick(&hint).map_err(|none| match none {
         NoEndpoint::Unknown => Cause::ServiceUnknown,
         NoEndpoint::Empty => Cause::ServiceEmpty,

@@ -1,12 +1,10 @@
 //! Grey release: which endpoints of its service a request wants.
 
-use http::header::COOKIE;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use pailou_config::{CanaryFallback, CanaryPlace, CanarySpec};
-use pailou_filters::form_bytes;
+use pailou_config::{CanaryFallback, CanarySpec};
 use pailou_upstream::{Fallback, Split};
 
-use crate::predicate::{cookie_value, is_query_text};
+use crate::request_value::RequestValue;
 
 /// The longest value that is looked at: longer ones name no endpoint.
 const MAX_VALUE_BYTES: usize = 256;
@@ -16,35 +14,24 @@ const MAX_VALUE_BYTES: usize = 256;
 /// Cost per request: a look at the header, cookies or query; a copy of the value if there is one.
 #[derive(Debug)]
 pub struct Canary {
-    place: Place,
+    place: RequestValue,
     propagate: Option<HeaderName>,
-}
-
-#[derive(Debug)]
-enum Place {
-    Header(HeaderName),
-    Cookie(String),
-    Query(String),
 }
 
 impl Canary {
     /// The names in `spec` are tokens, so that none is lost.
     pub(crate) fn compile(spec: &CanarySpec) -> Option<Canary> {
-        let place = match &spec.place {
-            CanaryPlace::Header(name) => Place::Header(name.parse().ok()?),
-            CanaryPlace::Cookie(name) => Place::Cookie(name.clone()),
-            CanaryPlace::Query(name) => Place::Query(name.clone()),
-        };
         let propagate = spec.propagate.as_deref();
         Some(Canary {
-            place,
+            place: RequestValue::compile(&spec.place)?,
             propagate: propagate.and_then(|name| name.parse().ok()),
         })
     }
 
     /// What the request wants, if it says so. The endpoint is told in the header of the setting.
     pub fn part(&self, query: Option<&str>, headers: &mut HeaderMap) -> Option<String> {
-        let part = self.named(query, headers);
+        let part = self.place.find(query, headers);
+        let part = part.and_then(|part| String::from_utf8(part.into_owned()).ok());
         let part = part.filter(|part| !part.is_empty() && part.len() <= MAX_VALUE_BYTES);
         if let Some(name) = &self.propagate {
             match part.as_deref().map(HeaderValue::from_str) {
@@ -53,29 +40,6 @@ impl Canary {
             }
         }
         part
-    }
-
-    fn named(&self, query: Option<&str>, headers: &HeaderMap) -> Option<String> {
-        match &self.place {
-            Place::Header(name) => {
-                let value = headers.get(name)?.to_str().ok()?;
-                Some(value.trim().to_owned())
-            }
-            Place::Cookie(name) => {
-                let lines = headers.get_all(COOKIE).iter();
-                let mut pairs = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b';'));
-                let value = pairs.find_map(|pair| cookie_value(pair, name))?;
-                String::from_utf8(value.to_vec()).ok()
-            }
-            Place::Query(name) => {
-                let mut pairs = query?.split('&');
-                let value = pairs.find_map(|pair| {
-                    let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-                    is_query_text(key.as_bytes(), name).then_some(value)
-                })?;
-                String::from_utf8(form_bytes(value.as_bytes()).collect()).ok()
-            }
-        }
     }
 }
 
@@ -93,9 +57,11 @@ pub(crate) fn split(spec: &CanarySpec) -> Split {
 
 #[cfg(test)]
 mod tests {
+    use pailou_config::RequestValue as Said;
+
     use super::*;
 
-    fn part(place: CanaryPlace, query: Option<&str>, headers: &[(&str, &str)]) -> Option<String> {
+    fn part(place: Said, query: Option<&str>, headers: &[(&str, &str)]) -> Option<String> {
         let spec = CanarySpec {
             place,
             metadata: "version".to_owned(),
@@ -121,7 +87,7 @@ mod tests {
         let long = "v".repeat(MAX_VALUE_BYTES + 1);
         let header = |value: &str| {
             part(
-                CanaryPlace::Header("X-Version".into()),
+                Said::Header("X-Version".into()),
                 None,
                 &[("x-version", value)],
             )
@@ -130,18 +96,12 @@ mod tests {
         assert_eq!(header(" v2 "), Some("v2".into()));
         assert_eq!(header(""), None);
         assert_eq!(header(&long), None);
-        let cookie = |line: &str| {
-            part(
-                CanaryPlace::Cookie("stage".into()),
-                None,
-                &[("cookie", line)],
-            )
-        };
+        let cookie = |line: &str| part(Said::Cookie("stage".into()), None, &[("cookie", line)]);
         assert_eq!(cookie("a=b; stage=v2"), Some("v2".into()));
         assert_eq!(cookie("a=b; xstage=v2"), None);
-        let query = |query: &str| part(CanaryPlace::Query("v".into()), Some(query), &[]);
+        let query = |query: &str| part(Said::Query("v".into()), Some(query), &[]);
         assert_eq!(query("a=b&v=v%322"), Some("v22".into()));
         assert_eq!(query("a=b"), None);
-        assert_eq!(part(CanaryPlace::Query("v".into()), None, &[]), None);
+        assert_eq!(part(Said::Query("v".into()), None, &[]), None);
     }
 }

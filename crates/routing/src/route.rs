@@ -12,7 +12,7 @@ use pailou_upstream::{
     Destination, Http, Policy, Selection, ServiceId, Services, Subset, Transport, balance,
 };
 
-use crate::{Canary, Request, canary, matcher::Matcher, predicate::Predicate};
+use crate::{Canary, HashKey, Request, canary, matcher::Matcher, predicate::Predicate};
 
 mod sending;
 
@@ -31,6 +31,8 @@ pub struct Route {
     pub target: RouteTarget,
     /// Where a request says which endpoints it wants, if the route asks.
     pub canary: Option<Canary>,
+    /// What keeps its requests together, if its policy hashes.
+    pub hash_key: Option<HashKey>,
     /// How long things may take.
     pub timeouts: Timeouts,
     /// What is tried again.
@@ -351,6 +353,7 @@ impl Route {
             canary: spec
                 .service()
                 .and_then(|service| Canary::compile(service.canary.as_ref()?)),
+            hash_key: policy.key().and_then(HashKey::compile),
             retry: sending.retry,
             answers_preflights: sending.answers_preflights,
             cors_steps: sending.cors_steps,

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use pailou_config::{
-    CanaryFallback, CanaryPlace, CanarySpec, EncodedSlashes, Limit, Node, PartSpec, Protocol,
+    CanaryFallback, CanarySpec, EncodedSlashes, Limit, Node, PartSpec, Protocol, RequestValue,
     RouteSpec, Scalar, ServiceSpec, TargetSpec, Value, format_duration,
 };
 
@@ -177,9 +177,9 @@ fn service(spec: &ServiceSpec) -> String {
 
 fn canary(spec: &CanarySpec) -> String {
     let (kind, name) = match &spec.place {
-        CanaryPlace::Header(name) => ("header", name),
-        CanaryPlace::Cookie(name) => ("cookie", name),
-        CanaryPlace::Query(name) => ("query", name),
+        RequestValue::Header(name) => ("header", name),
+        RequestValue::Cookie(name) => ("cookie", name),
+        RequestValue::Query(name) => ("query", name),
     };
     let fallback = match spec.fallback {
         CanaryFallback::Any => "any",
