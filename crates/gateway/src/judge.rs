@@ -33,12 +33,33 @@ pub(crate) fn settings(loaded: &LoadedSettings) -> Vec<Fault> {
 /// The faults as lines, the first hundred and a count of the rest.
 pub(crate) fn bounded(faults: &[Fault]) -> Vec<String> {
     // A text that was read says itself how many of its faults are not listed.
-    let (counts, listed): (Vec<_>, Vec<_>) = faults.iter().partition(|fault| fault.is_count());
+    let (counts, listed): (Vec<_>, Vec<_>) = faults.iter().partition(|one| one.count().is_some());
     let more = listed.len().saturating_sub(MAX_PRINTED);
     let more = (more > 0).then(|| format!("{more} more faults are not listed"));
     let listed = listed.into_iter().take(MAX_PRINTED).map(Fault::to_string);
     let counts = counts.into_iter().map(Fault::to_string);
     listed.chain(more).chain(counts).collect()
+}
+
+/// Faults of one answer to a program: the first hundred of all, and how many more there are of each list.
+pub(crate) struct Listing {
+    room: usize,
+}
+
+impl Listing {
+    pub(crate) fn new() -> Listing {
+        Listing { room: MAX_PRINTED }
+    }
+
+    /// Those of the list that there is room for, and how many others it has.
+    pub(crate) fn take<'a>(&mut self, faults: &'a [Fault]) -> (Vec<&'a Fault>, usize) {
+        let counted: usize = faults.iter().filter_map(Fault::count).sum();
+        let mut listed: Vec<_> = faults.iter().filter(|one| one.count().is_none()).collect();
+        let more = listed.len().saturating_sub(self.room);
+        listed.truncate(self.room);
+        self.room -= listed.len();
+        (listed, more + counted)
+    }
 }
 
 /// Reads and compiles documents under some settings.
@@ -65,7 +86,7 @@ pub(crate) struct Judged {
 }
 
 /// What becomes of a route of a document whose routes stand alone.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub(crate) struct RouteVerdict {
     pub(crate) id: String,
     pub(crate) verdict: Verdict,
@@ -167,7 +188,7 @@ impl Judge {
         document.add(found);
         document
             .faults
-            .sort_by_key(|fault| (fault.is_count(), fault.position));
+            .sort_by_key(|fault| (fault.count().is_some(), fault.position));
         let is_isolated = document.is_isolated;
         let faults = document.faults;
         let verdicts = is_isolated.then(|| verdicts(&routes, refused, &faults));

@@ -296,11 +296,9 @@ fn send_failed(exchange: &Exchange, failure: LineFailure, reused: bool) -> Faile
                 again: Again::Paid,
             }
         }
-        // Whoever sent it is alive, and one bad handler must not take the whole
-        // endpoint away.
         LineFailure::Malformed => Failed {
             cause: Cause::UpstreamMalformed,
-            outcome: None,
+            outcome: Some(Outcome::Malformed),
             again: Again::Never,
         },
         LineFailure::Body => Failed::ours(),

@@ -89,7 +89,7 @@ pub struct EndpointView {
     /// How long it takes to answer, in milliseconds, smoothed over its last answers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub latency_ms: Option<f64>,
-    /// How many of its answers had a status of 500 or more.
+    /// How many of its answers had a status of 500 or more, or could not be understood.
     pub error_answers: u64,
 }
 
