@@ -31,6 +31,8 @@ mod explain;
 mod framing;
 /// gRPC through the binary.
 mod grpc;
+/// Active checks of endpoints.
+mod health_checks;
 /// Endpoints that a restarted registry does not list yet.
 mod hold;
 /// Instances that come, go, expire and die.

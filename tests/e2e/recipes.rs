@@ -126,6 +126,19 @@ async fn balancing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn health_checks() {
+    let (world, _upstream, _registered, gateway) = World::small().await;
+    let documents = documents("health-checks");
+    world.publish(&documents[0]).await;
+    gateway
+        .admin_until("a check", "/api/v1/services/user-service", |view| {
+            view["endpoints"][0]["checks"][0]["last"] == "passed"
+        })
+        .await;
+    until_status(&gateway.url("/api/users/1"), 200).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn grey_release() {
     let (world, stable, _registered, gateway) = World::small().await;
     let canary = Upstream::start("canary");

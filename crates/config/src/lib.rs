@@ -32,6 +32,7 @@
 mod canary;
 mod fault;
 mod field;
+mod health_check;
 mod json;
 mod nearest;
 mod node;
@@ -53,6 +54,7 @@ pub use crate::{
     canary::{CanaryFallback, CanarySpec},
     fault::{Fault, Position, Report, Severity},
     field::{Field, Fields},
+    health_check::{CheckKind, HealthCheckSpec},
     nearest::nearest,
     node::{Key, Node, Scalar, Value},
     request_value::{RequestKey, RequestValue},

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::{canary::CanarySpec, fault::Position, field::Field, node::Value};
+use crate::{
+    canary::CanarySpec, fault::Position, field::Field, health_check::HealthCheckSpec, node::Value,
+};
 
 /// The service that a route names. What is `None` takes the value of `nacos` in `gateway.yaml`.
 ///
@@ -29,6 +31,8 @@ pub struct ServiceSpec {
     pub proxy_protocol: bool,
     /// How requests choose among its endpoints.
     pub canary: Option<CanarySpec>,
+    /// How its endpoints are checked, if they are.
+    pub health_check: Option<HealthCheckSpec>,
     /// Where it stands.
     pub at: Position,
 }
@@ -76,6 +80,7 @@ impl PartialEq for ServiceSpec {
             tls,
             proxy_protocol,
             canary,
+            health_check,
             at: _,
         } = self;
         *name == other.name
@@ -88,6 +93,7 @@ impl PartialEq for ServiceSpec {
             && *tls == other.tls
             && *proxy_protocol == other.proxy_protocol
             && *canary == other.canary
+            && *health_check == other.health_check
     }
 }
 
@@ -111,6 +117,7 @@ impl ServiceSpec {
                 tls: None,
                 proxy_protocol: false,
                 canary: None,
+                health_check: None,
                 at,
             });
         }
@@ -147,6 +154,10 @@ impl ServiceSpec {
             Some(canary) => Some(CanarySpec::read(&canary)?),
             None => None,
         };
+        let health_check = match fields.optional("health_check") {
+            Some(check) => Some(HealthCheckSpec::read(&check)?),
+            None => None,
+        };
         fields.finish();
         Some(ServiceSpec {
             name: name?,
@@ -159,6 +170,7 @@ impl ServiceSpec {
             tls,
             proxy_protocol: proxy_protocol.unwrap_or(false),
             canary,
+            health_check,
             at,
         })
     }

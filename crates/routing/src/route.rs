@@ -9,7 +9,7 @@ use pailou_config::{
 use pailou_filters::{Chain, Destinations, Retry, Scope, Step};
 use pailou_telemetry::{Metrics, RouteMetrics};
 use pailou_upstream::{
-    Destination, Http, Policy, Selection, ServiceId, Services, Subset, Transport, balance,
+    Check, Destination, Http, Policy, Selection, ServiceId, Services, Subset, Transport, balance,
 };
 
 use crate::{Canary, HashKey, Request, canary, matcher::Matcher, predicate::Predicate};
@@ -240,11 +240,22 @@ impl<'a> Compiler<'a> {
     ) -> Option<Destination> {
         let (id, subset) = self.endpoints(spec)?;
         let service = self.services.service(&id);
+        let transport = spec.protocol().map(transport_of);
+        let proxy_protocol = spec.service().is_some_and(|service| service.proxy_protocol);
+        let checking = spec.health_check().map(|spec| {
+            service.checking(&Check {
+                spec: spec.clone(),
+                transport,
+                upstream_tls,
+                proxy_protocol,
+            })
+        });
         Some(Destination {
             selection: self.services.selection(&service, &subset, policy),
-            transport: spec.protocol().map(transport_of),
+            transport,
             upstream_tls,
-            proxy_protocol: spec.service().is_some_and(|service| service.proxy_protocol),
+            proxy_protocol,
+            checking,
         })
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::check::{CheckFailure, Checking, Health};
 use crate::ejection::Ejection;
 use crate::endpoint::Endpoint;
 use crate::selection::Subset;
@@ -32,6 +33,8 @@ pub(crate) struct Member {
     pub(crate) failures: u32,
     pub(crate) slow_since: Option<Instant>,
     pub(crate) trouble: Option<Trouble>,
+    /// What active checks have found.
+    pub(crate) health: Vec<Health>,
 }
 
 impl Member {
@@ -44,7 +47,37 @@ impl Member {
             failures: 0,
             slow_since: None,
             trouble: None,
+            health: Vec::new(),
         }
+    }
+
+    /// Whether a check says that it is not well.
+    pub(crate) fn is_failing(&self) -> bool {
+        self.health.iter().any(|health| health.is_failing)
+    }
+
+    /// Forgets what checks found that nobody wants any more; whether that changes how it stands.
+    pub(crate) fn forget_checks(&mut self) -> bool {
+        let was_failing = self.is_failing();
+        self.health
+            .retain(|health| health.checking.strong_count() > 0);
+        was_failing != self.is_failing()
+    }
+
+    /// Takes the answer to a check; whether that changes how it stands.
+    pub(crate) fn checked(
+        &mut self,
+        checking: &Arc<Checking>,
+        answer: Result<(), CheckFailure>,
+    ) -> bool {
+        let was_failing = self.is_failing();
+        let is_it = |health: &Health| health.checking.as_ptr() == Arc::as_ptr(checking);
+        let place = self.health.iter().position(is_it).unwrap_or_else(|| {
+            self.health.push(Health::new(checking));
+            self.health.len() - 1
+        });
+        self.health[place].take(&checking.check().spec, answer);
+        was_failing != self.is_failing()
     }
 
     /// The listing that a subset uses: of those that it has and discovery lets have traffic, the heaviest, and of equals the first.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use tokio::time::Instant;
 
+use crate::check::Health;
 use crate::member::Member;
 use crate::selection::Selection;
 use crate::service::Service;
@@ -82,6 +83,9 @@ pub struct EndpointView {
     /// How much of its weight it gets, while it starts slowly.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub slow_start_percent: Option<u8>,
+    /// What its active checks have found.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<CheckView>,
     /// Requests in flight.
     pub in_flight: u32,
     /// How often it was picked since it is listed.
@@ -91,6 +95,18 @@ pub struct EndpointView {
     pub latency_ms: Option<f64>,
     /// How many of its answers had a status of 500 or more, or could not be understood.
     pub error_answers: u64,
+}
+
+/// What a check has found of an endpoint.
+#[derive(Clone, Debug, Serialize)]
+pub struct CheckView {
+    /// What is asked: `tcp`, `http /path` or `grpc service`.
+    pub check: String,
+    /// Whether it keeps the endpoint out.
+    pub failing: bool,
+    /// What the last answer was: `passed`, or what was wrong with it. Absent before the first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last: Option<String>,
 }
 
 /// Why an endpoint is ejected, and for how long.
@@ -189,6 +205,7 @@ impl EndpointView {
             slow_start_percent: member
                 .slow_start(now)
                 .map(|part| (part * 100.0).round() as u8),
+            checks: member.health.iter().filter_map(CheckView::of).collect(),
             in_flight: endpoint.in_flight(),
             picks: endpoint.picks(),
             latency_ms: endpoint
@@ -196,6 +213,21 @@ impl EndpointView {
                 .map(|latency| latency.as_secs_f64() * 1_000.0),
             error_answers: endpoint.error_answers(),
         }
+    }
+}
+
+impl CheckView {
+    fn of(health: &Health) -> Option<CheckView> {
+        let checking = health.checking.upgrade()?;
+        let last = health.last.map(|answer| match answer {
+            Ok(()) => "passed".to_owned(),
+            Err(failure) => failure.to_string(),
+        });
+        Some(CheckView {
+            check: checking.check().to_string(),
+            failing: health.is_failing,
+            last,
+        })
     }
 }
 

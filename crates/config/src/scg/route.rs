@@ -310,7 +310,11 @@ fn target(uri: Uri, field: &Field<'_>, nacos: Option<&Field<'_>>) -> Option<Opti
     }
     Some(match uri {
         Uri::Service(name) => Some(TargetSpec::Service(service(name, field, nacos)?)),
-        Uri::Url(url) => Some(TargetSpec::Url(UrlSpec { url, tls: None })),
+        Uri::Url(url) => Some(TargetSpec::Url(UrlSpec {
+            url,
+            tls: None,
+            health_check: None,
+        })),
         Uri::Forward(path) => Some(TargetSpec::Forward(path)),
         Uri::Nowhere => None,
     })

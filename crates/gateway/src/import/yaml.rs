@@ -169,6 +169,9 @@ fn service(spec: &ServiceSpec) -> String {
     if let Some(spec) = &spec.canary {
         pairs.push(("canary", canary(spec)));
     }
+    if let Some(spec) = &spec.health_check {
+        pairs.push(("health_check", spec.text()));
+    }
     match pairs.as_slice() {
         [(_, name)] => name.clone(),
         _ => map(pairs.into_iter()),
