@@ -82,7 +82,7 @@ impl Writer {
     fn write_now(&self) -> Result<Outcome, SnapshotError> {
         let texts = Arc::clone(&self.published.borrow().texts);
         let documents = self.documents.iter().zip(&*texts);
-        let documents = documents.filter_map(|(key, text)| Some((key, text.as_deref()?)));
+        let documents = documents.filter_map(|(key, text)| Some((key, text.as_ref()?)));
         let mut heard = self.heard_of_documents();
         let feeds = self.feeds.lock().unwrap_or_else(PoisonError::into_inner);
         let services = feeds.last_good();
