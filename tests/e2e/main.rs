@@ -13,6 +13,7 @@ mod balancing;
 mod bounds;
 /// `pailou check`.
 mod check;
+mod circuit_breaker;
 /// Several Nacos clusters.
 mod clusters;
 /// CORS settings where no route takes the request.

@@ -60,7 +60,7 @@ mod shared;
 mod step;
 mod strip_prefix;
 
-pub use breaker::{Breaker, BreakerSettings, Permit};
+pub use breaker::{Breaker, BreakerSettings, BreakerWait, BreakerWindow, Permit};
 pub use chain::{Chain, ResponseHalf, Wish};
 pub use circuit_breaker::{CircuitBreaker, Fallback, FallbackPath};
 pub use escapes::{form_bytes, form_decoded, path_bytes};
