@@ -17,6 +17,8 @@ const MAX_VALUE_BYTES: usize = 256;
 #[derive(Debug)]
 pub struct Canary {
     source: Source,
+    /// The value of requests that name none.
+    usual: Option<String>,
     propagate: Option<HeaderName>,
 }
 
@@ -38,6 +40,7 @@ impl Canary {
         let propagate = spec.propagate.as_deref();
         Some(Canary {
             source,
+            usual: spec.usual.clone(),
             propagate: propagate.and_then(|name| name.parse().ok()),
         })
     }
@@ -45,7 +48,9 @@ impl Canary {
     /// What the request wants, if it says so. The endpoint is told in the header of the setting.
     pub fn part(&self, query: Option<&str>, headers: &mut HeaderMap) -> Option<String> {
         let part = self.named(query, headers);
-        let part = part.filter(|part| !part.is_empty() && part.len() <= MAX_VALUE_BYTES);
+        let part = part
+            .filter(|part| !part.is_empty() && part.len() <= MAX_VALUE_BYTES)
+            .or_else(|| self.usual.clone());
         if let Some(name) = &self.propagate {
             match part.as_deref().map(HeaderValue::from_str) {
                 Some(Ok(value)) => drop(headers.insert(name, value)),
@@ -99,6 +104,7 @@ mod tests {
         let spec = CanarySpec {
             source,
             metadata: "version".to_owned(),
+            usual: None,
             fallback: CanaryFallback::Any,
             propagate: Some("x-part".to_owned()),
         };
@@ -143,5 +149,21 @@ mod tests {
         assert_eq!(query("a=b&v=v%322"), Some("v22".into()));
         assert_eq!(query("a=b"), None);
         assert_eq!(part(CanarySource::Query("v".into()), None, &[]), None);
+    }
+
+    #[test]
+    fn a_request_that_names_none_has_the_usual_value() {
+        let spec = CanarySpec {
+            source: CanarySource::Header("x-hint".to_owned()),
+            metadata: "hint".to_owned(),
+            usual: Some("blue".to_owned()),
+            fallback: CanaryFallback::Any,
+            propagate: None,
+        };
+        let canary = Canary::compile(&spec).expect("legal");
+        let mut headers = HeaderMap::new();
+        assert_eq!(canary.part(None, &mut headers), Some("blue".into()));
+        headers.insert("x-hint", HeaderValue::from_static("green"));
+        assert_eq!(canary.part(None, &mut headers), Some("green".into()));
     }
 }

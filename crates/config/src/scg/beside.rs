@@ -1,6 +1,6 @@
 //! What an application says beside the gateway's settings, and routes go by: where requests have their version
 //! (`spring.webflux.apiversion`, for `Version`), and how circuit breakers break (`resilience4j` and
-//! `spring.cloud.circuitbreaker`, for `CircuitBreaker`).
+//! `spring.cloud.circuitbreaker`, for `CircuitBreaker`), and which instances requests prefer (`spring.cloud.loadbalancer.hint`).
 
 use super::{arg::parse_boolean, gateway, key::folded, tree::Tree};
 use crate::{
@@ -10,9 +10,10 @@ use crate::{
 };
 
 /// The prefixes of these settings.
-pub(crate) const PREFIXES: [&str; 4] = [
+pub(crate) const PREFIXES: [&str; 5] = [
     "spring.webflux.apiversion",
     "spring.cloud.circuitbreaker.resilience4j",
+    "spring.cloud.loadbalancer",
     "resilience4j.circuitbreaker",
     "resilience4j.timelimiter",
 ];
@@ -28,6 +29,7 @@ const TIME_LIMITER: &str = "timelimiter";
 pub(crate) struct Beside {
     api_version: Option<Tree>,
     breakers: Option<Tree>,
+    balancer: Option<Tree>,
     resilience: Option<Tree>,
 }
 
@@ -37,6 +39,8 @@ pub(crate) struct Defaults {
     api_version: Option<Node>,
     /// What Spring says of all breakers.
     breakers: Option<Node>,
+    /// What Spring says of its load balancer.
+    balancer: Option<Node>,
     resilience: Option<Node>,
 }
 
@@ -45,10 +49,12 @@ impl Beside {
     pub(crate) fn add(&mut self, part: &mut Tree) {
         let api_version = part.take_path(&["spring", "webflux", "apiversion"]);
         let breakers = part.take_path(&["spring", "cloud", "circuitbreaker", RESILIENCE]);
+        let balancer = part.take_path(&["spring", "cloud", "loadbalancer"]);
         let resilience = part.take_path(&[RESILIENCE]);
         for (earlier, later) in [
             (&mut self.api_version, api_version),
             (&mut self.breakers, breakers),
+            (&mut self.balancer, balancer),
             (&mut self.resilience, resilience),
         ] {
             let Some(later) = later else { continue };
@@ -67,6 +73,7 @@ impl Beside {
         Defaults {
             api_version: node(self.api_version, PREFIXES[0]),
             breakers: node(self.breakers, PREFIXES[1]),
+            balancer: node(self.balancer, PREFIXES[2]),
             resilience: node(self.resilience, RESILIENCE),
         }
     }
@@ -76,7 +83,8 @@ impl Defaults {
     /// The nodes, for what is done with every text of a document.
     pub(crate) fn nodes_mut(&mut self) -> impl Iterator<Item = &mut Node> {
         let breakers = self.breakers.iter_mut().chain(&mut self.resilience);
-        self.api_version.iter_mut().chain(breakers)
+        let others = self.api_version.iter_mut().chain(&mut self.balancer);
+        others.chain(breakers)
     }
 
     /// Roughly, how many bytes a route may take of this.
@@ -85,6 +93,7 @@ impl Defaults {
         let nodes = self
             .api_version
             .iter()
+            .chain(&self.balancer)
             .chain(breakers);
         nodes.map(gateway::weight).sum()
     }
@@ -122,6 +131,38 @@ impl Defaults {
                 add(part, kind, Node { value, at });
             }
         }
+    }
+
+    /// How requests choose among the instances of a service by Spring's hint, as `canary` of a native route's service: the value of a
+    /// header, or the one that the document gives the service, is compared with `hint` in the instances' metadata. Spring does so where
+    /// a bean asks for it; a document that speaks of hints is taken for one of such an application.
+    pub(super) fn hint(&self, service: &str) -> Option<Node> {
+        let balancer = self.balancer.as_ref()?;
+        let own = get(balancer, "clients").and_then(|clients| exactly(clients, service));
+        let said = |name: &str| {
+            let of_service = own.and_then(|own| get(own, name));
+            of_service.or_else(|| get(balancer, name))
+        };
+        let (hints, header) = (said("hint"), said("hint-header-name"));
+        let at = hints.or(header)?.at;
+        let names = [service, "default"];
+        let value = hints.and_then(|hints| names.iter().find_map(|name| exactly(hints, name)));
+        let entry = |key: &str, value: Node| {
+            let text = key.to_owned();
+            (Key { text, at }, value)
+        };
+        let text = |text: &str| Node::scalar(text, at);
+        let value = Value::Mapping(vec![
+            entry(
+                "header",
+                header.cloned().unwrap_or_else(|| text("X-SC-LB-Hint")),
+            ),
+            entry("metadata", text("hint")),
+            entry("fallback", text("any")),
+            // Spring's value where none is given.
+            entry("default", value.cloned().unwrap_or_else(|| text("default"))),
+        ]);
+        Some(Node { value, at })
     }
 
     /// Whether breakers of these names are told not to limit the time.

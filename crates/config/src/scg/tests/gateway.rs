@@ -280,3 +280,55 @@ resilience4j.timelimiter.configs.default.timeoutDuration: 2s
         ["CircuitBreaker {\"_genkey_0\":\"b\"}"]
     );
 }
+
+/// How requests to a document's routes choose among instances: header, value of requests without one.
+fn hints(text: &str) -> Vec<Option<(String, Option<String>)>> {
+    let document = read(text);
+    let canary =
+        |route: &crate::RouteSpec| route.service().and_then(|service| service.canary.clone());
+    let hint = |canary: crate::CanarySpec| {
+        assert_eq!(canary.metadata, "hint");
+        assert_eq!(canary.fallback, crate::CanaryFallback::Any);
+        match canary.source {
+            crate::CanarySource::Header(name) => (name, canary.usual),
+            other => panic!("{other:?}"),
+        }
+    };
+    document
+        .routes
+        .iter()
+        .map(|route| canary(route).map(hint))
+        .collect()
+}
+
+#[test]
+fn springs_hint_chooses_among_instances() {
+    let routes = "spring.cloud.gateway.routes:
+- { id: a, uri: 'lb://a', predicates: [Path=/a] }
+- { id: b, uri: 'lb://b', predicates: [Path=/b], metadata: { nacos: { group: G } } }
+- { id: c, uri: 'http://c', predicates: [Path=/c] }
+";
+    let hint = |header: &str, value: &str| Some((header.to_owned(), Some(value.to_owned())));
+    let usual = "X-SC-LB-Hint";
+    for (balancer, a, b) in [
+        ("{ retry.enabled: true }", None, None),
+        (
+            "{ hint: { a: blue } }",
+            hint(usual, "blue"),
+            hint(usual, "default"),
+        ),
+        (
+            "{ hint: { default: green, b: red }, hint-header-name: X-Stage }",
+            hint("X-Stage", "green"),
+            hint("X-Stage", "red"),
+        ),
+        (
+            "{ hintHeaderName: X-All, clients: { b: { hint-header-name: X-B } } }",
+            hint("X-All", "default"),
+            hint("X-B", "default"),
+        ),
+    ] {
+        let text = format!("{routes}spring.cloud.loadbalancer: {balancer}\n");
+        assert_eq!(hints(&text), [a, b, None], "{balancer}");
+    }
+}
