@@ -1,4 +1,4 @@
-"""A registry and a gateway in front of it, for the suites that drive the real binary."""
+"""A Nacos and a gateway in front of it, for the suites that drive the real binary."""
 
 import os
 import random

@@ -279,3 +279,99 @@ async fn until_answered_by_version(client: &reqwest::Client, url: &str, version:
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
+
+/// Users stay where they are while endpoints come, go and are overloaded.
+#[tokio::test(flavor = "multi_thread")]
+async fn equal_keys_go_to_the_same_endpoint() {
+    let world = World::new().await;
+    let mut upstreams: Vec<_> = ["one", "two", "three", "four"].map(Upstream::start).into();
+    let mut registered = Vec::new();
+    for upstream in &upstreams {
+        registered.push(world.register("user-service", upstream.address()).await);
+    }
+    world
+        .publish(
+            "routes:\n  /h/**: { service: user-service, balance: { consistent_hash: { key: 'header:x-user' } } }\n  \
+             /c/**: { service: user-service, balance: { consistent_hash: { key: 'cookie:user' } } }\n  \
+             /q/**: { service: user-service, balance: { consistent_hash: { key: 'query:user' } } }\n  \
+             /given/**: { service: user-service, balance: { consistent_hash: { key: 'header:x-given' } }, \
+             filters: [ { set_request_header: { name: x-given, value: anna } } ] }\n",
+        )
+        .await;
+    let gateway = world.gateway().await.ready().await;
+    // Without a key they take turns.
+    for upstream in &upstreams {
+        until_answered_by(&gateway.url("/h/x"), upstream.name()).await;
+    }
+    let before = owners(&gateway, 40).await;
+    assert!(
+        before
+            .values()
+            .collect::<std::collections::BTreeSet<_>>()
+            .len()
+            > 1
+    );
+    assert_eq!(owners(&gateway, 40).await, before);
+    // Wherever it is said, and whoever says it, a key is a key.
+    let client = reqwest::Client::new();
+    let anna = by(client.get(gateway.url("/h/x")).header("x-user", "anna")).await;
+    let cookie = client
+        .get(gateway.url("/c/x"))
+        .header("cookie", "user=anna");
+    assert_eq!(by(cookie).await, anna);
+    assert_eq!(by(client.get(gateway.url("/q/x?user=ann%61"))).await, anna);
+    let given = client.get(gateway.url("/given/x"));
+    assert_eq!(by(given).await, anna);
+
+    // One that dies moves its own keys, and no request fails.
+    let dead = upstreams.remove(1);
+    dead.kill();
+    let after = owners(&gateway, 40).await;
+    for (user, owner) in &before {
+        assert!(
+            owner == "two" || after[user] == *owner,
+            "{user} left {owner}"
+        );
+    }
+
+    // An endpoint that is busy with its key gets no more than its bound.
+    let own = upstreams
+        .iter()
+        .find(|upstream| upstream.name() == after["user-7"]);
+    let own = own.expect("its endpoint");
+    let load: Vec<_> = (0..30)
+        .map(|_| {
+            let slow = client
+                .get(gateway.url("/h/slow/1500"))
+                .header("x-user", "user-7");
+            tokio::spawn(slow.send())
+        })
+        .collect();
+    for task in load {
+        assert_eq!(
+            task.await.expect("a task").expect("an answer").status(),
+            200
+        );
+    }
+    let most = own.most_active();
+    assert!((8..=14).contains(&most), "{most} of 30 at one of three");
+}
+
+/// Who answers each of so many users.
+async fn owners(gateway: &Gateway, users: u32) -> HashMap<String, String> {
+    let client = reqwest::Client::new();
+    let mut owners = HashMap::new();
+    for user in (0..users).map(|number| format!("user-{number}")) {
+        let asked = client.get(gateway.url("/h/x")).header("x-user", &user);
+        owners.insert(user, by(asked).await);
+    }
+    owners
+}
+
+/// Who answers a request.
+async fn by(request: reqwest::RequestBuilder) -> String {
+    let answer = request.send().await.expect("an answer");
+    assert_eq!(answer.status(), 200);
+    let name = answer.headers()["x-instance"].to_str().expect("text");
+    name.to_owned()
+}

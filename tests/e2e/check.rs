@@ -252,6 +252,47 @@ fn no_more_faults_are_printed_than_a_person_reads() {
     assert!(said.contains("4900 more faults are not listed"), "{said}");
 }
 
+/// The same for a program: `--json` printed all of them.
+#[test]
+fn json_is_bounded_as_the_text_is() {
+    let said = |name: &str, text: &str| -> serde_json::Value {
+        let folder = TempDir::new().expect("a folder");
+        std::fs::write(folder.path().join(name), text).expect("a written file");
+        let (_, out, _) = run(&["check", "--json", name], folder.path());
+        serde_json::from_str(&out).expect("JSON on standard output")
+    };
+    let listed = |list: &serde_json::Value| list["faults"].as_array().expect("faults").len();
+    // Those of reading, and those of compiling.
+    for part in ["servce: a", "service: a, balance: nonsense"] {
+        let routes: String = (0..5_000)
+            .map(|n| format!("  r{n}: {{ path: /r{n}/**, {part} }}\n"))
+            .collect();
+        let said = said("routes.yaml", &format!("routes:\n{routes}"));
+        assert_eq!(listed(&said), 100, "{part}");
+        let more = said["more_faults"].as_u64().expect("a count");
+        assert!(more >= 4_900, "{part}: {more}");
+    }
+    // In Spring's form each route has a verdict, and the faults of them all are bounded.
+    let routes: String = (0..500)
+        .map(|n| {
+            format!(
+                "        - {{ id: r{n}, uri: 'lb://a', predicates: [Path=/r{n}], filters: [Nonsense] }}\n"
+            )
+        })
+        .collect();
+    let text = format!("spring:\n  cloud:\n    gateway:\n      routes:\n{routes}");
+    let said = said("scg.yaml", &text);
+    let verdicts = said["routes"].as_array().expect("verdicts");
+    assert_eq!(verdicts.len(), 500);
+    let faults: usize = verdicts.iter().map(listed).sum();
+    let more: u64 = verdicts
+        .iter()
+        .filter_map(|one| one["more_faults"].as_u64())
+        .sum();
+    assert_eq!((faults, more), (100, 400));
+    assert_eq!(listed(&said), 100);
+}
+
 #[test]
 fn json_output_is_json() {
     let folder = TempDir::new().expect("a folder");

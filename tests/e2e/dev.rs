@@ -222,6 +222,9 @@ async fn it_says_what_runs_where() {
             .expect("a line for the sample");
         assert!(line.ends_with(&format!("weight {weight}")), "{line}");
     }
+    // Nothing of it is for the person to worry about.
+    let log = [out, dev.process.log().join("\n")].join("\n");
+    assert!(!log.contains("WARN") && !log.contains("ERROR"), "{log}");
     let response = reqwest::get(format!("http://127.0.0.1:{}/api/orders/1", dev.ports.0[0])).await;
     let answer: Value = response.expect("an answer").json().await.expect("JSON");
     assert_eq!(answer["instance"], "order-1", "{answer}");

@@ -91,9 +91,7 @@ async fn visit(settings: &str, variables: &[(&str, &str)]) -> Visit {
 }
 
 async fn registry() -> Registry {
-    Registry::start(Options::default())
-        .await
-        .expect("a registry")
+    Registry::start(Options::default()).await.expect("a Nacos")
 }
 
 fn settings(registry: &Registry, nacos: &str) -> String {
@@ -206,13 +204,13 @@ async fn each_way_to_fail_the_login_is_named_and_no_secret_is() {
         auth: Some(("nacos".to_owned(), "right-secret".to_owned())),
         ..Options::default()
     };
-    let locked = Registry::start(auth.clone()).await.expect("a registry");
+    let locked = Registry::start(auth.clone()).await.expect("a Nacos");
     let open = registry().await;
     let over_http = Options {
         block_grpc: true,
         ..auth
     };
-    let over_http = Registry::start(over_http).await.expect("a registry");
+    let over_http = Registry::start(over_http).await.expect("a Nacos");
     for registry in [&locked, &open, &over_http] {
         registry.publish_config(ROUTES, "routes: {}");
     }
@@ -520,7 +518,7 @@ async fn every_cluster_is_looked_at_for_what_it_has_to_have() {
         pair(&east_name, "DEFAULT_GROUP/east.yaml"),
     ];
     assert_eq!(of(&seen, "document", "ok"), documents, "{}", seen.text);
-    // A document's services are looked for in the cluster that its routes name.
+    // A document's services are looked for in the Nacos that its routes name.
     let services = [
         pair(&main_name, "DEFAULT_GROUP/items"),
         pair(&main_name, "DEFAULT_GROUP/user-service"),
@@ -559,10 +557,10 @@ async fn two_servers_that_disagree_are_told() {
     );
     let seen = visit(&settings, &[]).await;
     assert!(seen.is_well(), "{}", seen.text);
-    seen.says("cluster", "ok", &["says the same"]);
+    seen.says("servers", "ok", &["says the same"]);
     other.remove_config(ROUTES);
     let seen = visit(&settings, &[]).await;
-    seen.says("cluster", "warning", &["says otherwise"]);
+    seen.says("servers", "warning", &["says something else"]);
     assert_eq!(seen.all("document").len(), 2, "{}", seen.text);
 }
 

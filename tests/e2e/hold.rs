@@ -1,4 +1,4 @@
-//! The hold: a registry that was restarted knows less than the gateway, for a while.
+//! The hold: a Nacos that was restarted knows less than the gateway, for a while.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ async fn instances_that_come_back_one_by_one_under_load_fail_no_request() {
 
     world.kill_registry().await;
     gateway.logged(&["session", "lost"]).await;
-    // Whoever registered is slow to find the registry again.
+    // Whoever registered is slow to find Nacos again.
     drop(registered);
     world.restart_registry().await;
     let held = |held: u64| {

@@ -156,7 +156,7 @@ async fn an_instance_killed_under_load_fails_no_get() {
     let (_world, mut upstreams, _registered, gateway) = three().await;
     let load = Load::get(&gateway.url("/api/users/slow/5"), 8);
     load.reached(300).await;
-    // Its registration stays: the registry goes on saying that it is healthy.
+    // Its registration stays: Nacos goes on saying that it is healthy.
     upstreams.pop().expect("an upstream").kill();
     load.reached(load.sent() + 1000).await;
     load.finish().await.assert_clean();
@@ -251,7 +251,7 @@ async fn a_fresh_registration_of_an_ejected_address_is_used_at_once() {
     let address = two.kill();
     gateway.logged(&["ejected"]).await;
     // As a container that was restarted: the address is the same, the registration is another.
-    // (Within one push of the registry, half a second, nobody could tell.)
+    // (Within one push of Nacos, half a second, nobody could tell.)
     registered.deregister().await;
     gateway
         .admin_until("one instance", "/api/v1/services/user-service", |view| {

@@ -45,7 +45,7 @@ async fn access_of(gateway: &Gateway, id: &str) -> Value {
 async fn every_line_of_an_eventful_life_is_json() {
     let (mut world, _upstream, _registered, mut gateway) = World::small().await;
     let url = gateway.url("/api/users/1");
-    // A dead instance, documents good and bad, clients good and bad, the registry gone and back.
+    // A dead instance, documents good and bad, clients good and bad, Nacos gone and back.
     let dead = Upstream::start("dead");
     let _dead = world.register("user-service", dead.address()).await;
     until_answered_by(&url, "dead").await;

@@ -13,9 +13,8 @@ mod balancing;
 mod bounds;
 /// `pailou check`.
 mod check;
+/// Circuit breakers, with the keys of Resilience4j and natively.
 mod circuit_breaker;
-/// Several Nacos clusters.
-mod clusters;
 /// CORS settings where no route takes the request.
 mod cors;
 /// `pailou dev` and the commands that it prints.
@@ -34,6 +33,8 @@ mod explain;
 mod framing;
 /// gRPC through the binary.
 mod grpc;
+/// Active checks of endpoints.
+mod health_checks;
 /// Endpoints that a restarted registry does not list yet.
 mod hold;
 /// Instances that come, go, expire and die.
@@ -49,6 +50,10 @@ mod metrics;
 mod monitoring;
 /// `pailou nacos`.
 mod nacos_cli;
+/// Nacos gone, restarted and healed.
+mod nacos_outage;
+/// More than one Nacos.
+mod other_nacos;
 /// HTTP/1.1 itself: bodies, limits, upgrades, forwarded headers.
 mod protocol;
 /// PROXY headers of balancers on layer 4.
@@ -56,8 +61,6 @@ mod proxy_protocol;
 /// `pailou registry`.
 mod recipes;
 mod registry;
-/// The registry gone, restarted and healed.
-mod registry_outage;
 /// Bugs that were fixed, each with its story.
 mod regression;
 /// Live reloads under load.
@@ -89,9 +92,9 @@ mod tls_clients;
 mod tls_opening;
 /// Certificate files that change.
 mod tls_reload;
-/// TLS to the registry.
+/// TLS to Nacos.
 mod tls_to_nacos;
-/// The registry over HTTP, where its gRPC port cannot be reached.
+/// Nacos over HTTP, where its gRPC port cannot be reached.
 mod transports;
 /// TLS to endpoints.
 mod upstream_tls;

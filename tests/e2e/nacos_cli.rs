@@ -10,7 +10,7 @@ use crate::support::gateway::command;
 use crate::support::process::Process;
 use crate::support::until;
 
-/// A registry and the command line that is pointed at it.
+/// A Nacos and the command line that is pointed at it.
 struct Shell {
     registry: Registry,
 }
@@ -21,7 +21,7 @@ impl Shell {
     }
 
     async fn with(options: Options) -> Shell {
-        let registry = Registry::start(options).await.expect("a registry");
+        let registry = Registry::start(options).await.expect("a Nacos");
         Shell { registry }
     }
 

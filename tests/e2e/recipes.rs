@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 use crate::support::gateway::Gateway;
 use crate::support::until;
 use crate::support::upstream::Upstream;
-use crate::support::world::{Registered, World, until_status};
+use crate::support::world::{Registered, World, until_answered_by, until_status};
 
 /// A block of YAML, and the word behind `yaml` that says what it is.
 struct Block {
@@ -104,6 +104,39 @@ async fn path_rewrite() {
     until_status(&gateway.url("/old/books/headers"), 200).await;
     let (_, seen) = ask(&gateway, "/old/books/headers", &[]).await;
     assert!(seen.contains("\"/books/v2/headers\""), "{seen}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn balancing() {
+    let (world, _upstream, _registered, gateway) = World::small().await;
+    let other = Upstream::start("other");
+    let _other = world.register("user-service", other.address()).await;
+    let documents = documents("balancing");
+    world.publish(&documents[0]).await;
+    until_status(&gateway.url("/api/carts/1"), 200).await;
+    until_answered_by(&gateway.url("/api/carts/1"), "other").await;
+    let (_, first) = ask(&gateway, "/api/carts/1", &[("x-user", "anna")]).await;
+    for _ in 0..10 {
+        let (_, again) = ask(&gateway, "/api/carts/1", &[("x-user", "anna")]).await;
+        assert_eq!(again, first);
+    }
+    let (_, first) = ask(&gateway, "/api/pictures/1", &[]).await;
+    for _ in 0..10 {
+        assert_eq!(ask(&gateway, "/api/pictures/1", &[]).await.1, first);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn health_checks() {
+    let (world, _upstream, _registered, gateway) = World::small().await;
+    let documents = documents("health-checks");
+    world.publish(&documents[0]).await;
+    gateway
+        .admin_until("a check", "/api/v1/services/user-service", |view| {
+            view["endpoints"][0]["checks"][0]["last"] == "passed"
+        })
+        .await;
+    until_status(&gateway.url("/api/users/1"), 200).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -34,7 +34,7 @@ async fn gateway(world: &World) -> Gateway {
     world.gateway().await.ready().await
 }
 
-/// Waits until the registry lists a sample and it answers.
+/// Waits until Nacos lists a sample and it answers.
 async fn up(world: &World, sample: &mut Sample) {
     until(&format!("{} to be listed", sample.service), async || {
         sample.is_listed(world).then_some(())
@@ -127,7 +127,7 @@ async fn a_published_config_shows_in_both_and_so_does_its_removal() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_sample_leaves_the_registry_before_it_stops_and_no_request_fails() {
+async fn a_sample_leaves_nacos_before_it_stops_and_no_request_fails() {
     let world = World::new().await;
     let mut samples = vec![
         Sample::fastapi(&world, &[]),
@@ -151,7 +151,7 @@ async fn a_sample_leaves_the_registry_before_it_stops_and_no_request_fails() {
     }
 }
 
-/// Ends a sample, which must be out of the registry first.
+/// Ends a sample, which must be out of Nacos first.
 async fn leave(world: &World, mut sample: Sample) {
     sample.process.signal("-TERM");
     until(
@@ -208,7 +208,7 @@ async fn heartbeats_keep_the_python_sample_listed_and_a_killed_one_expires() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn both_are_back_after_the_registry_was_restarted_empty() {
+async fn both_are_back_after_nacos_was_restarted_empty() {
     let mut world = World::new().await;
     let mut samples = [
         Sample::fastapi(&world, &[("NACOS_HEARTBEAT_INTERVAL", "0.5")]),

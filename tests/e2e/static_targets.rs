@@ -33,7 +33,7 @@ async fn a_route_goes_to_an_address_and_to_a_host_name() {
         .flatten()
         .find(|service| service["service"] == *name)
         .unwrap_or_else(|| panic!("{services:#}"));
-    assert_eq!(view["source"], "static", "{view}");
+    assert_eq!(view["nacos"], "static", "{view}");
     assert_eq!(view["endpoints"][0]["in"], true, "{view}");
     assert_eq!(view["feed"]["known"], true, "{view}");
     let metrics = gateway.metrics().await;

@@ -1,4 +1,4 @@
-//! A registry whose gRPC port cannot be reached: the gateway speaks HTTP to it.
+//! A Nacos whose gRPC port cannot be reached: the gateway speaks HTTP to it.
 
 use std::time::Duration;
 
@@ -62,7 +62,7 @@ async fn served_over_http(v1: bool, transport: &str) {
         ..options
     })
     .await
-    .expect("a registry on the same ports");
+    .expect("a Nacos on the same ports");
     until("everyone to be registered again", async || {
         let services = ["user-service", "pailou-gateway"];
         services

@@ -11,7 +11,8 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import pytest
-from bench_load import main, wrk
+from bench_load import h2load, main, wrk
+from bench_load.load import Load
 from bench_load.measure import Bench, Cores, Running, Sample, turned
 from bench_load.options import Case, Setup, parse, size, size_text
 from bench_load.peers import ALL, Peer, Site
@@ -63,6 +64,11 @@ def test_every_combination_is_measured() -> None:
         (["--bodies=1kb"], "'1kb' is no size; write 100B, 10KiB or 1MiB"),
         (["--access-log=yes"], "'yes' is neither on nor off"),
         (["--bodies="], "nothing to measure"),
+        (["--protocols=h3"], "'h3' is none of http, https, h2"),
+        (
+            ["--protocols=http,h2", "--new-connections"],
+            "--new-connections goes with http and https",
+        ),
     ],
     ids=str,
 )
@@ -80,6 +86,7 @@ def test_a_load_says_in_words_what_it_is() -> None:
         "1 connection, 1 KiB up, a new one for each request"
     )
     assert str(Setup(10_000, True, 2)) == "10,000 routes, access log, 2 workers"
+    assert str(Setup(protocol="https")) == "HTTP/1.1 over TLS"
 
 
 @pytest.mark.parametrize(
@@ -107,9 +114,23 @@ def test_the_generators_figures_are_its_last_line() -> None:
         "failed": 4,
     }
     out = f"Requests/sec: 5\n{json.dumps(figures)}\n"
-    assert wrk.read(out, "") == wrk.Load(10, 2.0, 1, 2, 3, 4)
+    assert wrk.read(out) == Load(10, 2.0, 1, 2, 3, 4)
     with pytest.raises(Failed, match="no figures: unable to connect"):
-        wrk.read("", "unable to connect")
+        wrk.read("unable to connect")
+
+
+def test_h2loads_figures_are_its_totals_and_the_times_of_its_log() -> None:
+    out = (
+        "finished in 2.00s, 2.00 req/s, 1.00KB/s\n"
+        "requests: 4 total, 6 started, 4 done, 3 succeeded, 1 failed, 0 errored, 0 timeout\n"
+    )
+    log = "".join(f"1700000000000000\t200\t{time}\n" for time in (100, 200, 300, 400))
+    load = h2load.read(out, log, 2)
+    assert (load.requests, load.seconds, load.failed) == (4, 2.0, 1)
+    assert load.p50 == 250
+    assert 390 < load.p99 < load.p999 <= 400
+    with pytest.raises(Failed, match="no figures: unable to connect"):
+        h2load.read("unable to connect", "", 2)
 
 
 def sample(cpu_us: float, disturbed: float | None = 0.0, failed: int = 0) -> Sample:
@@ -215,7 +236,7 @@ def test_a_server_that_ends_is_named_with_what_it_said(tmp_path: Path) -> None:
 
 
 def site(folder: Path, setup: Setup) -> Site:
-    return Site(folder, "127.0.0.1:9100", 8080, setup, folder, helper=lambda command: None)
+    return Site(folder, "127.0.0.1:9100", 8080, setup, None, folder, helper=lambda command: None)
 
 
 # Pailou's and Spring Cloud Gateway's need more than a folder: a registry, and a build.
@@ -257,8 +278,26 @@ def test_a_proxy_without_routes_is_left_out_of_many() -> None:
     ]
 
 
+def test_a_proxy_without_tls_is_left_out_of_it() -> None:
+    assert [peer.name for peer in ALL if peer.refuses(Setup(protocol="h2")) is None] == [
+        "pailou",
+        "nginx",
+        "haproxy",
+        "envoy",
+        "caddy",
+    ]
+
+
 BUILT = pytest.mark.skipif("PAILOU_BIN" not in os.environ, reason="PAILOU_BIN is not set")
 WRK = pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk is not there: apt install wrk")
+
+
+HTTP2 = pytest.param(
+    ["--protocols=h2"],
+    marks=pytest.mark.skipif(
+        shutil.which("h2load") is None, reason="h2load is not there: apt install nghttp2-client"
+    ),
+)
 
 
 class Ends(Peer):
@@ -290,8 +329,8 @@ def test_a_proxy_that_cannot_be_started_is_left_out_and_counted(tmp_path: Path) 
 @WRK
 @pytest.mark.parametrize(
     "load",
-    [["--uploads=10KiB", "--access-log=off,on"], ["--new-connections", "--routes=50"]],
-    ids=["kept connections", "new connections"],
+    [["--uploads=10KiB", "--access-log=off,on"], ["--new-connections", "--routes=50"], HTTP2],
+    ids=["kept connections", "new connections", "HTTP/2"],
 )
 def test_a_small_run_measures_the_gateway(tmp_path: Path, load: list[str]) -> None:
     binaries = Path(os.environ["PAILOU_BIN"]).parent

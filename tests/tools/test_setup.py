@@ -21,6 +21,7 @@ GOOD = {
     "javac": "exit 0",
     "mvn": "exit 0",
     "wrk": "exit 0",
+    "h2load": "exit 0",
     "openssl": "exit 0",
 }
 
@@ -74,6 +75,7 @@ def test_it_says_nothing_when_everything_is_there(tmp_path: Path, purpose: str) 
             "missing wrk, the load generator of make bench-load: apt install wrk",
         ),
         ("test", {"wrk": None}, "missing wrk"),
+        ("load", {"h2load": None}, "missing h2load, the same for HTTP/2: apt install nghttp2"),
         ("interop", {"javac": None}, "missing a JDK, 17 or later: apt install openjdk-17"),
         ("interop", {"java": "echo 'version \"11.0.2\"' >&2"}, "missing a JDK, 17 or later"),
         ("interop", {"mvn": None}, "missing Maven: apt install maven"),
@@ -94,7 +96,8 @@ def test_it_asks_only_for_what_the_purpose_needs(tmp_path: Path) -> None:
     assert setup(tmp_path, "build", {"python3": None, "java": None, "mvn": None}).returncode == 0
     without_venv = {"python3": 'echo 3.11; [[ "$2" != *ensurepip* ]]', "java": None}
     assert setup(tmp_path / "load", "load", without_venv).returncode == 0
-    assert setup(tmp_path / "interop", "interop", {"wrk": None}).returncode == 0
+    without_load = {"wrk": None, "h2load": None}
+    assert setup(tmp_path / "interop", "interop", without_load).returncode == 0
 
 
 def test_help_lists_the_targets() -> None:

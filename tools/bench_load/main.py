@@ -9,7 +9,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from . import wrk
+from .generators import demand
 from .measure import Bench, Running
 from .options import ROOT, Options, Setup, parse
 from .peers import ALL, Peer
@@ -123,8 +123,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parse(arguments)
     signal.signal(signal.SIGTERM, interrupted)
     try:
-        if not wrk.found():
-            raise Failed(f"the load generator wrk is not there: {wrk.CURE}")
+        demand(setup.protocol for setup in options.setups)
         peers = chosen(options)
         found, raw, lost = measure(options, peers)
         if not found:

@@ -3,12 +3,14 @@
 import http.client
 import os
 import shutil
+import ssl
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import wrk
+from .certificate import Certificate, make
+from .generators import generator
 from .options import Case, Options, Setup
 from .peers import Peer, Site
 from .process import (
@@ -72,6 +74,7 @@ class Bench:
         self.options = options
         self.say = say
         self._cores = sorted(os.sched_getaffinity(0))
+        self._folder = options.out / "work"
         self._processes: list[Process] = []
         # The proxies that could not be started, or failed under load.
         self.lost: list[str] = []
@@ -97,23 +100,24 @@ class Bench:
         cores = Cores.share(setup.workers, self._cores)
         # The generator inherits it, and what this tool does itself happens there too.
         os.sched_setaffinity(0, cores.load)
-        folder = self.options.out / "work"
+        folder = self._folder
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         origin = self._start(
             "origin", [self.options.binaries / "bench-origin"], folder, cores.load
         ).address()
+        certificate = make(folder) if setup.protocol != "http" else None
         running = []
         for peer in peers:
             try:
-                running.append(self._start_peer(peer, setup, origin, folder, cores))
+                running.append(self._start_peer(peer, setup, origin, certificate, cores))
             except Failed as failure:
                 self._lose(peer, failure)
         for number in range(self.options.rounds):
             for case in self.options.cases:
                 for one in turned(running, number):
                     try:
-                        sample = self._sample(one, case, folder, cores)
+                        sample = self._sample(one, setup, case, cores)
                     except Failed as failure:
                         self._lose(one.peer, failure)
                         running.remove(one)
@@ -133,10 +137,15 @@ class Bench:
         return process
 
     def _start_peer(
-        self, peer: Peer, setup: Setup, origin: str, folder: Path, cores: Cores
+        self,
+        peer: Peer,
+        setup: Setup,
+        origin: str,
+        certificate: Certificate | None,
+        cores: Cores,
     ) -> Running:
         """Starts it as often as the options say; the last one stays."""
-        own = folder / peer.name
+        own = self._folder / peer.name
         own.mkdir()
         helper_number = 0
 
@@ -146,14 +155,15 @@ class Bench:
             return self._start(f"helper-{helper_number}", command, own, cores.load)
 
         port = free_port()
-        site = Site(own, origin, port, setup, self.options.binaries, helper)
+        site = Site(own, origin, port, setup, certificate, self.options.binaries, helper)
         command = peer.prepare(site)
-        url = f"http://127.0.0.1:{port}/api/bench"
+        scheme = "http" if certificate is None else "https"
+        url = f"{scheme}://127.0.0.1:{port}/api/bench"
         starts = []
         for _ in range(self.options.starts):
             process = Process(peer.name, command, own, cores.proxy, peer.env(site))
             self._processes.append(process)
-            starts.append(process.wait_until("answer", lambda: answers(port)))
+            starts.append(process.wait_until("answer", lambda: answers(scheme, port)))
             if len(starts) < self.options.starts:
                 process.stop()
         idle = process.rss_bytes()
@@ -164,12 +174,12 @@ class Bench:
     def _warm_up(self, peer: Peer, url: str, setup: Setup, own: Path) -> None:
         """The first requests bring in code and connections; they are no part of any round."""
         written = bytes_in(own)
-        load = wrk.run(url, Case(connections=32), peer.warm_up_seconds, own)
+        load = generator(setup.protocol).run(url, Case(connections=32), peer.warm_up_seconds, own)
         # A line of a log has at least the path.
         if setup.access_log and bytes_in(own) - written < load.requests * len("/api/bench"):
             raise Failed("it writes no access log")
 
-    def _sample(self, one: Running, case: Case, folder: Path, cores: Cores) -> Sample:
+    def _sample(self, one: Running, setup: Setup, case: Case, cores: Cores) -> Sample:
         rss = 0
 
         def watch() -> None:
@@ -177,7 +187,8 @@ class Bench:
             rss = max(rss, one.process.rss_bytes())
 
         cpu, busy = one.process.cpu_seconds(), busy_seconds(cores.proxy)
-        load = wrk.run(one.url, case, self.options.seconds, folder, watch)
+        run = generator(setup.protocol).run
+        load = run(one.url, case, self.options.seconds, self._folder, watch)
         cpu = one.process.cpu_seconds() - cpu
         others = max(0.0, busy_seconds(cores.proxy) - busy - cpu) / load.seconds
         if load.requests == 0:
@@ -204,9 +215,14 @@ def bytes_in(folder: Path) -> int:
     return sum(file.stat().st_size for file in folder.iterdir())
 
 
-def answers(port: int) -> bool:
+def answers(scheme: str, port: int) -> bool:
     """Whether the route that is measured is served."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
+    if scheme == "https":
+        # The certificate is the bench's own: what is asked is whether the proxy is up.
+        anyone = ssl._create_unverified_context()
+        connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=2, context=anyone)
+    else:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
     try:
         connection.request("GET", "/api/bench/1")
         answer = connection.getresponse()

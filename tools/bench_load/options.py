@@ -14,6 +14,13 @@ UNITS = {"": 1, "B": 1, "KiB": 1024, "MiB": 1024 * 1024}
 MOST_BYTES = 16 * UNITS["MiB"]
 # What a request's answer has when the request itself is what counts.
 SMALL_BYTES = 100
+# Requests that are under way at once on each HTTP/2 connection.
+STREAMS = 10
+PROTOCOLS = {
+    "http": "HTTP/1.1",
+    "https": "HTTP/1.1 over TLS",
+    "h2": f"HTTP/2 over TLS, {STREAMS} streams a connection",
+}
 
 
 @dataclass(frozen=True)
@@ -23,9 +30,13 @@ class Setup:
     routes: int = 1
     access_log: bool = False
     workers: int = 1
+    # What clients speak: one of PROTOCOLS.
+    protocol: str = "http"
 
     def __str__(self) -> str:
         parts = []
+        if self.protocol != "http":
+            parts.append(PROTOCOLS[self.protocol])
         if self.routes != 1:
             parts.append(f"{self.routes:,} routes")
         if self.access_log:
@@ -97,6 +108,12 @@ def switch(text: str) -> bool:
     return text.strip() == "on"
 
 
+def protocol(text: str) -> str:
+    if text.strip() not in PROTOCOLS:
+        raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(PROTOCOLS)}")
+    return text.strip()
+
+
 def several(one: Callable) -> Callable[[str], list]:
     """A parser of a list with commas; an empty text is an empty list."""
 
@@ -119,6 +136,7 @@ def parser() -> argparse.ArgumentParser:
     add("--bodies", type=several(size), default=[SMALL_BYTES], help="of answers: 100B,10KiB,1MiB")
     add("--uploads", type=several(size), default=[], help="bodies of requests, beside --bodies")
     add("--new-connections", action="store_true", help="one connection for each request")
+    add("--protocols", type=several(protocol), default=["http"], help="http,https,h2")
     add("--routes", type=several(number), default=[1], help="in the table: 1,1000,10000")
     add("--access-log", type=several(switch), default=[False], metavar="on|off", help="off,on")
     add("--workers", type=several(number), default=[1], help="threads or processes of each proxy")
@@ -148,7 +166,7 @@ def parse(arguments: list[str] | None = None) -> Options:
     read = given.parse_args(arguments)
     payloads = [(body, 0) for body in read.bodies]
     payloads += [(SMALL_BYTES, upload) for upload in read.uploads]
-    setups = itertools.product(read.routes, read.access_log, read.workers)
+    setups = itertools.product(read.routes, read.access_log, read.workers, read.protocols)
     options = Options(
         peers=read.peers,
         setups=[Setup(*parts) for parts in setups],
@@ -165,5 +183,9 @@ def parse(arguments: list[str] | None = None) -> Options:
         out=read.out.resolve(),
     )
     if not options.cases or not options.setups:
-        given.error("nothing to measure: --connections, --bodies or --routes is empty")
+        given.error("nothing to measure: --connections, --bodies --routes or --protocols is empty")
+    if read.new_connections and "h2" in read.protocols:
+        given.error(
+            "--new-connections goes with http and https: an HTTP/2 client keeps its connection"
+        )
     return options

@@ -2,27 +2,14 @@
 
 import json
 import shutil
-import subprocess
-import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
+from .load import GRACE_SECONDS, HEADERS, Load, generate
 from .options import Case
 from .process import Failed
 
 CURE = "apt install wrk"
-SAMPLE_SECONDS = 0.1
-# How long wrk may take to end beyond the load itself.
-GRACE_SECONDS = 30
-# What an HTTP client library sends.
-HEADERS = {
-    "User-Agent": "bench/1.0",
-    "Accept": "application/json",
-    "Accept-Encoding": "gzip",
-    "Accept-Language": "en",
-    "Authorization": "Bearer 0123456789abcdef",
-}
 # `done` runs once, at the end; a script without `request` costs nothing while the load runs.
 SCRIPT = """\
 {request}
@@ -42,19 +29,6 @@ wrk.headers["Content-Type"] = "application/octet-stream"
 """
 
 
-@dataclass(frozen=True)
-class Load:
-    """What the generator saw. Times of answers are in microseconds."""
-
-    requests: int
-    seconds: float
-    p50: float
-    p99: float
-    p999: float
-    # Answers that are no 2xx or 3xx, and connections that broke.
-    failed: int
-
-
 def found() -> bool:
     return shutil.which("wrk") is not None
 
@@ -71,35 +45,14 @@ def run(
     # Its own limit of two seconds would count a slow answer of a busy machine as failed.
     command += [f"--duration={seconds}s", f"--timeout={GRACE_SECONDS}s", f"--script={script}"]
     command += [f"--header={name}: {value}" for name, value in headers.items()]
-    ended = threading.Event()
-
-    def watch() -> None:
-        while not ended.wait(SAMPLE_SECONDS):
-            sample()
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    try:
-        done = subprocess.run(
-            [*command, f"{url}/{case.answer_bytes}"],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=seconds + GRACE_SECONDS,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise Failed(f"wrk does not end: {url}, {case}") from error
-    finally:
-        ended.set()
-        watcher.join()
-    return read(done.stdout, done.stderr)
+    return read(generate([*command, f"{url}/{case.answer_bytes}"], seconds, sample))
 
 
-def read(out: str, err: str) -> Load:
+def read(out: str) -> Load:
     """The line of JSON that the script printed."""
     lines = [line for line in out.splitlines() if line.startswith("{")]
     if not lines:
-        raise Failed(f"wrk printed no figures: {(out + err).strip()[-1000:]}")
+        raise Failed(f"wrk printed no figures: {out.strip()[-1000:]}")
     said = json.loads(lines[-1])
     return Load(
         requests=said["requests"],

@@ -1,12 +1,15 @@
 //! Grey release: a request says which endpoints of a service it wants.
 
-use crate::field::Field;
+use crate::{
+    field::Field,
+    request_value::{RequestValue, is_name, is_token},
+};
 
 /// How requests of a route choose among the endpoints of its service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CanarySpec {
     /// Where a request says what it wants.
-    pub source: CanarySource,
+    pub place: RequestValue,
     /// The key of an endpoint's metadata that has to have the value that the request names.
     pub metadata: String,
     /// The value of requests that name none.
@@ -15,17 +18,6 @@ pub struct CanarySpec {
     pub fallback: CanaryFallback,
     /// The request header that tells the endpoint the value; none if nothing is told.
     pub propagate: Option<String>,
-}
-
-/// Where a request says which endpoints it wants. The first value counts.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum CanarySource {
-    /// The value of a header.
-    Header(String),
-    /// The value of a cookie.
-    Cookie(String),
-    /// The value of a query parameter.
-    Query(String),
 }
 
 /// What a request gets for whose value there is no endpoint.
@@ -50,7 +42,7 @@ impl CanarySpec {
     /// Reads `canary` of a service.
     pub(crate) fn read(field: &Field<'_>) -> Option<CanarySpec> {
         let mut fields = field.mapping()?;
-        let sources: Vec<_> = ["header", "cookie", "query"]
+        let places: Vec<_> = RequestValue::KINDS
             .into_iter()
             .filter_map(|kind| Some((kind, fields.optional(kind)?)))
             .collect();
@@ -70,8 +62,8 @@ impl CanarySpec {
             None => Some(None),
         };
         fields.finish();
-        let source = match &sources[..] {
-            [(kind, field)] => source(kind, field),
+        let place = match &places[..] {
+            [(kind, field)] => RequestValue::read(kind, field),
             _ => {
                 field.fault_expected(
                     "not one place where a request says what it wants",
@@ -81,7 +73,7 @@ impl CanarySpec {
             }
         };
         Some(CanarySpec {
-            source: source?,
+            place: place?,
             metadata: metadata?,
             usual: usual?,
             fallback: fallback?,
@@ -90,28 +82,17 @@ impl CanarySpec {
     }
 }
 
-fn source(kind: &str, field: &Field<'_>) -> Option<CanarySource> {
-    Some(match kind {
-        "header" => CanarySource::Header(token(field, "the name of a header")?),
-        "cookie" => CanarySource::Cookie(token(field, "the name of a cookie")?),
-        _ => CanarySource::Query(name(field, "the name of a query parameter")?),
-    })
-}
-
 fn name(field: &Field<'_>, expected: &str) -> Option<String> {
-    let text = field.string()?;
-    if text.is_empty() || text.len() > 256 || text.chars().any(char::is_control) {
-        field.fault_expected(field.quoted(), expected);
-        return None;
-    }
-    Some(text)
+    read(field, expected, is_name)
 }
 
-/// A token (RFC 9110 section 5.6.2), as the names of headers and cookies are.
 fn token(field: &Field<'_>, expected: &str) -> Option<String> {
-    let text = name(field, expected)?;
-    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    if !text.bytes().all(is_token) {
+    read(field, expected, is_token)
+}
+
+fn read(field: &Field<'_>, expected: &str, is_legal: fn(&str) -> bool) -> Option<String> {
+    let text = field.string()?;
+    if !is_legal(&text) {
         field.fault_expected(field.quoted(), expected);
         return None;
     }

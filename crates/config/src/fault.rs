@@ -188,9 +188,10 @@ impl Report {
 }
 
 impl Fault {
-    /// Whether it only says how many more there are.
-    pub fn is_count(&self) -> bool {
-        self.position.is_none() && self.problem.ends_with(UNLISTED)
+    /// How many others there are, of one that says only that.
+    pub fn count(&self) -> Option<usize> {
+        let count = self.problem.strip_suffix(UNLISTED)?;
+        count.parse().ok().filter(|_| self.position.is_none())
     }
 
     /// Says that there are more faults than are listed.

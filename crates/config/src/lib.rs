@@ -32,10 +32,12 @@
 mod canary;
 mod fault;
 mod field;
+mod health_check;
 mod json;
 mod nearest;
 mod node;
 mod path;
+mod request_value;
 mod retries;
 mod route;
 mod route_document;
@@ -49,11 +51,13 @@ mod upstream_url;
 mod yaml;
 
 pub use crate::{
-    canary::{CanaryFallback, CanarySource, CanarySpec},
+    canary::{CanaryFallback, CanarySpec},
     fault::{Fault, Position, Report, Severity},
     field::{Field, Fields},
+    health_check::{CheckKind, HealthCheckSpec},
     nearest::nearest,
     node::{Key, Node, Scalar, Value},
+    request_value::{RequestKey, RequestValue},
     retries::{GrpcStatus, RetriesSpec},
     route::{EncodedSlashes, Form, Limit, PartSpec, RouteSpec},
     route_document::{
@@ -65,14 +69,14 @@ pub use crate::{
     service::{Protocol, ServiceSpec, TlsName},
     settings::{
         AccessLogFields, AccessLogFormat, AdminSettings, CertificateFiles, ClientAuth, Compat,
-        DiscoverySettings, EjectionSettings, Environment, ErrorBodies, ErrorEscape, ErrorField,
-        ErrorPart, ErrorTemplate, ForwardedHeader, ForwardedSettings, HeaderCase, KeyDoc,
-        LimitSettings, ListenerSettings, LoadedSettings, LogFormat, LogLevel, LogSettings,
+        DEFAULT_NACOS, DiscoverySettings, EjectionSettings, Environment, ErrorBodies, ErrorEscape,
+        ErrorField, ErrorPart, ErrorTemplate, ForwardedHeader, ForwardedSettings, HeaderCase,
+        KeyDoc, LimitSettings, ListenerSettings, LoadedSettings, LogFormat, LogLevel, LogSettings,
         Loopback, NacosSettings, Place, Placeholder, ProbeSettings, ProxyProtocol,
-        RegistrationSettings, RetrySettings, RouteDefaults, RouteSource, ScgFilter, ScgSettings,
-        Secret, SectionDoc, SentinelSettings, ServerAddress, Settings, ShutdownSettings,
-        SnapshotSettings, TlsSettings, TlsVersion, Underscores, UpstreamTlsSettings, load_settings,
-        parse_network, settings_reference,
+        RegistrationSettings, RetrySettings, RouteDefaults, RouteSource, STATIC_NACOS, ScgFilter,
+        ScgSettings, Secret, SectionDoc, SentinelSettings, ServerAddress, Settings,
+        ShutdownSettings, SnapshotSettings, TlsSettings, TlsVersion, Underscores,
+        UpstreamTlsSettings, load_settings, parse_network, settings_reference,
     },
     target::{TargetSpec, UrlSpec},
     units::{format_duration, format_size},

@@ -46,8 +46,8 @@ const KEYS: &[(&str, &str, &str)] = &[
     ),
     (
         "service.nacos",
-        "id of a Nacos cluster",
-        "The cluster that lists it: one of `other_nacos` in `gateway.yaml`; the one of `nacos` unless given. Group and \
+        "id of a Nacos",
+        "The Nacos that lists it: one of `other_nacos` in `gateway.yaml`; the one of `nacos` unless given. Group and \
          namespace are then that one's unless given.",
     ),
     (
@@ -91,6 +91,52 @@ const KEYS: &[(&str, &str, &str)] = &[
          endpoint has). `propagate` names a request header that tells the endpoint the value.",
     ),
     (
+        "service.health_check",
+        "`tcp`, `grpc`, a path such as `/healthz`, or mapping",
+        "Endpoints are asked whether they are well, beside what requests find out: a connection is enough (`tcp`), a GET is answered \
+         with 2xx (a path), or `grpc.health.v1` says `SERVING` (`grpc`). More in [health checks](recipes/health-checks.md).",
+    ),
+    (
+        "service.health_check.http",
+        "path that begins with `/`",
+        "The path, where `health_check` is a mapping. A mapping has one of `http`, `grpc` and `tcp`.",
+    ),
+    (
+        "service.health_check.grpc",
+        "name of a gRPC service, or an empty text",
+        "The service that is asked for; empty for the server as a whole.",
+    ),
+    (
+        "service.health_check.tcp",
+        "`true`",
+        "A connection is enough.",
+    ),
+    (
+        "service.health_check.port",
+        "number, 1 to 65535",
+        "The port that is asked, where it is not the one that requests go to.",
+    ),
+    (
+        "service.health_check.interval",
+        "duration, 100ms to 1h; 5s",
+        "From one question to the next, up to a tenth more or less.",
+    ),
+    (
+        "service.health_check.timeout",
+        "duration, 10ms to 1m; 1s",
+        "How long an answer may take, the connection included.",
+    ),
+    (
+        "service.health_check.unhealthy_after",
+        "number, 1 to 100; 3",
+        "So many failures in a row take an endpoint out.",
+    ),
+    (
+        "service.health_check.healthy_after",
+        "number, 1 to 100; 2",
+        "So many good answers in a row bring it back.",
+    ),
+    (
         "service.proxy_protocol",
         "`off` or `v2`; `off`",
         "Whether each connection to its endpoints begins with a PROXY header (version 2) that says who the client is. Such a \
@@ -113,6 +159,11 @@ const KEYS: &[(&str, &str, &str)] = &[
         "How TLS is spoken there: one of `other_upstream_tls` in `gateway.yaml`; `upstream_tls` unless given.",
     ),
     (
+        "to.health_check",
+        "as in `service.health_check`",
+        "How its addresses are checked.",
+    ),
+    (
         "forward",
         "path that begins with `/`",
         "The route that takes this path answers, with the filters of both. A request is forwarded three times at most.",
@@ -131,7 +182,7 @@ const KEYS: &[(&str, &str, &str)] = &[
     (
         "balance",
         "policy name, or mapping of one name to its arguments",
-        "How an endpoint is chosen; `defaults.balance` unless given.",
+        "How an endpoint is chosen: [policies](recipes/balancing.md). `defaults.balance` unless given.",
     ),
     (
         "strip_prefix",

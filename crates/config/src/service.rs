@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::{canary::CanarySpec, fault::Position, field::Field, node::Value};
+use crate::{
+    canary::CanarySpec, fault::Position, field::Field, health_check::HealthCheckSpec, node::Value,
+};
 
 /// The service that a route names. What is `None` takes the value of `nacos` in `gateway.yaml`.
 ///
@@ -11,7 +13,7 @@ use crate::{canary::CanarySpec, fault::Position, field::Field, node::Value};
 pub struct ServiceSpec {
     /// The service's name, without its group.
     pub name: String,
-    /// The id of the Nacos cluster that lists it, as `gateway.yaml` calls it.
+    /// The id of the Nacos that lists it, as `gateway.yaml` calls it.
     pub nacos: Option<String>,
     /// The Nacos group.
     pub group: Option<String>,
@@ -29,6 +31,8 @@ pub struct ServiceSpec {
     pub proxy_protocol: bool,
     /// How requests choose among its endpoints.
     pub canary: Option<CanarySpec>,
+    /// How its endpoints are checked, if they are.
+    pub health_check: Option<HealthCheckSpec>,
     /// Where it stands.
     pub at: Position,
 }
@@ -76,6 +80,7 @@ impl PartialEq for ServiceSpec {
             tls,
             proxy_protocol,
             canary,
+            health_check,
             at: _,
         } = self;
         *name == other.name
@@ -88,6 +93,7 @@ impl PartialEq for ServiceSpec {
             && *tls == other.tls
             && *proxy_protocol == other.proxy_protocol
             && *canary == other.canary
+            && *health_check == other.health_check
     }
 }
 
@@ -111,6 +117,7 @@ impl ServiceSpec {
                 tls: None,
                 proxy_protocol: false,
                 canary: None,
+                health_check: None,
                 at,
             });
         }
@@ -120,7 +127,7 @@ impl ServiceSpec {
             .and_then(|field| service_name(&field));
         let nacos = fields
             .optional("nacos")
-            .and_then(|field| nacos_name(&field, "the id of a Nacos cluster"));
+            .and_then(|field| nacos_name(&field, "the id of a Nacos"));
         let group = fields
             .optional("group")
             .and_then(|field| nacos_name(&field, "a Nacos group"));
@@ -147,6 +154,10 @@ impl ServiceSpec {
             Some(canary) => Some(CanarySpec::read(&canary)?),
             None => None,
         };
+        let health_check = match fields.optional("health_check") {
+            Some(check) => Some(HealthCheckSpec::read(&check)?),
+            None => None,
+        };
         fields.finish();
         Some(ServiceSpec {
             name: name?,
@@ -159,6 +170,7 @@ impl ServiceSpec {
             tls,
             proxy_protocol: proxy_protocol.unwrap_or(false),
             canary,
+            health_check,
             at,
         })
     }

@@ -9,9 +9,9 @@ mod kind;
 mod listener;
 mod listener_tls;
 mod listening;
+mod nacos;
 mod process;
 mod reference;
-mod registry;
 mod render;
 mod scg;
 mod schema;
@@ -53,12 +53,15 @@ pub use self::{
         AdminSettings, ForwardedHeader, ForwardedSettings, HeaderCase, LimitSettings,
         ProbeSettings, Underscores,
     },
+    nacos::{
+        DEFAULT_NACOS, DiscoverySettings, Loopback, NacosSettings, RegistrationSettings,
+        STATIC_NACOS,
+    },
     process::{
         AccessLogFields, AccessLogFormat, LogFormat, LogLevel, LogSettings, ShutdownSettings,
         SnapshotSettings,
     },
     reference::{KeyDoc, SectionDoc, settings_reference},
-    registry::{DiscoverySettings, Loopback, NacosSettings, RegistrationSettings},
     scg::{Compat, Placeholder, ScgFilter, ScgSettings},
     secret::Secret,
     sentinel::SentinelSettings,
@@ -82,9 +85,9 @@ pub struct Settings {
     pub admin: AdminSettings,
     /// Probes and metrics.
     pub probes: ProbeSettings,
-    /// The Nacos servers.
+    /// The Nacos that is meant where none is named.
     pub nacos: NacosSettings,
-    /// More Nacos clusters, by their ids.
+    /// Other Nacos, by their ids.
     pub other_nacos: BTreeMap<String, NacosSettings>,
     /// Where routes come from, in the order in which they are merged; at least one.
     pub routes: Vec<RouteSource>,
@@ -288,7 +291,7 @@ fn read<'a>(fields: Option<Fields<'a>>, reader: &mut Reader<'a>) -> Settings {
         other_nacos,
         scg: ScgSettings::read(&mut top),
         sentinel: SentinelSettings::read(&mut top),
-        registration: registry::RegistrationSettings::read(&mut top),
+        registration: RegistrationSettings::read(&mut top),
         discovery: DiscoverySettings::read(&mut top),
         snapshot: SnapshotSettings::read(&mut top),
         defaults: RouteDefaults::read(&mut top),
@@ -351,19 +354,19 @@ impl LoadedSettings {
 }
 
 impl Settings {
-    /// The Nacos cluster of this id: `default`, or one of `other_nacos`.
+    /// The Nacos of this id: `default`, or one of `other_nacos`.
     pub fn nacos_named(&self, id: &str) -> Option<&NacosSettings> {
-        if id == registry::DEFAULT_NACOS {
+        if id == DEFAULT_NACOS {
             Some(&self.nacos)
         } else {
             self.other_nacos.get(id)
         }
     }
 
-    /// All Nacos clusters with their ids, the default one first.
+    /// Each Nacos with its id, the default one first.
     pub fn all_nacos(&self) -> impl Iterator<Item = (&str, &NacosSettings)> {
         let others = self.other_nacos.iter();
-        std::iter::once((registry::DEFAULT_NACOS, &self.nacos))
+        std::iter::once((DEFAULT_NACOS, &self.nacos))
             .chain(others.map(|(id, nacos)| (id.as_str(), nacos)))
     }
 
@@ -390,7 +393,7 @@ impl Settings {
         }
     }
 
-    /// The ids of all Nacos clusters, as what a fault expects.
+    /// The ids of every Nacos, as what a fault expects.
     pub fn nacos_ids(&self) -> String {
         let ids: Vec<_> = self.all_nacos().map(|(id, _)| id).collect();
         format!("one of {}", ids.join(", "))

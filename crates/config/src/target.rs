@@ -2,6 +2,7 @@
 
 use crate::{
     field::{Field, Fields},
+    health_check::HealthCheckSpec,
     service::{Protocol, ServiceSpec, TlsName, tls_name},
     upstream_url::UpstreamUrl,
 };
@@ -28,6 +29,8 @@ pub struct UrlSpec {
     pub url: UpstreamUrl,
     /// The way of TLS, by its id in `gateway.yaml`; the usual one if none is named.
     pub tls: Option<TlsName>,
+    /// How whoever is there is checked, if that is wanted.
+    pub health_check: Option<HealthCheckSpec>,
 }
 
 impl TargetSpec {
@@ -82,6 +85,15 @@ impl TargetSpec {
         }
     }
 
+    /// How it is checked, if it is.
+    pub fn health_check(&self) -> Option<&HealthCheckSpec> {
+        match self {
+            TargetSpec::Service(service) => service.health_check.as_ref(),
+            TargetSpec::Url(url) => url.health_check.as_ref(),
+            TargetSpec::Forward(_) => None,
+        }
+    }
+
     /// What is spoken there, if it says so. Whoever names a way of TLS wants TLS.
     pub fn protocol(&self) -> Option<Protocol> {
         match self {
@@ -102,11 +114,15 @@ fn protocol_of(url: &UpstreamUrl) -> Protocol {
     }
 }
 
-/// A URL, or a mapping of `url` and `tls`.
+/// A URL, or a mapping of `url`, `tls` and `health_check`.
 fn url(field: &Field<'_>) -> Option<UrlSpec> {
     if !field.is_mapping() {
         let url = upstream_url(field)?;
-        return Some(UrlSpec { url, tls: None });
+        return Some(UrlSpec {
+            url,
+            tls: None,
+            health_check: None,
+        });
     }
     let mut fields = field.mapping()?;
     let url = fields
@@ -116,8 +132,16 @@ fn url(field: &Field<'_>) -> Option<UrlSpec> {
     let tls = fields
         .optional("tls")
         .and_then(|field| tls_name(&field, protocol));
+    let health_check = match fields.optional("health_check") {
+        Some(check) => Some(HealthCheckSpec::read(&check)?),
+        None => None,
+    };
     fields.finish();
-    Some(UrlSpec { url: url?, tls })
+    Some(UrlSpec {
+        url: url?,
+        tls,
+        health_check,
+    })
 }
 
 fn upstream_url(field: &Field<'_>) -> Option<UpstreamUrl> {

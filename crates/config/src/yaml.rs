@@ -209,7 +209,7 @@ impl<'de> de::Visitor<'de> for RawVisitor {
     }
 }
 
-/// Turns the parser's tree into ours, with the source at hand.
+/// Turns the parser's tree into ours, with the written text at hand.
 struct Tree<'a> {
     text: &'a str,
     /// How many lines stand before the text.
@@ -232,12 +232,12 @@ impl Tree<'_> {
                 quoted: self.is_quoted(raw.defined),
             }),
             RawValue::Typed(normal) => {
-                let source = self
+                let written = self
                     .slice(raw.defined)
                     .map(str::trim)
-                    .filter(|source| is_plain_typed(source));
+                    .filter(|written| is_plain_typed(written));
                 Value::Scalar(Scalar {
-                    text: source.map_or(normal, str::to_owned),
+                    text: written.map_or(normal, str::to_owned),
                     quoted: false,
                 })
             }
@@ -300,14 +300,14 @@ impl Tree<'_> {
     fn is_quoted(&self, location: Location) -> bool {
         // No plain scalar can begin with one of these.
         self.slice(location)
-            .is_some_and(|source| source.starts_with(['"', '\'', '!']))
+            .is_some_and(|written| written.starts_with(['"', '\'', '!']))
     }
 }
 
-/// Whether `source` is the bare text of a boolean or a number, and not something with a tag, an anchor or quotes.
-fn is_plain_typed(source: &str) -> bool {
-    !source.is_empty()
-        && source
+/// Whether `written` is the bare text of a boolean or a number, and not something with a tag, an anchor or quotes.
+fn is_plain_typed(written: &str) -> bool {
+    !written.is_empty()
+        && written
             .bytes()
             .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'+' | b'_' | b':'))
 }

@@ -1,4 +1,4 @@
-//! Which addresses a registry may send traffic to.
+//! Which addresses Nacos may send traffic to.
 //!
 //! Anyone who may register an instance chooses an address that this gateway connects to. Addresses that
 //! no service can have (unspecified, multicast, broadcast, port 0), that reach the host or its cloud's

@@ -1,6 +1,6 @@
 //! Which services list which addresses: an address that another service has taken over is not held.
 //!
-//! Addresses are given out again. While a service's endpoints are held because the registry does not list
+//! Addresses are given out again. While a service's endpoints are held because Nacos does not list
 //! them, one of them may turn up under another service, and requests for the first would reach the
 //! second. One address under two services is no contradiction by itself, since one process may register
 //! as both: what counts is that the other service was not there before.
@@ -46,7 +46,7 @@ struct Known {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Standing {
     pub(crate) address: SocketAddr,
-    /// Whether the registry lists it now; it is held otherwise.
+    /// Whether Nacos lists it now; it is held otherwise.
     pub(crate) is_listed: bool,
 }
 

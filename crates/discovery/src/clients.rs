@@ -1,4 +1,4 @@
-//! The Nacos clients, one per cluster and namespace: a push does not say which namespace it is for.
+//! The Nacos clients, one for each Nacos and namespace: a push does not say which namespace it is for.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
@@ -17,19 +17,19 @@ use crate::view::SessionView;
 /// How often the login is looked at.
 const LOGIN_LOOK: Duration = Duration::from_secs(5);
 
-/// Makes a client of a cluster, by its id, for a namespace.
+/// Makes a client of a Nacos, by its id, for a namespace.
 pub(crate) type Connect = Box<dyn Fn(&str, &str) -> Client + Send + Sync>;
 
-/// Hands out the client of a cluster and namespace, and reports what becomes of its session.
+/// Hands out the client of a Nacos and namespace, and reports what becomes of its session.
 pub(crate) struct Clients {
     own: Followed,
     others: Mutex<BTreeMap<SessionKey, Other>>,
-    /// For clusters other than the default one.
+    /// For any other Nacos than the default one.
     connect: Connect,
     metrics: Metrics,
 }
 
-/// The cluster's id and the namespace's.
+/// The id of the Nacos and that of the namespace.
 type SessionKey = (Arc<str>, String);
 
 struct Other {
@@ -39,10 +39,10 @@ struct Other {
 }
 
 impl Clients {
-    /// Clients beside `own`, which is the default cluster's.
+    /// Clients beside `own`, which is the default Nacos's.
     pub(crate) fn new(own: Client, connect: Connect, metrics: Metrics) -> Clients {
         Clients {
-            own: Followed::new(ServiceId::DEFAULT_SOURCE.into(), own, true, &metrics),
+            own: Followed::new(ServiceId::DEFAULT_NACOS.into(), own, true, &metrics),
             others: Mutex::default(),
             connect,
             metrics,
@@ -86,12 +86,12 @@ impl Clients {
     }
 
     fn client(&self, nacos: &str, namespace: &str, pin: bool) -> Client {
-        let is_default = nacos == ServiceId::DEFAULT_SOURCE;
+        let is_default = nacos == ServiceId::DEFAULT_NACOS;
         let mut others = self.others();
         let client = if is_default {
             self.own.client.with_namespace(namespace)
         } else {
-            // All namespaces of a cluster share its login.
+            // All namespaces of a Nacos share its login.
             let relative = others.iter().find(|((id, _), _)| **id == *nacos);
             match relative {
                 Some((_, relative)) => relative.followed.client.with_namespace(namespace),
@@ -161,7 +161,7 @@ impl Followed {
             .strip_prefix("not connected to Nacos: ")
             .unwrap_or(error);
         let nacos = match &*self.nacos {
-            ServiceId::DEFAULT_SOURCE => "Nacos".to_owned(),
+            ServiceId::DEFAULT_NACOS => "Nacos".to_owned(),
             id => format!("Nacos {id}"),
         };
         Some(format!(

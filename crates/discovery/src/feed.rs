@@ -1,4 +1,4 @@
-//! The feed of one service: what the registry says, made into the endpoints that are balanced over.
+//! The feed of one service: what Nacos says, made into the endpoints that are balanced over.
 //!
 //! One task per service. A state goes through admission, name resolution and the hold, and then to the
 //! balancer. Only a state changes the set: an error or a lost connection marks it stale, no more.
@@ -40,7 +40,7 @@ pub(crate) struct FeedContext {
     pub(crate) snapshot: Option<Arc<Snapshot>>,
 }
 
-/// What an earlier run knew of the service, and when it is used if the registry has not answered.
+/// What an earlier run knew of the service, and when it is used if Nacos has not answered.
 pub(crate) struct Restore {
     pub(crate) saved: SavedService,
     pub(crate) at: Instant,
@@ -51,7 +51,7 @@ pub(crate) struct Restore {
 /// What a feed last did, for the views.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct FeedStatus {
-    /// The registry's word, its age and its errors.
+    /// What Nacos said last, how long ago, and its errors.
     watch: Option<ServiceWatch>,
     stale: bool,
     from_snapshot: bool,
@@ -99,7 +99,7 @@ impl FeedStatus {
         self.stale
     }
 
-    /// Whether the registry has spoken of the service, and listed an instance.
+    /// Whether Nacos has spoken of the service, and listed an instance.
     pub(crate) fn heard(&self) -> Option<bool> {
         let state = self.watch.as_ref().and_then(ServiceWatch::current)?;
         Some(!state.instances.is_empty())
@@ -156,7 +156,7 @@ pub(crate) struct Feed {
     refused: Vec<RefusedView>,
     stale: bool,
     health_is_known: bool,
-    /// What an earlier run knew, until the registry has answered.
+    /// What an earlier run knew, until Nacos has answered.
     restore: Option<Restore>,
     /// Whether that is what is served.
     from_snapshot: bool,
@@ -166,7 +166,7 @@ pub(crate) struct Feed {
 
 impl Feed {
     /// A feed of `service` that holds for `window` and begins with what an earlier run knew, should the
-    /// registry be silent.
+    /// Nacos be silent.
     pub(crate) fn new(
         context: FeedContext,
         service: Arc<Service>,
@@ -226,7 +226,7 @@ impl Feed {
         }
     }
 
-    /// Takes what the registry says.
+    /// Takes what Nacos says.
     fn listed(&mut self, state: Arc<ServiceState>) {
         self.names.need(&instances::host_names(&state.instances));
         if self.state.is_none() && self.names.is_pending() {
@@ -253,7 +253,7 @@ impl Feed {
         }
         self.waits_until = None;
         if state.instances.is_empty() {
-            // A registry that has just been started as well says that there is nothing: what the earlier
+            // A Nacos that has just been started as well says that there is nothing: what the earlier
             // run knew is the last good set of this first connection. Any other first answer is believed.
             self.take_saved();
         } else if self.from_snapshot && self.at_once_until.is_some_and(|until| now < until) {
@@ -278,7 +278,7 @@ impl Feed {
         self.report(released);
     }
 
-    /// Serves what an earlier run knew: the registry is silent.
+    /// Serves what an earlier run knew: Nacos is silent.
     fn restore(&mut self) {
         if self.take_saved() {
             self.from_snapshot = true;

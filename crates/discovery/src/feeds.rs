@@ -25,7 +25,7 @@ pub(crate) struct FeedTimes {
     pub(crate) hold: Duration,
     pub(crate) hold_services: BTreeMap<String, Duration>,
     pub(crate) unsubscribe_after: Duration,
-    /// When the snapshot takes the place of registries that are silent since the start.
+    /// When the snapshot takes the place of a Nacos that is silent since the start.
     pub(crate) restore_at: Instant,
 }
 
@@ -127,7 +127,7 @@ impl Feeds {
         });
         let sessions = self.feeds.keys();
         self.clients
-            .keep_only(sessions.map(|id| (&*id.source, &*id.namespace)));
+            .keep_only(sessions.map(|id| (&*id.nacos, &*id.namespace)));
         let unnamed = self.feeds.values().filter_map(|feed| feed.unnamed_since);
         unnamed.min().map(|since| since + grace)
     }
@@ -161,11 +161,11 @@ impl Feeds {
         self.feeds.iter().filter_map(last_good).collect()
     }
 
-    /// Notes which registries have said something of their services.
+    /// Notes which Nacos have said something of their services.
     pub(crate) fn heard(&self, heard: &mut Heard) {
         for (id, feed) in &self.feeds {
             if let Some(is_something) = feed.status().heard() {
-                heard.note(&id.source, is_something);
+                heard.note(&id.nacos, is_something);
             }
         }
     }
@@ -198,7 +198,7 @@ impl Feeds {
                 tokio::spawn(tasks::forever(start, ended))
             }
             None => {
-                let start = self.in_registry(&service, &status);
+                let start = self.of_nacos(&service, &status);
                 tokio::spawn(tasks::forever(start, ended))
             }
         };
@@ -226,14 +226,14 @@ impl Feeds {
         }
     }
 
-    /// What starts the feed of a service in a registry.
-    fn in_registry(
+    /// What starts the feed of a service in a Nacos.
+    fn of_nacos(
         &mut self,
         service: &Arc<Service>,
         status: &Arc<Mutex<FeedStatus>>,
     ) -> impl FnMut() -> Feeding + Send + use<> {
         let id = service.id();
-        let client = self.clients.of(&id.source, &id.namespace);
+        let client = self.clients.of(&id.nacos, &id.namespace);
         let name = ServiceName::new(&id.group, &id.name);
         let window = self.times.hold_services.get(&*id.name);
         let window = window.copied().unwrap_or(self.times.hold);
@@ -253,7 +253,7 @@ impl Feeds {
                 at_once_until,
             }
         });
-        let session = (Arc::clone(&id.source), Arc::clone(&id.namespace));
+        let session = (Arc::clone(&id.nacos), Arc::clone(&id.namespace));
         let claims = Arc::clone(self.claims.entry(session).or_default());
         let (service, status) = (Arc::clone(service), Arc::clone(status));
         let context = self.context.clone();

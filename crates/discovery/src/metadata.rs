@@ -19,7 +19,7 @@ pub(crate) struct Applied {
     pub(crate) md5: String,
     /// The first fault of a refused document, or why one is missing.
     pub(crate) error: Option<String>,
-    /// Whether endpoints are served that the registry has not confirmed since the connection was lost.
+    /// Whether endpoints are served that Nacos has not confirmed since the connection was lost.
     pub(crate) stale: bool,
 }
 

@@ -1,7 +1,7 @@
 //! From documents to the live table: debounce, compile, subscribe, wait, swap.
 //!
 //! One task. Parsing, compiling, indexing and dropping run on blocking threads, so that neither requests
-//! nor the registry's sessions wait for them. What a new table needs is subscribed and known **before**
+//! nor Nacos's sessions wait for them. What a new table needs is subscribed and known **before**
 //! the swap: no request finds a route whose service nobody has heard of yet.
 
 mod tell;
@@ -49,7 +49,7 @@ pub(crate) struct PublishTimes {
     pub(crate) debounce: Duration,
     /// The longest wait for the first states of sources at start, and of services that are new.
     pub(crate) first_state: Duration,
-    /// Until when silent sources and registries are waited for before the snapshot takes their place.
+    /// Until when silent sources and a silent Nacos are waited for before the snapshot takes their place.
     pub(crate) restore_at: Instant,
 }
 

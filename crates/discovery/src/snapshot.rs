@@ -1,13 +1,13 @@
 //! The snapshot: what was last good, on disk, so that the gateway starts while Nacos is down.
 //!
 //! It holds the last good text of each route document, older texts that some of its routes still come from,
-//! and the last good endpoints of each service, and nothing of the settings. What is read at start waits beside the live state: a document takes it when
-//! its source stays silent or gives no good text, a service when its registry stays silent. Whatever is
-//! heard wins. It is used only for what it was taken from: each registry's entries carry its servers, each
-//! document its namespace, group and data id.
+//! other texts of Nacos such as flow rules, and the last good endpoints of each service, and nothing of the settings. What is read at start waits beside the live state: a document takes it when
+//! its source stays silent or gives no good text, a service when its Nacos stays silent. Whatever is
+//! heard wins. An entry is used only for what it was taken from: the file names the servers of each Nacos, and
+//! the namespace, group and data id of each document.
 //!
-//! It is written when what is live has changed, at most once a second, by a task of its own. What it says of a registry stays
-//! until something was learned from that registry.
+//! It is written when what is live has changed, at most once a second, by a task of its own. What it says of a Nacos stays
+//! until something was learned from that Nacos.
 
 mod contents;
 mod file;
@@ -40,15 +40,15 @@ pub(crate) const SILENCE: Duration = Duration::from_millis(60);
 /// takes the snapshot's place. A later one is the first word over a connection that was lost, so that the hold covers it.
 pub(crate) const AT_ONCE: Duration = Duration::from_secs(1);
 
-/// The servers of each registry, by its id.
-type Registries = BTreeMap<String, Vec<String>>;
+/// The servers of each Nacos, by its id.
+type ServersByNacos = BTreeMap<String, Vec<String>>;
 
 /// What names a route document over restarts.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) enum DocumentKey {
     /// A Nacos config.
     Config {
-        registry: String,
+        nacos: String,
         namespace: String,
         group: String,
         data_id: String,
@@ -115,8 +115,8 @@ pub(crate) struct Saved {
 #[derive(Debug)]
 pub(crate) struct Snapshot {
     path: PathBuf,
-    /// Entries of other registries, or of other servers, are not used.
-    registries: Registries,
+    /// Entries of a Nacos that is not here, or that has other servers here, are not used.
+    servers: ServersByNacos,
     /// Notified when endpoints have changed.
     pub(crate) changed: Notify,
     view: Mutex<SnapshotView>,
@@ -136,7 +136,7 @@ impl Snapshot {
                 path: path.display().to_string(),
                 ..SnapshotView::default()
             }),
-            registries: registries(settings),
+            servers: servers_by_nacos(settings),
             changed: Notify::new(),
             digest: Mutex::default(),
             lock: Mutex::default(),
@@ -187,7 +187,7 @@ impl Snapshot {
     fn found(&self, found: Found) -> Saved {
         let age = SystemTime::now().duration_since(found.written).ok();
         *self.digest() = Some(found.digest);
-        let saved = found.contents.into_saved(&self.registries, age);
+        let saved = found.contents.into_saved(&self.servers, age);
         let mut view = self.view();
         view.bytes = Some(found.bytes);
         view.restored = Some(RestoredView {
@@ -212,8 +212,8 @@ impl Snapshot {
     }
 }
 
-/// The servers of each registry. Their order means nothing.
-fn registries(settings: &Settings) -> Registries {
+/// The servers of each Nacos. Their order means nothing.
+fn servers_by_nacos(settings: &Settings) -> ServersByNacos {
     let names = |servers: &[ServerAddress]| {
         let mut names: Vec<_> = servers.iter().map(ServerAddress::to_string).collect();
         names.sort_unstable();

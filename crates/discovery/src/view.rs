@@ -17,7 +17,7 @@ pub struct DiscoveryView {
     pub documents: Vec<DocumentView>,
     /// The services that are watched, by name.
     pub services: Vec<FeedView>,
-    /// The connections to Nacos, one per cluster and namespace.
+    /// The connections to Nacos, one for each Nacos and namespace.
     pub sessions: Vec<SessionView>,
     /// The gateway's own registration.
     pub registration: RegistrationView,
@@ -123,27 +123,27 @@ impl DocumentState {
 pub struct FeedView {
     /// `group@@name`, with the namespace before it where there is one.
     pub service: String,
-    /// Whether the registry has answered at all.
+    /// Whether Nacos has answered at all.
     pub known: bool,
     /// Whether some route of the table names it. One that is not named is unsubscribed after a grace.
     pub named: bool,
     /// Whether the connection it was heard over is lost.
     pub stale: bool,
-    /// Whether its endpoints are the snapshot's, since the registry has not answered yet.
+    /// Whether its endpoints are the snapshot's, since Nacos has not answered yet.
     pub from_snapshot: bool,
-    /// Seconds since the registry last spoke of it.
+    /// Seconds since Nacos last spoke of it.
     pub age_seconds: Option<f64>,
     /// The number of the connection it was last heard over.
     pub epoch: Option<u64>,
     /// How it was last heard.
     pub origin: Option<Origin>,
-    /// How many instances the registry listed.
+    /// How many instances Nacos listed.
     pub listed: usize,
-    /// How many endpoints are kept although the registry does not list them at the moment.
+    /// How many endpoints are kept although Nacos does not list them at the moment.
     pub held: usize,
     /// Seconds until the next held endpoint is let go of.
     pub hold_seconds: Option<f64>,
-    /// Whether the registry's protection threshold hides the real health.
+    /// Whether Nacos's protection threshold hides the real health.
     pub protected: bool,
     /// Instances that are not endpoints, and why.
     pub refused: Vec<RefusedView>,
@@ -188,10 +188,10 @@ pub struct RefusedView {
     pub detail: Option<String>,
 }
 
-/// The connection to one Nacos cluster for one namespace.
+/// The connection to one Nacos for one namespace.
 #[derive(Clone, Debug, Serialize)]
 pub struct SessionView {
-    /// The cluster's id: `default`, or one of `other_nacos`.
+    /// The id of the Nacos: `default`, or one of `other_nacos`.
     pub nacos: String,
     /// The namespace id; empty is the default one.
     pub namespace: String,

@@ -70,7 +70,7 @@ pub(crate) fn sources(settings: &Settings, clients: &Clients, metrics: &Metrics)
                 Named {
                     name: document_name(settings, source).into(),
                     key: DocumentKey::Config {
-                        registry: nacos.clone(),
+                        nacos: nacos.clone(),
                         namespace: namespace.clone(),
                         group: group.clone(),
                         data_id: data_id.clone(),
@@ -84,7 +84,7 @@ pub(crate) fn sources(settings: &Settings, clients: &Clients, metrics: &Metrics)
     settings.routes.iter().map(open).collect()
 }
 
-/// The data id of a config, or the path of a file; with its registry, namespace and group where another
+/// The data id of a config, or the path of a file; with its Nacos, namespace and group where another
 /// source has the same data id.
 fn document_name(settings: &Settings, source: &RouteSource) -> String {
     let (nacos, data_id, group, namespace) = match source {
@@ -105,13 +105,13 @@ fn document_name(settings: &Settings, source: &RouteSource) -> String {
     if !is_ambiguous {
         return data_id.clone();
     }
-    let registry = match nacos.as_str() {
-        ServiceId::DEFAULT_SOURCE => String::new(),
+    let nacos = match nacos.as_str() {
+        ServiceId::DEFAULT_NACOS => String::new(),
         id => format!("{id}:"),
     };
     match namespace.as_str() {
-        "" => format!("{registry}{group}/{data_id}"),
-        namespace => format!("{registry}{namespace}/{group}/{data_id}"),
+        "" => format!("{nacos}{group}/{data_id}"),
+        namespace => format!("{nacos}{namespace}/{group}/{data_id}"),
     }
 }
 

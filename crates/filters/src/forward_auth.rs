@@ -36,7 +36,7 @@ const URI: HeaderName = HeaderName::from_static("x-forwarded-uri");
 /// `x-forwarded-uri` say what was asked for.
 ///
 /// The headers that are copied from the answer are taken from every request
-/// first, so that a client cannot send them itself. No answer in time, no
+/// first, with `_` for `-` too, so that a client cannot send them itself. No answer in time, no
 /// endpoint, an answer that is no HTTP, or 5xx: the request is refused, unless
 /// `fail_open` says that it goes on unchecked, which is counted.
 ///
@@ -193,7 +193,7 @@ impl Gate for ForwardAuth {
         ask: &'a dyn Ask,
     ) -> Waiting<'a, Result<Next, AskError>> {
         for name in &self.copy_headers {
-            head.headers.remove(name);
+            header::remove_any_spelling(head.headers, name);
         }
         let question = self.question(head);
         Box::pin(async move {
@@ -302,6 +302,34 @@ mod tests {
         assert_eq!(asked.headers()["cookie"], "s=1");
         assert!(!asked.headers().contains_key("content-length"));
         assert!(!asked.headers().contains_key("x-user"), "it is forged");
+    }
+
+    /// Behind WSGI `X_User` and `X-User` are one variable.
+    #[tokio::test]
+    async fn what_is_copied_is_taken_from_the_client_in_any_spelling() {
+        let gate = gate("{ service: auth, copy_headers: [X-User-Id, x_role] }");
+        let yes = oracle(Ok(answer(204, &[("x-user-id", "7")])));
+        let mut headers = HeaderMap::new();
+        for name in [
+            "X-User-Id",
+            "X_User_Id",
+            "x-user_id",
+            "X-ROLE",
+            "X_Role",
+            "x-user-idx",
+        ] {
+            let name = HeaderName::from_bytes(name.as_bytes()).expect("a name");
+            headers.append(&name, HeaderValue::from_static("forged"));
+            headers.append(&name, HeaderValue::from_static("twice"));
+        }
+        let next = gate
+            .request(&mut request_head("/", &mut headers), &yes)
+            .await;
+        assert!(matches!(next, Ok(Next::Continue)));
+        let left: Vec<&str> = headers.keys().map(HeaderName::as_str).collect();
+        assert_eq!(left, ["x-user-idx", "x-user-id"]);
+        assert_eq!(headers.get_all("x-user-id").iter().count(), 1);
+        assert_eq!(headers["x-user-id"], "7");
     }
 
     #[tokio::test]

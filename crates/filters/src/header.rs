@@ -118,6 +118,20 @@ pub(crate) fn value(field: &Field<'_>) -> Option<HeaderValue> {
     }
 }
 
+/// Takes a header away in every spelling that is the same one behind CGI and WSGI: `x_user` is `x-user` there, and a
+/// setting may let such names in.
+pub(crate) fn remove_any_spelling(headers: &mut HeaderMap, name: &HeaderName) {
+    headers.remove(name);
+    let plain = |byte: u8| if byte == b'_' { b'-' } else { byte };
+    let is_it = |other: &&HeaderName| {
+        let (name, other) = (name.as_str().bytes(), other.as_str().bytes());
+        name.len() == other.len() && name.map(plain).eq(other.map(plain))
+    };
+    while let Some(other) = headers.keys().find(is_it).cloned() {
+        headers.remove(&other);
+    }
+}
+
 /// Takes away what belongs to one connection or frames a message.
 pub(crate) fn drop_of_the_connection(headers: &mut HeaderMap) {
     for name in CONNECTION {

@@ -292,6 +292,7 @@ pub(crate) mod tests {
                 transport: None,
                 upstream_tls: 0,
                 proxy_protocol: false,
+                checking: None,
             })
         }
     }

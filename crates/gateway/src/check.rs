@@ -17,7 +17,7 @@ use pailou_telemetry::Metrics;
 use serde_json::json;
 
 use crate::cli::CheckArgs;
-use crate::judge::{self, Judge, RouteVerdict, Verdict, fault};
+use crate::judge::{self, Judge, Listing, RouteVerdict, Verdict, fault};
 use crate::run::plural;
 use crate::{own_files, say};
 use kind::Kind;
@@ -206,10 +206,17 @@ impl Check {
     }
 
     fn json(&self, strict: bool) -> serde_json::Value {
+        let (faults, more) = Listing::new().take(&self.faults);
+        let mut listing = Listing::new();
+        let routes = self.verdicts.iter().map(|route| {
+            let (faults, more) = listing.take(&route.faults);
+            json!({ "id": route.id, "verdict": route.verdict, "faults": faults, "more_faults": more })
+        });
         json!({
             "ok": self.is_good(strict),
-            "faults": self.faults,
-            "routes": self.verdicts,
+            "faults": faults,
+            "more_faults": more,
+            "routes": routes.collect::<Vec<_>>(),
         })
     }
 

@@ -6,7 +6,6 @@ use std::time::SystemTime;
 
 use anyhow::Context as _;
 use pailou_config::{Environment, LogFormat, LogLevel, Settings, load_settings};
-use pailou_nacos::{Client, Publish};
 use pailou_nacos_lite::{Options, Registry};
 use pailou_proxy::Certificates;
 use pailou_telemetry::{AccessLog, Metrics};
@@ -14,7 +13,7 @@ use pailou_telemetry::{AccessLog, Metrics};
 use crate::cli::DevArgs;
 use crate::gateway::{Gateway, Runtimes};
 use crate::run::start_logs;
-use crate::{nacos, samples, say, signals, tour};
+use crate::{samples, say, signals, tour};
 
 /// The data id of the route document.
 pub(crate) const ROUTES: &str = "pailou-routes.yaml";
@@ -44,22 +43,19 @@ pub(crate) fn run(args: &DevArgs) -> anyhow::Result<ExitCode> {
         })
         .await
         .context("the embedded registry: choose another port with --registry-port, or `make run DEV='--registry-port 8858'`")?;
-        let options = nacos::options(&settings)?;
-        // Before anything connects to the registry: when a port is taken, that alone is said.
-        let certificates = Certificates::none(&metrics);
-        let data = runtimes.data.handle();
-        let gateway = Gateway::start(settings, certificates, metrics, AccessLog::off(), data)
-            .await
-            .context("the gateway: choose other ports with --port, --admin-port and --probes-port, or `make run DEV='--port 8081'`")?;
+        // Services and document are there when the gateway looks for them: it has nothing to warn of, and the first request is
+        // answered.
         let samples = if args.no_samples {
             Vec::new()
         } else {
             samples::start(registry.http_addr()).await?
         };
-        let client = Client::connect(options);
-        publish(&client)
+        registry.publish_config(ROUTES, DOCUMENT);
+        let certificates = Certificates::none(&metrics);
+        let data = runtimes.data.handle();
+        let gateway = Gateway::start(settings, certificates, metrics, AccessLog::off(), data)
             .await
-            .context("the route document could not be published to the registry")?;
+            .context("the gateway: choose other ports with --port, --admin-port and --probes-port, or `make run DEV='--port 8081'`")?;
         let stop = signals::stop_or_hangup();
         say::out(&tour::text(args, &samples))?;
         gateway.run(stop).await
@@ -103,19 +99,4 @@ fn settings(args: &DevArgs) -> anyhow::Result<Settings> {
 
 fn loopback(port: u16) -> SocketAddr {
     SocketAddr::from((Ipv4Addr::LOCALHOST, port))
-}
-
-async fn publish(client: &Client) -> Result<(), pailou_nacos::Error> {
-    let mut states = client.states();
-    // The registry runs in this process: the connection is a matter of milliseconds.
-    let _ = tokio::time::timeout(
-        std::time::Duration::from_secs(5),
-        states.wait_for(|state| state.connected),
-    )
-    .await;
-    let how = Publish {
-        kind: Some("yaml".to_owned()),
-        ..Publish::default()
-    };
-    client.publish_config(ROUTES, DOCUMENT, how).await
 }

@@ -5,8 +5,8 @@
 //! has a time limit, and each server one for all of them.
 
 mod access;
-mod clusters;
 mod documents;
+mod each_nacos;
 mod findings;
 mod gateways;
 mod namespaces;
@@ -21,7 +21,7 @@ use std::time::Duration;
 use pailou_nacos::{Client, ServerAddress};
 use pailou_routing::Route;
 
-use self::clusters::Cluster;
+use self::each_nacos::Nacos;
 use self::findings::Findings;
 use self::places::Places;
 use crate::cli::DoctorArgs;
@@ -40,20 +40,20 @@ pub(crate) async fn run(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
     let mut findings = Findings::new(!args.json);
     let judge = Judge::new(settings.clone());
     let files = documents::files(&settings, &judge, &mut findings);
-    let clusters = Cluster::all(&settings, QUESTION);
+    let all = Nacos::all(&settings, QUESTION);
     let mut foreign = Vec::new();
-    // A route of one cluster may name a service of another.
-    if clusters.len() > 1 {
-        findings.progress("documents of all clusters");
-        for cluster in &clusters {
-            foreign.push((&cluster.id, cluster.routes(&judge, SERVER).await?));
+    // A route of one Nacos may name a service of another.
+    if all.len() > 1 {
+        findings.progress("documents of every Nacos");
+        for nacos in &all {
+            foreign.push((&nacos.id, nacos.routes(&judge, SERVER).await?));
         }
     }
-    for cluster in &clusters {
-        let others = foreign.iter().filter(|(id, _)| **id != cluster.id);
+    for nacos in &all {
+        let others = foreign.iter().filter(|(id, _)| **id != nacos.id);
         let others = others.flat_map(|(_, routes)| routes);
         let given: Vec<_> = files.iter().chain(others).cloned().collect();
-        visit(cluster, &judge, &given, !args.json, &mut findings).await?;
+        visit(nacos, &judge, &given, !args.json, &mut findings).await?;
     }
     findings.finish()?;
     Ok(if findings.is_anything_wrong() {
@@ -63,25 +63,25 @@ pub(crate) async fn run(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// Looks at every server of a cluster. `given` are the routes that are not in its documents.
+/// Looks at every server of a Nacos. `given` are the routes that are not in its documents.
 async fn visit(
-    cluster: &Cluster,
+    nacos: &Nacos,
     judge: &Judge,
     given: &[Arc<Route>],
     tells: bool,
     findings: &mut Findings,
 ) -> anyhow::Result<()> {
     let mut first: Option<(String, Findings)> = None;
-    for server in nacos::options(&cluster.settings)?.servers {
-        let name = cluster.server(&server);
-        findings.begin(&name, &cluster.id);
+    for server in nacos::options(&nacos.settings)?.servers {
+        let name = nacos.server(&server);
+        findings.begin(&name, &nacos.id);
         let visit = async {
-            let Some(visit) = Visit::begin(cluster, &server, findings).await? else {
+            let Some(visit) = Visit::begin(nacos, &server, findings).await? else {
                 return Ok(());
             };
-            // The servers of a cluster say the same, and where they do not, that is what is told.
+            // All servers of a Nacos should say the same. Of the others only what differs is told.
             let mut said = Findings::new(first.is_none() && tells);
-            said.begin(&name, &cluster.id);
+            said.begin(&name, &nacos.id);
             visit
                 .inspect(judge, given, first.is_none(), &mut said)
                 .await;
@@ -110,7 +110,7 @@ async fn visit(
 
 /// A server that can be asked.
 struct Visit<'a> {
-    cluster: &'a Cluster,
+    nacos: &'a Nacos,
     http: Http,
     /// Knows this server only.
     client: Client,
@@ -119,11 +119,11 @@ struct Visit<'a> {
 impl<'a> Visit<'a> {
     /// Finds out whether the server can be asked at all.
     async fn begin(
-        cluster: &'a Cluster,
+        nacos: &'a Nacos,
         server: &ServerAddress,
         findings: &mut Findings,
     ) -> anyhow::Result<Option<Visit<'a>>> {
-        let settings = &cluster.settings;
+        let settings = &nacos.settings;
         let mut http = Http::new(nacos::options(settings)?, server.clone());
         if !reach::name(server, settings, findings).await {
             return Ok(None);
@@ -134,7 +134,7 @@ impl<'a> Visit<'a> {
         }
         let client = access::check(&mut http, server, settings, &seen, findings).await?;
         Ok(client.map(|client| Visit {
-            cluster,
+            nacos,
             http,
             client,
         }))
@@ -148,13 +148,13 @@ impl<'a> Visit<'a> {
         reach_out: bool,
         findings: &mut Findings,
     ) {
-        let mut places = Places::of(&self.cluster.settings);
+        let mut places = Places::of(&self.nacos.settings);
         let listed = namespaces::list(&self.http, &mut places, findings).await;
         let mut routes = given.to_vec();
-        for place in self.cluster.documents() {
+        for place in self.nacos.documents() {
             routes.extend(documents::check(self, judge, &places, &place, findings).await);
         }
-        let wanted = services::wanted(&routes, &self.cluster.id);
+        let wanted = services::wanted(&routes, &self.nacos.id);
         for service in &wanted {
             places.add(&service.place);
         }
@@ -163,7 +163,7 @@ impl<'a> Visit<'a> {
             services::check(self, &places, service, reach_out, findings).await;
         }
         // Gateways register themselves in this one only.
-        if self.cluster.is_default() {
+        if self.nacos.is_default() {
             gateways::check(self, findings).await;
         }
     }

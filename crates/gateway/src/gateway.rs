@@ -164,6 +164,11 @@ impl Gateway {
             .await
             .context("the proxy could not be started")?;
         let serving = Arc::new(serving);
+        let (asking, asked) = (serving.clone(), services.clone());
+        tasks.keep("health checks", move || {
+            let (asking, asked) = (asking.clone(), asked.clone());
+            async move { asking.check(asked).await }
+        });
         let watched = certificates.clone();
         tasks.keep("certificates", move || watched.clone().watch());
 

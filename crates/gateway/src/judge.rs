@@ -33,7 +33,7 @@ pub(crate) fn settings(loaded: &LoadedSettings) -> Vec<Fault> {
 /// The faults as lines, the first hundred and a count of the rest.
 pub(crate) fn bounded(faults: &[Fault]) -> Vec<String> {
     // A text that was read says itself how many of its faults are not listed.
-    let (counts, listed): (Vec<_>, Vec<_>) = faults.iter().partition(|fault| fault.is_count());
+    let (counts, listed): (Vec<_>, Vec<_>) = faults.iter().partition(|one| one.count().is_some());
     let more = listed.len().saturating_sub(MAX_PRINTED);
     let more = (more > 0).then(|| format!("{more} more faults are not listed"));
     let listed = listed.into_iter().take(MAX_PRINTED).map(Fault::to_string);
@@ -41,10 +41,31 @@ pub(crate) fn bounded(faults: &[Fault]) -> Vec<String> {
     listed.chain(more).chain(counts).collect()
 }
 
+/// Faults of one answer to a program: the first hundred of all, and how many more there are of each list.
+pub(crate) struct Listing {
+    room: usize,
+}
+
+impl Listing {
+    pub(crate) fn new() -> Listing {
+        Listing { room: MAX_PRINTED }
+    }
+
+    /// Those of the list that there is room for, and how many others it has.
+    pub(crate) fn take<'a>(&mut self, faults: &'a [Fault]) -> (Vec<&'a Fault>, usize) {
+        let counted: usize = faults.iter().filter_map(Fault::count).sum();
+        let mut listed: Vec<_> = faults.iter().filter(|one| one.count().is_none()).collect();
+        let more = listed.len().saturating_sub(self.room);
+        listed.truncate(self.room);
+        self.room -= listed.len();
+        (listed, more + counted)
+    }
+}
+
 /// Reads and compiles documents under some settings.
 pub(crate) struct Judge {
     settings: Settings,
-    /// Whether the settings are those of the gateway, so that they say which Nacos clusters there are.
+    /// Whether the settings are those of the gateway, so that they say which Nacos there are.
     are_known: bool,
     services: Arc<Services>,
     metrics: Metrics,
@@ -65,7 +86,7 @@ pub(crate) struct Judged {
 }
 
 /// What becomes of a route of a document whose routes stand alone.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub(crate) struct RouteVerdict {
     pub(crate) id: String,
     pub(crate) verdict: Verdict,
@@ -115,7 +136,7 @@ impl Judge {
         }
     }
 
-    /// The same where the gateway's settings are not at hand: a route may name a Nacos cluster that nobody knows here.
+    /// The same where the gateway's settings are not at hand: a route may name a Nacos that nobody knows here.
     pub(crate) fn without_settings(self) -> Judge {
         Judge {
             are_known: false,
@@ -167,7 +188,7 @@ impl Judge {
         document.add(found);
         document
             .faults
-            .sort_by_key(|fault| (fault.is_count(), fault.position));
+            .sort_by_key(|fault| (fault.count().is_some(), fault.position));
         let is_isolated = document.is_isolated;
         let faults = document.faults;
         let verdicts = is_isolated.then(|| verdicts(&routes, refused, &faults));
@@ -216,7 +237,7 @@ pub(crate) fn stands_in(fault: &Fault, spec: &RouteSpec) -> bool {
     fault.document == spec.document && parts.any(|part| fault.path.starts_with(&*part.path))
 }
 
-/// Supposes that the settings have each Nacos cluster that a route names, and says so once for each.
+/// Supposes that the settings have each Nacos that a route names, and says so once for each.
 fn take_for_granted(settings: &mut Settings, routes: &[RouteSpec]) -> Vec<Fault> {
     let mut notes = Vec::new();
     for spec in routes {

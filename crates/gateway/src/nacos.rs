@@ -30,7 +30,7 @@ pub(crate) fn options(settings: &Settings) -> Result<ClientOptions, AddressError
     options_of(&settings.nacos, settings)
 }
 
-/// The same for any of the clusters in the settings.
+/// The same for any Nacos in the settings.
 pub(crate) fn options_of(
     nacos: &NacosSettings,
     settings: &Settings,
@@ -61,7 +61,7 @@ pub(crate) fn options_of(
     Ok(options)
 }
 
-/// Makes clients of the clusters beside the default one, by id and namespace.
+/// Makes clients of any other Nacos, by id and namespace.
 ///
 /// # Errors
 /// An address that the settings take and the client does not.
@@ -115,7 +115,7 @@ pub(crate) async fn connected(client: &Client, servers: usize) -> anyhow::Result
 /// Runs one command and returns its exit code.
 pub(crate) async fn run(args: NacosArgs) -> anyhow::Result<ExitCode> {
     let settings = settings(args.config.as_deref())?;
-    let mut nacos = cluster(&settings, &args.nacos)?.clone();
+    let mut nacos = nacos_named(&settings, &args.nacos)?.clone();
     if let Some(namespace) = args.namespace {
         nacos.namespace = namespace;
     }
@@ -162,16 +162,16 @@ fn with_cure(error: anyhow::Error, nacos: &NacosSettings) -> anyhow::Error {
     anyhow::anyhow!("{error:#}; {cure}")
 }
 
-/// The settings of one cluster, by its id.
-fn cluster<'a>(settings: &'a Settings, id: &str) -> anyhow::Result<&'a NacosSettings> {
-    if id == ServiceId::DEFAULT_SOURCE {
+/// The settings of the Nacos with this id.
+fn nacos_named<'a>(settings: &'a Settings, id: &str) -> anyhow::Result<&'a NacosSettings> {
+    if id == ServiceId::DEFAULT_NACOS {
         return Ok(&settings.nacos);
     }
     settings.other_nacos.get(id).with_context(|| {
-        let mut known = vec![ServiceId::DEFAULT_SOURCE];
+        let mut known = vec![ServiceId::DEFAULT_NACOS];
         known.extend(settings.other_nacos.keys().map(String::as_str));
         format!(
-            "there is no Nacos cluster `{id}`: the settings have {}",
+            "there is no Nacos `{id}`: the settings have {}",
             known.join(", ")
         )
     })
@@ -180,7 +180,7 @@ fn cluster<'a>(settings: &'a Settings, id: &str) -> anyhow::Result<&'a NacosSett
 /// What every command works with.
 struct Desk {
     settings: Settings,
-    /// The cluster's id, and its settings with what the command line changes.
+    /// The id of the Nacos, and its settings with what the command line changes.
     id: String,
     nacos: NacosSettings,
     client: Client,

@@ -182,7 +182,7 @@ impl Tour<'_> {
                 admin("/api/v1/explain?path=/api/users/1"),
             ),
             (
-                "the table, the documents, the session with the registry".to_owned(),
+                "the table, the documents, the session with Nacos".to_owned(),
                 admin("/api/v1/status"),
             ),
             (

@@ -2,7 +2,7 @@
 //! login.
 //!
 //! **Its one job**: to keep what a process wants of Nacos (watched services and configs, own registrations) in step
-//! with a Nacos cluster, through every kind of trouble, and to say honestly what it knows and since when. What goes in:
+//! with a Nacos, through every kind of trouble, and to say honestly what it knows and since when. What goes in:
 //! [`ClientOptions`], names and instances. What comes out: the newest whole [`ServiceState`] or [`ConfigState`] in a
 //! cell that no slow reader can clog, and a [`SessionState`] for operators. What it must not know: routes, balancing,
 //! the gateway's settings.
@@ -77,7 +77,7 @@
 //!
 //! # Simulation
 //! `cargo test -p pailou-nacos --test simulation` plays 1,000 random schedules of edits, lost and late pushes, dead
-//! connections, restarts, error codes and expired tokens to a client and a model of a Nacos cluster, in simulated time,
+//! connections, restarts, error codes and expired tokens to a client and a model of a Nacos, in simulated time,
 //! and holds the client to the above. `PAILOU_SCHEDULES=20000` plays more. A seed that fails prints its schedule;
 //! `PAILOU_SEED=7 cargo test -p pailou-nacos --test simulation -- --nocapture` plays it again, with every message.
 

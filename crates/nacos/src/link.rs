@@ -178,7 +178,7 @@ impl Link {
         self.is_suspect.notified().await;
     }
 
-    /// Sends one request whose failure is part of the plan.
+    /// Sends one request that may fail without harm to the session.
     pub(crate) async fn attempt<R: wire::Request>(
         &self,
         mut request: R,

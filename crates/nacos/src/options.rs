@@ -18,7 +18,7 @@ use crate::tls::TlsOptions;
 /// ```
 #[derive(Debug, Clone)]
 pub struct ClientOptions {
-    /// The servers of one Nacos cluster. The client starts at a random one and stays with the one that answers.
+    /// The servers of one Nacos. The client starts at a random one and stays with the one that answers.
     pub servers: Vec<ServerAddress>,
     /// The gRPC port, when it is not the HTTP port + 1000 (a port mapping, a balancer).
     pub grpc_port: Option<u16>,

@@ -179,7 +179,7 @@ impl Cause {
             Cause::ServiceUnknown => (
                 503,
                 "service_unknown",
-                "the registry has not said yet which endpoints the service has",
+                "Nacos has not said yet which endpoints the service has",
             ),
             Cause::ServiceEmpty => (503, "service_empty", "the service has no endpoint"),
             Cause::NoEligibleEndpoint => (

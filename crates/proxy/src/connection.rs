@@ -101,7 +101,7 @@ pub(crate) struct Connection {
     /// The task, to be woken when something outside changes.
     task: AtomicWaker,
     slots: Mutex<Slots>,
-    registry: Weak<Connections>,
+    connections: Weak<Connections>,
     /// Of a stream: the connection that it is a part of.
     parent: Option<Shared>,
 }
@@ -130,10 +130,10 @@ impl Connection {
         ends: Ends,
         listener: Arc<Listener>,
         secured: Option<Arc<Secured>>,
-        registry: Weak<Connections>,
+        connections: Weak<Connections>,
     ) -> Connection {
         let peer = PeerName::new(ends.client.ip());
-        Connection::with(id, (peer, ends), listener, secured, registry, None)
+        Connection::with(id, (peer, ends), listener, secured, connections, None)
     }
 
     /// A stream of this connection. It has a state of its own; what the client
@@ -151,7 +151,7 @@ impl Connection {
         (peer, ends): (PeerName, Ends),
         listener: Arc<Listener>,
         secured: Option<Arc<Secured>>,
-        registry: Weak<Connections>,
+        connections: Weak<Connections>,
         parent: Option<Shared>,
     ) -> Connection {
         Connection {
@@ -176,7 +176,7 @@ impl Connection {
             cut_at: AtomicU64::new(NEVER),
             task: AtomicWaker::new(),
             slots: Mutex::default(),
-            registry,
+            connections,
             parent,
         }
     }
@@ -459,8 +459,8 @@ impl Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        if let Some(registry) = self.registry.upgrade() {
-            registry.release(self.id, Some(self.peer.address), std::thread::panicking());
+        if let Some(connections) = self.connections.upgrade() {
+            connections.release(self.id, Some(self.peer.address), std::thread::panicking());
         }
     }
 }

@@ -41,7 +41,9 @@ pub(crate) async fn dispatch(
     plan::introduce(exchange, &mut draft.headers)?;
     choose_part(exchange, draft);
     pass(exchange, decoded.bindings, None, draft).await?;
-    follow(exchange, host, draft).await
+    follow(exchange, host, draft).await?;
+    choose_key(exchange, draft);
+    Ok(())
 }
 
 /// The end of a request that no route takes: a 404, unless CORS settings say more.
@@ -100,7 +102,9 @@ pub(crate) async fn again(
     let host = host.as_ref().map(Host::name);
     let path = draft.path.to_string();
     divert(exchange, host, &path, Some(failure), draft).await?;
-    follow(exchange, host, draft).await
+    follow(exchange, host, draft).await?;
+    choose_key(exchange, draft);
+    Ok(())
 }
 
 /// Gives the request another path, finds the route that takes it, and runs its
@@ -135,6 +139,15 @@ fn choose_part(exchange: &mut Exchange, draft: &mut Draft<'_>) {
     if let Some(canary) = route.and_then(|route| route.canary.as_ref()) {
         exchange.part = canary.part(draft.query.as_deref(), &mut draft.headers);
     }
+}
+
+/// What keeps the request together with others: as the route's steps left its head, so that they can give it a key.
+fn choose_key(exchange: &mut Exchange, draft: &Draft<'_>) {
+    let key = exchange.route.as_ref().and_then(|route| {
+        let key = route.hash_key.as_ref()?;
+        key.of(exchange.client, draft.query.as_deref(), &draft.headers)
+    });
+    exchange.key = key;
 }
 
 /// Where the route forwards to.

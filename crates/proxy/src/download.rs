@@ -248,10 +248,15 @@ impl Flow {
     }
 
     fn fail(&mut self, cause: Cause) -> Broken {
-        if cause == Cause::UpstreamReset
+        let outcome = match cause {
+            Cause::UpstreamReset => Some(Outcome::Reset),
+            Cause::UpstreamMalformed => Some(Outcome::Malformed),
+            _ => None,
+        };
+        if let Some(outcome) = outcome
             && let Some(pick) = self.exchange.pick.take()
         {
-            pick.report(Outcome::Reset);
+            pick.report(outcome);
         }
         self.exchange.cause = Some(cause);
         self.exchange.account.upstream_ends();

@@ -62,6 +62,8 @@ pub(crate) struct Exchange {
     pub(crate) route: Option<Arc<Route>>,
     /// Which endpoints of the service it wants, where the route lets it say.
     pub(crate) part: Option<String>,
+    /// The hash of what keeps it together with others, where the route's policy hashes.
+    pub(crate) key: Option<u64>,
     /// Whether flow rules have counted it.
     pub(crate) is_counted: bool,
     /// The steps that the request has passed, route by route.
@@ -202,6 +204,7 @@ impl Exchange {
             draw: fastrand::u32(..),
             route: None,
             part: None,
+            key: None,
             is_counted: false,
             passed: Vec::new(),
             guards: Vec::new(),

@@ -17,8 +17,8 @@
 //! is written anew.
 //!
 //! Of `Forwarded` the element of the client counts, not the first: what is in
-//! front of it is a stranger's word. A list that is malformed is written anew. With
-//! both `X-Forwarded-*` are read, and `Forwarded` is made of what they say.
+//! front of it is a stranger's word. What is malformed goes, and so does all that is in
+//! front of it. With both `X-Forwarded-*` are read, and `Forwarded` is made of what they say.
 
 mod rfc7239;
 mod x_forwarded;
@@ -157,7 +157,7 @@ impl Forwarded {
     ) -> Told {
         let (peer, scheme) = (connection.peer.address, connection.scheme());
         let came = rfc7239::joined(headers);
-        let elements = rfc7239::parse(&came).unwrap_or_default();
+        let elements = rfc7239::read(&came);
         let walk = self.walk(peer, elements.iter().rev().map(Element::address));
         let behind = elements.len() - walk.hops;
         // Whose proxy is ours is believed, also where it hides who made the request.

@@ -76,7 +76,14 @@ pub(crate) async fn serve(server: Arc<Server>, mut edge: Edge, connection: Share
             stream.may_switch(opening);
         }
         let heading = heading(&mut request);
-        exchange::serve(server.clone(), stream, Some(heading), request)
+        // The engine, its task and what watches the task each move the future on:
+        // without a box some 100 KiB are copied for a request.
+        Box::pin(exchange::serve(
+            server.clone(),
+            stream,
+            Some(heading),
+            request,
+        ))
     });
     let engine = server.http2.serve_connection(TokioIo::new(edge), service);
     let mut engine = std::pin::pin!(engine);

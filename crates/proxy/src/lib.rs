@@ -49,6 +49,7 @@ mod base64;
 mod breaker;
 mod buffers;
 mod cause;
+mod checks;
 mod connection;
 mod connections;
 mod deadline;

@@ -4,6 +4,7 @@
 mod http1;
 mod http2;
 
+use std::io;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -124,12 +125,18 @@ pub(crate) fn failure_of(error: &hyper::Error) -> LineFailure {
         LineFailure::Body
     } else if error.is_parse() {
         LineFailure::Malformed
-    } else if source
-        .and_then(|source| source.downcast_ref())
-        .is_some_and(|error| tls_error(error).is_some())
-    {
-        LineFailure::Tls
+    } else if let Some(error) = source.and_then(|source| source.downcast_ref()) {
+        failure_in(error)
     } else {
         LineFailure::Ended
+    }
+}
+
+fn failure_in(error: &io::Error) -> LineFailure {
+    match error.kind() {
+        _ if tls_error(error).is_some() => LineFailure::Tls,
+        // What the engine says of chunks that are none.
+        io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => LineFailure::Malformed,
+        _ => LineFailure::Ended,
     }
 }

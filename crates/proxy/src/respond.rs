@@ -26,9 +26,7 @@ pub(crate) async fn respond(mut exchange: Box<Exchange>, received: Received) -> 
     let (mut head, body) = response.into_parts();
     match framing::settle(&mut head, &exchange.method) {
         Ok(may_keep) => keeps &= may_keep,
-        Err(framing::Malformed) => {
-            return answer::problem(&mut exchange, Cause::UpstreamMalformed);
-        }
+        Err(framing::Malformed) => return malformed(&mut exchange),
     }
     // The version on the wire is the gateway's (RFC 9110 section 2.5).
     head.version = Version::HTTP_11;
@@ -89,6 +87,14 @@ fn report(exchange: &Exchange, status: StatusCode) {
     }
 }
 
+/// The answer to an answer that cannot be understood, which is counted against its endpoint.
+fn malformed(exchange: &mut Exchange) -> Response<Download> {
+    if let Some(pick) = &exchange.pick {
+        pick.report(Outcome::Malformed);
+    }
+    answer::problem(exchange, Cause::UpstreamMalformed)
+}
+
 /// The last of the head: what is the gateway's to say.
 fn finish(exchange: &mut Exchange, head: &mut Parts) {
     exchange.status = head.status.as_u16();
@@ -133,7 +139,7 @@ async fn switch(mut exchange: Box<Exchange>, mut head: Parts, line: Line) -> Res
     if !exchange.upgrade.as_ref().is_some_and(is_asked_for) {
         // Nobody asked (RFC 9110 section 15.2.2): what follows has no framing
         // that this client knows.
-        return answer::problem(&mut exchange, Cause::UpstreamMalformed);
+        return malformed(&mut exchange);
     }
     let connection = exchange.connection.clone();
     let opening = connection.take_opening();

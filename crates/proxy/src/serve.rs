@@ -1,5 +1,6 @@
 //! The accept loop, and what a drain does.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -8,6 +9,7 @@ use std::time::Duration;
 use pailou_routing::TableCell;
 use pailou_telemetry::tasks::{self, Tasks};
 use pailou_telemetry::{AccessLog, Metrics, events};
+use pailou_upstream::Services;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -105,6 +107,11 @@ impl Serving {
     /// The addresses listened on, in the order they were asked for.
     pub fn local_addrs(&self) -> &[SocketAddr] {
         &self.local_addrs
+    }
+
+    /// Asks the endpoints that routes want checked, until it is dropped. For a runtime that requests cannot starve.
+    pub async fn check(&self, services: Arc<Services>) -> Infallible {
+        self.server.clone().check(services).await
     }
 
     /// Begins to accept connections, or pauses: those that come meanwhile wait

@@ -143,7 +143,9 @@ async fn pause(exchange: &mut Exchange) {
 fn pick(exchange: &mut Exchange) -> Result<(), Cause> {
     let route = exchange.route.as_ref().ok_or(Cause::Internal)?;
     let selection = route.target.selection().ok_or(Cause::Internal)?;
-    let hint = Hint::after(&exchange.tried).of_part(exchange.part.as_deref());
+    let hint = Hint::after(&exchange.tried)
+        .of_part(exchange.part.as_deref())
+        .with_key(exchange.key);
     let pick = selection.pick(&hint).map_err(|none| match none {
         NoEndpoint::Unknown => Cause::ServiceUnknown,
         NoEndpoint::Empty => Cause::ServiceEmpty,
@@ -294,11 +296,9 @@ fn send_failed(exchange: &Exchange, failure: LineFailure, reused: bool) -> Faile
                 again: Again::Paid,
             }
         }
-        // Whoever sent it is alive, and one bad handler must not take the whole
-        // endpoint away.
         LineFailure::Malformed => Failed {
             cause: Cause::UpstreamMalformed,
-            outcome: None,
+            outcome: Some(Outcome::Malformed),
             again: Again::Never,
         },
         LineFailure::Body => Failed::ours(),

@@ -1,4 +1,4 @@
-//! What follows a switch of protocols: bytes both ways, until either side ends.
+//! What follows a switch of protocols: bytes both ways, until both sides have ended. Who ends its side may still read.
 
 mod direction;
 mod farewell;
@@ -25,6 +25,9 @@ use patient::Patient;
 /// How long the end of a tunnel may take to be written, to one that reads nothing.
 const LAST_WORD: Duration = Duration::from_secs(1);
 
+/// How long nothing may pass once one side has ended. Whoever left for good is not waited for as long as an open tunnel is.
+const HALF_OPEN: Duration = Duration::from_secs(60);
+
 /// The endpoint's side of a connection whose protocol was switched.
 #[derive(Debug)]
 pub(crate) struct Tunnel {
@@ -35,7 +38,7 @@ pub(crate) struct Tunnel {
 }
 
 impl Tunnel {
-    /// Passes bytes until one side ends, or nothing has moved for too long.
+    /// Passes bytes until both sides have ended, or nothing has moved for too long.
     /// `read` is what the client has sent already. A WebSocket also ends when the
     /// gateway does.
     pub(crate) async fn run(self, client: impl AsyncRead + AsyncWrite, read: Bytes) {
@@ -67,7 +70,7 @@ impl Tunnel {
             farewell: farewell(To::Client),
         };
         tokio::select! {
-            () = both(up.pass(&read), down.pass(&early)) => {}
+            () = both(up.pass(&read), down.pass(&early), moved, HALF_OPEN.min(idle_timeout)) => {}
             () = moved.stopped(idle_timeout) => {}
             () = overdue(stopping) => {}
         }
@@ -87,17 +90,35 @@ impl Tunnel {
     }
 }
 
-/// Runs both directions until one of them ends or fails; until the other one has
-/// ended as well if a WebSocket is being closed.
+/// Runs both directions until both have ended, or one has failed or left.
 async fn both(
     up: impl Future<Output = io::Result<Ended>>,
     down: impl Future<Output = io::Result<Ended>>,
+    moved: &Moved,
+    half_open: Duration,
 ) {
     let (up, down) = (std::pin::pin!(up), std::pin::pin!(down));
     match select(up, down).await {
-        Either::Left((Ok(Ended::Closed), down)) => drop(down.await),
-        Either::Right((Ok(Ended::Closed), up)) => drop(up.await),
-        Either::Left(_) | Either::Right(_) => {}
+        Either::Left((Ok(ended), down)) => rest(ended, down, moved, half_open).await,
+        Either::Right((Ok(ended), up)) => rest(ended, up, moved, half_open).await,
+        Either::Left((Err(_), _)) | Either::Right((Err(_), _)) => {}
+    }
+}
+
+/// Runs the direction that has not ended with the other one.
+async fn rest(
+    ended: Ended,
+    other: impl Future<Output = io::Result<Ended>>,
+    moved: &Moved,
+    half_open: Duration,
+) {
+    match ended {
+        Ended::Closed => drop(other.await),
+        Ended::Half => tokio::select! {
+            _ = other => {}
+            () = moved.stopped(half_open) => {}
+        },
+        Ended::Left => {}
     }
 }
 

@@ -1,12 +1,10 @@
 //! Grey release: which endpoints of its service a request wants.
 
-use http::header::COOKIE;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use pailou_config::{CanaryFallback, CanarySource, CanarySpec};
-use pailou_filters::form_bytes;
+use pailou_config::{CanaryFallback, CanarySpec};
 use pailou_upstream::{Fallback, Split};
 
-use crate::predicate::{cookie_value, is_query_text};
+use crate::request_value::RequestValue;
 
 /// The longest value that is looked at: longer ones name no endpoint.
 const MAX_VALUE_BYTES: usize = 256;
@@ -16,30 +14,18 @@ const MAX_VALUE_BYTES: usize = 256;
 /// Cost per request: a look at the header, cookies or query; a copy of the value if there is one.
 #[derive(Debug)]
 pub struct Canary {
-    source: Source,
+    place: RequestValue,
     /// The value of requests that name none.
     usual: Option<String>,
     propagate: Option<HeaderName>,
 }
 
-#[derive(Debug)]
-enum Source {
-    Header(HeaderName),
-    Cookie(String),
-    Query(String),
-}
-
 impl Canary {
     /// The names in `spec` are tokens, so that none is lost.
     pub(crate) fn compile(spec: &CanarySpec) -> Option<Canary> {
-        let source = match &spec.source {
-            CanarySource::Header(name) => Source::Header(name.parse().ok()?),
-            CanarySource::Cookie(name) => Source::Cookie(name.clone()),
-            CanarySource::Query(name) => Source::Query(name.clone()),
-        };
         let propagate = spec.propagate.as_deref();
         Some(Canary {
-            source,
+            place: RequestValue::compile(&spec.place)?,
             usual: spec.usual.clone(),
             propagate: propagate.and_then(|name| name.parse().ok()),
         })
@@ -47,7 +33,8 @@ impl Canary {
 
     /// What the request wants, if it says so. The endpoint is told in the header of the setting.
     pub fn part(&self, query: Option<&str>, headers: &mut HeaderMap) -> Option<String> {
-        let part = self.named(query, headers);
+        let part = self.place.find(query, headers);
+        let part = part.and_then(|part| String::from_utf8(part.into_owned()).ok());
         let part = part
             .filter(|part| !part.is_empty() && part.len() <= MAX_VALUE_BYTES)
             .or_else(|| self.usual.clone());
@@ -58,29 +45,6 @@ impl Canary {
             }
         }
         part
-    }
-
-    fn named(&self, query: Option<&str>, headers: &HeaderMap) -> Option<String> {
-        match &self.source {
-            Source::Header(name) => {
-                let value = headers.get(name)?.to_str().ok()?;
-                Some(value.trim().to_owned())
-            }
-            Source::Cookie(name) => {
-                let lines = headers.get_all(COOKIE).iter();
-                let mut pairs = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b';'));
-                let value = pairs.find_map(|pair| cookie_value(pair, name))?;
-                String::from_utf8(value.to_vec()).ok()
-            }
-            Source::Query(name) => {
-                let mut pairs = query?.split('&');
-                let value = pairs.find_map(|pair| {
-                    let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-                    is_query_text(key.as_bytes(), name).then_some(value)
-                })?;
-                String::from_utf8(form_bytes(value.as_bytes()).collect()).ok()
-            }
-        }
     }
 }
 
@@ -98,11 +62,13 @@ pub(crate) fn split(spec: &CanarySpec) -> Split {
 
 #[cfg(test)]
 mod tests {
+    use pailou_config::RequestValue as Said;
+
     use super::*;
 
-    fn part(source: CanarySource, query: Option<&str>, headers: &[(&str, &str)]) -> Option<String> {
+    fn part(place: Said, query: Option<&str>, headers: &[(&str, &str)]) -> Option<String> {
         let spec = CanarySpec {
-            source,
+            place,
             metadata: "version".to_owned(),
             usual: None,
             fallback: CanaryFallback::Any,
@@ -127,7 +93,7 @@ mod tests {
         let long = "v".repeat(MAX_VALUE_BYTES + 1);
         let header = |value: &str| {
             part(
-                CanarySource::Header("X-Version".into()),
+                Said::Header("X-Version".into()),
                 None,
                 &[("x-version", value)],
             )
@@ -136,25 +102,19 @@ mod tests {
         assert_eq!(header(" v2 "), Some("v2".into()));
         assert_eq!(header(""), None);
         assert_eq!(header(&long), None);
-        let cookie = |line: &str| {
-            part(
-                CanarySource::Cookie("stage".into()),
-                None,
-                &[("cookie", line)],
-            )
-        };
+        let cookie = |line: &str| part(Said::Cookie("stage".into()), None, &[("cookie", line)]);
         assert_eq!(cookie("a=b; stage=v2"), Some("v2".into()));
         assert_eq!(cookie("a=b; xstage=v2"), None);
-        let query = |query: &str| part(CanarySource::Query("v".into()), Some(query), &[]);
+        let query = |query: &str| part(Said::Query("v".into()), Some(query), &[]);
         assert_eq!(query("a=b&v=v%322"), Some("v22".into()));
         assert_eq!(query("a=b"), None);
-        assert_eq!(part(CanarySource::Query("v".into()), None, &[]), None);
+        assert_eq!(part(Said::Query("v".into()), None, &[]), None);
     }
 
     #[test]
     fn a_request_that_names_none_has_the_usual_value() {
         let spec = CanarySpec {
-            source: CanarySource::Header("x-hint".to_owned()),
+            place: Said::Header("x-hint".to_owned()),
             metadata: "hint".to_owned(),
             usual: Some("blue".to_owned()),
             fallback: CanaryFallback::Any,

@@ -9,10 +9,10 @@ use pailou_config::{
 use pailou_filters::{Chain, Destinations, ErrorShape, Retry, Scope, Step};
 use pailou_telemetry::{Metrics, RouteMetrics};
 use pailou_upstream::{
-    Destination, Http, Policy, Selection, ServiceId, Services, Subset, Transport, balance,
+    Check, Destination, Http, Policy, Selection, ServiceId, Services, Subset, Transport, balance,
 };
 
-use crate::{Canary, Request, canary, matcher::Matcher, predicate::Predicate};
+use crate::{Canary, HashKey, Request, canary, matcher::Matcher, predicate::Predicate};
 
 mod sending;
 
@@ -31,6 +31,8 @@ pub struct Route {
     pub target: RouteTarget,
     /// Where a request says which endpoints it wants, if the route asks.
     pub canary: Option<Canary>,
+    /// What keeps its requests together, if its policy hashes.
+    pub hash_key: Option<HashKey>,
     /// How long things may take.
     pub timeouts: Timeouts,
     /// What is tried again.
@@ -114,8 +116,8 @@ pub struct Compiler<'a> {
     pub filters: &'a pailou_filters::Shared,
     /// What a route does unless it says otherwise.
     pub defaults: &'a RouteDefaults,
-    /// The source that lists the services, by its id.
-    pub source: &'a str,
+    /// The id of the Nacos that lists the services.
+    pub nacos: &'a str,
     /// The namespace of services that name none; empty is the public one.
     pub namespace: &'a str,
     /// The group of services that name none.
@@ -139,7 +141,7 @@ impl<'a> Compiler<'a> {
             metrics,
             filters,
             defaults: &settings.defaults,
-            source: ServiceId::DEFAULT_SOURCE,
+            nacos: ServiceId::DEFAULT_NACOS,
             namespace: &settings.nacos.namespace,
             group: &settings.nacos.group,
             upstream_tls: &settings.other_upstream_tls,
@@ -147,19 +149,19 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    /// The compiler for the registry that the route's service names, this one if it names none; `None` when
-    /// there is no such registry.
+    /// The compiler for the Nacos that the route's service names, this one if it names none; `None` when
+    /// there is no such Nacos.
     fn for_route(&self, spec: &RouteSpec, settings: &'a Settings) -> Option<Compiler<'a>> {
         let service = spec.service();
         let Some(id) = service.and_then(|service| service.nacos.as_deref()) else {
             return Some(*self);
         };
         let mut all = settings.all_nacos();
-        let (source, nacos) = all.find(|(known, _)| *known == id)?;
+        let (nacos, its) = all.find(|(known, _)| *known == id)?;
         Some(Compiler {
-            source,
-            namespace: &nacos.namespace,
-            group: &nacos.group,
+            nacos,
+            namespace: &its.namespace,
+            group: &its.group,
             ..*self
         })
     }
@@ -225,7 +227,7 @@ impl<'a> Compiler<'a> {
             .as_deref()
             .map(|id| if id == "public" { "" } else { id });
         ServiceId {
-            source: self.source.into(),
+            nacos: self.nacos.into(),
             namespace: namespace.unwrap_or(self.namespace).into(),
             group: spec.group.as_deref().unwrap_or(self.group).into(),
             name: spec.name.as_str().into(),
@@ -240,11 +242,22 @@ impl<'a> Compiler<'a> {
     ) -> Option<Destination> {
         let (id, subset) = self.endpoints(spec)?;
         let service = self.services.service(&id);
+        let transport = spec.protocol().map(transport_of);
+        let proxy_protocol = spec.service().is_some_and(|service| service.proxy_protocol);
+        let checking = spec.health_check().map(|spec| {
+            service.checking(&Check {
+                spec: spec.clone(),
+                transport,
+                upstream_tls,
+                proxy_protocol,
+            })
+        });
         Some(Destination {
             selection: self.services.selection(&service, &subset, policy),
-            transport: spec.protocol().map(transport_of),
+            transport,
             upstream_tls,
-            proxy_protocol: spec.service().is_some_and(|service| service.proxy_protocol),
+            proxy_protocol,
+            checking,
         })
     }
 }
@@ -353,6 +366,7 @@ impl Route {
             canary: spec
                 .service()
                 .and_then(|service| Canary::compile(service.canary.as_ref()?)),
+            hash_key: policy.key().and_then(HashKey::compile),
             retry: sending.retry,
             answers_preflights: sending.answers_preflights,
             cors_steps: sending.cors_steps,
@@ -381,11 +395,11 @@ impl Route {
         }))
     }
 
-    /// The same for a gateway with several registries: a service that names one is looked for there, with the
-    /// namespace and the group that `settings` give it.
+    /// The same for a gateway with more than one Nacos: a service that names one is looked for there, with the
+    /// namespace and the group that `settings` give that Nacos.
     ///
     /// # Errors
-    /// Every fault of the route, a registry that the settings do not have among them.
+    /// Every fault of the route, a Nacos that the settings do not have among them.
     pub fn compile_among(
         spec: Arc<RouteSpec>,
         compiler: &Compiler<'_>,
@@ -394,7 +408,7 @@ impl Route {
         if let Some(compiler) = compiler.for_route(&spec, settings) {
             return Route::compile(spec, &compiler);
         }
-        let unknown = unknown_registry(&spec, settings);
+        let unknown = unknown_nacos(&spec, settings);
         // Compiled all the same, for the other faults.
         let mut faults = Route::compile(spec, compiler).err().unwrap_or_default();
         faults.push(unknown);
@@ -430,7 +444,7 @@ impl Route {
     }
 }
 
-fn unknown_registry(spec: &RouteSpec, settings: &Settings) -> Fault {
+fn unknown_nacos(spec: &RouteSpec, settings: &Settings) -> Fault {
     let service = spec.service();
     let id = service.and_then(|service| service.nacos.as_deref());
     let id = id.unwrap_or_default();

@@ -29,7 +29,7 @@ pub use tls::{
     CertificateReloaded,
 };
 pub use upstream::{
-    DriftFound, EjectedEndpointGone, EjectionStory, EndpointEjected, EndpointRefused,
-    EndpointReturned, EndpointStillFailing, HoldBegan, HoldEnded, PanicBegan, PanicEnded,
-    ServiceFirstStateLate,
+    CheckFailing, CheckPassing, DriftFound, EjectedEndpointGone, EjectionStory, EndpointEjected,
+    EndpointRefused, EndpointReturned, EndpointStillFailing, HoldBegan, HoldEnded, PanicBegan,
+    PanicEnded, ServiceFirstStateLate,
 };

@@ -69,7 +69,7 @@ pub(crate) struct State {
     /// Requests that no route took.
     unrouted: Arc<RouteMetrics>,
     documents: Mutex<BTreeMap<Box<str>, DocumentState>>,
-    /// By registry and namespace.
+    /// By the id of a Nacos and namespace.
     sessions: Mutex<BTreeSet<(Box<str>, Box<str>)>>,
     certificates: Mutex<Certificates>,
 }

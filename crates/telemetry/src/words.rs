@@ -87,6 +87,18 @@ pub const CONNECTION_REFUSALS: &[&str] = &[
 /// What an endpoint did for which it was ejected.
 pub const EJECTIONS: &[&str] = &["connect_timeout", "refused", "reset", "timeout", "tls"];
 
+/// What was wrong with an endpoint's answer to an active check.
+pub const CHECK_FAILURES: &[&str] = &[
+    "broken",
+    "connect_timeout",
+    "grpc_status",
+    "not_serving",
+    "refused",
+    "status",
+    "timeout",
+    "tls",
+];
+
 /// Why a try failed: it did not come to an answer, or the answer has a status that the route tries again.
 pub const FAILED_TRIES: &[&str] = &[
     "connect_failed",
@@ -154,7 +166,8 @@ mod tests {
     /// A label is written in alerts: one spelling for all.
     #[test]
     fn labels_are_snake_case_sorted_and_told_once() {
-        let lists: [&[&str]; 6] = [
+        let lists: [&[&str]; 7] = [
+            CHECK_FAILURES,
             &words::<_, { CAUSES.len() }>(CAUSES),
             CONNECTION_REFUSALS,
             EJECTIONS,

@@ -3,7 +3,9 @@
 
 use std::{collections::BTreeSet, fs, path::Path};
 
-use pailou_telemetry::words::{CAUSES, CONNECTION_REFUSALS, EJECTIONS, ENDPOINT_REFUSALS, HOLDS};
+use pailou_telemetry::words::{
+    CAUSES, CHECK_FAILURES, CONNECTION_REFUSALS, EJECTIONS, ENDPOINT_REFUSALS, HOLDS,
+};
 
 #[test]
 fn every_cause_of_a_request_is_listed() {
@@ -41,6 +43,12 @@ fn every_refusal_of_a_connection_is_listed() {
 fn every_cause_of_an_ejection_is_listed() {
     let said = said("upstream/src/standing.rs", "fn word(self)", "\n    }\n");
     assert_eq!(said, set(EJECTIONS.iter().copied()));
+}
+
+#[test]
+fn every_failure_of_a_check_is_listed() {
+    let said = said("upstream/src/check.rs", "fn word(self)", "\n    }\n");
+    assert_eq!(said, set(CHECK_FAILURES.iter().copied()));
 }
 
 #[test]

@@ -3,10 +3,12 @@
 //! To add one: a file here with an [`Entry`], a line in [`REGISTRY`], a row in the crate's README; a test fails while the row is
 //! missing, and the shared suite (`tests/policies.rs`) runs over whatever the registry lists.
 
+mod consistent_hash;
 mod cycle;
 mod draw;
 mod least_request;
 mod random;
+mod ring;
 mod round_robin;
 mod weights;
 
@@ -16,14 +18,20 @@ use std::hash::{Hash, Hasher};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use pailou_config::{Field, PartSpec, Report};
+use pailou_config::{Field, PartSpec, Report, RequestKey};
 
 use crate::endpoint::Endpoint;
 use crate::transport::Transport;
+pub(crate) use ring::hash;
 pub(crate) use weights::quantise;
 
 /// Every policy there is.
-pub const REGISTRY: &[Entry] = &[round_robin::ENTRY, random::ENTRY, least_request::ENTRY];
+pub const REGISTRY: &[Entry] = &[
+    round_robin::ENTRY,
+    random::ENTRY,
+    least_request::ENTRY,
+    consistent_hash::ENTRY,
+];
 
 /// One policy in the registry.
 #[derive(Clone, Copy, Debug)]
@@ -43,6 +51,7 @@ pub struct Entry {
 pub struct Policy {
     name: &'static str,
     arguments: Arc<str>,
+    key: Option<RequestKey>,
     balance: Arc<dyn Balance>,
 }
 
@@ -52,7 +61,16 @@ impl Policy {
         Policy {
             name,
             arguments: arguments.into(),
+            key: None,
             balance: Arc::new(balance),
+        }
+    }
+
+    /// The same for a policy that hashes this.
+    fn with_key(self, key: RequestKey) -> Policy {
+        Policy {
+            key: Some(key),
+            ..self
         }
     }
 
@@ -75,6 +93,11 @@ impl Policy {
     /// Its arguments as one canonical text; empty when it takes none.
     pub fn arguments(&self) -> &str {
         &self.arguments
+    }
+
+    /// What it hashes of a request, if it hashes: a part of its arguments. A [`Hint`](crate::Hint) hands it the hash.
+    pub fn key(&self) -> Option<&RequestKey> {
+        self.key.as_ref()
     }
 
     pub(crate) fn compile(
@@ -141,7 +164,7 @@ pub(crate) struct Share {
     pub(crate) endpoint: Arc<Endpoint>,
     /// At least 1; see [`quantise`].
     pub(crate) weight: u32,
-    /// Whether the source lists it no longer.
+    /// Whether discovery lists it no longer.
     pub(crate) held: bool,
     pub(crate) transport: Transport,
     pub(crate) grpc_port: Option<u16>,
@@ -176,6 +199,13 @@ pub(crate) trait Chooser: Send + Sync + 'static {
     /// The same for a request whose first choice cannot be used: chosen by weight and independently of [`Chooser::choose`], so that what
     /// one endpoint cannot take is spread over all others instead of falling on its successor.
     fn choose_again(&self) -> usize;
+
+    /// The first share in the order of `key` that `may` be used, for a policy that hashes: what one endpoint cannot take goes where the
+    /// key's next request would go without that endpoint.
+    fn next_of(&self, key: u64, may: &dyn Fn(usize) -> bool) -> Option<usize> {
+        let _ = (key, may);
+        None
+    }
 
     /// What each endpoint is owed of a turn, for a policy that has turns: its successor goes on from there.
     fn owed(&self) -> HashMap<SocketAddr, i64> {

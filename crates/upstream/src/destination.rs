@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::check::Checking;
 use crate::pick::Pick;
 use crate::selection::Selection;
 use crate::transport::Transport;
@@ -17,6 +18,8 @@ pub struct Destination {
     pub upstream_tls: usize,
     /// Whether connections to them begin with a PROXY header.
     pub proxy_protocol: bool,
+    /// How they are checked for as long as this is held, if they are.
+    pub checking: Option<Arc<Checking>>,
 }
 
 impl Destination {

@@ -66,7 +66,7 @@ impl Endpoint {
         (latency > 0).then(|| Duration::from_micros(latency))
     }
 
-    /// How many of its answers had a status of 500 or more.
+    /// How many of its answers had a status of 500 or more, or could not be understood.
     pub fn error_answers(&self) -> u64 {
         self.error_answers.load(Ordering::Relaxed)
     }
@@ -90,6 +90,16 @@ impl Endpoint {
         if status >= 500 {
             self.error_answers.fetch_add(1, Ordering::Relaxed);
         }
+        self.lives(term);
+    }
+
+    /// It answered something that cannot be understood. One bad handler must not take the whole endpoint away.
+    pub(crate) fn answered_nonsense(&self, term: u32) {
+        self.error_answers.fetch_add(1, Ordering::Relaxed);
+        self.lives(term);
+    }
+
+    fn lives(&self, term: u32) {
         self.forget_timeouts();
         if self.standing().is_well() {
             return;

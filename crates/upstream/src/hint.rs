@@ -1,5 +1,6 @@
 //! What a request says about the endpoint that it wants.
 
+use crate::balance;
 use crate::tried::Tried;
 
 static NOTHING_TRIED: Tried = Tried::none();
@@ -9,8 +10,7 @@ static NOTHING_TRIED: Tried = Tried::none();
 pub struct Hint<'a> {
     /// Where it was already: not there again.
     pub tried: &'a Tried,
-    /// What keeps requests together: a policy that hashes sends equal keys to the same endpoint. Handed to the policy; those of today
-    /// have no use for it.
+    /// The hash of what keeps requests together: a policy that hashes sends equal ones to the same endpoint.
     pub key: Option<u64>,
     /// The part of a parted selection that it wants.
     pub part: Option<&'a str>,
@@ -35,6 +35,16 @@ impl<'a> Hint<'a> {
             key: None,
             part: None,
         }
+    }
+
+    /// The hash of a key: the same in every gateway and every version.
+    pub fn hash(key: &[u8]) -> u64 {
+        balance::hash(key)
+    }
+
+    /// The same for a request that has a key.
+    pub fn with_key(self, key: Option<u64>) -> Hint<'a> {
+        Hint { key, ..self }
     }
 
     /// The same for a request that names a part.

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use pailou_config::UpstreamUrl;
 use pailou_telemetry::ServiceLabels;
 
-/// What names a service: the source that lists it, and its namespace, group and name there.
+/// What names a service: the Nacos that lists it, and its namespace, group and name there.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ServiceId {
-    /// The id of the source that lists it, as `gateway.yaml` calls it; [`ServiceId::DEFAULT_SOURCE`] when there is only one.
-    pub source: Arc<str>,
+    /// The id of the Nacos that lists it, as in `gateway.yaml`, or [`ServiceId::STATIC`].
+    pub nacos: Arc<str>,
     /// The namespace's id; empty is the public one.
     pub namespace: Arc<str>,
     /// The group.
@@ -20,16 +20,16 @@ pub struct ServiceId {
 }
 
 impl ServiceId {
-    /// The source that is meant when none is named.
-    pub const DEFAULT_SOURCE: &'static str = "default";
+    /// The id of the Nacos that is meant when none is named.
+    pub const DEFAULT_NACOS: &'static str = pailou_config::DEFAULT_NACOS;
 
-    /// The source of endpoints that routes give by URL. The name is then the URL.
-    pub const STATIC_SOURCE: &'static str = "static";
+    /// What stands for the id where a route gives the endpoints by URL. The name is then the URL.
+    pub const STATIC: &'static str = pailou_config::STATIC_NACOS;
 
     /// The endpoints at a URL.
     pub fn of_url(url: &UpstreamUrl) -> ServiceId {
         ServiceId {
-            source: ServiceId::STATIC_SOURCE.into(),
+            nacos: ServiceId::STATIC.into(),
             namespace: "".into(),
             group: "".into(),
             name: url.to_string().into(),
@@ -38,13 +38,13 @@ impl ServiceId {
 
     /// The URL, if a route gives it.
     pub fn url(&self) -> Option<UpstreamUrl> {
-        let is_static = *self.source == *ServiceId::STATIC_SOURCE;
+        let is_static = *self.nacos == *ServiceId::STATIC;
         is_static.then(|| UpstreamUrl::parse(&self.name).ok())?
     }
 
     /// What its series are labelled with.
     pub fn labels(&self) -> ServiceLabels {
-        let is_static = *self.source == *ServiceId::STATIC_SOURCE;
+        let is_static = *self.nacos == *ServiceId::STATIC;
         let namespace = match &self.namespace {
             // As people read the namespace with the empty id.
             namespace if namespace.is_empty() => "public".into(),
@@ -54,7 +54,7 @@ impl ServiceId {
             nacos: if is_static {
                 "".into()
             } else {
-                Arc::clone(&self.source)
+                Arc::clone(&self.nacos)
             },
             namespace: if is_static { "".into() } else { namespace },
             group: Arc::clone(&self.group),
@@ -62,14 +62,14 @@ impl ServiceId {
         }
     }
 
-    /// A service of the default source.
+    /// A service of the default Nacos.
     pub fn new(
         namespace: impl Into<Arc<str>>,
         group: impl Into<Arc<str>>,
         name: impl Into<Arc<str>>,
     ) -> ServiceId {
         ServiceId {
-            source: ServiceId::DEFAULT_SOURCE.into(),
+            nacos: ServiceId::DEFAULT_NACOS.into(),
             namespace: namespace.into(),
             group: group.into(),
             name: name.into(),
@@ -77,15 +77,16 @@ impl ServiceId {
     }
 }
 
-/// The URL if a route gives one; else `group@@name`, with `namespace/` before it unless it is the public one, and `source:` before that unless it is the default one.
+/// The URL if a route gives one; else `group@@name`, with `namespace/` before it unless it is the public one, and `nacos:` before
+/// that unless it is the default one.
 /// Log lines and views name it so; series have its parts, [`ServiceId::labels`].
 impl fmt::Display for ServiceId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if *self.source == *ServiceId::STATIC_SOURCE {
+        if *self.nacos == *ServiceId::STATIC {
             return f.write_str(&self.name);
         }
-        if *self.source != *ServiceId::DEFAULT_SOURCE {
-            write!(f, "{}:", self.source)?;
+        if *self.nacos != *ServiceId::DEFAULT_NACOS {
+            write!(f, "{}:", self.nacos)?;
         }
         if !self.namespace.is_empty() {
             write!(f, "{}/", self.namespace)?;
@@ -104,7 +105,7 @@ mod tests {
         assert_eq!(id.to_string(), "DEFAULT_GROUP@@user-service");
         id.namespace = "dev".into();
         assert_eq!(id.to_string(), "dev/DEFAULT_GROUP@@user-service");
-        id.source = "eu".into();
+        id.nacos = "eu".into();
         assert_eq!(id.to_string(), "eu:dev/DEFAULT_GROUP@@user-service");
         assert_eq!(id.url(), None);
     }
@@ -113,7 +114,7 @@ mod tests {
     fn a_series_has_the_parts_and_a_line_has_one_word_for_them() {
         let url = UpstreamUrl::parse("http://Api.internal").expect("a URL");
         let mut east = ServiceId::new("dev", "shop", "users");
-        east.source = "east".into();
+        east.nacos = "east".into();
         for (id, expected) in [
             (
                 ServiceId::new("", "DEFAULT_GROUP", "users"),

@@ -26,6 +26,7 @@
 
 pub mod balance;
 mod budget;
+mod check;
 mod destination;
 mod ejection;
 mod endpoint;
@@ -52,6 +53,7 @@ mod wake;
 
 pub use balance::Policy;
 pub use budget::RetryBudget;
+pub use check::{Check, CheckFailure, Checking, Target, TargetId};
 pub use destination::Destination;
 pub use endpoint::Endpoint;
 pub use hint::Hint;
@@ -68,4 +70,4 @@ pub use split::{Fallback, Split};
 pub use transport::{Http, Transport};
 pub use tried::Tried;
 pub use verdict::Reason;
-pub use view::{EjectionView, EndpointView, SelectionView, ServiceView};
+pub use view::{CheckView, EjectionView, EndpointView, SelectionView, ServiceView};

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::check::{CheckFailure, Checking, Health};
 use crate::ejection::Ejection;
 use crate::endpoint::Endpoint;
 use crate::selection::Subset;
@@ -19,10 +20,10 @@ const SLOW_START_STEP: Duration = Duration::from_secs(1);
 /// What it begins with, of its weight.
 const SLOW_START_FROM: f64 = 0.1;
 
-/// What the source says of an address, what ejection made of it, and its state that survives both.
+/// What discovery says of an address, what ejection made of it, and its state that survives both.
 #[derive(Debug)]
 pub(crate) struct Member {
-    /// What the source lists under the address, at least once: two versions or two clusters may share it.
+    /// What discovery lists under the address, at least once: two versions or two clusters may share it.
     pub(crate) listings: Vec<EndpointSpec>,
     pub(crate) endpoint: Arc<Endpoint>,
     /// The term that the supervisor has seen last.
@@ -32,6 +33,8 @@ pub(crate) struct Member {
     pub(crate) failures: u32,
     pub(crate) slow_since: Option<Instant>,
     pub(crate) trouble: Option<Trouble>,
+    /// What active checks have found.
+    pub(crate) health: Vec<Health>,
 }
 
 impl Member {
@@ -44,10 +47,40 @@ impl Member {
             failures: 0,
             slow_since: None,
             trouble: None,
+            health: Vec::new(),
         }
     }
 
-    /// The listing that a subset uses: of those that it has and the source lets have traffic, the heaviest, and of equals the first.
+    /// Whether a check says that it is not well.
+    pub(crate) fn is_failing(&self) -> bool {
+        self.health.iter().any(|health| health.is_failing)
+    }
+
+    /// Forgets what checks found that nobody wants any more; whether that changes how it stands.
+    pub(crate) fn forget_checks(&mut self) -> bool {
+        let was_failing = self.is_failing();
+        self.health
+            .retain(|health| health.checking.strong_count() > 0);
+        was_failing != self.is_failing()
+    }
+
+    /// Takes the answer to a check; whether that changes how it stands.
+    pub(crate) fn checked(
+        &mut self,
+        checking: &Arc<Checking>,
+        answer: Result<(), CheckFailure>,
+    ) -> bool {
+        let was_failing = self.is_failing();
+        let is_it = |health: &Health| health.checking.as_ptr() == Arc::as_ptr(checking);
+        let place = self.health.iter().position(is_it).unwrap_or_else(|| {
+            self.health.push(Health::new(checking));
+            self.health.len() - 1
+        });
+        self.health[place].take(&checking.check().spec, answer);
+        was_failing != self.is_failing()
+    }
+
+    /// The listing that a subset uses: of those that it has and discovery lets have traffic, the heaviest, and of equals the first.
     pub(crate) fn listing(&self, subset: &Subset, health_is_known: bool) -> Option<&EndpointSpec> {
         let usable = self.listings.iter().filter(|listing| {
             subset.has(listing) && Verdict::listed(listing, health_is_known).is_in()
@@ -66,7 +99,7 @@ impl Member {
             .unwrap_or_default()
     }
 
-    /// Whether the source lists it no longer.
+    /// Whether discovery lists it no longer.
     pub(crate) fn is_held(&self) -> bool {
         self.listings.iter().all(|listing| listing.held)
     }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pailou_telemetry::events::{
-    EjectionStory, EndpointEjected, EndpointRefused, EndpointReturned, PanicBegan, PanicEnded,
+    CheckFailing, CheckPassing, EjectionStory, EndpointEjected, EndpointRefused, EndpointReturned,
+    PanicBegan, PanicEnded,
 };
 use pailou_telemetry::{EndpointCounts, Metrics, ServiceMetrics};
 
@@ -74,6 +75,30 @@ impl News {
             story,
         }
         .record();
+    }
+
+    pub(crate) fn checked(&self, failure: Option<&'static str>) {
+        self.metrics.count_check(failure);
+    }
+
+    /// A check says otherwise than before: `failure` is why an endpoint is out now.
+    pub(crate) fn check_changed(&self, address: SocketAddr, check: &str, failure: Option<&str>) {
+        let service = &*self.metrics;
+        match failure {
+            Some(error) => CheckFailing {
+                service,
+                address,
+                check,
+                error,
+            }
+            .record(),
+            None => CheckPassing {
+                service,
+                address,
+                check,
+            }
+            .record(),
+        }
     }
 
     pub(crate) fn refused(&self, address: SocketAddr, reason: &'static str) {

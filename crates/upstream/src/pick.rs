@@ -35,6 +35,8 @@ pub enum Outcome {
         /// From the beginning of the try to the head of the answer.
         latency: Duration,
     },
+    /// What it answered cannot be understood: it is alive, and this counts like an answer with a status of 500 or more.
+    Malformed,
     /// It refused the connection, or the network says that there is no such host.
     Refused,
     /// The connection did not come about in time.
@@ -106,6 +108,7 @@ impl Pick {
             Outcome::Answered { status, latency } => {
                 return self.endpoint.answered(self.term, status, latency);
             }
+            Outcome::Malformed => return self.endpoint.answered_nonsense(self.term),
             Outcome::Refused => Failure::Refused,
             Outcome::ConnectTimeout => Failure::ConnectTimeout,
             Outcome::Reset => Failure::Reset,

@@ -16,7 +16,7 @@ use crate::split::Parts;
 use crate::state::State;
 use crate::verdict::{Reason, Verdict};
 
-/// So many live endpoints of a selection are ejected that they are used again.
+/// So many live endpoints of a selection are ejected or fail their check that they are used again.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Panic {
     pub(crate) ejected: usize,
@@ -116,7 +116,7 @@ fn panic(candidates: &[Candidate<'_>], settings: &EjectionSettings) -> Option<Pa
         .filter(|candidate| !candidate.verdict.has(Reason::Held));
     let ejected = live
         .clone()
-        .filter(|candidate| candidate.verdict.has(Reason::Ejected))
+        .filter(|candidate| candidate.verdict.is_found_out())
         .count();
     let eligible = live.count();
     is_panic(settings, ejected, eligible).then_some(Panic { ejected, eligible })

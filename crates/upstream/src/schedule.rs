@@ -9,7 +9,6 @@ use crate::hint::Hint;
 use crate::pick::Pick;
 use crate::split::{Fallback, Parts};
 use crate::standing::Condition;
-use crate::tried::Tried;
 
 /// How often a request whose first choice cannot be used draws again before all shares are looked at.
 const REDRAWS: usize = 8;
@@ -138,15 +137,24 @@ impl Schedule {
                 return Ok(pick);
             }
         }
-        self.pick_another(&**chooser, hint.tried)
+        self.pick_another(&**chooser, hint)
     }
 
     /// A retry does not take the next turn but draws by weight: otherwise the successor of a dead endpoint would get its load as well.
     ///
-    /// An endpoint that the source lists comes before a held one: held ones may all be dead together.
+    /// An endpoint that discovery lists comes before a held one: held ones may all be dead together.
     #[cold]
-    fn pick_another(&self, chooser: &dyn Chooser, tried: &Tried) -> Result<Pick, NoEndpoint> {
+    fn pick_another(&self, chooser: &dyn Chooser, hint: &Hint<'_>) -> Result<Pick, NoEndpoint> {
+        let tried = hint.tried;
         let is_left = |share: &Share| !tried.contains(&share.endpoint.address());
+        let may = |index: usize| {
+            let share = &self.shares[index];
+            is_left(share) && !share.held && is_free(share)
+        };
+        let next = hint.key.and_then(|key| chooser.next_of(key, &may));
+        if let Some(pick) = next.and_then(|index| Pick::take(&self.shares[index], false)) {
+            return Ok(pick);
+        }
         for _ in 0..REDRAWS {
             let share = &self.shares[chooser.choose_again()];
             if is_left(share)

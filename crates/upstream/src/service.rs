@@ -1,6 +1,7 @@
 //! A service: its endpoints, their state, and the selections over them.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use pailou_telemetry::ServiceMetrics;
 use tokio::sync::watch;
@@ -8,6 +9,7 @@ use tokio::time::Instant;
 
 use crate::Policy;
 use crate::budget::RetryBudget;
+use crate::check::{Check, CheckFailure, Checking, Target};
 use crate::id::ServiceId;
 use crate::news::News;
 use crate::selection::{Selection, Subset};
@@ -90,7 +92,11 @@ impl Service {
         self.news.stale(set.stale);
         self.rebuild(&mut state, now);
         let is_moving = state.due.is_some();
+        let is_checked = !state.checks.is_empty();
         drop(state);
+        if is_checked {
+            self.context.checks_changed.notify_one();
+        }
         // Last: who waits for it picks at once.
         self.known
             .send_if_modified(|known| !std::mem::replace(known, true));
@@ -107,6 +113,80 @@ impl Service {
             self.rebuild(&mut state, now);
         }
         ServiceView::new(self, &state, &state.live_selections(), now)
+    }
+
+    /// Has its endpoints checked for as long as what is returned is held. Equal wishes are one. Takes a lock; for compiling, not for
+    /// requests.
+    pub fn checking(self: &Arc<Self>, check: &Check) -> Arc<Checking> {
+        let mut state = self.lock();
+        let mut live = state.checks.iter().filter_map(Weak::upgrade);
+        if let Some(same) = live.find(|checking| checking.check() == check) {
+            return same;
+        }
+        drop(live);
+        let checking = Checking::new(check.clone(), &self.context.checks_changed);
+        let is_first = state.checks.is_empty();
+        state.checks.push(Arc::downgrade(&checking));
+        drop(state);
+        if is_first {
+            self.context.add_checked(self);
+        }
+        self.context.checks_changed.notify_one();
+        checking
+    }
+
+    /// The endpoints that are to be asked; forgets what checks found that nobody wants any more. `None` when there is no check.
+    ///
+    /// An endpoint is asked if requests could go to it, were it well: whatever the source believes of its health.
+    pub(crate) fn targets(self: &Arc<Self>) -> Option<Vec<Target>> {
+        let mut state = self.lock();
+        let live: Vec<_> = state.checks.iter().filter_map(Weak::upgrade).collect();
+        if live.len() < state.checks.len() {
+            state.checks = live.iter().map(Arc::downgrade).collect();
+            let mut changed = false;
+            for member in state.members.values_mut() {
+                changed |= member.forget_checks();
+            }
+            if changed {
+                self.rebuild(&mut state, Instant::now());
+            }
+        }
+        if live.is_empty() {
+            return None;
+        }
+        let anything = Subset::default();
+        let members = state.members.values();
+        let listings = members.filter_map(|member| member.listing(&anything, false));
+        let target = |listing| {
+            let targets = live.iter();
+            targets.map(move |checking| Target::new(self, checking, listing))
+        };
+        Some(listings.flat_map(target).collect())
+    }
+
+    /// Takes the answer of an endpoint to a check.
+    pub(crate) fn checked(
+        &self,
+        checking: &Arc<Checking>,
+        address: SocketAddr,
+        answer: Result<(), CheckFailure>,
+    ) {
+        self.news.checked(answer.err().map(CheckFailure::word));
+        let now = Instant::now();
+        let mut state = self.lock();
+        let Some(member) = state.members.get_mut(&address) else {
+            return;
+        };
+        if !member.checked(checking, answer) {
+            return;
+        }
+        let failure = answer.err().map(|failure| failure.to_string());
+        let check = checking.check().to_string();
+        self.news.check_changed(address, &check, failure.as_deref());
+        self.rebuild(&mut state, now);
+        if state.due.is_some() {
+            self.bell.ring();
+        }
     }
 
     /// The selection of that subset and policy, the same for all who ask.

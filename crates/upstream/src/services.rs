@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
 use crate::Policy;
+use crate::check::Target;
 use crate::id::ServiceId;
 use crate::selection::{Selection, Subset};
 use crate::service::Service;
@@ -33,6 +34,22 @@ pub(crate) struct Context {
     pub(crate) troubles: Arc<Troubles>,
     /// Tells the supervisor that something may fall due earlier than it thinks.
     pub(crate) wake: Arc<Notify>,
+    /// The services whose endpoints are checked.
+    checked: Mutex<Vec<Weak<Service>>>,
+    /// Tells whoever asks endpoints that others are to be asked.
+    pub(crate) checks_changed: Arc<Notify>,
+}
+
+impl Context {
+    /// Notes that a service has its first check.
+    pub(crate) fn add_checked(&self, service: &Arc<Service>) {
+        self.checked().push(Arc::downgrade(service));
+    }
+
+    fn checked(&self) -> MutexGuard<'_, Vec<Weak<Service>>> {
+        // Every section under the lock leaves the list whole.
+        self.checked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Services {
@@ -43,6 +60,8 @@ impl Services {
             metrics,
             troubles: Arc::default(),
             wake: Arc::default(),
+            checked: Mutex::default(),
+            checks_changed: Arc::default(),
         };
         Arc::new(Services {
             context: Arc::new(context),
@@ -73,6 +92,25 @@ impl Services {
         policy: &Policy,
     ) -> Arc<Selection> {
         Service::selection(service, subset, policy)
+    }
+
+    /// Every endpoint that is to be asked by an active check. One caller at a time.
+    pub fn targets(&self) -> Vec<Target> {
+        let services = std::mem::take(&mut *self.context.checked());
+        let mut targets = Vec::new();
+        for service in services.iter().filter_map(Weak::upgrade) {
+            // A check that comes meanwhile finds the list of checks empty, and adds its service by itself.
+            if let Some(of_service) = service.targets() {
+                targets.extend(of_service);
+                self.context.add_checked(&service);
+            }
+        }
+        targets
+    }
+
+    /// Waits until other endpoints may be to be asked than [`Services::targets`] has said last. For one caller.
+    pub async fn checks_changed(&self) {
+        self.context.checks_changed.notified().await;
     }
 
     /// Every service, in the order of their ids.

@@ -1,4 +1,4 @@
-//! What a source says of a service.
+//! What discovery says of a service.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -12,7 +12,7 @@ pub struct EndpointSet {
     /// The endpoints. An address may be listed several times, such as in two clusters or as two versions: each selection uses the
     /// heaviest listing that it wants and that may have traffic, and counts the address once.
     pub endpoints: Vec<EndpointSpec>,
-    /// False when the source says of itself that its health marks mean nothing now (too many of them would be bad): `healthy` is
+    /// False when discovery says of itself that its health marks mean nothing now (too many of them would be bad): `healthy` is
     /// then ignored, and ejection alone decides.
     pub health_is_known: bool,
     /// Whether this comes from a snapshot and not live.
@@ -20,7 +20,7 @@ pub struct EndpointSet {
 }
 
 impl EndpointSet {
-    /// A set of these endpoints, fresh from a source whose health marks are good.
+    /// A set of these endpoints, fresh from discovery whose health marks are good.
     pub fn of(endpoints: impl IntoIterator<Item = EndpointSpec>) -> EndpointSet {
         EndpointSet {
             endpoints: endpoints.into_iter().collect(),
@@ -30,7 +30,7 @@ impl EndpointSet {
     }
 }
 
-/// One endpoint, as a source describes it: one listing of its address.
+/// One endpoint, as discovery describes it: one listing of its address.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EndpointSpec {
     /// Its address, which identifies it within its service.
@@ -39,7 +39,7 @@ pub struct EndpointSpec {
     pub weight: f64,
     /// False when an operator took it out.
     pub enabled: bool,
-    /// Whether the source believes it to be alive.
+    /// Whether discovery believes it to be alive.
     pub healthy: bool,
     /// The cluster it is in.
     pub cluster: Arc<str>,
@@ -51,7 +51,7 @@ pub struct EndpointSpec {
     pub host: Option<Arc<str>>,
     /// Its labels.
     pub metadata: Arc<BTreeMap<String, String>>,
-    /// Whether it is kept although the source no longer lists it: all listings of an address, or none.
+    /// Whether it is kept although discovery no longer lists it: all listings of an address, or none.
     pub held: bool,
     /// Changes when the address was registered afresh: whatever the endpoint did before, it is another process now. The same
     /// for all listings of an address.

@@ -8,6 +8,7 @@ use pailou_config::EjectionSettings;
 use pailou_telemetry::EndpointCounts;
 use tokio::time::Instant;
 
+use crate::check::Checking;
 use crate::endpoint::Endpoint;
 use crate::member::Member;
 use crate::news::News;
@@ -16,7 +17,7 @@ use crate::set::EndpointSpec;
 use crate::verdict::{Reason, weight_fault};
 use crate::wake::Bell;
 
-/// What the source said last, and what ejection made of it. Changed a few times a second at most; never read by a pick.
+/// What discovery said last, and what ejection made of it. Changed a few times a second at most; never read by a pick.
 #[derive(Debug, Default)]
 pub(crate) struct State {
     /// In the order of addresses, which is stable from one update to the next.
@@ -28,6 +29,7 @@ pub(crate) struct State {
     pub(crate) stale: bool,
     pub(crate) panic: bool,
     pub(crate) selections: Vec<Weak<Selection>>,
+    pub(crate) checks: Vec<Weak<Checking>>,
     /// When something changes by itself next.
     pub(crate) due: Option<Instant>,
 }
@@ -95,6 +97,7 @@ impl State {
         }
         for member in before.values_mut() {
             member.trouble = None;
+            member.health.clear();
         }
         self.departed.extend(before);
         self.departed.retain(|_, member| member.is_remembered(now));
@@ -128,6 +131,8 @@ impl State {
             let verdict = member.verdict(self.health_is_known);
             let count = if verdict.has(Reason::Ejected) {
                 &mut counts.ejected
+            } else if verdict.has(Reason::CheckFailed) {
+                &mut counts.check_failed
             } else if !verdict.is_in() {
                 &mut counts.ineligible
             } else if verdict.has(Reason::Held) {
@@ -142,11 +147,15 @@ impl State {
 }
 
 impl Member {
-    /// Takes what the source lists of it now.
+    /// Takes what discovery lists of it now.
     fn list(&mut self, listings: Vec<EndpointSpec>, now: Instant, news: &News) {
         let (was_held, registration) = (self.is_held(), self.registration());
         self.listings = listings;
         let is_listed_again = was_held && !self.is_held();
+        if self.registration() != registration {
+            // Another process, of which no check knows anything.
+            self.health.clear();
+        }
         if is_listed_again || self.registration() != registration {
             self.lift(now, news);
         }

@@ -16,7 +16,7 @@ pub enum Reason {
     /// An operator took it out.
     #[serde(rename = "disabled")]
     Disabled,
-    /// The source believes it to be dead.
+    /// Discovery believes it to be dead.
     #[serde(rename = "unhealthy")]
     Unhealthy,
     /// Its weight is 0.
@@ -28,10 +28,13 @@ pub enum Reason {
     /// It refused, reset or did not answer; in panic mode it is used all the same.
     #[serde(rename = "ejected")]
     Ejected,
+    /// An active check fails; in panic mode it is used all the same.
+    #[serde(rename = "check failed")]
+    CheckFailed,
     /// It is back from ejection and gets one request, on which the rest depends.
     #[serde(rename = "on trial")]
     OnTrial,
-    /// The source no longer lists it; it is kept for a while.
+    /// Discovery no longer lists it; it is kept for a while.
     #[serde(rename = "held")]
     Held,
     /// No route's subset has it.
@@ -43,13 +46,14 @@ pub enum Reason {
 }
 
 impl Reason {
-    const ALL: [Reason; 10] = [
+    const ALL: [Reason; 11] = [
         Reason::Eligible,
         Reason::Disabled,
         Reason::Unhealthy,
         Reason::WeightZero,
         Reason::WeightRefused,
         Reason::Ejected,
+        Reason::CheckFailed,
         Reason::OnTrial,
         Reason::Held,
         Reason::Filtered,
@@ -65,6 +69,7 @@ impl Reason {
             Reason::WeightZero => "weight zero",
             Reason::WeightRefused => "weight refused",
             Reason::Ejected => "ejected",
+            Reason::CheckFailed => "check failed",
             Reason::OnTrial => "on trial",
             Reason::Held => "held",
             Reason::Filtered => "filtered",
@@ -76,7 +81,8 @@ impl Reason {
     fn is_against(self) -> bool {
         use Reason::*;
         match self {
-            Disabled | Unhealthy | WeightZero | WeightRefused | Ejected | Filtered => true,
+            Disabled | Unhealthy | WeightZero | WeightRefused | Ejected | CheckFailed
+            | Filtered => true,
             Eligible | OnTrial | Held | SlowStart => false,
         }
     }
@@ -92,22 +98,23 @@ impl fmt::Display for Reason {
     }
 }
 
-/// In or out, with every reason. Who finds a new reason, such as an active check, adds it here and nowhere else.
+/// In or out, with every reason. Who finds a new reason adds it here and nowhere else.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Verdict(u16);
 
 impl Verdict {
-    /// The verdict on one listing of an address: what the source says of the listing, and what is known of the address.
+    /// The verdict on one listing of an address: what discovery says of the listing, and what is known of the address.
     pub(crate) fn on(listing: &EndpointSpec, member: &Member, health_is_known: bool) -> Verdict {
         let standing = member.endpoint.standing();
         Verdict::listed(listing, health_is_known)
             .and(member.ejection.is_some(), Reason::Ejected)
+            .and(member.is_failing(), Reason::CheckFailed)
             .and(standing.is_on_trial(), Reason::OnTrial)
             .and(listing.held, Reason::Held)
             .and(member.slow_since.is_some(), Reason::SlowStart)
     }
 
-    /// What the source alone has against a listing.
+    /// What discovery alone has against a listing.
     pub(crate) fn listed(listing: &EndpointSpec, health_is_known: bool) -> Verdict {
         let is_refused = weight_fault(listing.weight).is_some();
         Verdict::default()
@@ -136,9 +143,15 @@ impl Verdict {
             .any(|reason| reason.is_against() && self.has(*reason))
     }
 
-    /// Whether it would be in without its ejection, and panic may overlook that. Nobody vouches for a held endpoint.
+    /// Whether it is out by what the gateway found itself: requests, or checks.
+    pub(crate) fn is_found_out(self) -> bool {
+        self.has(Reason::Ejected) || self.has(Reason::CheckFailed)
+    }
+
+    /// Whether it would be in without what the gateway found itself, and panic may overlook that. Nobody vouches for a held endpoint.
     pub(crate) fn is_in_by_panic(self) -> bool {
-        !self.has(Reason::Held) && Verdict(self.0 & !Reason::Ejected.bit()).is_in()
+        let found = Reason::Ejected.bit() | Reason::CheckFailed.bit();
+        !self.has(Reason::Held) && Verdict(self.0 & !found).is_in()
     }
 
     /// Every reason; that it is eligible if there is no other.
@@ -202,12 +215,14 @@ mod tests {
     }
 
     #[test]
-    fn panic_overlooks_an_ejection_and_nothing_else() {
+    fn panic_overlooks_what_was_found_and_nothing_else() {
         let ejected = Verdict::default().and(true, Reason::Ejected);
         assert!(!ejected.is_in() && ejected.is_in_by_panic());
         for other in [Reason::Held, Reason::Disabled, Reason::WeightZero] {
             assert!(!ejected.and(true, other).is_in_by_panic(), "{other}");
         }
+        let both = ejected.and(true, Reason::CheckFailed);
+        assert!(!both.is_in() && both.is_in_by_panic());
         assert_eq!(ejected.reasons(), [Reason::Ejected]);
         assert_eq!(Verdict::default().reasons(), [Reason::Eligible]);
     }

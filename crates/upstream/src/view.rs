@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use tokio::time::Instant;
 
+use crate::check::Health;
 use crate::member::Member;
 use crate::selection::Selection;
 use crate::service::Service;
@@ -20,8 +21,8 @@ use crate::verdict::{Reason, Verdict};
 pub struct ServiceView {
     /// Its id as one text, which is also its label in metrics.
     pub service: String,
-    /// The source that lists it.
-    pub source: String,
+    /// The id of the Nacos that lists it, as in `gateway.yaml`; `static` for the endpoints of a URL.
+    pub nacos: String,
     /// Its namespace; empty is the public one.
     pub namespace: String,
     /// Its group.
@@ -32,7 +33,7 @@ pub struct ServiceView {
     pub known: bool,
     /// Whether that comes from a snapshot.
     pub stale: bool,
-    /// Whether the source's health marks mean something now.
+    /// Whether discovery's health marks mean something now.
     pub health_is_known: bool,
     /// Whether so many endpoints are ejected that they are used again, in any selection.
     pub panic: bool,
@@ -82,6 +83,9 @@ pub struct EndpointView {
     /// How much of its weight it gets, while it starts slowly.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub slow_start_percent: Option<u8>,
+    /// What its active checks have found.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<CheckView>,
     /// Requests in flight.
     pub in_flight: u32,
     /// How often it was picked since it is listed.
@@ -89,8 +93,20 @@ pub struct EndpointView {
     /// How long it takes to answer, in milliseconds, smoothed over its last answers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub latency_ms: Option<f64>,
-    /// How many of its answers had a status of 500 or more.
+    /// How many of its answers had a status of 500 or more, or could not be understood.
     pub error_answers: u64,
+}
+
+/// What a check has found of an endpoint.
+#[derive(Clone, Debug, Serialize)]
+pub struct CheckView {
+    /// What is asked: `tcp`, `http /path` or `grpc service`.
+    pub check: String,
+    /// Whether it keeps the endpoint out.
+    pub failing: bool,
+    /// What the last answer was: `passed`, or what was wrong with it. Absent before the first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last: Option<String>,
 }
 
 /// Why an endpoint is ejected, and for how long.
@@ -115,7 +131,7 @@ impl ServiceView {
         let rows = |member| EndpointView::rows(member, state.health_is_known, selections, now);
         ServiceView {
             service: service.label().to_owned(),
-            source: id.source.to_string(),
+            nacos: id.nacos.to_string(),
             namespace: id.namespace.to_string(),
             group: id.group.to_string(),
             name: id.name.to_string(),
@@ -189,6 +205,7 @@ impl EndpointView {
             slow_start_percent: member
                 .slow_start(now)
                 .map(|part| (part * 100.0).round() as u8),
+            checks: member.health.iter().filter_map(CheckView::of).collect(),
             in_flight: endpoint.in_flight(),
             picks: endpoint.picks(),
             latency_ms: endpoint
@@ -196,6 +213,21 @@ impl EndpointView {
                 .map(|latency| latency.as_secs_f64() * 1_000.0),
             error_answers: endpoint.error_answers(),
         }
+    }
+}
+
+impl CheckView {
+    fn of(health: &Health) -> Option<CheckView> {
+        let checking = health.checking.upgrade()?;
+        let last = health.last.map(|answer| match answer {
+            Ok(()) => "passed".to_owned(),
+            Err(failure) => failure.to_string(),
+        });
+        Some(CheckView {
+            check: checking.check().to_string(),
+            failing: health.is_failing,
+            last,
+        })
     }
 }
 

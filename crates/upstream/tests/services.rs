@@ -373,6 +373,8 @@ fn the_view_is_json_with_words() {
         latency: Duration::from_millis(8),
     };
     world.report(1, failed);
+    world.report(1, Outcome::Malformed);
+    assert!(world.service.view().endpoints[0].ejection.is_none());
     world.report(1, Outcome::Reset);
     let json = serde_json::to_value(world.service.view()).expect("a view is JSON");
     assert_eq!(json["service"], "DEFAULT_GROUP@@user-service");
@@ -384,7 +386,7 @@ fn the_view_is_json_with_words() {
     assert_eq!(ejected["in"], false);
     assert_eq!(ejected["reasons"], serde_json::json!(["ejected"]));
     assert_eq!(ejected["ejection"]["cause"], "reset");
-    assert_eq!(ejected["error_answers"], 1);
+    assert_eq!(ejected["error_answers"], 2);
     assert_eq!(ejected["latency_ms"], 8.0);
     assert!(
         ejected["ejection"]["returns_in_ms"]

@@ -38,7 +38,7 @@ impl Outcome {
 }
 
 /// What every client of a load sends, over and over.
-struct Plan {
+struct Errand {
     method: Method,
     url: String,
     /// Between two requests of a client.
@@ -55,20 +55,20 @@ impl Load {
 
     /// The same from an upstream that does not say which request it answers.
     pub(crate) fn unechoed(url: &str, clients: usize) -> Load {
-        let plan = Plan {
+        let errand = Errand {
             method: Method::GET,
             url: url.to_owned(),
             // A real service is slow to start where it gets no processor time.
             pause: Duration::from_millis(2),
             is_echoed: false,
         };
-        Load::of(plan, clients)
+        Load::of(errand, clients)
     }
 
     /// The same for any method, with a pause between two requests of a client.
     pub(crate) fn start(method: Method, url: &str, clients: usize, pause: Duration) -> Load {
         Load::of(
-            Plan {
+            Errand {
                 method,
                 url: url.to_owned(),
                 pause,
@@ -78,14 +78,14 @@ impl Load {
         )
     }
 
-    fn of(plan: Plan, clients: usize) -> Load {
-        let plan = Arc::new(plan);
+    fn of(errand: Errand, clients: usize) -> Load {
+        let errand = Arc::new(errand);
         let stop = Arc::new(AtomicBool::new(false));
         let sent = Arc::new(AtomicU64::new(0));
         let tasks = (0..clients)
             .map(|_| {
-                let (plan, stop, sent) = (plan.clone(), stop.clone(), sent.clone());
-                tokio::spawn(async move { client(&plan, &stop, &sent).await })
+                let (errand, stop, sent) = (errand.clone(), stop.clone(), sent.clone());
+                tokio::spawn(async move { client(&errand, &stop, &sent).await })
             })
             .collect();
         Load { stop, sent, tasks }
@@ -121,7 +121,7 @@ impl Load {
     }
 }
 
-async fn client(plan: &Plan, stop: &AtomicBool, sent: &AtomicU64) -> Vec<String> {
+async fn client(errand: &Errand, stop: &AtomicBool, sent: &AtomicU64) -> Vec<String> {
     let client = reqwest::Client::builder()
         .timeout(Duration::from_secs(5))
         .build()
@@ -129,21 +129,21 @@ async fn client(plan: &Plan, stop: &AtomicBool, sent: &AtomicU64) -> Vec<String>
     let mut failures = Vec::new();
     while !stop.load(Ordering::SeqCst) {
         let number = sent.fetch_add(1, Ordering::SeqCst).to_string();
-        if let Err(failure) = once(&client, plan, &number).await {
+        if let Err(failure) = once(&client, errand, &number).await {
             failures.push(format!("request {number}: {failure}"));
         }
-        if !plan.pause.is_zero() {
-            tokio::time::sleep(plan.pause).await;
+        if !errand.pause.is_zero() {
+            tokio::time::sleep(errand.pause).await;
         }
     }
     failures
 }
 
-async fn once(client: &reqwest::Client, plan: &Plan, number: &str) -> Result<(), String> {
+async fn once(client: &reqwest::Client, errand: &Errand, number: &str) -> Result<(), String> {
     let mut request = client
-        .request(plan.method.clone(), &plan.url)
+        .request(errand.method.clone(), &errand.url)
         .header("x-number", number);
-    if plan.method == Method::POST {
+    if errand.method == Method::POST {
         request = request.body("a body");
     }
     let response = request.send().await.map_err(|e| format!("{e:?}"))?;
@@ -159,7 +159,7 @@ async fn once(client: &reqwest::Client, plan: &Plan, number: &str) -> Result<(),
     if !status.is_success() {
         return Err(format!("{status}: {body}"));
     }
-    if plan.is_echoed && !echoed {
+    if errand.is_echoed && !echoed {
         return Err(format!("an answer to another request: {body}"));
     }
     Ok(())

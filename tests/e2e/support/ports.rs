@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::sync::Mutex;
 
 /// Below the ports that Linux gives to outgoing connections: those of other cases take none of these between the look
-/// and the use. Below the registry's own range for free pairs, too.
+/// and the use. Below Nacos's own range for free pairs, too.
 const RANGE: std::ops::Range<u16> = 10_000..12_000;
 
 /// Ports that were handed out in this run.

@@ -75,7 +75,7 @@ impl Sample {
         format!("http://127.0.0.1:{}{path}", self.port)
     }
 
-    /// Whether the registry lists it.
+    /// Whether Nacos lists it.
     pub(crate) fn is_listed(&self, world: &World) -> bool {
         world
             .instances(self.service)

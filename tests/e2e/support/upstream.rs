@@ -32,6 +32,7 @@ pub(crate) struct Upstream {
     address: SocketAddr,
     served: Arc<AtomicU64>,
     active: Arc<AtomicUsize>,
+    most_active: Arc<AtomicUsize>,
     task: JoinHandle<()>,
     runtime: Option<tokio::runtime::Runtime>,
 }
@@ -42,6 +43,7 @@ struct Shared {
     delay: Duration,
     served: Arc<AtomicU64>,
     active: Arc<AtomicUsize>,
+    most_active: Arc<AtomicUsize>,
 }
 
 impl Upstream {
@@ -73,6 +75,7 @@ impl Upstream {
             delay,
             served: Arc::default(),
             active: Arc::default(),
+            most_active: Arc::default(),
         };
         let listener = listen(address);
         let address = listener.local_addr().expect("a bound address");
@@ -88,6 +91,7 @@ impl Upstream {
             address,
             served: shared.served,
             active: shared.active,
+            most_active: shared.most_active,
             task,
             runtime: Some(runtime),
         }
@@ -111,6 +115,11 @@ impl Upstream {
     /// How many requests it holds right now.
     pub(crate) fn active(&self) -> usize {
         self.active.load(Ordering::SeqCst)
+    }
+
+    /// The most requests that it held at once.
+    pub(crate) fn most_active(&self) -> usize {
+        self.most_active.load(Ordering::SeqCst)
     }
 
     /// Ends it as SIGKILL would: the port is closed and every connection breaks.
@@ -150,7 +159,8 @@ impl Drop for Active {
 
 async fn answer(State(shared): State<Shared>, request: Request) -> Response {
     shared.served.fetch_add(1, Ordering::SeqCst);
-    shared.active.fetch_add(1, Ordering::SeqCst);
+    let active = shared.active.fetch_add(1, Ordering::SeqCst) + 1;
+    shared.most_active.fetch_max(active, Ordering::SeqCst);
     let _active = Active(shared.active.clone());
     if !shared.delay.is_zero() {
         tokio::time::sleep(shared.delay).await;

@@ -1,4 +1,4 @@
-//! A whole small world: a registry, services registered through the real client, the gateway before them.
+//! A whole small world: a Nacos, services registered through the real client, the gateway before them.
 
 use std::net::SocketAddr;
 
@@ -12,7 +12,7 @@ use super::upstream::Upstream;
 /// The data id that the gateway reads its routes from, unless a case says otherwise.
 pub(crate) const ROUTES: &str = "pailou-routes.yaml";
 
-/// A registry and an operator who publishes and registers. The gateway is started by the case.
+/// A Nacos and an operator who publishes and registers. The gateway is started by the case.
 pub(crate) struct World {
     registry: Option<Registry>,
     http: SocketAddr,
@@ -27,14 +27,14 @@ pub(crate) struct Registered {
 }
 
 impl World {
-    /// A fresh registry on free ports.
+    /// A fresh Nacos on free ports.
     pub(crate) async fn new() -> World {
         World::with(Options::default()).await
     }
 
-    /// A registry with options.
+    /// A Nacos with options.
     pub(crate) async fn with(options: Options) -> World {
-        let registry = Registry::start(options).await.expect("a registry");
+        let registry = Registry::start(options).await.expect("a Nacos");
         let (http, grpc) = (registry.http_addr(), registry.grpc_addr());
         World {
             registry: Some(registry),
@@ -61,22 +61,22 @@ impl World {
         (world, upstream, registered, gateway)
     }
 
-    /// Where the registry's HTTP API is.
+    /// Where Nacos's HTTP API is.
     pub(crate) fn http(&self) -> SocketAddr {
         self.http
     }
 
-    /// Where the registry's gRPC half is.
+    /// Where Nacos's gRPC half is.
     pub(crate) fn grpc(&self) -> SocketAddr {
         self.grpc
     }
 
-    /// The registry, for what only its owner can do.
+    /// Nacos, for what only its owner can do.
     ///
     /// # Panics
     /// While it is killed.
     pub(crate) fn registry(&self) -> &Registry {
-        self.registry.as_ref().expect("the registry runs")
+        self.registry.as_ref().expect("Nacos runs")
     }
 
     /// What an operator does with `curl -X PUT`: the whole edit of an instance.
@@ -91,13 +91,13 @@ impl World {
         assert_eq!(answer.expect("an answer").status(), 200, "{edit}");
     }
 
-    /// What the registry holds of a service; nothing while it is down.
+    /// What Nacos holds of a service; nothing while it is down.
     pub(crate) fn instances(&self, service: &str) -> Vec<pailou_nacos_lite::Instance> {
         let registry = self.registry.as_ref();
         registry.map_or_else(Vec::new, |registry| registry.instances(service))
     }
 
-    /// Settings that point a gateway at this registry, every listener on a free port, and short waits.
+    /// Settings that point a gateway at this Nacos, every listener on a free port, and short waits.
     pub(crate) fn settings(&self, more: &str) -> String {
         format!(
             "listeners: [{{ address: '127.0.0.1:0' }}]\n\
@@ -149,12 +149,12 @@ impl World {
         (world, upstream, registered, gateway)
     }
 
-    /// A gateway on this registry.
+    /// A gateway on this Nacos.
     pub(crate) async fn gateway(&self) -> Gateway {
         self.gateway_with("").await
     }
 
-    /// A gateway on this registry, with more settings.
+    /// A gateway on this Nacos, with more settings.
     pub(crate) async fn gateway_with(&self, more: &str) -> Gateway {
         Gateway::start(&self.settings(more)).await
     }
@@ -225,16 +225,12 @@ impl World {
         self.operator.remove_config(data_id).await.expect("removed");
     }
 
-    /// Kills the registry: connections die, ports close.
+    /// Kills Nacos: connections die, ports close.
     pub(crate) async fn kill_registry(&mut self) {
-        self.registry
-            .take()
-            .expect("the registry runs")
-            .stop()
-            .await;
+        self.registry.take().expect("Nacos runs").stop().await;
     }
 
-    /// Starts a registry that knows nothing where the old one was.
+    /// Starts a Nacos that knows nothing where the old one was.
     pub(crate) async fn restart_registry(&mut self) {
         let options = Options {
             http: self.http,
@@ -244,7 +240,7 @@ impl World {
         self.registry = Some(
             Registry::start(options)
                 .await
-                .expect("a registry on the same ports"),
+                .expect("a Nacos on the same ports"),
         );
     }
 }

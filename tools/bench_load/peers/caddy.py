@@ -19,9 +19,9 @@ CONFIGURATION = """\
         }}
     }}
 }}
-http://127.0.0.1:{port}, http://localhost:{port} {{
+{scheme}://127.0.0.1:{port}, {scheme}://localhost:{port} {{
     bind 127.0.0.1
-{log}{routes}}}
+{tls}{log}{routes}}}
 """
 
 
@@ -30,6 +30,7 @@ class Caddy(Installed):
 
     name = "caddy"
     cure = "apt install caddy"
+    protocols = ("http", "https", "h2")
     program = "caddy"
     version_command = ("caddy", "version")
 
@@ -38,7 +39,13 @@ class Caddy(Installed):
             f"    handle {route}/* {{\n        import origin\n    }}\n" for route in site.routes()
         )
         log = "    log {\n        output file access.log\n    }\n" if site.setup.access_log else ""
-        text = CONFIGURATION.format(port=site.port, log=log, routes=routes, origin=site.origin)
+        shown = site.certificate
+        scheme, tls = "http", ""
+        if shown is not None:
+            scheme, tls = "https", f"    tls {shown.cert} {shown.key}\n"
+        text = CONFIGURATION.format(
+            port=site.port, scheme=scheme, tls=tls, log=log, routes=routes, origin=site.origin
+        )
         file = site.write("Caddyfile", text)
         return ["caddy", "run", "--adapter", "caddyfile", "--config", file]
 

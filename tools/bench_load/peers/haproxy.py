@@ -17,11 +17,11 @@ defaults
     timeout http-keep-alive 60s
 {log_line}
 frontend data
-    bind 127.0.0.1:{port}
+    bind 127.0.0.1:{port}{tls}
     option forwardfor
     unique-id-format %[uuid()]
     unique-id-header X-Request-Id
-    http-request set-header X-Forwarded-Proto http
+    http-request set-header X-Forwarded-Proto {scheme}
     http-request set-header X-Forwarded-Host %[req.hdr(host)]
     use_backend %[path,map_beg({folder}/routes.map)]
 
@@ -36,6 +36,7 @@ class HAProxy(Installed):
 
     name = "haproxy"
     cure = "apt install haproxy"
+    protocols = ("http", "https", "h2")
     program = "haproxy"
     version_command = ("haproxy", "-v")
 
@@ -48,6 +49,14 @@ class HAProxy(Installed):
             log_line="    log global\n    option httplog\n" if log else "",
             folder=site.folder,
             port=site.port,
+            tls=tls(site),
+            scheme="http" if site.certificate is None else "https",
             origin=site.origin,
         )
         return ["haproxy", "-db", "-f", site.write("haproxy.cfg", text)]
+
+
+def tls(site: Site) -> str:
+    if site.certificate is None:
+        return ""
+    return f" ssl crt {site.certificate.both()} alpn h2,http/1.1"

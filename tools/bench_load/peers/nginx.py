@@ -35,7 +35,7 @@ http {{
     proxy_set_header X-Forwarded-Host $host;
     proxy_set_header X-Request-Id $request_id;
     server {{
-        listen 127.0.0.1:{port} backlog=4096;
+        listen 127.0.0.1:{port} backlog=4096{tls};
 {locations}    }}
 }}
 """
@@ -46,6 +46,7 @@ class Nginx(Installed):
 
     name = "nginx"
     cure = "apt install nginx-light"
+    protocols = ("http", "https", "h2")
     program = "nginx"
     version_command = ("nginx", "-v")
 
@@ -60,7 +61,20 @@ class Nginx(Installed):
             access_log=site.folder / "access.log" if site.setup.access_log else "off",
             origin=site.origin,
             port=site.port,
+            tls=tls(site),
             locations=locations,
         )
         file = site.write("nginx.conf", text)
         return ["nginx", "-e", site.folder / "error.log", "-c", file]
+
+
+def tls(site: Site) -> str:
+    """The rest of the line `listen`, and what a TLS listener reads."""
+    if site.certificate is None:
+        return ""
+    http2 = " http2" if site.setup.protocol == "h2" else ""
+    shown = site.certificate
+    return (
+        f" ssl{http2}; ssl_certificate {shown.cert}; ssl_certificate_key {shown.key}; "
+        "ssl_protocols TLSv1.2 TLSv1.3; ssl_session_cache shared:bench:10m"
+    )

@@ -10,7 +10,7 @@ from .peer import Peer, Site
 SERVICE = "bench-service"
 
 SETTINGS = """\
-listeners: [ {{ address: 127.0.0.1:{port} }} ]
+listeners: [ {{ address: 127.0.0.1:{port}{tls} }} ]
 workers: {workers}
 admin: {{ address: off }}
 probes: {{ address: 127.0.0.1:0 }}
@@ -29,6 +29,7 @@ class Pailou(Peer):
 
     name = "pailou"
     cure = "make bench-load builds it"
+    protocols = ("http", "https", "h2")
 
     def found(self, binaries: Path) -> bool:
         return (binaries / "pailou").exists()
@@ -41,6 +42,7 @@ class Pailou(Peer):
         site.write("routes.yaml", f"routes:\n{routes}")
         settings = SETTINGS.format(
             port=site.port,
+            tls=tls(site),
             workers=site.setup.workers,
             registry=registry,
             access=str(site.setup.access_log).lower(),
@@ -60,6 +62,13 @@ class Pailou(Peer):
 
         process.wait_until("address", printed)
         return found[0]
+
+
+def tls(site: Site) -> str:
+    if site.certificate is None:
+        return ""
+    shown = site.certificate
+    return f', tls: {{ certificates: [ {{ cert: "{shown.cert}", key: "{shown.key}" }} ] }}'
 
 
 def register(registry: int, origin: str) -> None:

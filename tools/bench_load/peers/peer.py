@@ -8,7 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..options import Setup
+from ..certificate import Certificate
+from ..options import PROTOCOLS, Setup
 from ..process import Process
 
 
@@ -23,6 +24,8 @@ class Site:
     # The port of 127.0.0.1 on which it is to take requests.
     port: int
     setup: Setup
+    # What it shows to clients that speak TLS; None where they speak none.
+    certificate: Certificate | None
     # Where cargo puts its programs.
     binaries: Path
     # Starts a process that is no part of the proxy, on the generator's cores.
@@ -55,6 +58,8 @@ class Peer(ABC):
     routes = True
     # Whether it can write an access log.
     access_log = True
+    # What it can be made to speak with clients.
+    protocols: tuple[str, ...] = ("http",)
     # Load before the first round; a JVM compiles what is hot while it runs.
     warm_up_seconds = 1
     # What prints the version.
@@ -78,6 +83,8 @@ class Peer(ABC):
             return "it has no routes"
         if setup.access_log and not self.access_log:
             return "it has no access log"
+        if setup.protocol not in self.protocols:
+            return f"it is not set up here for {PROTOCOLS[setup.protocol]}"
         return None
 
     def version(self) -> str:

@@ -53,24 +53,24 @@ impl<'a> Placeholders<'a> {
     fn text(&mut self, text: &str, at: Position) -> Option<String> {
         let ends = ends(text);
         let mut out = String::with_capacity(text.len());
-        self.fill_range(Source { text, ends: &ends }, 0, text.len(), 0, at, &mut out);
+        self.fill_range(Text { text, ends: &ends }, 0, text.len(), 0, at, &mut out);
         (out != text).then_some(out)
     }
 
     fn fill_range(
         &mut self,
-        source: Source<'_>,
+        written: Text<'_>,
         from: usize,
         to: usize,
         depth: usize,
         at: Position,
         out: &mut String,
     ) {
-        let text = source.text;
+        let text = written.text;
         let mut done = from;
         let mut next = from;
         while let Some(start) = text[next..to].find("${").map(|found| next + found) {
-            let end = source.ends[start + 1].filter(|end| *end < to);
+            let end = written.ends[start + 1].filter(|end| *end < to);
             let Some(end) = end else {
                 next = start + 2;
                 continue;
@@ -91,7 +91,7 @@ impl<'a> Placeholders<'a> {
             match (allowed.map(|allowed| allowed.value.as_deref()), default) {
                 (Some(Some(value)), _) => out.push_str(value),
                 (Some(None), Some(default)) if depth < MAX_DEPTH => {
-                    self.fill_range(source, default, end, depth + 1, at, out);
+                    self.fill_range(written, default, end, depth + 1, at, out);
                 }
                 (None, Some(_)) => {
                     self.note(name, at);
@@ -116,7 +116,7 @@ impl<'a> Placeholders<'a> {
 }
 
 #[derive(Clone, Copy)]
-struct Source<'a> {
+struct Text<'a> {
     text: &'a str,
     /// For each byte that is a `{`: where the `}` stands that closes it.
     ends: &'a [Option<usize>],

@@ -319,7 +319,11 @@ fn target(
     }
     Some(match uri {
         Uri::Service(name) => Some(TargetSpec::Service(service(name, field, nacos, hint)?)),
-        Uri::Url(url) => Some(TargetSpec::Url(UrlSpec { url, tls: None })),
+        Uri::Url(url) => Some(TargetSpec::Url(UrlSpec {
+            url,
+            tls: None,
+            health_check: None,
+        })),
         Uri::Forward(path) => Some(TargetSpec::Forward(path)),
         Uri::Nowhere => None,
     })

@@ -13,7 +13,7 @@ const EXPECTED: &str =
 /// Where a `uri` leads.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Uri {
-    /// A service of the registry.
+    /// A service that Nacos lists.
     Service(String),
     /// Whoever is at a URL.
     Url(UpstreamUrl),

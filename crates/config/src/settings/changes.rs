@@ -16,7 +16,7 @@ impl LoadedSettings {
             .filter(|entry| !is_same(entry))
             .map(Entry::path)
             .collect();
-        // A cluster that is new has entries that nobody had before.
+        // A Nacos that is new has entries that nobody had before.
         let known = |entry: &&Entry| self.entries.iter().all(|old| old.path() != entry.path());
         changed.extend(newer.entries.iter().filter(known).map(Entry::path));
         // Secrets are masked where entries are compared.

@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     ProxyProtocol, Settings,
-    registry::NacosSettings,
+    nacos::NacosSettings,
     schema::{Origin, Reader},
     secret::Secret,
 };
@@ -33,7 +33,7 @@ pub(super) fn complete(mut settings: Settings, reader: &mut Reader<'_>) -> Setti
     }
     settings.scg.resolve(reader.environment());
     snapshot(&mut settings, reader);
-    registry("nacos", &mut settings.nacos, reader);
+    check_nacos("nacos", &mut settings.nacos, reader);
     for (id, nacos) in &mut settings.other_nacos {
         let section = format!("other_nacos.{id}");
         if reader.origin(&format!("{section}.servers")) == Origin::Default {
@@ -41,10 +41,10 @@ pub(super) fn complete(mut settings: Settings, reader: &mut Reader<'_>) -> Setti
             reader.fault(
                 &format!("{section}.servers"),
                 "not set",
-                Some("the servers of this cluster"),
+                Some("the servers of this Nacos"),
             );
         }
-        registry(&section, nacos, reader);
+        check_nacos(&section, nacos, reader);
     }
     for (section, tls) in settings.all_upstream_tls() {
         tls.check(&section, reader);
@@ -84,8 +84,8 @@ fn snapshot(settings: &mut Settings, reader: &mut Reader<'_>) {
     }
 }
 
-/// Checks the settings of one Nacos cluster, those in `section`.
-fn registry(section: &str, nacos: &mut NacosSettings, reader: &mut Reader<'_>) {
+/// Checks the settings of one Nacos, those in `section`.
+fn check_nacos(section: &str, nacos: &mut NacosSettings, reader: &mut Reader<'_>) {
     credentials(section, nacos, reader);
     grpc_ports(section, nacos, reader);
     tls(section, nacos, reader);

@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     kind::{Choice, FilePath, ItemKey, Kind, mapping_node, yaml_text},
-    registry::{DEFAULT_NACOS, NacosSettings},
+    nacos::{DEFAULT_NACOS, NacosSettings},
     values::{NAME, NAMESPACE},
 };
 use crate::{field::Field, node::Node, route::Form};
@@ -20,7 +20,7 @@ const FILE_PREFIX: &str = "file:";
 pub enum RouteSource {
     /// A Nacos config.
     Config {
-        /// The id of the Nacos cluster that has it: `default`, or one of `other_nacos`.
+        /// The id of the Nacos that has it: `default`, or one of `other_nacos`.
         nacos: String,
         /// Its data id.
         data_id: String,
@@ -96,7 +96,7 @@ impl Source {
         }
     }
 
-    /// The source with what it leaves out, and the id of the cluster that it names, should there be none.
+    /// The source with what it leaves out, and the id of the Nacos that it names, should there be none.
     pub(super) fn resolve(
         self,
         nacos: &NacosSettings,
@@ -241,7 +241,7 @@ impl Kind for SourceItem {
             },
             ItemKey {
                 name: "nacos",
-                kind: "the id of a Nacos cluster",
+                kind: "the id of a Nacos",
                 doc: "One of `other_nacos`; `nacos` unless given. Group and namespace are then that one's unless given.",
             },
             ItemKey {

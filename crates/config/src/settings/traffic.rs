@@ -29,7 +29,7 @@ section! {
         /// How many more endpoints are tried after the first one failed in a way that is safe to try again. An endpoint that refuses
         /// the connection does not count: the next one is tried at once. 0 for a single try in any case.
         retries: u32 = 2, whole(0..=10);
-        /// How an endpoint is chosen.
+        /// How an endpoint is chosen: [policies](recipes/balancing.md).
         balance: PartSpec = round_robin(), Part;
     }
 }

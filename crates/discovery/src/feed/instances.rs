@@ -1,4 +1,4 @@
-//! From the instances that a registry lists to endpoints: admitted and resolved.
+//! From the instances that Nacos lists to endpoints: admitted and resolved.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};

@@ -227,7 +227,7 @@ fn restore(ports: &[u16]) -> Restore {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_silent_registrys_service_has_the_snapshots_endpoints_and_is_stale() {
+async fn a_silent_nacoss_service_has_the_snapshots_endpoints_and_is_stale() {
     let mut bench = Bench::new();
     bench.feed.connection = ConnectionState::default();
     bench.feed.restore = Some(restore(&[1, 2]));
@@ -258,7 +258,7 @@ async fn the_snapshot_is_served_for_a_moment_and_not_held_against_an_answer_that
     assert_eq!(bench.feed.status().held, 0);
     assert!(!bench.feed.status().from_snapshot);
 
-    // An empty one may come from a registry that was started together with the gateway.
+    // An empty one may come from a Nacos that was started together with the gateway.
     let mut bench = Bench::new();
     bench.feed.restore = Some(restore(&[1, 2]));
     bench.feed.restore();
@@ -275,7 +275,7 @@ async fn a_first_answer_is_believed_over_the_snapshot_unless_it_is_empty() {
     assert_eq!(bench.addresses(), ["10.0.0.1:3"]);
     assert!(bench.feed.restore.is_none());
 
-    // A registry that was started together with the gateway knows nothing yet.
+    // A Nacos that was started together with the gateway knows nothing yet.
     let mut bench = Bench::new();
     bench.feed.restore = Some(restore(&[1, 2]));
     bench.listed(1, []);

@@ -101,7 +101,7 @@ fn home(key: &DocumentKey) -> (&str, &str, String) {
     match key {
         DocumentKey::File(path) => ("", "", format!("write routes to {path}")),
         DocumentKey::Config {
-            registry,
+            nacos,
             namespace,
             group,
             data_id,
@@ -111,8 +111,8 @@ fn home(key: &DocumentKey) -> (&str, &str, String) {
             if !namespace.is_empty() {
                 cure.push_str(&format!(" --namespace {namespace}"));
             }
-            if registry != ServiceId::DEFAULT_SOURCE {
-                cure.push_str(&format!(" --nacos {registry}"));
+            if nacos != ServiceId::DEFAULT_NACOS {
+                cure.push_str(&format!(" --nacos {nacos}"));
             }
             (group, namespace, cure)
         }

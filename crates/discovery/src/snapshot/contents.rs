@@ -9,14 +9,17 @@ use std::time::Duration;
 use pailou_upstream::{EndpointSpec, ServiceId};
 use serde::{Deserialize, Serialize};
 
-use super::{DocumentKey, MOST_OLDER_TEXTS, OlderText, Registries, Saved, SavedService, SavedText};
+use super::{
+    DocumentKey, MOST_OLDER_TEXTS, OlderText, Saved, SavedService, SavedText, ServersByNacos,
+};
 use crate::transport::{grpc_port_of, transport_of};
 
 /// Everything that is kept; borrowed on the way to the disk, owned on the way back.
 #[derive(Debug, Deserialize, PartialEq, Serialize)]
 pub(super) struct Contents<'a> {
-    /// The servers of each registry that the entries below come from.
-    registries: Cow<'a, Registries>,
+    /// The servers of each Nacos that the entries below come from.
+    #[serde(alias = "registries")]
+    nacos: Cow<'a, ServersByNacos>,
     documents: Vec<Document<'a>>,
     services: Vec<Service<'a>>,
 }
@@ -25,7 +28,8 @@ pub(super) struct Contents<'a> {
 #[serde(tag = "kind", rename_all = "snake_case")]
 enum Document<'a> {
     Config {
-        registry: Cow<'a, str>,
+        #[serde(alias = "registry")]
+        nacos: Cow<'a, str>,
         namespace: Cow<'a, str>,
         group: Cow<'a, str>,
         data_id: Cow<'a, str>,
@@ -50,7 +54,8 @@ struct Older<'a> {
 
 #[derive(Debug, Deserialize, PartialEq, Serialize)]
 struct Service<'a> {
-    registry: Cow<'a, str>,
+    #[serde(alias = "registry")]
+    nacos: Cow<'a, str>,
     namespace: Cow<'a, str>,
     group: Cow<'a, str>,
     name: Cow<'a, str>,
@@ -58,7 +63,7 @@ struct Service<'a> {
     endpoints: Vec<Endpoint<'a>>,
 }
 
-/// From which registries something was learned since the start, by their ids.
+/// From which Nacos something was learned since the start, by their ids.
 #[derive(Debug, Default)]
 pub(crate) struct Heard {
     /// Those that answered, if only with nothing.
@@ -68,7 +73,7 @@ pub(crate) struct Heard {
 }
 
 impl Heard {
-    /// Notes an answer of registry `id`, and whether there was something in it.
+    /// Notes an answer of the Nacos `id`, and whether there was something in it.
     pub(crate) fn note(&mut self, id: &Arc<str>, is_something: bool) {
         self.answered.insert(Arc::clone(id));
         if is_something {
@@ -76,8 +81,8 @@ impl Heard {
         }
     }
 
-    /// Whether what is known of registry `id` takes the place of what an earlier run knew. Of other servers than before
-    /// more is asked: an answer without anything comes from a wrong address as well.
+    /// Whether what is known of the Nacos `id` takes the place of what an earlier run knew. Servers that are not those of
+    /// before must have told of something: a wrong address answers with nothing as well.
     fn replaces(&self, id: &str, same_servers: bool) -> bool {
         if same_servers {
             self.answered.contains(id)
@@ -107,23 +112,23 @@ struct Endpoint<'a> {
 impl<'a> Contents<'a> {
     /// What is to be kept. An endpoint whose weight is no number is none.
     pub(super) fn new(
-        registries: &'a Registries,
+        servers: &'a ServersByNacos,
         documents: impl IntoIterator<Item = (&'a DocumentKey, &'a SavedText)>,
         services: impl IntoIterator<Item = &'a (ServiceId, SavedService)>,
     ) -> Contents<'a> {
         Contents {
-            registries: Cow::Borrowed(registries),
+            nacos: Cow::Borrowed(servers),
             documents: documents.into_iter().map(document).collect(),
             services: services.into_iter().map(service).collect(),
         }
     }
 
-    /// The same with what `old` has of those registries that nothing was learned from. A start with a wrong address, or
+    /// The same with what `old` has of every Nacos that nothing was learned from. A start with a wrong address, or
     /// with Nacos down, must not cost what an earlier run knew.
     pub(super) fn keep_unheard(mut self, old: Contents<'a>, heard: &Heard) -> Contents<'a> {
         let mut kept = BTreeSet::new();
-        for (id, servers) in old.registries.iter() {
-            let Some(current) = self.registries.get(id) else {
+        for (id, servers) in old.nacos.iter() {
+            let Some(current) = self.nacos.get(id) else {
                 continue;
             };
             let same_servers = current == servers;
@@ -131,14 +136,14 @@ impl<'a> Contents<'a> {
                 continue;
             }
             if !same_servers {
-                self.registries.to_mut().insert(id.clone(), servers.clone());
-                self.documents.retain(|one| one.registry() != Some(id));
-                self.services.retain(|one| one.registry != *id);
+                self.nacos.to_mut().insert(id.clone(), servers.clone());
+                self.documents.retain(|one| one.nacos() != Some(id));
+                self.services.retain(|one| one.nacos != *id);
             }
             kept.insert(id.clone());
         }
         for document in old.documents {
-            let is_kept = document.registry().is_some_and(|id| kept.contains(id));
+            let is_kept = document.nacos().is_some_and(|id| kept.contains(id));
             if is_kept && !self.documents.iter().any(|one| one.is_same(&document)) {
                 self.documents.push(document);
             }
@@ -147,26 +152,25 @@ impl<'a> Contents<'a> {
         let unknown = |one: &Service<'_>| !known.contains(&one.key());
         let services = old.services.into_iter();
         let services: Vec<_> = services
-            .filter(|one| kept.contains(&*one.registry) && unknown(one))
+            .filter(|one| kept.contains(&*one.nacos) && unknown(one))
             .collect();
         self.services.extend(services);
         self
     }
 
-    /// What can be used of it: entries of registries with other servers, or that are none of ours any
-    /// more, are left out.
-    pub(super) fn into_saved(self, registries: &Registries, age: Option<Duration>) -> Saved {
+    /// What can be used of it. Entries of a Nacos that is not among `ours`, or that has other servers there, are left out.
+    pub(super) fn into_saved(self, ours: &ServersByNacos, age: Option<Duration>) -> Saved {
         let is_ours = |id: &str| {
-            let servers = self.registries.get(id);
-            servers.is_some() && servers == registries.get(id)
+            let servers = self.nacos.get(id);
+            servers.is_some() && servers == ours.get(id)
         };
         let documents = self.documents.into_iter();
         let documents = documents.filter_map(|document| match document {
-            Document::Config { ref registry, .. } if !is_ours(registry) => None,
+            Document::Config { ref nacos, .. } if !is_ours(nacos) => None,
             document => Some(saved_document(document)),
         });
         let services = self.services.into_iter();
-        let services = services.filter(|service| is_ours(&service.registry));
+        let services = services.filter(|service| is_ours(&service.nacos));
         Saved {
             documents: documents.collect(),
             services: services.map(saved_service).collect(),
@@ -176,10 +180,10 @@ impl<'a> Contents<'a> {
 }
 
 impl Document<'_> {
-    /// The registry that it is in, unless it is a file.
-    fn registry(&self) -> Option<&str> {
+    /// The id of the Nacos that has it, unless it is a file.
+    fn nacos(&self) -> Option<&str> {
         match self {
-            Document::Config { registry, .. } => Some(registry),
+            Document::Config { nacos, .. } => Some(nacos),
             Document::File { .. } => None,
         }
     }
@@ -193,19 +197,19 @@ impl Document<'_> {
         match self {
             Document::File { path, .. } => ["", "", "", path],
             Document::Config {
-                registry,
+                nacos,
                 namespace,
                 group,
                 data_id,
                 ..
-            } => [registry, namespace, group, data_id],
+            } => [nacos, namespace, group, data_id],
         }
     }
 }
 
 impl Service<'_> {
     fn key(&self) -> [String; 4] {
-        [&self.registry, &self.namespace, &self.group, &self.name].map(ToString::to_string)
+        [&self.nacos, &self.namespace, &self.group, &self.name].map(ToString::to_string)
     }
 }
 
@@ -223,12 +227,12 @@ fn document<'a>((key, saved): (&'a DocumentKey, &'a SavedText)) -> Document<'a> 
             older,
         },
         DocumentKey::Config {
-            registry,
+            nacos,
             namespace,
             group,
             data_id,
         } => Document::Config {
-            registry: registry.into(),
+            nacos: nacos.into(),
             namespace: namespace.into(),
             group: group.into(),
             data_id: data_id.into(),
@@ -244,7 +248,7 @@ fn saved_document(document: Document<'_>) -> (DocumentKey, SavedText) {
             (DocumentKey::File(path.into()), saved_text(text, older))
         }
         Document::Config {
-            registry,
+            nacos,
             namespace,
             group,
             data_id,
@@ -252,7 +256,7 @@ fn saved_document(document: Document<'_>) -> (DocumentKey, SavedText) {
             older,
         } => {
             let key = DocumentKey::Config {
-                registry: registry.into(),
+                nacos: nacos.into(),
                 namespace: namespace.into(),
                 group: group.into(),
                 data_id: data_id.into(),
@@ -286,7 +290,7 @@ fn service<'a>((id, saved): &'a (ServiceId, SavedService)) -> Service<'a> {
     let endpoints = saved.endpoints.iter();
     let endpoints = endpoints.filter(|spec| spec.weight.is_finite());
     Service {
-        registry: (&*id.source).into(),
+        nacos: (&*id.nacos).into(),
         namespace: (&*id.namespace).into(),
         group: (&*id.group).into(),
         name: (&*id.name).into(),
@@ -308,7 +312,7 @@ fn saved_service(service: Service<'_>) -> (ServiceId, SavedService) {
         ..EndpointSpec::new(endpoint.address)
     };
     let id = ServiceId {
-        source: service.registry.into(),
+        nacos: service.nacos.into(),
         namespace: service.namespace.into(),
         group: service.group.into(),
         name: service.name.into(),

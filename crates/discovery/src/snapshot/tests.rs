@@ -11,16 +11,16 @@ fn folder() -> TempDir {
     tempfile::tempdir().expect("a folder")
 }
 
-fn config(registry: &str, data_id: &str) -> DocumentKey {
+fn config(nacos: &str, data_id: &str) -> DocumentKey {
     DocumentKey::Config {
-        registry: registry.to_owned(),
+        nacos: nacos.to_owned(),
         namespace: "dev".to_owned(),
         group: "DEFAULT_GROUP".to_owned(),
         data_id: data_id.to_owned(),
     }
 }
 
-fn of(id: &str, servers: &[&str]) -> Registries {
+fn of(id: &str, servers: &[&str]) -> ServersByNacos {
     let servers = servers.iter().map(ToString::to_string).collect();
     BTreeMap::from([(id.to_owned(), servers)])
 }
@@ -60,9 +60,9 @@ fn services() -> Vec<(ServiceId, SavedService)> {
 
 fn write(path: &Path, present: Option<&str>) -> Result<Outcome, SnapshotError> {
     let (documents, services) = (documents(), services());
-    let registries = of("default", &["n:8848"]);
+    let servers = of("default", &["n:8848"]);
     let texts = documents.iter().map(|(key, text)| (key, text));
-    let contents = Contents::new(&registries, texts, &services);
+    let contents = Contents::new(&servers, texts, &services);
     file::write(path, &contents, present, &mut Lock::default())
 }
 
@@ -181,10 +181,10 @@ fn a_snapshot_that_is_too_long_is_neither_read_nor_written() {
 
     write(&path, None).expect("written");
     let good = std::fs::read(&path).expect("a file");
-    let registries = Registries::new();
+    let servers = ServersByNacos::new();
     let text = SavedText::of("x".repeat(4 << 20));
     let keys: Vec<_> = (0..17).map(|n| config("r", &n.to_string())).collect();
-    let long = Contents::new(&registries, keys.iter().map(|key| (key, &text)), &[]);
+    let long = Contents::new(&servers, keys.iter().map(|key| (key, &text)), &[]);
     let refused = file::write(&path, &long, None, &mut Lock::default()).expect_err("too long");
     assert!(refused.to_string().contains("more than"), "{refused}");
     assert_eq!(std::fs::read(&path).expect("a file"), good);
@@ -258,11 +258,11 @@ fn what_a_killed_run_left_goes_away() {
 fn a_second_gateway_does_not_write_where_the_first_one_does() {
     let folder = folder();
     let path = folder.path().join("snapshot");
-    let registries = of("default", &["n:8848"]);
+    let servers = of("default", &["n:8848"]);
     let (documents, services) = (documents(), services());
     let all = || documents.iter().map(|(key, text)| (key, text));
-    let contents = Contents::new(&registries, all(), &services);
-    let less = Contents::new(&registries, [], &services);
+    let contents = Contents::new(&servers, all(), &services);
+    let less = Contents::new(&servers, [], &services);
     let (mut first, mut second) = (Lock::default(), Lock::default());
     let written = file::write(&path, &contents, None, &mut first).expect("written");
     let refusal = file::write(&path, &less, None, &mut second).expect_err("another one's");
@@ -291,11 +291,11 @@ fn entries_of_other_servers_are_not_used() {
         (of("default", &["m:8848", "n:8848"]), (1, 0)),
         (of("other", &["n:8848"]), (1, 0)),
     ];
-    for (registries, expected) in cases {
+    for (servers, expected) in cases {
         let found = file::read(&path).expect("usable").expect("a snapshot");
-        let saved = found.contents.into_saved(&registries, None);
+        let saved = found.contents.into_saved(&servers, None);
         let counts = (saved.documents.len(), saved.services.len());
-        assert_eq!(counts, expected, "{registries:?}");
+        assert_eq!(counts, expected, "{servers:?}");
     }
 }
 
@@ -306,10 +306,10 @@ fn what_nothing_was_learned_of_since_stays_as_it_was() {
         endpoints: [EndpointSpec::new(([10, 0, 0, 1], port).into())].into(),
         health_is_known: true,
     };
-    let id = |registry: &str, name: &str| {
+    let id = |nacos: &str, name: &str| {
         let id = ServiceId::new("dev", "G", name);
         ServiceId {
-            source: registry.into(),
+            nacos: nacos.into(),
             ..id
         }
     };
@@ -320,14 +320,14 @@ fn what_nothing_was_learned_of_since_stays_as_it_was() {
             (id("default", "orders"), endpoints(1)),
             (id("gone", "users"), endpoints(1)),
         ];
-        let registries: Registries = [of("default", &["n:1"]), of("gone", &["g:1"])]
+        let servers: ServersByNacos = [of("default", &["n:1"]), of("gone", &["g:1"])]
             .into_iter()
             .flatten()
             .collect();
         let (a, b) = (config("default", "a.yaml"), config("default", "b.yaml"));
         let texts = [(a, SavedText::of("A")), (b, SavedText::of("B"))];
         let texts = texts.iter().map(|(key, text)| (key, text));
-        let contents = Contents::new(&registries, texts, &services);
+        let contents = Contents::new(&servers, texts, &services);
         file::write(&path, &contents, None, &mut Lock::default()).expect("written");
         file::read(&path)
             .expect("usable")
@@ -358,9 +358,9 @@ fn what_nothing_was_learned_of_since_stays_as_it_was() {
     ] {
         let case = format!("{servers} answered {answered} told {told}");
         let folder = folder();
-        let registries = of("default", &[servers]);
+        let ours = of("default", &[servers]);
         let text = SavedText::of("new A");
-        let new = Contents::new(&registries, [(&new_a, &text)], &new_services);
+        let new = Contents::new(&ours, [(&new_a, &text)], &new_services);
         let kept = new.keep_unheard(old(&folder), &heard(answered, told));
         // Whoever starts with the servers that it was taken from finds it.
         let same = documents.contains("new") || answered && told;
@@ -373,8 +373,8 @@ fn what_nothing_was_learned_of_since_stays_as_it_was() {
         assert_eq!(texts.join(", "), documents, "{case}");
         let ports = saved.services.iter().map(|(id, saved)| {
             assert_eq!(
-                &*id.source, "default",
-                "{case}: the settings have no other registry"
+                &*id.nacos, "default",
+                "{case}: the settings have no other Nacos"
             );
             format!("{} at {}", id.name, saved.endpoints[0].address.port())
         });
@@ -382,12 +382,39 @@ fn what_nothing_was_learned_of_since_stays_as_it_was() {
     }
 }
 
+/// An upgrade must not cost what the version before had learned: it called a Nacos a registry.
+#[test]
+fn a_snapshot_of_a_version_before_is_read() {
+    let (documents, services) = (documents(), services());
+    let servers = of("default", &["n:8848"]);
+    let texts = documents.iter().map(|(key, text)| (key, &**text));
+    let contents = Contents::new(&servers, texts, &services);
+    let before = r#"{
+      "registries": { "default": ["n:8848"] },
+      "documents": [
+        { "kind": "config", "registry": "default", "namespace": "dev", "group": "DEFAULT_GROUP", "data_id": "a.yaml",
+          "text": "routes: { /é: 牌楼 }" },
+        { "kind": "file", "path": "/b.yaml", "text": "" }
+      ],
+      "services": [
+        { "registry": "default", "namespace": "dev", "group": "G", "name": "users", "health_is_known": false,
+          "endpoints": [
+            { "address": "10.0.0.1:80", "cluster": "" },
+            { "address": "[::1]:80", "weight": 0.1, "disabled": true, "unhealthy": true, "cluster": "c\n\"",
+              "metadata": { "k": "v" } }
+          ] }
+      ]
+    }"#;
+    let read: Contents<'_> = serde_json::from_str(before).expect("a snapshot");
+    assert_eq!(read, contents);
+}
+
 #[test]
 fn the_order_of_the_servers_means_nothing() {
     let of = |servers: &str| {
         let environment = Environment::from_iter([("PAILOU_NACOS_SERVERS", servers)]);
         let loaded = load_settings(None, &environment);
-        registries(&loaded.expect("valid settings").settings)
+        servers_by_nacos(&loaded.expect("valid settings").settings)
     };
     assert_eq!(of("a,b:1"), of("b:1,a"));
     assert_ne!(of("a,b:1"), of("a,b"));
@@ -401,11 +428,11 @@ fn an_endpoint_whose_weight_is_no_number_does_not_spoil_the_rest() {
     let mut endpoints = services[0].1.endpoints.to_vec();
     endpoints[0].weight = f64::NAN;
     services[0].1.endpoints = endpoints.into();
-    let registries = of("default", &[]);
-    let contents = Contents::new(&registries, [], &services);
+    let servers = of("default", &[]);
+    let contents = Contents::new(&servers, [], &services);
     file::write(&path, &contents, None, &mut Lock::default()).expect("written");
     let found = file::read(&path).expect("usable").expect("a snapshot");
-    let saved = found.contents.into_saved(&registries, None);
+    let saved = found.contents.into_saved(&servers, None);
     let service = saved.services.values().next().expect("the service");
     assert_eq!(service.endpoints.len(), 1);
 }

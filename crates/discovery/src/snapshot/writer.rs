@@ -92,9 +92,9 @@ impl Writer {
         let services = feeds.last_good();
         feeds.heard(&mut heard);
         drop(feeds);
-        let registries = &self.snapshot.registries;
-        let mut contents = Contents::new(registries, documents.chain(&kept), &services);
-        if registries.keys().any(|id| !heard.told.contains(&**id))
+        let servers = &self.snapshot.servers;
+        let mut contents = Contents::new(servers, documents.chain(&kept), &services);
+        if servers.keys().any(|id| !heard.told.contains(&**id))
             && let Ok(Some(old)) = file::read(&self.snapshot.path)
         {
             contents = contents.keep_unheard(old.contents, &heard);
@@ -114,14 +114,14 @@ impl Writer {
         let mut heard = Heard::default();
         let published = self.published.borrow();
         for (key, document) in self.documents.iter().zip(&*published.documents) {
-            let DocumentKey::Config { registry, .. } = key else {
+            let DocumentKey::Config { nacos, .. } = key else {
                 continue;
             };
             match document.state {
                 DocumentState::Waiting | DocumentState::Unreadable => {}
                 state => {
                     let is_good = matches!(state, DocumentState::Applied | DocumentState::Partial);
-                    heard.note(&registry.as_str().into(), is_good);
+                    heard.note(&nacos.as_str().into(), is_good);
                 }
             }
         }

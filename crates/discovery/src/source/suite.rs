@@ -131,9 +131,7 @@ async fn the_file_source_tells_the_whole_state() {
 
 #[tokio::test]
 async fn the_nacos_source_tells_the_whole_state() {
-    let registry = Registry::start(Options::default())
-        .await
-        .expect("a registry");
+    let registry = Registry::start(Options::default()).await.expect("a Nacos");
     let options = ClientOptions::new(&registry.http_addr().to_string()).expect("an address");
     let client = Client::connect(options);
     a_source_tells_the_whole_state(NacosPlace { registry, client }).await;

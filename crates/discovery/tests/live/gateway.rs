@@ -22,7 +22,7 @@ pub(crate) struct Gateway {
 /// The data id of the default route document.
 pub(crate) const ROUTES: &str = "pailou-routes.yaml";
 
-/// A registry that pushes soon.
+/// A Nacos that pushes soon.
 pub(crate) async fn registry() -> Registry {
     registry_at(SocketAddr::from(([127, 0, 0, 1], 0))).await
 }
@@ -34,11 +34,11 @@ pub(crate) async fn registry_at(http: SocketAddr) -> Registry {
         push_delay: Duration::from_millis(20),
         ..Options::default()
     };
-    Registry::start(options).await.expect("a registry")
+    Registry::start(options).await.expect("a Nacos")
 }
 
 impl Gateway {
-    /// A gateway of the registry at this address, with settings that suit a test.
+    /// A gateway of Nacos at this address, with settings that suit a test.
     pub(crate) fn start(nacos: SocketAddr, edit: impl FnOnce(&mut Settings)) -> Gateway {
         let environment = Environment::from_iter([("PAILOU_NACOS_SERVERS", nacos.to_string())]);
         let loaded = load_settings(None, &environment);

@@ -1,8 +1,8 @@
-//! Discovery against the in-memory registry: what people publish and register is what is served.
+//! Discovery against the embedded registry: what people publish and register is what is served.
 
-mod clusters;
 mod documents;
 mod gateway;
+mod other_nacos;
 mod registration;
 mod services;
 mod snapshot;

@@ -23,7 +23,7 @@ async fn the_console_shows_which_table_the_gateway_runs() {
     gateway.discovery.register();
     until("it is registered", || own(&registry).is_some()).await;
     let instance = own(&registry).expect("registered");
-    // The way to a registry on loopback starts on loopback.
+    // The way to a Nacos on loopback starts on loopback.
     assert_eq!((instance.ip.as_str(), instance.port), ("127.0.0.1", 18080));
     let metadata = instance.metadata;
     assert_eq!(metadata["revision"], "1");
@@ -88,7 +88,7 @@ async fn it_leaves_and_comes_back_as_often_as_it_is_told_to() {
 }
 
 #[tokio::test]
-async fn it_registers_again_with_a_registry_that_forgot_and_leaves_fast_without_one() {
+async fn it_registers_again_with_a_nacos_that_forgot_and_leaves_fast_without_one() {
     let registry = registry().await;
     let address = registry.http_addr();
     registry.publish_config(ROUTES, "routes: { /a/**: one }");

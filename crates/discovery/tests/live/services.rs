@@ -73,7 +73,7 @@ async fn a_service_that_no_route_names_is_unsubscribed_after_the_grace() {
 }
 
 #[tokio::test]
-async fn a_registry_that_restarts_empty_costs_no_endpoint_until_the_hold_ends() {
+async fn a_nacos_that_restarts_empty_costs_no_endpoint_until_the_hold_ends() {
     let registry = registry().await;
     let address = registry.http_addr();
     for port in [9001, 9002, 9003] {
@@ -99,7 +99,7 @@ async fn a_registry_that_restarts_empty_costs_no_endpoint_until_the_hold_ends() 
     .await;
     assert_eq!(gateway.ports("users"), [9001, 9002, 9003]);
     assert!(gateway.answers("/users/**"));
-    // The document is gone with the registry's memory: the last good one stays.
+    // The document is gone with Nacos's memory: the last good one stays.
     assert_eq!(gateway.routes(), ["/users/**=users"]);
     put(&registry, "users", 9002);
     until("one is back", || {

@@ -108,7 +108,7 @@ async fn a_gateway_starts_from_the_snapshot_while_nacos_is_down() {
 }
 
 #[tokio::test]
-async fn a_registry_that_was_started_together_with_the_gateway_wipes_nothing() {
+async fn a_nacos_that_was_started_together_with_the_gateway_wipes_nothing() {
     let (registry, _folder, path) = first_run().await;
     let address = registry.http_addr();
     registry.stop().await;
@@ -146,7 +146,7 @@ async fn what_nacos_says_at_start_wins_over_the_snapshot() {
     until("nothing to be stale", || !gateway.discovery.view().stale).await;
 }
 
-/// A registry that takes connections and says nothing.
+/// A Nacos that takes connections and says nothing.
 async fn hung() -> (SocketAddr, tokio::net::TcpListener) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
         .await

@@ -63,7 +63,7 @@ impl Monitoring {
         }
         let services = facts.services.all();
         services.iter().map(|service| service.id()).any(|id| {
-            *id.source == *ServiceId::DEFAULT_SOURCE
+            *id.nacos == *ServiceId::DEFAULT_NACOS
                 && *id.namespace == *self.namespace
                 && *id.group == *name.group
                 && *id.name == *name.name

@@ -113,7 +113,7 @@ fn part(part: &PartSpec) -> Value {
     json!({ &part.name: part.args })
 }
 
-/// A service: its endpoints and what the registry last said.
+/// A service: its endpoints and what Nacos last said.
 #[derive(Serialize)]
 pub(super) struct ServiceWithFeed {
     #[serde(flatten)]

@@ -23,13 +23,13 @@ pub(crate) struct NacosArgs {
     /// The gateway's settings, which say where Nacos is; without them gateway.yaml in this folder, if there is one.
     #[arg(short, long, value_name = "FILE", env = "PAILOU_CONFIG", global = true)]
     pub(crate) config: Option<PathBuf>,
-    /// The Nacos cluster: `default`, or one of `other_nacos` in the settings.
-    #[arg(long, value_name = "ID", global = true, default_value = ServiceId::DEFAULT_SOURCE)]
+    /// Which Nacos: `default`, or one of `other_nacos` in the settings.
+    #[arg(long, value_name = "ID", global = true, default_value = ServiceId::DEFAULT_NACOS)]
     pub(crate) nacos: String,
-    /// The namespace's id; that of the cluster's settings unless given.
+    /// The namespace's id; the one in the settings of that Nacos unless given.
     #[arg(short, long, value_name = "ID", global = true)]
     pub(crate) namespace: Option<String>,
-    /// The group; that of the cluster's settings unless given.
+    /// The group; the one in the settings of that Nacos unless given.
     #[arg(short, long, value_name = "GROUP", global = true)]
     pub(crate) group: Option<String>,
     /// Print JSON: one object, or one in each line where a command prints as it goes.

@@ -40,7 +40,7 @@ pub(super) struct Finding {
 pub(super) struct Findings {
     all: Vec<Finding>,
     server: Option<String>,
-    /// The id of the server's cluster.
+    /// The id of the Nacos that the server is one of.
     nacos: String,
     tells: bool,
     /// Whether the server's name has been told.
@@ -59,16 +59,16 @@ impl Findings {
         }
     }
 
-    /// What follows is about this server of a cluster.
+    /// What follows is about this server of a Nacos.
     pub(super) fn begin(&mut self, server: &str, nacos: &str) {
         self.server = Some(server.to_owned());
         nacos.clone_into(&mut self.nacos);
         self.is_named = false;
     }
 
-    /// A setting of the server's cluster as a cure names it, with the variable that people use for the default one's.
+    /// A setting of the server's Nacos as a cure names it. For the default Nacos the cure also names the variable that people use.
     pub(super) fn setting(&self, key: &str, variable: Option<&str>) -> String {
-        if self.nacos != ServiceId::DEFAULT_SOURCE {
+        if self.nacos != ServiceId::DEFAULT_NACOS {
             return format!("other_nacos.{}.{key}", self.nacos);
         }
         match variable {
@@ -134,11 +134,11 @@ impl Findings {
                 "says the same as {first} in {}",
                 plural(same.len(), "thing")
             );
-            return self.ok("cluster", "", found);
+            return self.ok("servers", "", found);
         }
-        let cure = "Look whether the servers are one cluster (cluster.conf, one database) and hear each other.";
-        let found = format!("says otherwise than {first} in what follows");
-        self.warning("cluster", "", found, cure);
+        let cure = "Look whether the servers form one Nacos: one cluster.conf, one database, and ports that are open between them.";
+        let found = format!("says something else than {first} does; the differences follow");
+        self.warning("servers", "", found, cure);
         for finding in other {
             self.push(finding.clone());
         }
@@ -246,7 +246,7 @@ mod tests {
 
     fn findings(texts: &[(&str, &str)]) -> Findings {
         let mut findings = Findings::new(false);
-        findings.begin("server", ServiceId::DEFAULT_SOURCE);
+        findings.begin("server", ServiceId::DEFAULT_NACOS);
         for (subject, found) in texts {
             findings.ok("document", subject, *found);
         }
@@ -263,7 +263,10 @@ mod tests {
             ),
             (
                 findings(&[("a", "1"), ("b", "3")]),
-                vec!["says otherwise than one in what follows", "3"],
+                vec![
+                    "says something else than one does; the differences follow",
+                    "3",
+                ],
             ),
         ] {
             let mut all = Findings::new(false);

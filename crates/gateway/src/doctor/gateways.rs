@@ -7,7 +7,7 @@ use super::findings::Findings;
 
 /// Reads the gateways' own entries in Nacos.
 pub(super) async fn check(visit: &Visit<'_>, findings: &mut Findings) {
-    let own = &visit.cluster.settings.registration;
+    let own = &visit.nacos.settings.registration;
     let name = ServiceName::new(&own.group, &own.service);
     findings.progress("gateways");
     let state = match visit.client.query_service(&name).await {

@@ -33,7 +33,7 @@ pub(super) struct Wanted {
     subsets: Vec<(Arc<str>, Subset)>,
 }
 
-/// Every service of a cluster that a route names, once.
+/// Every service of a Nacos that a route names, once.
 pub(super) fn wanted(routes: &[Arc<Route>], nacos: &str) -> Vec<Wanted> {
     let mut all: BTreeMap<Place, Vec<(Arc<str>, Subset)>> = BTreeMap::new();
     let selections = routes
@@ -41,7 +41,7 @@ pub(super) fn wanted(routes: &[Arc<Route>], nacos: &str) -> Vec<Wanted> {
         .flat_map(|route| route.selections().map(move |selection| (route, selection)));
     for (route, selection) in selections {
         let id = selection.service().id();
-        if &*id.source != nacos {
+        if &*id.nacos != nacos {
             continue;
         }
         let subsets = all
@@ -88,7 +88,7 @@ pub(super) async fn check(
     if state.instances.is_empty() {
         return empty(visit, places, place, disabled, findings).await;
     }
-    let (eligible, out) = judge(&state, &visit.cluster.rules);
+    let (eligible, out) = judge(&state, &visit.nacos.rules);
     let total = state.instances.len() + disabled;
     let mut reasons: Vec<_> = out
         .iter()
@@ -194,7 +194,7 @@ impl Reason {
         match self {
             Reason::Disabled => "Enable an instance in the console.",
             Reason::Unhealthy => {
-                "Look whether the instances run and send their beats to this cluster: Nacos hears nothing of them."
+                "Look whether the instances run and send their beats to this Nacos: it hears nothing of them."
             }
             Reason::NoWeight | Reason::BadWeight => {
                 "Give an instance a weight above 0, in the console or where it registers."
@@ -340,8 +340,8 @@ async fn empty(
             })
             .collect();
         let mut route = vec![format!("name: {}", other.name)];
-        if !visit.cluster.is_default() {
-            route.push(format!("nacos: {}", visit.cluster.id));
+        if !visit.nacos.is_default() {
+            route.push(format!("nacos: {}", visit.nacos.id));
         }
         if other.group != place.group {
             route.push(format!("group: {}", other.group));

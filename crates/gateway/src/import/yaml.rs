@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use pailou_config::{
-    CanaryFallback, CanarySource, CanarySpec, EncodedSlashes, Limit, Node, PartSpec, Protocol,
+    CanaryFallback, CanarySpec, EncodedSlashes, Limit, Node, PartSpec, Protocol, RequestValue,
     RouteSpec, Scalar, ServiceSpec, TargetSpec, Value, format_duration,
 };
 
@@ -169,6 +169,9 @@ fn service(spec: &ServiceSpec) -> String {
     if let Some(spec) = &spec.canary {
         pairs.push(("canary", canary(spec)));
     }
+    if let Some(spec) = &spec.health_check {
+        pairs.push(("health_check", spec.text()));
+    }
     match pairs.as_slice() {
         [(_, name)] => name.clone(),
         _ => map(pairs.into_iter()),
@@ -176,10 +179,10 @@ fn service(spec: &ServiceSpec) -> String {
 }
 
 fn canary(spec: &CanarySpec) -> String {
-    let (kind, name) = match &spec.source {
-        CanarySource::Header(name) => ("header", name),
-        CanarySource::Cookie(name) => ("cookie", name),
-        CanarySource::Query(name) => ("query", name),
+    let (kind, name) = match &spec.place {
+        RequestValue::Header(name) => ("header", name),
+        RequestValue::Cookie(name) => ("cookie", name),
+        RequestValue::Query(name) => ("query", name),
     };
     let fallback = match spec.fallback {
         CanaryFallback::Any => "any",

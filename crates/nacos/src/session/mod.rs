@@ -204,7 +204,7 @@ impl<'a> Session<'a> {
             let (from, to) = (former.as_str(), transport.as_str());
             let (namespace, server) = (&self.core.options.namespace, self.server());
             if self.core.options.log_connections {
-                tracing::info!(namespace, %server, from, to, "Nacos is spoken to in another way");
+                tracing::info!(namespace, %server, from, to, "the transport to Nacos changed");
             }
         }
     }

@@ -1,5 +1,5 @@
-//! The client comes through whatever the embedded registry can be told to do: after each fault it knows what the
-//! registry knows, and the registry knows of it.
+//! The client comes through whatever the embedded registry can be told to do. After each fault the client knows what the
+//! server knows, and the server knows of the client.
 
 use std::time::Duration;
 
@@ -167,7 +167,7 @@ impl World {
             .publish_config("routes", &format!("a: {number}"));
     }
 
-    /// Waits until the client's view and the registry's are one.
+    /// Waits until the client's view and Nacos's are one.
     async fn assert_agreement(&self) {
         let (name, registry) = (self.name, &self.registry);
         until_true(&format!("{name}: the service"), || {

@@ -35,7 +35,7 @@ on_every_transport! {
     a_config_is_watched_from_before_its_first_publish_to_after_its_removal,
     instances_of_every_cluster_are_seen,
     namespaces_are_apart,
-    a_registry_that_restarts_empty_is_told_everything,
+    a_nacos_that_restarts_empty_is_told_everything,
     of_two_servers_the_living_one_is_used,
     with_auth_the_client_logs_in_and_logs_in_again,
     a_wrong_password_shows_and_harms_nothing_else,
@@ -173,7 +173,7 @@ async fn namespaces_are_apart(way: Transport) {
     assert_eq!(client.config("routes").await.unwrap(), None);
 }
 
-async fn a_registry_that_restarts_empty_is_told_everything(way: Transport) {
+async fn a_nacos_that_restarts_empty_is_told_everything(way: Transport) {
     let first = registry(way).await;
     let (http, grpc) = (first.http_addr(), first.grpc_addr());
     first.publish_config("routes", "a: 1");

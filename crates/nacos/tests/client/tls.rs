@@ -18,7 +18,7 @@ use crate::tcp::{options, quick, registry as start, until, until_true};
 /// The name that the test's servers have certificates for; they are reached by their address.
 const NAME: &str = "nacos.test";
 
-/// A registry whose two ports are reached over TLS.
+/// A Nacos whose two ports are reached over TLS.
 struct World {
     folder: TempDir,
     registry: Registry,

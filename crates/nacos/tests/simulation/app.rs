@@ -17,9 +17,9 @@ use tokio::{
 
 use crate::{
     judge,
+    nacos::{Nacos, in_order},
     pipe::Network,
-    plan::{CONFIGS, LATEST_PUSH, Plan, SERVICES, Step, edits},
-    registry::{Registry, in_order},
+    schedule::{CONFIGS, LATEST_PUSH, SERVICES, Schedule, Step, edits},
     serve::hash,
 };
 
@@ -57,11 +57,11 @@ pub(crate) struct Outcome {
 }
 
 /// Plays a schedule from the beginning to the end of its last task.
-pub(crate) async fn play(plan: Plan, with_trace: bool) -> Outcome {
-    let registry = Registry::new(plan.clone(), with_trace);
+pub(crate) async fn play(schedule: Schedule, with_trace: bool) -> Outcome {
+    let nacos = Nacos::new(schedule.clone(), with_trace);
     let mut settled_after = Duration::ZERO;
-    let result = play_with(&registry, &plan, &mut settled_after).await;
-    let mut state = registry.state();
+    let result = play_with(&nacos, &schedule, &mut settled_after).await;
+    let mut state = nacos.state();
     if let Err(problem) = result {
         state.problem(problem);
     }
@@ -73,26 +73,26 @@ pub(crate) async fn play(plan: Plan, with_trace: bool) -> Outcome {
 }
 
 async fn play_with(
-    registry: &Registry,
-    plan: &Plan,
+    nacos: &Nacos,
+    schedule: &Schedule,
     settled_after: &mut Duration,
 ) -> Result<(), String> {
     let begun = Instant::now();
-    let janitor = Task(tokio::spawn(registry.clone().watch_over()));
-    for step in edits(fastrand::Rng::with_seed(!plan.seed), 12) {
-        registry.play(&step);
+    let janitor = Task(tokio::spawn(nacos.clone().watch_over()));
+    for step in edits(fastrand::Rng::with_seed(!schedule.seed), 12) {
+        nacos.play(&step);
     }
-    let mut app = App::new(registry, plan);
-    for (at, step) in &plan.steps {
+    let mut app = App::new(nacos, schedule);
+    for (at, step) in &schedule.steps {
         sleep_until(begun + *at).await;
-        registry.state().note(|| format!("{step:?}"));
-        registry.play(step);
+        nacos.state().note(|| format!("{step:?}"));
+        nacos.play(step);
         app.play(step);
     }
-    sleep_until(begun + plan.end() + LATEST_PUSH).await;
-    registry.state().note(|| "quiet".into());
+    sleep_until(begun + schedule.end() + LATEST_PUSH).await;
+    nacos.state().note(|| "quiet".into());
 
-    let limit = RETRIED.max(plan.audit_interval + AUDITED);
+    let limit = RETRIED.max(schedule.audit_interval + AUDITED);
     let quiet = Instant::now();
     while let Some(difference) = app.difference() {
         *settled_after = quiet.elapsed();
@@ -101,13 +101,13 @@ async fn play_with(
         }
         sleep(Duration::from_millis(200)).await;
     }
-    registry.state().note(|| "settled".into());
+    nacos.state().note(|| "settled".into());
 
-    for step in edits(fastrand::Rng::with_seed(plan.seed ^ 0xed17), 4) {
-        registry.state().note(|| format!("{step:?}"));
-        registry.play(&step);
+    for step in edits(fastrand::Rng::with_seed(schedule.seed ^ 0xed17), 4) {
+        nacos.state().note(|| format!("{step:?}"));
+        nacos.play(&step);
     }
-    while !registry.state().is_told() {
+    while !nacos.state().is_told() {
         sleep(Duration::from_millis(10)).await;
     }
     sleep(TOLD).await;
@@ -117,11 +117,11 @@ async fn play_with(
 
     app.stay_still().await?;
     drop(janitor);
-    app.leave(plan.is_closed).await
+    app.leave(schedule.is_closed).await
 }
 
 struct App {
-    registry: Registry,
+    nacos: Nacos,
     client: Client,
     services: BTreeMap<&'static str, (ServiceWatch, Task)>,
     configs: BTreeMap<&'static str, (ConfigWatch, Task)>,
@@ -140,23 +140,25 @@ impl Drop for Task {
 }
 
 impl App {
-    fn new(registry: &Registry, plan: &Plan) -> Self {
-        let names: Vec<String> = (0..plan.servers).map(|at| format!("s{at}")).collect();
+    fn new(nacos: &Nacos, schedule: &Schedule) -> Self {
+        let names: Vec<String> = (0..schedule.servers).map(|at| format!("s{at}")).collect();
         let options = ClientOptions {
-            audit_interval: plan.audit_interval,
-            credentials: plan.has_login.then(|| Credentials::new("nacos", "nacos")),
+            audit_interval: schedule.audit_interval,
+            credentials: schedule
+                .has_login
+                .then(|| Credentials::new("nacos", "nacos")),
             ..ClientOptions::new(&names.join(",")).expect("addresses")
         };
         let states = Arc::new(OnceLock::new());
         let network = Network {
-            registry: registry.clone(),
+            nacos: nacos.clone(),
             states: states.clone(),
         };
         let client = Client::connect_over(options, network);
         let _ = states.set(client.states());
-        let epochs = judge::watch_epochs(registry.clone(), client.states());
+        let epochs = judge::watch_epochs(nacos.clone(), client.states());
         let mut app = Self {
-            registry: registry.clone(),
+            nacos: nacos.clone(),
             client,
             services: BTreeMap::new(),
             configs: BTreeMap::new(),
@@ -175,17 +177,17 @@ impl App {
     }
 
     fn play(&mut self, step: &Step) {
-        let registry = self.registry.clone();
+        let nacos = self.nacos.clone();
         match *step {
             Step::Watch(name) => {
                 let watch = self.client.watch_service(name);
-                let watcher = tokio::spawn(judge::watch_service(registry, watch.clone()));
+                let watcher = tokio::spawn(judge::watch_service(nacos, watch.clone()));
                 self.services.insert(name, (watch, Task(watcher)));
             }
             Step::Unwatch(name) => drop(self.services.remove(name)),
             Step::Listen(name) => {
                 let watch = self.client.watch_config(name);
-                let watcher = tokio::spawn(judge::watch_config(registry, watch.clone()));
+                let watcher = tokio::spawn(judge::watch_config(nacos, watch.clone()));
                 self.configs.insert(name, (watch, Task(watcher)));
             }
             Step::StopListening(name) => drop(self.configs.remove(name)),
@@ -195,7 +197,7 @@ impl App {
                     Ok(registration) => {
                         self.registrations.insert(name, (registration, host));
                     }
-                    Err(error) => registry.state().problem(format!("{name}: {error}")),
+                    Err(error) => nacos.state().problem(format!("{name}: {error}")),
                 }
             }
             Step::Update(name) if self.registrations.contains_key(name) => {
@@ -203,7 +205,7 @@ impl App {
                 if let Some((registration, host)) = self.registrations.get_mut(name) {
                     *host = new;
                     if let Err(error) = registration.update_later(host.clone()) {
-                        registry.state().problem(format!("{name}: {error}"));
+                        nacos.state().problem(format!("{name}: {error}"));
                     }
                 }
             }
@@ -224,24 +226,24 @@ impl App {
     /// What is not yet as it should be.
     fn difference(&self) -> Option<String> {
         let client = self.client.state();
-        let registry = self.registry.state();
+        let nacos = self.nacos.state();
         if !client.connection.connected {
             return Some("there is no connection".into());
         }
-        if registry.connections.len() != 1 {
-            let count = registry.connections.len();
+        if nacos.connections.len() != 1 {
+            let count = nacos.connections.len();
             return Some(format!("the servers know {count} connections"));
         }
-        let connection = registry.connections.values().next()?;
+        let connection = nacos.connections.values().next()?;
         if connection.pipe.is_frozen() {
             return Some("the connection is dead".into());
         }
-        if !registry.is_logged_in() {
+        if !nacos.is_logged_in() {
             return Some(format!("the login is {:?}", client.login));
         }
         let epoch = client.connection.epoch;
         for (name, (watch, _)) in &self.services {
-            let info = registry.view(connection.server, name, false);
+            let info = nacos.view(connection.server, name, false);
             let told = info.hosts.into_iter().flatten().map(Host::from).collect();
             let Some(state) = watch.current() else {
                 return Some(format!("nothing is known of {name}"));
@@ -261,7 +263,7 @@ impl App {
             }
         }
         for (name, (watch, _)) in &self.configs {
-            let content = registry.configs.get(*name);
+            let content = nacos.configs.get(*name);
             let Some(state) = watch.current() else {
                 return Some(format!("nothing is known of {name}"));
             };
@@ -345,14 +347,14 @@ impl App {
 
     /// Requests and attempts to connect so far.
     fn counts(&self) -> (usize, usize) {
-        let registry = self.registry.state();
-        (registry.requests, registry.dials.len())
+        let nacos = self.nacos.state();
+        (nacos.requests, nacos.dials.len())
     }
 
     /// The client ends: at once, without a trace on the server, and with all of its tasks.
     async fn leave(self, is_closed: bool) -> Result<(), String> {
         let Self {
-            registry,
+            nacos,
             client,
             services,
             configs,
@@ -362,7 +364,7 @@ impl App {
         } = self;
         if is_closed {
             client.close().await;
-            let own = registry
+            let own = nacos
                 .state()
                 .connections
                 .values()
@@ -378,7 +380,7 @@ impl App {
         }
         drop((services, configs, registrations, epochs));
         sleep(Duration::from_secs(2)).await;
-        let connections = registry.state().connections.len();
+        let connections = nacos.state().connections.len();
         if connections > 0 || tasks() > 0 {
             return Err(format!(
                 "{connections} connections and {} tasks outlive the client",

@@ -4,38 +4,38 @@
 use pailou_nacos::{ConfigState, ConfigWatch, Origin, ServiceState, ServiceWatch};
 use tokio::sync::watch;
 
-use crate::registry::{How, Registry, in_order};
+use crate::nacos::{How, Nacos, in_order};
 
 /// Sees every state of a service that its watch gives.
-pub(crate) async fn watch_service(registry: Registry, mut watch: ServiceWatch) {
+pub(crate) async fn watch_service(nacos: Nacos, mut watch: ServiceWatch) {
     let mut before = None;
     loop {
         let state = watch.changed().await;
-        before = registry.judge_service(&watch.name().name, &state, before);
+        before = nacos.judge_service(&watch.name().name, &state, before);
     }
 }
 
 /// Sees every state of a config that its watch gives.
-pub(crate) async fn watch_config(registry: Registry, mut watch: ConfigWatch) {
+pub(crate) async fn watch_config(nacos: Nacos, mut watch: ConfigWatch) {
     let mut before = 0;
     loop {
         let state = watch.changed().await;
-        before = registry.judge_config(&watch.name().data_id, &state, before);
+        before = nacos.judge_config(&watch.name().data_id, &state, before);
     }
 }
 
 /// Sees that the connections' numbers only grow.
 pub(crate) async fn watch_epochs(
-    registry: Registry,
+    nacos: Nacos,
     mut states: watch::Receiver<pailou_nacos::ConnectionState>,
 ) {
     let mut before = 0;
     while states.changed().await.is_ok() {
         let state = states.borrow_and_update().clone();
-        let mut registry = registry.state();
-        registry.note(|| format!("client: {state:?}"));
+        let mut nacos = nacos.state();
+        nacos.note(|| format!("client: {state:?}"));
         if state.epoch < before || (state.connected && state.server.is_none()) {
-            registry.problem(format!("epoch {before} is followed by {state:?}"));
+            nacos.problem(format!("epoch {before} is followed by {state:?}"));
         }
         before = state.epoch;
     }
@@ -50,29 +50,29 @@ struct Seen {
     place: usize,
 }
 
-impl Registry {
+impl Nacos {
     fn judge_service(
         &self,
         name: &str,
         state: &ServiceState,
         before: Option<Seen>,
     ) -> Option<Seen> {
-        let mut registry = self.state();
+        let mut nacos = self.state();
         let (epoch, origin, count) = (state.epoch, state.origin, state.instances.len());
-        registry.note(|| format!("client: {name} has {count} hosts by {origin:?} of {epoch}"));
+        nacos.note(|| format!("client: {name} has {count} hosts by {origin:?} of {epoch}"));
         let how = match origin {
             Origin::Subscribe => How::Subscription,
             Origin::Push => How::Push,
             Origin::Audit => How::Query,
             _ => {
-                registry.problem(format!("{name}: a state by {origin:?}"));
+                nacos.problem(format!("{name}: a state by {origin:?}"));
                 return before;
             }
         };
         // Several attempts may have had this number; the last one came to be.
-        let dial = registry.dials.iter().rfind(|dial| dial.epoch == epoch);
+        let dial = nacos.dials.iter().rfind(|dial| dial.epoch == epoch);
         let hosts = in_order(state.instances.to_vec());
-        let is_it = |said: &crate::registry::Said| {
+        let is_it = |said: &crate::nacos::Said| {
             said.service == name
                 && said.how == how
                 && said.is_protected == state.protected
@@ -81,7 +81,7 @@ impl Registry {
         // The same may have been said more than once: in doubt it is the newest.
         let said = dial.and_then(|dial| dial.said.iter().enumerate().rfind(|(_, s)| is_it(s)));
         let Some((place, stamp)) = said.map(|(place, said)| (place, said.stamp)) else {
-            registry.problem(format!(
+            nacos.problem(format!(
                 "{name}: epoch {epoch} never said {count} hosts by {origin:?}"
             ));
             return before;
@@ -96,7 +96,7 @@ impl Registry {
         };
         if epoch < before.epoch {
             let was = before.epoch;
-            registry.problem(format!("{name}: epoch {was} is followed by {epoch}"));
+            nacos.problem(format!("{name}: epoch {was} is followed by {epoch}"));
         }
         if epoch != before.epoch {
             return Some(seen);
@@ -105,11 +105,11 @@ impl Registry {
         match how {
             // Ordered by arrival: the server itself may send an older state last.
             How::Push if place < newest_push => {
-                registry.problem(format!("{name}: an older push replaced a newer one"));
+                nacos.problem(format!("{name}: an older push replaced a newer one"));
             }
             How::Subscription | How::Query if stamp < before.stamp => {
                 let was = before.stamp;
-                registry.problem(format!(
+                nacos.problem(format!(
                     "{name}: an answer of {stamp} replaced a state of {was}"
                 ));
             }
@@ -120,17 +120,17 @@ impl Registry {
     }
 
     fn judge_config(&self, name: &str, state: &ConfigState, before: u64) -> u64 {
-        let mut registry = self.state();
+        let mut nacos = self.state();
         let content = state.config().map(|config| config.content.clone());
-        registry.note(|| format!("client: {name} is {content:?}"));
-        let said = registry
+        nacos.note(|| format!("client: {name} is {content:?}"));
+        let said = nacos
             .said_configs
             .iter()
             .rfind(|said| said.name == name && said.content == content);
         match said.map(|said| said.stamp) {
-            None => registry.problem(format!("{name}: {content:?} was never said")),
+            None => nacos.problem(format!("{name}: {content:?} was never said")),
             Some(stamp) if stamp < before => {
-                registry.problem(format!("{name}: goes back to {content:?}"));
+                nacos.problem(format!("{name}: goes back to {content:?}"));
             }
             Some(stamp) => return stamp,
         }

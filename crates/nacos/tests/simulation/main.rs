@@ -1,9 +1,9 @@
-//! The client under random schedules of edits and faults, in simulated time, against a small model of a Nacos cluster.
+//! The client under random schedules of edits and faults, in simulated time, against a small model of a Nacos.
 //!
-//! Each seed makes one schedule ([`plan`]), which is played to a client and to a registry in memory ([`registry`])
+//! Each seed makes one schedule ([`schedule`]), which is played to a client and to a Nacos in memory ([`nacos`])
 //! that are joined by pipes ([`pipe`]). While it plays, [`judge`] sees every state that the client gives; after it,
 //! [`app`] waits until all that the client retries is done, makes some more edits, and wants the client's view to be the
-//! registry's 1 s after the last push, and to stay so. Everything runs on one thread with a paused clock, so a minute
+//! model's 1 s after the last push, and to stay so. Everything runs on one thread with a paused clock, so a minute
 //! takes milliseconds.
 //!
 //! `PAILOU_SCHEDULES=20000 cargo test -p pailou-nacos --test simulation` plays the seeds from 0 up to there (1,000 by
@@ -13,9 +13,9 @@
 
 mod app;
 mod judge;
+mod nacos;
 mod pipe;
-mod plan;
-mod registry;
+mod schedule;
 mod serve;
 
 use std::{
@@ -28,7 +28,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use self::{app::Outcome, plan::Plan};
+use self::{app::Outcome, schedule::Schedule};
 
 /// How many schedules are played unless `PAILOU_SCHEDULES` says otherwise.
 const SCHEDULES: u64 = 1000;
@@ -40,7 +40,7 @@ const REPLAYS: usize = 50;
 const SHOWN: usize = 3;
 
 #[test]
-fn the_client_comes_back_to_what_the_registry_says_after_every_schedule() {
+fn the_client_comes_back_to_what_nacos_says_after_every_schedule() {
     match number("PAILOU_SEED") {
         Some(seed) => replay(seed),
         None => play_all(number("PAILOU_SCHEDULES").unwrap_or(SCHEDULES)),
@@ -109,11 +109,14 @@ fn replay(seed: u64) {
             panic!("seed {seed} fails");
         }
     }
-    println!("seed {seed} passed {REPLAYS} times:\n{}", Plan::new(seed));
+    println!(
+        "seed {seed} passed {REPLAYS} times:\n{}",
+        Schedule::new(seed)
+    );
 }
 
 fn show(seed: u64, outcome: &Outcome) {
-    println!("{}", Plan::new(seed));
+    println!("{}", Schedule::new(seed));
     for problem in &outcome.problems {
         println!("  WRONG: {problem}");
     }
@@ -131,5 +134,5 @@ fn play(seed: u64, with_trace: bool) -> Outcome {
         .start_paused(true)
         .build()
         .expect("a runtime");
-    runtime.block_on(app::play(Plan::new(seed), with_trace))
+    runtime.block_on(app::play(Schedule::new(seed), with_trace))
 }

@@ -15,7 +15,7 @@ use tokio::{
     time::sleep,
 };
 
-use crate::registry::Registry;
+use crate::nacos::Nacos;
 
 /// The client's end of a connection, in the hands of whoever makes trouble.
 #[derive(Debug, Clone)]
@@ -131,7 +131,7 @@ impl AsyncWrite for End {
 /// How the client reaches the servers `s0` and `s1`.
 #[derive(Clone)]
 pub(crate) struct Network {
-    pub(crate) registry: Registry,
+    pub(crate) nacos: Nacos,
     /// The client's own account of its connections.
     pub(crate) states: Arc<OnceLock<watch::Receiver<ConnectionState>>>,
 }
@@ -140,18 +140,18 @@ impl Connector for Network {
     fn connect<'a>(&'a self, host: &'a str, port: u16) -> Connecting<'a> {
         Box::pin(async move {
             let server: usize = host.trim_start_matches('s').parse().expect("s0 or s1");
-            let pause = self.registry.state().dice.u64(1..4);
+            let pause = self.nacos.state().dice.u64(1..4);
             sleep(Duration::from_millis(pause)).await;
-            if self.registry.state().is_down(server) {
+            if self.nacos.state().is_down(server) {
                 return Err(io::ErrorKind::ConnectionRefused.into());
             }
             let (ours, theirs) = tokio::io::duplex(1 << 18);
             let pipe = Pipe::new(ours);
             if port == 8848 {
-                self.registry.serve_http(server, theirs);
+                self.nacos.serve_http(server, theirs);
             } else {
                 let epoch = self.states.get().map_or(0, |states| states.borrow().epoch);
-                self.registry
+                self.nacos
                     .serve_grpc(server, theirs, pipe.clone(), epoch + 1);
             }
             Ok(Box::new(End(pipe)) as Box<dyn ByteStream>)

@@ -25,11 +25,11 @@ use tonic::{Status, Streaming, body::Body, codegen::BoxFuture};
 use tonic_prost::ProstCodec;
 
 use crate::{
+    nacos::{Connection, Dial, Fate, How, Nacos, SaidConfig, State},
     pipe::Pipe,
-    registry::{Connection, Dial, Fate, How, Registry, SaidConfig, State},
 };
 
-impl Registry {
+impl Nacos {
     pub(crate) fn serve_grpc(&self, server: usize, io: DuplexStream, pipe: Pipe, epoch: u64) {
         let id = {
             let mut state = self.state();
@@ -41,7 +41,7 @@ impl Registry {
             id
         };
         let call = Call {
-            registry: self.clone(),
+            nacos: self.clone(),
             server,
             id,
         };
@@ -50,10 +50,10 @@ impl Registry {
             async move { Ok::<_, Infallible>(call.route(request.map(Body::new)).await) }
         });
         let builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
-        let registry = self.clone();
+        let nacos = self.clone();
         let task = tokio::spawn(async move {
             let _ = builder.serve_connection(TokioIo::new(io), service).await;
-            registry.drop_connection(id);
+            nacos.drop_connection(id);
         });
         if let Some(connection) = self.state().connections.get_mut(&id) {
             connection.task = Some(task.abort_handle());
@@ -62,17 +62,17 @@ impl Registry {
 
     /// Only the login is served over HTTP.
     pub(crate) fn serve_http(&self, server: usize, io: DuplexStream) {
-        let registry = self.clone();
+        let nacos = self.clone();
         let service = hyper::service::service_fn(move |request: http::Request<Incoming>| {
-            let registry = registry.clone();
+            let nacos = nacos.clone();
             async move {
                 let is_login = request.uri().path().ends_with("/login");
-                let (status, answer) = match registry.decide(server).await {
+                let (status, answer) = match nacos.decide(server).await {
                     _ if !is_login => (404, String::new()),
                     Fate::Code(_) => (500, "unknown user".to_owned()),
                     Fate::Usual { pause } => {
                         sleep(pause).await;
-                        registry.state().log_in()
+                        nacos.state().log_in()
                     }
                     Fate::Later { .. } => (503, String::new()),
                 };
@@ -99,7 +99,7 @@ impl Registry {
 
 #[derive(Clone)]
 struct Call {
-    registry: Registry,
+    nacos: Nacos,
     server: usize,
     id: u64,
 }
@@ -116,7 +116,7 @@ impl Call {
 
     fn open_stream(&self) -> mpsc::Receiver<Result<Payload, Status>> {
         let (stream, receiver) = mpsc::channel(4096);
-        if let Some(connection) = self.registry.state().connections.get_mut(&self.id) {
+        if let Some(connection) = self.nacos.state().connections.get_mut(&self.id) {
             connection.stream = Some(stream);
         }
         receiver
@@ -127,10 +127,10 @@ impl Call {
             return self.acknowledge(payload);
         }
         // The server knows the connection a little later.
-        let pause = self.registry.state().dice.u64(..40);
+        let pause = self.nacos.state().dice.u64(..40);
         sleep(Duration::from_millis(pause)).await;
-        let mut state = self.registry.state();
-        let negotiates = state.plan.negotiates;
+        let mut state = self.nacos.state();
+        let negotiates = state.schedule.negotiates;
         if let Some(connection) = state.connections.get_mut(&self.id) {
             connection.is_known = true;
             if let (true, Some(stream)) = (negotiates, &connection.stream) {
@@ -145,7 +145,7 @@ impl Call {
         struct Acknowledgement {
             request_id: String,
         }
-        let mut state = self.registry.state();
+        let mut state = self.nacos.state();
         match serde_json::from_slice::<Acknowledgement>(payload.json()) {
             Ok(acknowledgement) => {
                 if let Some(connection) = state.connections.get_mut(&self.id) {
@@ -159,18 +159,18 @@ impl Call {
     async fn answer(&self, payload: Payload) -> Payload {
         let kind = payload.kind().to_owned();
         {
-            let mut state = self.registry.state();
+            let mut state = self.nacos.state();
             state.requests += 1;
             if let Some(connection) = state.connections.get_mut(&self.id) {
                 connection.latest_request = Instant::now();
             }
         }
-        let (answer, pause) = match self.registry.decide(self.server).await {
+        let (answer, pause) = match self.nacos.decide(self.server).await {
             Fate::Usual { pause } => (self.usual(&payload), pause),
             Fate::Code(code) => (failure(&kind, code), Duration::from_millis(1)),
             Fate::Later { .. } => (failed::<ErrorResponse>(300), Duration::ZERO),
         };
-        self.registry.state().note(|| {
+        self.nacos.state().note(|| {
             let body = |payload: &Payload| String::from_utf8_lossy(payload.json()).into_owned();
             let (asked, answered) = (body(&payload), body(&answer));
             format!("{} asks {kind} {asked}; in {pause:?}: {answered}", self.id)
@@ -181,9 +181,9 @@ impl Call {
     }
 
     fn usual(&self, payload: &Payload) -> Payload {
-        let mut state = self.registry.state();
+        let mut state = self.nacos.state();
         if payload.kind() == ServerCheckRequest::KIND {
-            let support_ability_negotiation = state.plan.negotiates;
+            let support_ability_negotiation = state.schedule.negotiates;
             return done(ServerCheckResponse {
                 support_ability_negotiation,
                 ..Default::default()
@@ -204,8 +204,8 @@ impl Call {
         match changed {
             None => {}
             // A new subscriber is told what it was just answered.
-            Some(Audience::Asker(name)) => self.registry.tell(self.id, &name),
-            Some(Audience::All(name)) => self.registry.changed(&name),
+            Some(Audience::Asker(name)) => self.nacos.tell(self.id, &name),
+            Some(Audience::All(name)) => self.nacos.changed(&name),
         }
         answer
     }

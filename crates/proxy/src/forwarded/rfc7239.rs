@@ -21,9 +21,12 @@ pub(super) struct Element<'a> {
     proto: Option<Cow<'a, [u8]>>,
 }
 
-/// What came is no list of such elements.
+/// What came is no element.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Malformed;
+struct Malformed;
+
+/// The commas of one element's quoted strings: beyond that it counts as malformed.
+const MOST_COMMAS: usize = 16;
 
 impl Element<'_> {
     /// Who made the request; nothing if that is hidden or not known.
@@ -47,14 +50,39 @@ pub(super) fn joined(headers: &HeaderMap) -> Vec<u8> {
     lines.join(&b", "[..])
 }
 
-/// The elements of a list (section 4). White space around `;` is let pass, and a
-/// node with a port that is not quoted, since many write them.
-pub(super) fn parse(list: &[u8]) -> Result<Vec<Element<'_>>, Malformed> {
+/// The elements of a list (section 4), read from its end, where our proxies write, up to one that is malformed: an open
+/// quote of a stranger takes nothing from what stands behind it. What begins in the middle of a quoted string is no
+/// element, since its first quote follows no `=` or is followed by more, so that both ways of reading find the same ones.
+pub(super) fn read(list: &[u8]) -> Vec<Element<'_>> {
     let mut elements = Vec::new();
-    let mut element = Element::default();
+    let mut rest = Some(list);
+    while let Some((element, before)) = rest.and_then(last) {
+        elements.extend(element);
+        rest = before;
+    }
+    elements.reverse();
+    elements
+}
+
+/// The last element, nothing if it is empty (RFC 9110 section 5.6.1), and what stands before its comma.
+fn last(list: &[u8]) -> Option<(Option<Element<'_>>, Option<&[u8]>)> {
+    let commas = (0..list.len()).rev().filter(|at| list[*at] == b',');
+    let mut begins = commas.map(Some).chain([None]).take(MOST_COMMAS);
+    begins.find_map(|comma| match comma {
+        Some(at) => Some((element(&list[at + 1..]).ok()?, Some(&list[..at]))),
+        None => Some((element(list).ok()?, None)),
+    })
+}
+
+/// One element. White space around `;` is let pass, and a node with a port that is not quoted, since many write them.
+fn element(text: &[u8]) -> Result<Option<Element<'_>>, Malformed> {
+    let text = text.trim_ascii();
+    let mut element = Element {
+        text,
+        ..Element::default()
+    };
     let mut is_empty = true;
-    let mut rest = list.trim_ascii_start();
-    let mut began = rest;
+    let mut rest = text;
     loop {
         if let Some(at) = rest.iter().position(|byte| *byte == b'=')
             && rest[..at].iter().copied().all(is_token_byte)
@@ -67,18 +95,7 @@ pub(super) fn parse(list: &[u8]) -> Result<Vec<Element<'_>>, Malformed> {
         }
         match rest {
             [b';', behind @ ..] => rest = behind.trim_ascii_start(),
-            [] | [b',', ..] => {
-                // A list may have empty elements (RFC 9110 section 5.6.1).
-                if !std::mem::replace(&mut is_empty, true) {
-                    element.text = began[..began.len() - rest.len()].trim_ascii_end();
-                    elements.push(std::mem::take(&mut element));
-                }
-                let [_, behind @ ..] = rest else {
-                    return Ok(elements);
-                };
-                rest = behind.trim_ascii_start();
-                began = rest;
-            }
+            [] => return Ok((!is_empty).then_some(element)),
             _ => return Err(Malformed),
         }
     }
@@ -188,24 +205,24 @@ fn write_value(list: &mut Vec<u8>, value: &[u8]) {
 mod tests {
     use super::*;
 
-    fn read(list: &str) -> Result<Vec<String>, Malformed> {
+    fn texts(list: &str) -> Vec<String> {
         let text = |value: Option<&[u8]>| match value {
             Some(value) => String::from_utf8_lossy(value).into_owned(),
             None => "-".to_owned(),
         };
-        let elements = parse(list.as_bytes())?.into_iter();
-        Ok(elements
+        let elements = read(list.as_bytes()).into_iter();
+        elements
             .map(|element| {
                 let node = element.node.as_deref();
                 format!("{} {}", text(node), text(element.proto()))
             })
-            .collect())
+            .collect()
     }
 
     #[test]
     fn elements_are_read_as_rfc_7239_writes_them() {
         type Case = (&'static str, &'static [&'static str]);
-        let cases: [Case; 16] = [
+        let cases: [Case; 20] = [
             ("", &[]),
             (", ,", &[]),
             (
@@ -236,21 +253,29 @@ mod tests {
                 "for=1.1.1.1:80, for=[2001:db8::1]",
                 &["1.1.1.1:80 -", "[2001:db8::1] -"],
             ),
+            (
+                "host=\"a, for=6.6.6.6;x=\", by=\"z\", for=1.1.1.1",
+                &["- -", "- -", "1.1.1.1 -"],
+            ),
+            ("host=\",, ,\";for=1.1.1.1", &["1.1.1.1 -"]),
+            ("host=\"a, for=6.6.6.6;x=\\\"\"", &["- -"]),
+            (
+                "host=\"a, for=6.6.6.6\", for=1.1.1.1",
+                &["- -", "1.1.1.1 -"],
+            ),
             ("for=\"\"", &[" -"]),
             ("by=x", &["- -"]),
         ];
         for (list, expected) in cases {
-            let expected = expected.iter().map(|element| (*element).to_owned());
-            assert_eq!(read(list), Ok(expected.collect()), "{list}");
+            assert_eq!(texts(list), expected, "{list}");
         }
     }
 
     #[test]
-    fn what_is_no_such_list_is_malformed() {
-        for list in [
+    fn what_is_no_element_ends_the_list() {
+        for malformed in [
             "for",
             "for=",
-            "for=,",
             "=1.1.1.1",
             "for =1.1.1.1",
             "for= 1.1.1.1",
@@ -260,12 +285,29 @@ mod tests {
             "for=\"1.1.1.1",
             "for=\"1.1.1.1\\",
             "for=\"1.1.1.1\"x",
-            "for=1.1.1.1, nonsense",
+            "nonsense",
             "for=1.1.1.1/24",
             "f(r=1",
+            "\"",
         ] {
-            assert_eq!(read(list), Err(Malformed), "{list}");
+            for (before, behind) in [("", ""), ("for=9.9.9.9, ", ""), ("", ", ,")] {
+                let list = format!("{before}{malformed}{behind}");
+                assert_eq!(texts(&list), [""; 0], "{list}");
+            }
+            let list = format!("for=9.9.9.9, {malformed}, for=\"1.1.1.1\", host=\"a, b\"");
+            assert_eq!(texts(&list), ["1.1.1.1 -", "- -"], "{list}");
         }
+    }
+
+    /// Each comma of a string may be where an element begins: looking for it must not take the square of the length.
+    #[test]
+    fn an_element_has_few_commas() {
+        let string = |commas: usize| format!("for=1.1.1.1, host=\"{}\"", ",".repeat(commas));
+        assert_eq!(texts(&string(MOST_COMMAS - 1)).len(), 2);
+        assert_eq!(texts(&string(MOST_COMMAS)), [""; 0]);
+        let began = std::time::Instant::now();
+        assert_eq!(texts(&string(1 << 20)), [""; 0]);
+        assert!(began.elapsed().as_secs() < 5, "{:?}", began.elapsed());
     }
 
     #[test]
@@ -280,7 +322,7 @@ mod tests {
             String::from_utf8_lossy(&list),
             "for=192.0.2.1, for=\"[2001:db8::1]\";host=\"[2001:db8::9]:8080\";proto=https, for=unknown;proto=http"
         );
-        let elements = parse(&list).expect("a list");
+        let elements = read(&list);
         let addresses: Vec<_> = elements.iter().map(Element::address).collect();
         assert_eq!(addresses, [node("192.0.2.1"), node("2001:db8::1"), None]);
         assert_eq!(elements[1].proto(), Some(&b"https"[..]));

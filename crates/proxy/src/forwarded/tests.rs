@@ -268,6 +268,26 @@ fn a_malformed_forwarded_is_nobodys_word() {
     }
 }
 
+/// One open quote of a stranger hid everybody from whoever came behind it.
+#[test]
+fn what_is_malformed_goes_and_what_our_proxies_wrote_behind_it_stays() {
+    for (sent, kept) in [
+        ("for=\", for=203.0.113.9", "for=203.0.113.9"),
+        (
+            "for=1.1.1.1;for=2.2.2.2, for=203.0.113.9;host=\"a, b\", for=10.0.0.2",
+            "for=203.0.113.9;host=\"a, b\", for=10.0.0.2",
+        ),
+    ] {
+        let found = standard("10.0.0.1", &[("Forwarded", sent)]);
+        let expected = (format!("{kept}, {OURS}"), "203.0.113.9".to_owned());
+        assert_eq!(found, expected, "{sent}");
+        // However it is split into lines.
+        let (first, second) = sent.split_once(", ").expect("a comma");
+        let found = standard("10.0.0.1", &[("Forwarded", first), ("Forwarded", second)]);
+        assert_eq!(found, expected, "{sent}");
+    }
+}
+
 #[test]
 fn both_say_the_same_by_what_x_forwarded_says() {
     let both = |peer: &str, sent: &[(&str, &str)]| {
@@ -329,6 +349,7 @@ fn the_scheme_is_the_one_of_the_clients_element() {
         ("proto=https", Scheme::Https),
         ("for=203.0.113.9;proto=gopher", Scheme::Http),
         ("for=203.0.113.9;proto=https, nonsense", Scheme::Http),
+        ("nonsense, for=203.0.113.9;proto=https", Scheme::Https),
     ] {
         let settings = ForwardedSettings {
             trusted_proxies: vec!["10.0.0.0/8".parse().expect("CIDR")],

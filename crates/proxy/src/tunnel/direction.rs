@@ -13,8 +13,10 @@ const BUFFER_BYTES: usize = 16 << 10;
 /// How a direction ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ended {
-    /// The sender has ended, and the receiver was told.
-    Sender,
+    /// The sender sends nothing more, and the receiver was told: what comes the other way still passes.
+    Half,
+    /// The sender has left a WebSocket of which nothing more is awaited.
+    Left,
     /// Both have said that their WebSocket is closed.
     Closed,
 }
@@ -46,7 +48,8 @@ where
                 None => self.hand_on(&[]).await?,
                 Some(0) => {
                     self.to.shutdown().await?;
-                    return Ok(Ended::Sender);
+                    let is_last = self.farewell.as_ref().is_some_and(Farewell::is_last);
+                    return Ok(if is_last { Ended::Left } else { Ended::Half });
                 }
                 Some(read) => self.hand_on(&buffer[..read]).await?,
             }

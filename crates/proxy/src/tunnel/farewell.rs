@@ -73,6 +73,12 @@ impl Farewell {
         self.stage = Stage::Finishing;
     }
 
+    /// Whether the sender's leaving is the end of it all: while the gateway ends, and when an endpoint has said Close. An
+    /// endpoint leaves first (RFC 6455 section 7.1.1), whereas a client may still wait for the answer to its own Close.
+    pub(super) fn is_last(&self) -> bool {
+        self.stage != Stage::Passing || (self.to == To::Client && self.frames.has_closed())
+    }
+
     /// How many of these bytes, the next of the sender, may pass.
     pub(super) fn admit(&mut self, bytes: &[u8]) -> usize {
         match self.stage {

@@ -4,7 +4,7 @@
 use tokio::io::AsyncWriteExt;
 
 use crate::client::Client;
-use crate::gateway::{ANY, Gateway};
+use crate::gateway::{ANY, Gateway, until};
 use crate::upstream::{Step, Upstream, ok, read_head};
 
 async fn answer(bytes: &'static [u8], request: &str) -> String {
@@ -187,6 +187,26 @@ async fn answered_early(bytes: &'static [u8]) -> (Gateway, Upstream, Client) {
     let gateway = Gateway::start(ANY, &[upstream.address]).await;
     let client = gateway.connect().await;
     (gateway, upstream, client)
+}
+
+/// An answer that nobody understands counts against its endpoint, which stays in: one bad handler is not all of it.
+#[tokio::test]
+async fn what_cannot_be_understood_is_counted() {
+    for bytes in [
+        &b"nonsense\r\n\r\n"[..],
+        b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-length: 3\r\n\r\nok!",
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+        b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nhalf\r\nxyz\r\n\r\n",
+    ] {
+        let what = bytes.escape_ascii().to_string();
+        let (gateway, _upstream, mut client) = answered_early(bytes).await;
+        client.send(GET).await;
+        let _ = client.rest().await;
+        let counted = || gateway.service("users").view().endpoints[0].error_answers;
+        until(&what, || counted() == 1).await;
+        assert!(gateway.service("users").view().endpoints[0].is_in, "{what}");
+    }
 }
 
 #[tokio::test]

@@ -174,6 +174,7 @@ async fn a_tunnel_is_measured_apart() {
         .await;
     assert_eq!(client.head().await.0, 101);
     client.rest().await;
+    drop(client);
     let open = || {
         value(
             &gateway,

@@ -221,7 +221,7 @@ async fn a_refused_connection_goes_on_to_the_next_endpoint_until_one_answers() {
     }
 }
 
-/// Three endpoints that the registry no longer lists are dead, three that it lists are alive: all three tries of the first request
+/// Three endpoints that Nacos no longer lists are dead, three that it lists are alive: all three tries of the first request
 /// went to dead ones.
 #[tokio::test]
 async fn a_retry_goes_to_a_listed_endpoint_before_a_held_one() {

@@ -250,3 +250,39 @@ async fn another_protocol_gets_no_byte_and_goes_on() {
     drop(client);
     until("it is over", || gateway.serving.in_flight() == 0).await;
 }
+
+/// Nothing comes any more, and it is known.
+async fn has_ended(from: &mut (impl AsyncRead + Unpin)) {
+    let mut byte = [0];
+    let read = tokio::time::timeout(Duration::from_secs(10), from.read(&mut byte));
+    assert_eq!(read.await.expect("it comes").expect("an end"), 0);
+}
+
+/// Whoever had said all that it had to say was cut off from the answer.
+#[tokio::test]
+async fn whoever_ends_its_half_still_hears_the_other() {
+    for over_http2 in [false, true] {
+        let mut pair = Pair::open(over_http2).await;
+        pair.talk().await;
+        pair.client.shutdown().await.expect("ended");
+        has_ended(&mut pair.endpoint).await;
+        pair.endpoint_says(HELLO).await;
+        assert_eq!(take(&mut pair.client, HELLO.len()).await, HELLO);
+        assert_eq!(pair.gateway.serving.in_flight(), 1);
+        pair.endpoint.shutdown().await.expect("ended");
+        has_ended(&mut pair.client).await;
+        until("it is over", || pair.gateway.serving.in_flight() == 0).await;
+
+        let mut pair = Pair::open(over_http2).await;
+        pair.talk().await;
+        pair.endpoint.shutdown().await.expect("ended");
+        has_ended(&mut pair.client).await;
+        pair.client_says(MASKED_HELLO).await;
+        let heard = take(&mut pair.endpoint, MASKED_HELLO.len()).await;
+        assert_eq!(heard, MASKED_HELLO);
+        assert_eq!(pair.gateway.serving.in_flight(), 1);
+        pair.client.shutdown().await.expect("ended");
+        has_ended(&mut pair.endpoint).await;
+        until("it is over", || pair.gateway.serving.in_flight() == 0).await;
+    }
+}

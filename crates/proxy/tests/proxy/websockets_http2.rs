@@ -189,10 +189,10 @@ async fn a_stream_under_load_does_not_lock_up() {
         writing
     });
     let mut got = Vec::new();
-    let reading = tokio::time::timeout(Duration::from_secs(20), reading.read_to_end(&mut got));
-    reading.await.expect("it does not lock up").expect("read");
+    let read = tokio::time::timeout(Duration::from_secs(20), reading.read_to_end(&mut got));
+    read.await.expect("it does not lock up").expect("read");
     assert_eq!(got.len(), 20 * MIB);
-    sending.await.expect("all is sent");
+    drop((reading, sending.await.expect("all is sent")));
     until("it is over", || gateway.serving.in_flight() == 0).await;
 }
 

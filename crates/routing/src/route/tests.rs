@@ -109,7 +109,7 @@ fn what_a_route_does_not_say_is_the_default() {
 }
 
 #[test]
-fn a_service_may_be_of_another_registry() {
+fn a_service_may_be_of_another_nacos() {
     let text = "routes:
   r: { path: /a, service: { name: s, nacos: east } }
   g: { path: /a, service: { name: s, nacos: east, namespace: public, group: g } }

@@ -6,7 +6,7 @@ use std::fmt;
 
 use pailou_config::{Compat, Field, ScgArgs, Shortcut};
 
-use super::{Entry, source::Sources};
+use super::{Entry, networks::Networks};
 use crate::{Request, predicate::Predicate};
 
 pub(super) const ENTRY: Entry = Entry {
@@ -17,7 +17,7 @@ pub(super) const ENTRY: Entry = Entry {
 };
 
 #[derive(Debug)]
-struct RemoteAddr(Sources);
+struct RemoteAddr(Networks);
 
 impl Predicate for RemoteAddr {
     fn matches(&self, request: &Request<'_>) -> bool {
@@ -39,5 +39,5 @@ fn compile(field: &Field<'_>, _: Compat) -> Option<Box<dyn Predicate>> {
         field.fault("no network is given");
         return None;
     }
-    Some(Box::new(RemoteAddr(Sources::read(&given)?)))
+    Some(Box::new(RemoteAddr(Networks::read(&given)?)))
 }

@@ -29,33 +29,33 @@ struct Version {
     wanted: Number,
     /// Whether a later one will do.
     or_later: bool,
-    sources: Vec<Source>,
+    places: Vec<Place>,
     default: Option<Number>,
 }
 
 /// Where a request says its version.
 #[derive(Debug)]
-enum Source {
+enum Place {
     Header(HeaderName),
     Parameter(Box<str>),
     /// The segment of the path, from 0.
     Segment(usize),
 }
 
-impl Source {
+impl Place {
     fn find<'r>(&self, request: &Request<'r>) -> Option<Cow<'r, str>> {
         match self {
-            Source::Header(name) => {
+            Place::Header(name) => {
                 let value = request.headers.get(name)?;
                 Some(decode::latin1(value.as_bytes()))
             }
-            Source::Parameter(name) => {
+            Place::Parameter(name) => {
                 let pairs = request.target.query()?.split('&');
                 let mut pairs = pairs.filter_map(|pair| pair.split_once('='));
                 let (_, value) = pairs.find(|(key, _)| decode::form_decoded(key) == **name)?;
                 Some(decode::form_decoded(value))
             }
-            Source::Segment(index) => {
+            Place::Segment(index) => {
                 let segment = request.target.path().split('/').nth(index + 1)?;
                 (!segment.is_empty()).then(|| decode::decoded(segment))
             }
@@ -65,7 +65,7 @@ impl Source {
 
 impl Predicate for Version {
     fn matches(&self, request: &Request<'_>) -> bool {
-        let said = self.sources.iter().find_map(|source| source.find(request));
+        let said = self.places.iter().find_map(|place| place.find(request));
         let version = match said {
             Some(text) => parse(&text),
             None => self.default,
@@ -108,7 +108,7 @@ fn compile(field: &Field<'_>, compat: Compat) -> Option<Box<dyn Predicate>> {
     }
     let args = ScgArgs::read(field, Shortcut::Fields(&["version"]))?;
     let version = args.required("version");
-    let sources = sources(&args);
+    let places = places(&args);
     let default = match args.get("apiversion.default") {
         Some(arg) => {
             let number = parse(arg.text());
@@ -135,17 +135,17 @@ fn compile(field: &Field<'_>, compat: Compat) -> Option<Box<dyn Predicate>> {
         text: text.into(),
         wanted,
         or_later,
-        sources: sources?,
+        places: places?,
         default,
     }))
 }
 
 /// Where requests say their version, in Spring's order.
-fn sources(args: &ScgArgs<'_>) -> Option<Vec<Source>> {
-    let mut sources = Vec::new();
+fn places(args: &ScgArgs<'_>) -> Option<Vec<Place>> {
+    let mut places = Vec::new();
     if let Some(arg) = args.get("apiversion.use.header") {
         match HeaderName::from_bytes(arg.text().as_bytes()) {
-            Ok(name) => sources.push(Source::Header(name)),
+            Ok(name) => places.push(Place::Header(name)),
             Err(_) => {
                 arg.fault(format!("{} is not a header name", arg.quoted()));
                 return None;
@@ -153,17 +153,17 @@ fn sources(args: &ScgArgs<'_>) -> Option<Vec<Source>> {
         }
     }
     if let Some(arg) = args.get("apiversion.use.queryParameter") {
-        sources.push(Source::Parameter(arg.text().into()));
+        places.push(Place::Parameter(arg.text().into()));
     }
     if let Some(arg) = args.get("apiversion.use.pathSegment") {
-        sources.push(Source::Segment(arg.integer(0..=63)?));
+        places.push(Place::Segment(arg.integer(0..=63)?));
     }
-    if sources.is_empty() {
+    if places.is_empty() {
         args.whole().fault_expected(
             "nothing says where requests have their version",
             "`spring.webflux.apiversion.use.header`, `.query-parameter` or `.path-segment` in the document",
         );
         return None;
     }
-    Some(sources)
+    Some(places)
 }

@@ -8,7 +8,7 @@ use std::{fmt, net::IpAddr};
 use http::HeaderName;
 use pailou_config::{Compat, Field, ScgArgs, Shortcut};
 
-use super::{Entry, source::Sources};
+use super::{Entry, networks::Networks};
 use crate::{Request, predicate::Predicate};
 
 pub(super) const ENTRY: Entry = Entry {
@@ -22,7 +22,7 @@ static FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 #[derive(Debug)]
 struct XForwardedRemoteAddr {
-    sources: Sources,
+    networks: Networks,
     /// Which entry counts, from the right, beginning with 1; the first one if there are not so many.
     index: usize,
 }
@@ -54,13 +54,13 @@ impl XForwardedRemoteAddr {
 impl Predicate for XForwardedRemoteAddr {
     fn matches(&self, request: &Request<'_>) -> bool {
         self.address(request)
-            .is_some_and(|address| self.sources.contain(address))
+            .is_some_and(|address| self.networks.contain(address))
     }
 }
 
 impl fmt::Display for XForwardedRemoteAddr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.sources.fmt(f)
+        self.networks.fmt(f)
     }
 }
 
@@ -86,9 +86,9 @@ fn compile(field: &Field<'_>, _: Compat) -> Option<Box<dyn Predicate>> {
         field.fault("no network is given");
         return None;
     }
-    let sources = Sources::read(&given)?;
+    let networks = Networks::read(&given)?;
     Some(Box::new(XForwardedRemoteAddr {
-        sources,
+        networks,
         index: number,
     }))
 }

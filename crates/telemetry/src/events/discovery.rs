@@ -224,10 +224,10 @@ impl SourceFailed<'_> {
     }
 }
 
-/// A session with the registry is up.
+/// A session with a Nacos is up.
 #[derive(Clone, Copy, Debug)]
 pub struct SessionConnected<'a> {
-    /// The id of the registry that it is with.
+    /// The id of the Nacos that it is with.
     pub nacos: &'a str,
     /// The namespace it is for.
     pub namespace: &'a str,
@@ -259,7 +259,7 @@ impl SessionConnected<'_> {
 /// A session speaks to its server in another way than the one before it.
 #[derive(Clone, Copy, Debug)]
 pub struct TransportChanged<'a> {
-    /// The id of the registry that it is with.
+    /// The id of the Nacos that it is with.
     pub nacos: &'a str,
     /// The namespace it is for.
     pub namespace: &'a str,
@@ -282,15 +282,15 @@ impl TransportChanged<'_> {
             namespace = self.namespace,
             from = self.from,
             to = self.to,
-            "the registry is spoken to in another way"
+            "the transport to Nacos changed"
         );
     }
 }
 
-/// A session with the registry broke; what it told stays in use and it is set up again.
+/// A session with a Nacos broke; what it told stays in use and it is set up again.
 #[derive(Clone, Copy, Debug)]
 pub struct SessionLost<'a> {
-    /// The id of the registry that it is with.
+    /// The id of the Nacos that it is with.
     pub nacos: &'a str,
     /// The namespace it was for.
     pub namespace: &'a str,
@@ -326,7 +326,7 @@ const DOCTOR: &str = "it is tried again by itself; `pailou doctor` looks for the
 /// Attempts to set up a session failed.
 #[derive(Clone, Copy, Debug)]
 pub struct SessionFailed<'a> {
-    /// The id of the registry.
+    /// The id of the Nacos.
     pub nacos: &'a str,
     /// The namespace it would be for.
     pub namespace: &'a str,
@@ -351,10 +351,10 @@ impl SessionFailed<'_> {
     }
 }
 
-/// A login at the registry was refused or failed; it is tried again.
+/// A login at Nacos was refused or failed; it is tried again.
 #[derive(Clone, Copy, Debug)]
 pub struct LoginFailed<'a> {
-    /// The id of the registry.
+    /// The id of the Nacos.
     pub nacos: &'a str,
     /// The server.
     pub server: &'a str,
@@ -379,7 +379,7 @@ impl LoginFailed<'_> {
     }
 }
 
-/// The gateway is registered in the registry as an instance of its own service.
+/// The gateway is registered in Nacos as an instance of its own service.
 #[derive(Clone, Copy, Debug)]
 pub struct Registered<'a> {
     /// Its service.

@@ -140,6 +140,57 @@ impl EjectedEndpointGone<'_> {
     }
 }
 
+/// An endpoint has failed an active check so often that it gets no traffic.
+#[derive(Clone, Copy, Debug)]
+pub struct CheckFailing<'a> {
+    /// The service.
+    pub service: &'a ServiceMetrics,
+    /// The endpoint.
+    pub address: SocketAddr,
+    /// What it was asked.
+    pub check: &'a str,
+    /// What was wrong with the last answer.
+    pub error: &'a str,
+}
+
+impl CheckFailing<'_> {
+    /// Logs it; its answers are counted already.
+    pub fn record(&self) {
+        warn!(
+            target: "pailou",
+            service = self.service.name(),
+            address = %self.address,
+            check = self.check,
+            error = self.error,
+            "an endpoint fails its health check"
+        );
+    }
+}
+
+/// An endpoint passes its active checks again.
+#[derive(Clone, Copy, Debug)]
+pub struct CheckPassing<'a> {
+    /// The service.
+    pub service: &'a ServiceMetrics,
+    /// The endpoint.
+    pub address: SocketAddr,
+    /// What it was asked.
+    pub check: &'a str,
+}
+
+impl CheckPassing<'_> {
+    /// Logs it.
+    pub fn record(&self) {
+        info!(
+            target: "pailou",
+            service = self.service.name(),
+            address = %self.address,
+            check = self.check,
+            "an endpoint passes its health check again"
+        );
+    }
+}
+
 /// So many endpoints of a service are ejected that the ejected ones are used again.
 #[derive(Clone, Copy, Debug)]
 pub struct PanicBegan<'a> {
@@ -205,7 +256,7 @@ impl EndpointRefused<'_> {
     }
 }
 
-/// Endpoints that the registry no longer lists are kept for a while.
+/// Endpoints that Nacos no longer lists are kept for a while.
 #[derive(Clone, Copy, Debug)]
 pub struct HoldBegan<'a> {
     /// The service.
@@ -251,7 +302,7 @@ impl HoldEnded<'_> {
     }
 }
 
-/// The registry did not say in time which endpoints a service has; the gateway goes on without.
+/// Nacos did not say in time which endpoints a service has; the gateway goes on without.
 #[derive(Clone, Copy, Debug)]
 pub struct ServiceFirstStateLate<'a> {
     /// The service.
@@ -275,7 +326,7 @@ impl ServiceFirstStateLate<'_> {
     }
 }
 
-/// An audit found that pushes had left a service's state behind the registry's.
+/// An audit found that pushes had left a service's state behind Nacos's.
 #[derive(Clone, Copy, Debug)]
 pub struct DriftFound<'a> {
     /// The service.

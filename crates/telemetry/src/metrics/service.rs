@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::causes::Causes;
 use super::labels::ServiceLabels;
-use crate::words::{EJECTIONS, ENDPOINT_REFUSALS, HOLDS, label, words};
+use crate::words::{CHECK_FAILURES, EJECTIONS, ENDPOINT_REFUSALS, HOLDS, label, words};
 
 static HOLD_WORDS: [&str; HOLDS.len()] = words(HOLDS);
 static REFUSAL_WORDS: [&str; ENDPOINT_REFUSALS.len()] = words(ENDPOINT_REFUSALS);
@@ -18,6 +18,7 @@ pub struct ServiceMetrics {
     eligible: AtomicU64,
     ineligible: AtomicU64,
     ejected: AtomicU64,
+    check_failed: AtomicU64,
     held: AtomicU64,
     stale: AtomicBool,
     pub(crate) panic: AtomicBool,
@@ -29,6 +30,8 @@ pub struct ServiceMetrics {
     pub(crate) drift: AtomicU64,
     pub(crate) refused: Causes,
     pub(crate) first_state_late: AtomicU64,
+    pub(crate) checks_passed: AtomicU64,
+    pub(crate) checks_failed: Causes,
 }
 
 /// How many endpoints of a service are in which state; each endpoint is counted once, by the first that applies.
@@ -36,9 +39,11 @@ pub struct ServiceMetrics {
 pub struct EndpointCounts {
     /// Out because they refused or reset a connection.
     pub ejected: usize,
+    /// Out because an active check fails.
+    pub check_failed: usize,
     /// Disabled, unhealthy, of weight zero, or with a weight that was refused.
     pub ineligible: usize,
-    /// Used although the registry no longer lists them, until the hold ends.
+    /// Used although Nacos no longer lists them, until the hold ends.
     pub held: usize,
     /// Listed and used.
     pub eligible: usize,
@@ -52,6 +57,7 @@ impl ServiceMetrics {
             eligible: AtomicU64::new(0),
             ineligible: AtomicU64::new(0),
             ejected: AtomicU64::new(0),
+            check_failed: AtomicU64::new(0),
             held: AtomicU64::new(0),
             stale: AtomicBool::new(false),
             panic: AtomicBool::new(false),
@@ -63,6 +69,8 @@ impl ServiceMetrics {
             drift: AtomicU64::new(0),
             refused: Causes::of(&REFUSAL_WORDS),
             first_state_late: AtomicU64::new(0),
+            checks_passed: AtomicU64::new(0),
+            checks_failed: Causes::of(CHECK_FAILURES),
         }
     }
 
@@ -83,12 +91,24 @@ impl ServiceMetrics {
         self.ineligible
             .store(counts.ineligible as u64, Ordering::Relaxed);
         self.ejected.store(counts.ejected as u64, Ordering::Relaxed);
+        self.check_failed
+            .store(counts.check_failed as u64, Ordering::Relaxed);
         self.held.store(counts.held as u64, Ordering::Relaxed);
     }
 
-    /// Says whether the endpoints come from a snapshot rather than from the registry.
+    /// Says whether the endpoints come from a snapshot rather than from Nacos.
     pub fn set_stale(&self, stale: bool) {
         self.stale.store(stale, Ordering::Relaxed);
+    }
+
+    /// Counts the answer of an endpoint to an active check; a failure by a word of [`CHECK_FAILURES`](crate::words::CHECK_FAILURES).
+    pub fn count_check(&self, failure: Option<&'static str>) {
+        match failure {
+            Some(failure) => self.checks_failed.count(failure),
+            None => {
+                self.checks_passed.fetch_add(1, Ordering::Relaxed);
+            }
+        }
     }
 
     /// Counts a hold, by how the log says its reason.
@@ -101,11 +121,12 @@ impl ServiceMetrics {
         self.refused.count(label(ENDPOINT_REFUSALS, reason));
     }
 
-    pub(crate) fn endpoints(&self) -> [(&'static str, u64); 4] {
+    pub(crate) fn endpoints(&self) -> [(&'static str, u64); 5] {
         [
             ("eligible", self.eligible.load(Ordering::Relaxed)),
             ("ineligible", self.ineligible.load(Ordering::Relaxed)),
             ("ejected", self.ejected.load(Ordering::Relaxed)),
+            ("check_failed", self.check_failed.load(Ordering::Relaxed)),
             ("held", self.held.load(Ordering::Relaxed)),
         ]
     }

@@ -208,6 +208,7 @@ fn a_service_shows_its_endpoints_and_ejections() {
     service.set_endpoints(EndpointCounts {
         eligible: 2,
         ejected: 1,
+        check_failed: 4,
         ineligible: 3,
         held: 0,
     });
@@ -228,8 +229,13 @@ fn a_service_shows_its_endpoints_and_ejections() {
         };
         refused.record();
     }
+    service.count_check(None);
+    service.count_check(Some("timeout"));
     let text = render(&metrics);
     for line in [
+        format!("pailou_service_endpoints{{{USERS},state=\"check_failed\"}} 4"),
+        format!("pailou_service_checks_passed_total{{{USERS}}} 1"),
+        format!("pailou_service_checks_failed_total{{{USERS},cause=\"timeout\"}} 1"),
         format!("pailou_service_endpoints{{{USERS},state=\"eligible\"}} 2"),
         format!("pailou_service_endpoints{{{USERS},state=\"ineligible\"}} 3"),
         format!("pailou_service_ejections_total{{{USERS},cause=\"refused\"}} 1"),

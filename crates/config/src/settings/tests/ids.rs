@@ -76,11 +76,11 @@ fn a_nacos_cluster_that_makes_no_sense_is_refused_with_its_id() {
     let cases = [
         (
             "other_nacos: { east: { namespace: dev } }",
-            "other_nacos.east.servers: not set; expected the servers of this cluster",
+            "other_nacos.east.servers: not set; expected the servers of this Nacos",
         ),
         (
             "other_nacos: { default: { servers: [ a ] } }",
-            "other_nacos.default: the id of the cluster that `nacos` describes",
+            "other_nacos.default: the id of the Nacos that `nacos` describes",
         ),
         (
             "other_nacos: { static: { servers: [ a ] } }",
@@ -88,7 +88,7 @@ fn a_nacos_cluster_that_makes_no_sense_is_refused_with_its_id() {
         ),
         (
             "other_nacos: { East_1: { servers: [ a ] } }",
-            "other_nacos.East_1: no id of a cluster",
+            "other_nacos.East_1: no id of a Nacos",
         ),
         (
             "other_nacos: { east: [] }",

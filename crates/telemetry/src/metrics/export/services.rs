@@ -42,7 +42,7 @@ pub(super) fn export(
         ),
         (
             "pailou_service_holding",
-            "1 while endpoints are held that the registry does not list",
+            "1 while endpoints are held that Nacos does not list",
             |service| service.holding.load(Ordering::Relaxed),
         ),
         (
@@ -59,7 +59,7 @@ pub(super) fn export(
                 .encode_gauge(&u64::from(value(service)))?;
         }
     }
-    let families: [Counter<ServiceMetrics>; 4] = [
+    let families: [Counter<ServiceMetrics>; 5] = [
         (
             "pailou_service_returns",
             "Ejected endpoints that are well again",
@@ -80,13 +80,18 @@ pub(super) fn export(
             "Times the first state came late",
             |service| &service.first_state_late,
         ),
+        (
+            "pailou_service_checks_passed",
+            "Active checks that endpoints passed",
+            |service| &service.checks_passed,
+        ),
     ];
     counters(out, &families, services, |service| service.labels().pairs())?;
     by_word(out, services)
 }
 
 fn by_word(out: &mut DescriptorEncoder<'_>, services: &[Arc<ServiceMetrics>]) -> fmt::Result {
-    let families: [ByWord; 3] = [
+    let families: [ByWord; 4] = [
         (
             "cause",
             "pailou_service_ejections",
@@ -104,6 +109,12 @@ fn by_word(out: &mut DescriptorEncoder<'_>, services: &[Arc<ServiceMetrics>]) ->
             "pailou_service_endpoints_refused",
             "Listed endpoints not used, by reason",
             |service| &service.refused,
+        ),
+        (
+            "cause",
+            "pailou_service_checks_failed",
+            "Active checks that endpoints did not pass, by cause",
+            |service| &service.checks_failed,
         ),
     ];
     let all_at_zero = services.len() <= MAX_AT_ZERO;

@@ -50,22 +50,22 @@ pub(super) fn export(out: &mut DescriptorEncoder<'_>, state: &State) -> fmt::Res
         ),
         (
             "pailou_session_connects",
-            "Sessions set up with the registry",
+            "Sessions set up with Nacos",
             &totals.session_connects,
         ),
         (
             "pailou_session_losses",
-            "Sessions with the registry lost",
+            "Sessions with Nacos lost",
             &totals.session_losses,
         ),
         (
             "pailou_session_transport_changes",
-            "Sessions that speak to the registry in another way than the one before",
+            "Sessions that speak to Nacos in another way than the one before",
             &totals.transport_changes,
         ),
         (
             "pailou_login_failures",
-            "Logins at the registry refused or failed",
+            "Logins at Nacos refused or failed",
             &totals.login_failures,
         ),
         (
@@ -161,7 +161,7 @@ pub(super) fn export(out: &mut DescriptorEncoder<'_>, state: &State) -> fmt::Res
         ),
         (
             "pailou_sessions",
-            "Sessions with the registry that are connected",
+            "Sessions with Nacos that are connected",
             state.sessions_connected(),
         ),
         (

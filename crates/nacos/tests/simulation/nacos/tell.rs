@@ -8,8 +8,8 @@ use pailou_nacos::wire::{
 };
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::{How, Registry, State};
-use crate::plan::LATEST_PUSH;
+use super::{How, Nacos, State};
+use crate::schedule::LATEST_PUSH;
 
 /// A connection that sent no request for so long is dropped, whatever it acknowledges.
 const SILENCE: Duration = Duration::from_secs(23);
@@ -22,7 +22,7 @@ enum News {
     Config,
 }
 
-impl Registry {
+impl Nacos {
     /// Sends something to all connections of a server at once.
     pub(super) fn send<P: Push>(&self, server: usize, make: impl Fn(String) -> P) {
         let mut state = self.state();
@@ -50,11 +50,11 @@ impl Registry {
             return;
         };
         if connection.wants(name) && connection.pending.insert(name.to_owned()) {
-            let (registry, name) = (self.clone(), name.to_owned());
+            let (nacos, name) = (self.clone(), name.to_owned());
             tokio::spawn(async move {
                 sleep(pause).await;
-                registry.wait_out_hang(id).await;
-                registry.tell_now(id, &name).await;
+                nacos.wait_out_hang(id).await;
+                nacos.tell_now(id, &name).await;
             });
         }
     }
@@ -156,7 +156,10 @@ impl State {
             return News::Config;
         }
         let stamp = self.next_stamp();
-        News::Service(self.view(server, name, self.plan.pushes_disabled), stamp)
+        News::Service(
+            self.view(server, name, self.schedule.pushes_disabled),
+            stamp,
+        )
     }
 
     fn push<P: Push>(&mut self, id: u64, make: impl Fn(String) -> P) {

@@ -7,13 +7,13 @@ use pailou_config::ScgArg;
 
 /// Networks, one of which an address has to be in.
 #[derive(Debug)]
-pub(super) struct Sources(Box<[IpNet]>);
+pub(super) struct Networks(Box<[IpNet]>);
 
-impl Sources {
+impl Networks {
     /// Reads `10.0.0.0/8`, `192.168.1.7`, `2001:db8::/32`; what is wrong is reported.
-    pub(super) fn read(given: &[ScgArg<'_>]) -> Option<Sources> {
+    pub(super) fn read(given: &[ScgArg<'_>]) -> Option<Networks> {
         let networks: Vec<IpNet> = given.iter().filter_map(network).collect();
-        (networks.len() == given.len()).then(|| Sources(networks.into()))
+        (networks.len() == given.len()).then(|| Networks(networks.into()))
     }
 
     pub(super) fn contain(&self, address: IpAddr) -> bool {
@@ -22,7 +22,7 @@ impl Sources {
     }
 }
 
-impl fmt::Display for Sources {
+impl fmt::Display for Networks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         super::write_list(f, &self.0)
     }

@@ -12,7 +12,7 @@ pub(crate) const SERVICES: [&str; 4] = ["orders", "users", "payments", "search"]
 pub(crate) const CONFIGS: [&str; 3] = ["routes.yaml", "limits.yaml", "texts.yaml"];
 
 #[derive(Debug, Clone)]
-pub(crate) struct Plan {
+pub(crate) struct Schedule {
     pub(crate) seed: u64,
     pub(crate) servers: usize,
     pub(crate) has_login: bool,
@@ -111,13 +111,13 @@ pub(crate) enum Step {
     },
 }
 
-impl Plan {
+impl Schedule {
     pub(crate) fn new(seed: u64) -> Self {
         let mut random = Random(fastrand::Rng::with_seed(seed));
         let random = &mut random;
         let servers = 1 + usize::from(random.0.bool());
         let has_login = random.0.u8(..3) == 0;
-        let mut plan = Self {
+        let mut schedule = Self {
             seed,
             servers,
             has_login,
@@ -130,19 +130,19 @@ impl Plan {
         };
         for _ in 0..random.0.u32(5..30) {
             let step = random.edit();
-            plan.steps.push((random.moment(), step));
+            schedule.steps.push((random.moment(), step));
         }
         for _ in 0..random.0.u32(0..8) {
             let step = random.wish();
-            plan.steps.push((random.moment(), step));
+            schedule.steps.push((random.moment(), step));
         }
         for _ in 0..random.0.u32(1..9) {
             let at = random.moment();
             let step = random.trouble(servers, has_login, FAULTS_LAST - at);
-            plan.steps.push((at, step));
+            schedule.steps.push((at, step));
         }
-        plan.steps.sort_by_key(|(at, _)| *at);
-        plan
+        schedule.steps.sort_by_key(|(at, _)| *at);
+        schedule
     }
 
     /// When all trouble is over.
@@ -251,7 +251,7 @@ pub(crate) fn edits(random: fastrand::Rng, count: usize) -> Vec<Step> {
     (0..count).map(|_| random.edit()).collect()
 }
 
-impl fmt::Display for Plan {
+impl fmt::Display for Schedule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { steps, .. } = self;
         let head = Self {

@@ -1,4 +1,4 @@
-//! Several Nacos clusters: routes from one, instances from another, and one of them down.
+//! More than one Nacos: routes from one, instances from another, and one of them down.
 
 use std::time::Duration;
 
@@ -43,7 +43,7 @@ async fn routes_come_from_one_cluster_and_instances_from_another_and_either_may_
         .as_array()
         .expect("a list")
         .iter()
-        .map(|service| service["source"].as_str().expect("an id").to_owned())
+        .map(|service| service["nacos"].as_str().expect("an id").to_owned())
         .collect();
     assert_eq!(sources, ["default", "east"], "{services}");
 
@@ -93,7 +93,7 @@ async fn each_cluster_has_its_own_account() {
         auth: Some(("east-user".to_owned(), secret.to_owned())),
         ..Options::default()
     };
-    let east = Registry::start(options).await.expect("a registry");
+    let east = Registry::start(options).await.expect("a Nacos");
     let upstream = Upstream::start("one");
     let address = upstream.address();
     let instance = Instance::new(address.ip().to_string(), address.port());

@@ -1,4 +1,4 @@
-//! The registry gone, restarted and healed: nobody notices.
+//! Nacos gone, restarted and healed: nobody notices.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::support::upstream::Upstream;
 use crate::support::world::{World, until_answered_by, until_status};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_registry_killed_restarted_empty_and_healed_under_load_fails_no_request() {
+async fn a_nacos_killed_restarted_empty_and_healed_under_load_fails_no_request() {
     let (mut world, _upstream, _registered, gateway) = World::small().await;
     let url = gateway.url("/api/users/1");
     let load = Load::start(reqwest::Method::GET, &url, 4, Duration::from_millis(2));
@@ -65,7 +65,7 @@ async fn a_held_endpoint_that_is_dead_leaves_by_ejection() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_gateway_started_before_its_registry_becomes_ready_when_it_comes() {
+async fn a_gateway_started_before_its_nacos_becomes_ready_when_it_comes() {
     let mut world = World::new().await;
     world.kill_registry().await;
     let gateway = world.gateway().await;
@@ -101,7 +101,7 @@ async fn held(gateway: &Gateway) -> usize {
     all.iter().filter(|one| is_held(one)).count()
 }
 
-/// Three upstreams that only the registry's owner registers: nobody brings them back but the case.
+/// Three upstreams that only Nacos's owner registers: nobody brings them back but the case.
 async fn three_by_hand(world: &World) -> Vec<Upstream> {
     let upstreams: Vec<_> = ["one", "two", "three"].map(Upstream::start).into();
     for upstream in &upstreams {
@@ -197,7 +197,7 @@ async fn an_instance_that_does_not_come_back_leaves_when_the_hold_ends() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_registry_that_hangs_is_noticed_and_costs_nothing() {
+async fn a_nacos_that_hangs_is_noticed_and_costs_nothing() {
     let (world, _upstream, _registered, gateway) = World::small().await;
     let load = Load::start(
         reqwest::Method::GET,

@@ -8,10 +8,10 @@ use pailou_nacos::wire::{
 };
 use tokio::time::{Instant, sleep_until};
 
-use super::{Connection, Registry, Service, State};
-use crate::{pipe::Pipe, plan::Step};
+use super::{Connection, Nacos, Service, State};
+use crate::{pipe::Pipe, schedule::Step};
 
-impl Registry {
+impl Nacos {
     /// What the operator does, and what goes wrong.
     pub(crate) fn play(&self, step: &Step) {
         match *step {
@@ -122,13 +122,13 @@ impl Registry {
             for port in service.hosts.keys().copied() {
                 state.servers[server].missing.insert((name.clone(), port));
                 let back = now + down + starting + trickle.mul_f64(state.operator.f64());
-                let (registry, name) = (self.clone(), name.clone());
+                let (nacos, name) = (self.clone(), name.clone());
                 tokio::spawn(async move {
                     sleep_until(back).await;
                     let host = (name.clone(), port);
-                    let is_back = registry.state().servers[server].missing.remove(&host);
+                    let is_back = nacos.state().servers[server].missing.remove(&host);
                     if is_back {
-                        registry.changed(&name);
+                        nacos.changed(&name);
                     }
                 });
             }

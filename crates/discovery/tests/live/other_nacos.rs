@@ -1,4 +1,4 @@
-//! Several Nacos clusters: documents of one, instances of another.
+//! More than one Nacos: documents of one, instances of another.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -105,7 +105,7 @@ async fn a_cluster_that_is_down_disturbs_no_other() {
     });
     gateway.discovery.ready().await;
     let orders = ServiceId {
-        source: "east".into(),
+        nacos: "east".into(),
         ..ServiceId::new("", "DEFAULT_GROUP", "orders")
     };
     let feed = |label: &str| {

@@ -1,4 +1,4 @@
-//! A model of a Nacos cluster: what is so, what each server knows of it, and what it told whom.
+//! A model of a Nacos: what is so, what each server knows of it, and what it told whom.
 
 mod play;
 mod tell;
@@ -16,13 +16,13 @@ use pailou_nacos::{
 use tokio::{sync::mpsc, task::AbortHandle, time::Instant};
 use tonic::Status;
 
-use crate::{pipe::Pipe, plan::Plan};
+use crate::{pipe::Pipe, schedule::Schedule};
 
 #[derive(Clone)]
-pub(crate) struct Registry(Arc<Mutex<State>>);
+pub(crate) struct Nacos(Arc<Mutex<State>>);
 
 pub(crate) struct State {
-    pub(crate) plan: Plan,
+    pub(crate) schedule: Schedule,
     pub(crate) dice: fastrand::Rng,
     operator: fastrand::Rng,
     begun: Instant,
@@ -119,8 +119,8 @@ pub(crate) enum Fate {
     Later { until: Instant },
 }
 
-impl Registry {
-    pub(crate) fn new(plan: Plan, with_trace: bool) -> Self {
+impl Nacos {
+    pub(crate) fn new(schedule: Schedule, with_trace: bool) -> Self {
         let now = Instant::now();
         let server = || Server {
             down_until: now,
@@ -132,12 +132,12 @@ impl Registry {
             missing: BTreeSet::new(),
         };
         Self(Arc::new(Mutex::new(State {
-            dice: fastrand::Rng::with_seed(plan.seed.wrapping_add(1 << 40)),
-            operator: fastrand::Rng::with_seed(plan.seed.wrapping_add(1 << 41)),
+            dice: fastrand::Rng::with_seed(schedule.seed.wrapping_add(1 << 40)),
+            operator: fastrand::Rng::with_seed(schedule.seed.wrapping_add(1 << 41)),
             begun: now,
             services: BTreeMap::new(),
             configs: BTreeMap::new(),
-            servers: (0..plan.servers).map(|_| server()).collect(),
+            servers: (0..schedule.servers).map(|_| server()).collect(),
             connections: BTreeMap::new(),
             dials: Vec::new(),
             said_configs: Vec::new(),
@@ -151,7 +151,7 @@ impl Registry {
             next_push: 0,
             problems: Vec::new(),
             trace: with_trace.then(Vec::new),
-            plan,
+            schedule,
         })))
     }
 
@@ -285,7 +285,7 @@ impl State {
         self.issued_tokens += 1;
         let (token, life) = (
             format!("token-{}", self.issued_tokens),
-            self.plan.token_life,
+            self.schedule.token_life,
         );
         self.tokens.insert(token.clone(), now + life);
         let seconds = life.as_secs();
@@ -307,7 +307,7 @@ impl State {
                 .get(token)
                 .is_some_and(|end| Instant::now() < *end)
         };
-        !self.plan.has_login || token.is_some_and(is_good)
+        !self.schedule.has_login || token.is_some_and(is_good)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Nacos: the connection, what is taken from it, and what is put there.
+//! Each Nacos: how it is reached, what is taken from it, and what is put there.
 
 use std::{collections::BTreeMap, net::IpAddr, path::PathBuf, time::Duration};
 
@@ -17,8 +17,8 @@ use super::{
 section! {
     /// The Nacos servers that services and routes come from.
     NacosSettings in "nacos" {
-        /// The servers of one cluster, `host` or `host:port` (8848), with or without `http://`; tried in turn. With `https://`
-        /// they are spoken to over TLS. In the environment a comma list.
+        /// Its servers, `host` or `host:port` (8848), with or without `http://`; tried in turn. With `https://` they are spoken
+        /// to over TLS. In the environment a comma list.
         servers: Vec<ServerAddress> = vec![ServerAddress { host: "127.0.0.1".to_owned(), port: NACOS_PORT, is_https: false }], List(SERVER), also "NACOS_SERVER_ADDR";
         /// The id of the namespace (the console shows it beside the name); empty or `public` for the public one.
         namespace: String = String::new(), NAMESPACE, also "NACOS_NAMESPACE";
@@ -55,35 +55,32 @@ section! {
 
 /// What is said of [`NacosSettings::read_others`].
 const OTHERS: &[&str] = &[
-    " More Nacos clusters, each by an id of lower-case letters, digits and `-` and with the same keys as `nacos`, of which",
+    " Other Nacos, each by an id of lower-case letters, digits and `-` and with the same keys as `nacos`, of which",
     " `servers` is needed: `other_nacos: { east: { servers: [ 10.1.0.7 ] } }`. An item of `routes`, and `service` in a route,",
     " say with `nacos: east` that they mean one of these. In the environment `PAILOU_OTHER_NACOS_EAST_SERVERS` and so on, for",
     " ids that this file has.",
 ];
 
-/// The id under which endpoints go that routes give by URL: no cluster can have it.
-const STATIC_SOURCE: &str = "static";
+/// What stands for the id of a Nacos where a route gives the endpoints by URL. No Nacos can have it.
+pub const STATIC_NACOS: &str = "static";
 
-/// The id of the cluster that `nacos` describes.
-pub(crate) const DEFAULT_NACOS: &str = "default";
+/// The id of the Nacos that `nacos` describes.
+pub const DEFAULT_NACOS: &str = "default";
 
 impl NacosSettings {
-    /// The other clusters, by their ids.
+    /// The other ones, by their ids.
     pub(super) fn read_others(top: &mut Section<'_, '_>) -> BTreeMap<String, NacosSettings> {
         let mut others = BTreeMap::new();
         for (id, field) in top.sections("other_nacos", OTHERS) {
             let is_id =
                 |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-            if id.text == STATIC_SOURCE {
+            if id.text == STATIC_NACOS {
                 field.fault_expected("the id of endpoints that routes give by URL", "another one");
             } else if id.text == DEFAULT_NACOS {
-                field.fault_expected(
-                    "the id of the cluster that `nacos` describes",
-                    "another one",
-                );
+                field.fault_expected("the id of the Nacos that `nacos` describes", "another one");
             } else if id.text.is_empty() || id.text.len() > 64 || !id.text.bytes().all(is_id) {
                 field.fault_expected(
-                    "no id of a cluster",
+                    "no id of a Nacos",
                     "at most 64 lower-case letters, digits and `-`",
                 );
             } else {
@@ -154,7 +151,7 @@ section! {
         /// lookup that fails changes nothing.
         dns_refresh: Duration = Duration::from_secs(30), Time(secs(1)..=secs(3_600));
         /// The networks that endpoints may be in; an empty list allows all. Link-local, multicast and unspecified addresses
-        /// are refused always: whoever can write to the registry must not reach a cloud's metadata service through us.
+        /// are refused always: whoever can write to Nacos must not reach a cloud's metadata service through us.
         allow_addresses: Vec<IpNet> = Vec::new(), List(NETWORK);
         /// Whether endpoints on loopback are used; `auto`: only while every server of `nacos` and `other_nacos` is on loopback
         /// itself.

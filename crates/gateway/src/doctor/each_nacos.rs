@@ -1,4 +1,4 @@
-//! Each Nacos cluster by itself, and the routes that the documents of all of them hold.
+//! Each Nacos by itself, and the routes that its documents hold.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,19 +14,19 @@ use super::places::Place;
 use crate::judge::Judge;
 use crate::nacos;
 
-/// A Nacos cluster.
-pub(super) struct Cluster {
+/// One Nacos of the settings.
+pub(super) struct Nacos {
     /// `default`, or its name among `other_nacos`.
     pub(super) id: String,
-    /// The settings as if there were no other one: `nacos` describes it, and `routes` has its configs.
+    /// The settings as if there were no other Nacos: `nacos` describes this one, and `routes` has its configs.
     pub(super) settings: Settings,
-    /// The gateway's, which follow from all clusters.
+    /// The gateway's. They follow from the settings of every Nacos.
     pub(super) rules: AddressRules,
 }
 
-impl Cluster {
-    /// All of them. No question may take longer than `question`.
-    pub(super) fn all(settings: &Settings, question: Duration) -> Vec<Cluster> {
+impl Nacos {
+    /// Every Nacos of the settings. No question may take longer than `question`.
+    pub(super) fn all(settings: &Settings, question: Duration) -> Vec<Nacos> {
         let of = |(id, nacos): (&str, &NacosSettings)| {
             let mut own = settings.clone();
             own.nacos = nacos.clone();
@@ -34,7 +34,7 @@ impl Cluster {
             own.routes.retain(
                 |source| matches!(source, RouteSource::Config { nacos, .. } if nacos == id),
             );
-            Cluster {
+            Nacos {
                 id: id.to_owned(),
                 settings: own,
                 rules: AddressRules::new(settings),
@@ -45,7 +45,7 @@ impl Cluster {
 
     /// Whether it is the one that `nacos` describes.
     pub(super) fn is_default(&self) -> bool {
-        self.id == ServiceId::DEFAULT_SOURCE
+        self.id == ServiceId::DEFAULT_NACOS
     }
 
     /// How findings call one of its servers.
@@ -73,8 +73,7 @@ impl Cluster {
             })
     }
 
-    /// The routes of its documents, as far as they can be read within the limit: what is wrong with them is told when
-    /// the cluster is visited.
+    /// The routes of its documents, as far as they can be read within the limit. The visit tells what is wrong with them.
     pub(super) async fn routes(
         &self,
         judge: &Judge,
