@@ -117,6 +117,54 @@ async fn errors_follow_a_template_and_values_are_escaped() {
     assert!(!body.contains("\"why\""), "{body}");
 }
 
+/// Of three routes to nobody one says nothing, and two have a shape of their own; so has a route in Spring's form.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_route_may_have_errors_of_its_own() {
+    let (world, _upstream, _registered, first) = World::small().await;
+    drop(first);
+    let more = "errors: '{\"all\": {status}}'\nroutes: [ { data_id: pailou-routes.yaml }, { data_id: spring.yaml } ]";
+    let gateway = world.gateway_with(more).await.ready().await;
+    world
+        .publish(
+            "
+routes:
+  /usual/**: nobody
+  /spring/**: { service: nobody, filters: [ errors: scg ] }
+  /page/**: { service: nobody, filters: [ errors: { template: '<b>{status} {route}</b>', content_type: text/html } ] }
+  /limited/**: { service: user-service, filters: [ rate_limit: { key: route, requests: 1, per: 1h }, errors: problem ] }
+",
+        )
+        .await;
+    world
+        .publish_as(
+            "spring.yaml",
+            "spring.cloud.gateway.routes: [ { id: s, uri: 'lb://nobody', predicates: [ Path=/s/** ], filters: [ { name: errors, args: { shape: scg } } ] } ]",
+        )
+        .await;
+    until_status(&gateway.url("/limited/x"), 429).await;
+    until_status(&gateway.url("/s/x"), 503).await;
+    for (path, status, kind, piece) in [
+        ("/none", 404, "application/json", "{\"all\": 404}"),
+        ("/usual/x", 503, "application/json", "{\"all\": 503}"),
+        ("/spring/x", 503, "application/json", "\"requestId\""),
+        ("/s/x", 503, "application/json", "\"requestId\""),
+        ("/page/x", 503, "text/html", "<b>503 /page/**</b>"),
+        // A step's own answer has it too, wherever the filter stands.
+        (
+            "/limited/x",
+            429,
+            "application/problem+json",
+            "\"cause\":\"rate_limited\"",
+        ),
+    ] {
+        let answer = reqwest::get(gateway.url(path)).await.expect("an answer");
+        assert_eq!(answer.status().as_u16(), status, "{path}");
+        assert_eq!(answer.headers()["content-type"], kind, "{path}");
+        let body = answer.text().await.expect("a body");
+        assert!(body.contains(piece), "{path}: {body}");
+    }
+}
+
 #[test]
 fn a_template_that_would_be_no_json_is_found_before_the_start() {
     let folder = tempfile::tempdir().expect("a folder");

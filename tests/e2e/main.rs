@@ -13,6 +13,8 @@ mod balancing;
 mod bounds;
 /// `pailou check`.
 mod check;
+/// Circuit breakers, with the keys of Resilience4j and natively.
+mod circuit_breaker;
 /// CORS settings where no route takes the request.
 mod cors;
 /// `pailou dev` and the commands that it prints.

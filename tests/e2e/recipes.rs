@@ -8,6 +8,7 @@ use axum::response::IntoResponse;
 use tokio::net::TcpListener;
 
 use crate::support::gateway::Gateway;
+use crate::support::until;
 use crate::support::upstream::Upstream;
 use crate::support::world::{Registered, World, until_answered_by, until_status};
 
@@ -147,7 +148,16 @@ async fn grey_release() {
     instance
         .metadata
         .insert("version".to_owned(), "v2".to_owned());
-    let _canary = world.register_instance("user-service", instance).await;
+    instance
+        .metadata
+        .insert("hint".to_owned(), "blue".to_owned());
+    let _canary = world
+        .register_instance("user-service", instance.clone())
+        .await;
+    let _orders = (
+        world.register("order-service", stable.address()).await,
+        world.register_instance("order-service", instance).await,
+    );
     let documents = documents("grey-release");
     world.publish(&documents[0]).await;
     until_status(&gateway.url("/api/users/1"), 200).await;
@@ -175,6 +185,20 @@ async fn grey_release() {
     };
     let share = requests("canary") / (requests("canary") + requests("stable"));
     assert!((0.03..0.2).contains(&share), "{share}");
+
+    world.publish(&documents[2]).await;
+    until_status(&gateway.url("/users/1"), 200).await;
+    for _ in 0..10 {
+        let (_, by) = ask(&gateway, "/users/1", &[("x-stage", "blue")]).await;
+        assert!(by.starts_with("canary"), "{by}");
+        let (_, by) = ask(&gateway, "/orders/1", &[]).await;
+        assert!(by.starts_with("canary"), "{by}");
+    }
+    until("any instance to answer", async || {
+        let (_, by) = ask(&gateway, "/orders/1", &[("x-stage", "nobody")]).await;
+        by.starts_with(stable.name()).then_some(())
+    })
+    .await;
 }
 
 /// Says yes to one token.
@@ -304,6 +328,84 @@ async fn error_bodies() {
                 "{body}"
             );
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn errors_of_one_route() {
+    let (world, _upstream, _registered, gateway) = World::small().await;
+    world.publish(&documents("error-bodies")[1]).await;
+    until_status(&gateway.url("/page/1"), 503).await;
+    for (path, piece) in [
+        ("/empty/1", "\"cause\":"),
+        ("/old/1", "\"requestId\":"),
+        ("/page/1", "<h1>503 Service Unavailable</h1>"),
+    ] {
+        let (status, body) = ask(&gateway, path, &[]).await;
+        assert!(status == 503 && body.contains(piece), "{path}: {body}");
+    }
+}
+
+/// A preflight: its status, and the origin that it allows.
+async fn preflight(gateway: &Gateway, path: &str, origin: &str) -> (u16, Option<String>) {
+    let client = reqwest::Client::new();
+    let asked = client.request(reqwest::Method::OPTIONS, gateway.url(path));
+    let asked = asked.header("origin", origin);
+    let asked = asked.header("access-control-request-method", "GET");
+    let answer = asked.send().await.expect("an answer");
+    let allowed = answer.headers().get("access-control-allow-origin");
+    let allowed = allowed.map(|value| value.to_str().expect("ASCII").to_owned());
+    (answer.status().as_u16(), allowed)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cors() {
+    let (world, upstream, _registered, gateway) = World::small().await;
+    let documents = documents("cors");
+    let allows = async |path: &str, origin: &str| {
+        let answer = preflight(&gateway, path, origin).await;
+        assert_eq!(answer, (200, Some(origin.to_owned())), "{path} {origin}");
+    };
+    world.publish(&documents[0]).await;
+    until("the route to refuse pages of others", async || {
+        let refused = preflight(&gateway, "/api/users/1", "https://evil.example").await;
+        (refused == (403, None)).then_some(())
+    })
+    .await;
+    allows("/api/users/1", "https://shop.example").await;
+
+    world.publish(&documents[1]).await;
+    until_status(&gateway.url("/scg/users/1"), 200).await;
+    allows("/scg/users/1", "https://a.shop.example").await;
+    allows("/no/route", "https://a.shop.example").await;
+    allows("/scg/orders/1", "https://partner.example").await;
+    for (path, origin) in [
+        ("/scg/users/1", "https://partner.example"),
+        ("/scg/orders/1", "https://a.shop.example"),
+    ] {
+        assert_eq!(preflight(&gateway, path, origin).await, (403, None));
+    }
+    let served = upstream.served();
+    allows("/scg/users/1", "https://b.shop.example").await;
+    assert_eq!(upstream.served(), served, "the gateway answers preflights");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn circuit_breaker() {
+    let (world, upstream, _registered, gateway) = World::small().await;
+    for (document, prefix) in documents("circuit-breaker")
+        .iter()
+        .zip(["/scg/users", "/api/users"])
+    {
+        world.publish(document).await;
+        until_status(&gateway.url(&format!("{prefix}/1")), 200).await;
+        let before = upstream.served();
+        for _ in 0..5 {
+            let answer = ask(&gateway, &format!("{prefix}/status/500"), &[]).await;
+            assert_eq!(answer, (503, "back soon".to_owned()), "{prefix}");
+        }
+        let asked = upstream.served() - before;
+        assert!(asked <= 2, "{prefix}: {asked} requests reached the service");
     }
 }
 

@@ -182,3 +182,50 @@ async fn cors_comes_before_the_rules() {
     }
     assert_eq!(preflight().await.status(), 200);
 }
+
+/// A gateway that is started while Nacos is down limits as the one before it did.
+#[tokio::test(flavor = "multi_thread")]
+async fn rules_outlive_a_restart_without_nacos() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("snapshot");
+    let settings = format!("{SETTINGS}\nsnapshot: {{ path: '{}' }}", path.display());
+    let (mut world, _upstream, _registered, gateway) = World::small_with(&settings).await;
+    let client = world.client();
+    publish(
+        &client,
+        "gw-api",
+        r#"[ { "apiName": "users-api", "predicateItems": [ { "pattern": "/api/users/**", "matchStrategy": 1 } ] } ]"#,
+    )
+    .await;
+    publish(
+        &client,
+        "gw-flow",
+        r#"[ { "resource": "users-api", "resourceMode": 1, "count": 2, "intervalSec": 3600 } ]"#,
+    )
+    .await;
+    until_value(&gateway, "pailou_flow_rules", 1.0).await;
+    // What cannot be read is not what is kept.
+    publish(&client, "gw-flow", "[ { ").await;
+    until_value(&gateway, "pailou_flow_rule_refusals_total", 1.0).await;
+    until("the snapshot to have the rules", async || {
+        let text = std::fs::read_to_string(&path).ok()?;
+        let has_all = ["users-api", "gw-flow", "gw-api", "endpoints"];
+        has_all
+            .iter()
+            .all(|piece| text.contains(piece))
+            .then_some(())
+    })
+    .await;
+    drop(gateway);
+    world.kill_registry().await;
+
+    let gateway = Gateway::start(&world.settings(&settings))
+        .await
+        .ready()
+        .await;
+    gateway
+        .logged(&["flow rules of the snapshot are in force"])
+        .await;
+    assert_eq!(value(&gateway, "pailou_flow_rules").await, 1.0);
+    assert_eq!(passed(&gateway, "/api/users/1", None, 5).await, 2);
+}

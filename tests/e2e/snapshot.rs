@@ -104,6 +104,65 @@ async fn a_gateway_started_while_nacos_is_down_serves_from_the_snapshot() {
     drop((upstream, registered));
 }
 
+/// A publish breaks a route: its last good version is served, also by the next process, whether Nacos is there or not.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broken_route_keeps_its_last_good_version_over_restarts() {
+    let folder = folder();
+    let path = folder.path().join("snapshot");
+    let setting = setting(&path);
+    let (mut world, upstream, _registered, gateway) = World::small_with(&setting).await;
+    let document = |filter: &str, other: &str| {
+        format!(
+            "spring.cloud.gateway.routes:
+- {{ id: users, uri: 'lb://user-service', predicates: [ Path=/u/** ], filters: [ {filter} ] }}
+- {{ id: other, uri: 'lb://user-service', predicates: [ Path={other} ] }}
+"
+        )
+    };
+    let served = async |gateway: &Gateway| {
+        let answer = reqwest::get(gateway.url("/u/api/7")).await;
+        let body = answer.expect("an answer").text().await.expect("a body");
+        assert!(body.ends_with("GET /api/7"), "{body}");
+        until_status(&gateway.url("/second/1"), 200).await;
+        let status = gateway.admin_json("/api/v1/status").await;
+        let document = &status["documents"][0];
+        assert_eq!(document["routes"], 2, "{status}");
+    };
+    world.publish(&document("StripPrefix=1", "/first/**")).await;
+    until_status(&gateway.url("/first/1"), 200).await;
+    world.publish(&document("Nobody=1", "/second/**")).await;
+    until_status(&gateway.url("/second/1"), 200).await;
+    served(&gateway).await;
+    for piece in ["/second/", "/first/", &upstream.address().to_string()] {
+        until_kept(&path, piece).await;
+    }
+    drop(gateway);
+
+    let gateway = Gateway::start(&world.settings(&setting))
+        .await
+        .ready()
+        .await;
+    gateway
+        .admin_until("the document to be a part", "/api/v1/status", |status| {
+            status["documents"][0]["state"] == "partial"
+        })
+        .await;
+    served(&gateway).await;
+    gateway
+        .logged(&["the last good version of the route stays"])
+        .await;
+    drop(gateway);
+
+    world.kill_registry().await;
+    let gateway = Gateway::start(&world.settings(&setting))
+        .await
+        .ready()
+        .await;
+    served(&gateway).await;
+    let status = gateway.admin_json("/api/v1/status").await;
+    assert_eq!(status["documents"][0]["from_snapshot"], true, "{status}");
+}
+
 /// From the start of the process to the first answer. It was a second, which was waited for Nacos.
 #[tokio::test(flavor = "multi_thread")]
 async fn with_a_hung_nacos_the_first_answer_comes_at_once() {

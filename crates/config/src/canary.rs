@@ -12,6 +12,8 @@ pub struct CanarySpec {
     pub place: RequestValue,
     /// The key of an endpoint's metadata that has to have the value that the request names.
     pub metadata: String,
+    /// The value of requests that name none.
+    pub usual: Option<String>,
     /// What a request gets for whose value there is no endpoint.
     pub fallback: CanaryFallback,
     /// The request header that tells the endpoint the value; none if nothing is told.
@@ -47,6 +49,10 @@ impl CanarySpec {
         let metadata = fields
             .required("metadata")
             .and_then(|field| name(&field, "a key of the endpoints' metadata"));
+        let usual = match fields.optional("default") {
+            Some(value) => Some(Some(name(&value, "a value of the endpoints' metadata")?)),
+            None => Some(None),
+        };
         let fallback = match fields.optional("fallback") {
             Some(fallback) => fallback.one_of(FALLBACKS),
             None => Some(CanaryFallback::default()),
@@ -69,6 +75,7 @@ impl CanarySpec {
         Some(CanarySpec {
             place: place?,
             metadata: metadata?,
+            usual: usual?,
             fallback: fallback?,
             propagate: propagate?,
         })

@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use crate::clients::Clients;
 use crate::documents::Documents;
 use crate::feeds::Feeds;
+use crate::kept::KeptConfigs;
 use crate::metadata::Applied;
 use crate::publish::{Published, Publisher};
 use crate::readiness;
@@ -55,6 +56,7 @@ struct Shared {
     port: Option<u16>,
     /// Unless it is off.
     snapshot: Option<Arc<Snapshot>>,
+    kept: KeptConfigs,
 }
 
 /// How far the gateway's own registration is.
@@ -96,6 +98,7 @@ impl Discovery {
         let (snapshot, mut saved) = Snapshot::open(settings, &metrics).unzip();
         let snapshot = snapshot.map(Arc::new);
         let saved = saved.get_or_insert_default();
+        let kept = KeptConfigs::new(settings, snapshot.as_ref(), saved);
         let feeds = wiring::feeds(
             settings,
             listeners,
@@ -137,6 +140,7 @@ impl Discovery {
             metrics,
             port: wiring::advertised_port(settings, listeners),
             snapshot,
+            kept,
         });
         let mut tasks = Tasks::new(&shared.metrics);
         shared.keep_snapshot(&sources, &mut tasks);
@@ -168,6 +172,11 @@ impl Discovery {
             stale,
             snapshot: shared.snapshot.as_ref().map(|snapshot| snapshot.status()),
         }
+    }
+
+    /// The configs beside route documents whose last texts outlive the process.
+    pub fn kept_configs(&self) -> KeptConfigs {
+        self.shared.kept.clone()
     }
 
     /// Whether the gateway may take requests, to be read or waited on. Once ready it stays ready.
@@ -279,6 +288,7 @@ impl Shared {
             documents: sources.iter().map(|source| source.key.clone()).collect(),
             feeds: Arc::clone(&self.feeds),
             published: self.published.clone(),
+            kept: self.kept.clone(),
             metrics: self.metrics.clone(),
         };
         tasks.keep("snapshot", move || writer.clone().run());

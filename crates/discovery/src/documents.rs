@@ -7,8 +7,9 @@
 //! Only an explicit `routes: {}` empties it, and only itself.
 //!
 //! The last good text outlives the process: where a source has no good text to offer, the snapshot's is
-//! taken.
+//! taken. So do the older texts that routes still come from which newer ones broke.
 
+mod older;
 mod routes;
 
 use std::any::Any;
@@ -22,7 +23,7 @@ use pailou_filters::UnroutedCors;
 use pailou_routing::Route;
 
 use self::routes::Compiled;
-use crate::snapshot::DocumentKey;
+use crate::snapshot::{DocumentKey, OlderText, SavedText};
 use crate::source::SourceState;
 use crate::view::{DocumentState, DocumentView};
 
@@ -90,7 +91,7 @@ struct Document {
     reason: Option<String>,
     good: Option<Good>,
     /// The text of the snapshot, until there is a good one.
-    saved: Option<Arc<str>>,
+    saved: Option<SavedText>,
     /// Of the last merge: routes that an earlier document keeps out.
     duplicates: Vec<Fault>,
     /// Of the last table: routes that no request reaches.
@@ -106,6 +107,10 @@ struct Good {
     unrouted: Option<Arc<UnroutedCors>>,
     /// Why routes of the text are not served, or not in this version.
     refused: Vec<Fault>,
+    /// The routes that are not served in this version, but in an older one.
+    kept: Vec<Arc<str>>,
+    /// The texts that these are from.
+    older: Arc<[OlderText]>,
     warnings: Vec<Fault>,
     revision: Option<u64>,
     /// Whether it is the snapshot's, and the source has not said the same yet.
@@ -123,7 +128,7 @@ pub(crate) struct Unread {
     /// How its texts are read.
     pub(crate) reading: Reading,
     /// Its last good text in an earlier run.
-    pub(crate) saved: Option<Arc<str>>,
+    pub(crate) saved: Option<SavedText>,
 }
 
 impl Documents {
@@ -174,9 +179,15 @@ impl Documents {
     }
 
     /// The last good text of each document.
-    pub(crate) fn texts(&self) -> Arc<[Option<Arc<str>>]> {
-        let text = |document: &Document| document.good.as_ref().map(|good| Arc::clone(&good.text));
-        self.documents.iter().map(text).collect()
+    pub(crate) fn texts(&self) -> Arc<[Option<SavedText>]> {
+        let saved = |good: &Good| SavedText {
+            text: Arc::clone(&good.text),
+            older: Arc::clone(&good.older),
+        };
+        let documents = self.documents.iter();
+        documents
+            .map(|document| document.good.as_ref().map(saved))
+            .collect()
     }
 
     /// Whether some document was ever good: only then is there a table.
@@ -237,12 +248,14 @@ impl Documents {
 }
 
 impl Good {
+    /// `before` is what the routes are from that are kept.
     fn new(
         text: &Arc<str>,
         compiled: Compiled,
         mut warnings: Vec<Fault>,
-        from_snapshot: bool,
+        before: Option<&Good>,
     ) -> Good {
+        let older = before.map(|before| older::of_kept(&compiled.kept, before));
         let routes = compiled.routes;
         warnings.extend(routes.iter().flat_map(|route| &route.warnings).cloned());
         Good {
@@ -251,9 +264,11 @@ impl Good {
             routes,
             unrouted: compiled.unrouted,
             refused: compiled.faults,
+            kept: compiled.kept,
+            older: older.unwrap_or_default().into(),
             warnings,
             revision: None,
-            from_snapshot,
+            from_snapshot: false,
         }
     }
 }
@@ -308,23 +323,60 @@ impl Document {
     /// Applies the snapshot's text; whether that went well. The state stays what the source says, or that
     /// it says nothing.
     fn take_saved(&mut self, compile: Compile<'_>) -> bool {
-        let Some(text) = self.saved.take() else {
+        let Some(good) = self
+            .saved
+            .take()
+            .and_then(|saved| self.good_of(&saved, compile))
+        else {
             return false;
         };
-        let DocumentOutcome::Routes(mut parsed) = self.reading.parse(&self.name, &text) else {
-            return false;
-        };
-        // It was good once. Where this version of the gateway has become stricter, it is no help.
-        let compiled = self.compile(&mut parsed, compile);
-        if !compiled.faults.is_empty() && (!parsed.is_isolated || compiled.routes.is_empty()) {
-            return false;
-        }
-        self.good = Some(Good::new(&text, compiled, parsed.faults, true));
+        self.good = Some(Good {
+            from_snapshot: true,
+            ..good
+        });
         if self.state == DocumentState::Waiting {
             self.reason =
                 Some("its source has not answered yet; served from the snapshot".to_owned());
         }
         true
+    }
+
+    /// What an earlier run served, as far as it can run.
+    fn good_of(&self, saved: &SavedText, compile: Compile<'_>) -> Option<Good> {
+        let DocumentOutcome::Routes(mut parsed) = self.reading.parse(&self.name, &saved.text)
+        else {
+            return None;
+        };
+        let older = older::restore(saved, &self.name, &self.reading, compile);
+        let compiled = self.compile(&mut parsed, older.as_ref(), compile);
+        // It was good once. Where this version of the gateway has become stricter, it is no help.
+        if !compiled.faults.is_empty() && (!parsed.is_isolated || compiled.routes.is_empty()) {
+            return None;
+        }
+        Some(Good::new(
+            &saved.text,
+            compiled,
+            parsed.faults,
+            older.as_ref(),
+        ))
+    }
+
+    /// What an earlier run served, where a text may break routes of it and this run knows no good version of them.
+    /// A document that makes the gateway fail is none.
+    fn earlier(
+        &self,
+        text: &Arc<str>,
+        parsed: &ParsedDocument,
+        compile: Compile<'_>,
+    ) -> Option<Good> {
+        let saved = self.saved.as_ref()?;
+        let says_more = saved.text != *text || !saved.older.is_empty();
+        if self.good.is_some() || !parsed.is_isolated || !says_more {
+            return None;
+        }
+        catch_unwind(AssertUnwindSafe(|| self.good_of(saved, compile)))
+            .ok()
+            .flatten()
     }
 
     fn is_from_snapshot(&self) -> bool {
@@ -357,23 +409,29 @@ impl Document {
             DocumentOutcome::Refused(parsed) => (parsed, true),
             DocumentOutcome::Routes(parsed) => (parsed, false),
         };
+        let earlier = self.earlier(text, &parsed, compile);
+        let before = self.good.as_ref().or(earlier.as_ref());
         // What is refused already is compiled all the same: a person wants every fault in one run.
-        let compiled = self.compile(&mut parsed, compile);
+        let compiled = self.compile(&mut parsed, before, compile);
         let is_any = parsed.is_isolated && !compiled.routes.is_empty();
         if is_refused || !(compiled.faults.is_empty() || is_any) {
             parsed.add(compiled.faults);
             self.refuse(parsed.faults);
             return false;
         }
-        self.good = Some(Good::new(text, compiled, parsed.faults, false));
+        self.good = Some(Good::new(text, compiled, parsed.faults, before));
         self.applied();
         true
     }
 
-    /// Compiles every route, taking over those whose spec has not changed.
-    fn compile(&self, parsed: &mut ParsedDocument, compile: Compile<'_>) -> Compiled {
-        let good = self.good.as_ref();
-        let before = good.map_or(&[][..], |good| &good.routes);
+    /// Compiles every route, taking over those of `before` whose spec has not changed.
+    fn compile(
+        &self,
+        parsed: &mut ParsedDocument,
+        before: Option<&Good>,
+        compile: Compile<'_>,
+    ) -> Compiled {
+        let before = before.map_or(&[][..], |good| &good.routes);
         let unrouted = parsed.unrouted.take().and_then(|spec| {
             // What is wrong with them is told of each route.
             let report = Report::new(Arc::clone(&self.name));

@@ -21,6 +21,7 @@ mod documents;
 mod feed;
 mod feeds;
 mod hold;
+mod kept;
 mod metadata;
 mod publish;
 mod readiness;
@@ -35,6 +36,7 @@ mod view;
 mod wiring;
 
 pub use discovery::Discovery;
+pub use kept::{KeptConfigs, flow_configs};
 pub use rules::AddressRules;
 pub use snapshot::look_at_snapshot;
 pub use view::{

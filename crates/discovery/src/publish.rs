@@ -19,6 +19,7 @@ use tokio::time::Instant;
 use self::work::{Outcome, Prepared};
 pub(crate) use self::work::{Work, compile_route};
 use crate::feeds::Feeds;
+use crate::snapshot::SavedText;
 use crate::source::{Inbox, SourceState};
 use crate::view::{DocumentView, TableView};
 
@@ -38,7 +39,7 @@ pub(crate) struct Published {
     /// The first fault or alarm of a document.
     pub(crate) error: Option<String>,
     /// The last good text of each document.
-    pub(crate) texts: Arc<[Option<Arc<str>>]>,
+    pub(crate) texts: Arc<[Option<SavedText>]>,
 }
 
 /// How long the publisher waits for what.

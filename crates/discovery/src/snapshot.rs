@@ -1,7 +1,7 @@
 //! The snapshot: what was last good, on disk, so that the gateway starts while Nacos is down.
 //!
-//! It holds the last good text of each route document and the last good endpoints of each service, and
-//! nothing of the settings. What is read at start waits beside the live state: a document takes it when
+//! It holds the last good text of each route document, older texts that some of its routes still come from,
+//! other texts of Nacos such as flow rules, and the last good endpoints of each service, and nothing of the settings. What is read at start waits beside the live state: a document takes it when
 //! its source stays silent or gives no good text, a service when its Nacos stays silent. Whatever is
 //! heard wins. An entry is used only for what it was taken from: the file names the servers of each Nacos, and
 //! the namespace, group and data id of each document.
@@ -65,6 +65,36 @@ impl DocumentKey {
     }
 }
 
+/// The last good text of a document, and the older ones that routes of it still come from.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct SavedText {
+    pub(crate) text: Arc<str>,
+    /// The oldest first; at most [`MOST_OLDER_TEXTS`].
+    pub(crate) older: Arc<[OlderText]>,
+}
+
+/// A text with the last good version of routes that newer texts broke.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct OlderText {
+    pub(crate) text: Arc<str>,
+    /// The ids of these routes.
+    pub(crate) routes: Arc<[Arc<str>]>,
+}
+
+/// The most older texts of a document that are kept. Routes that are broken one after the other over many publishes need
+/// one for each; those of the oldest are not kept over a restart then.
+pub(crate) const MOST_OLDER_TEXTS: usize = 4;
+
+impl SavedText {
+    /// A text that all routes come from.
+    pub(crate) fn of(text: impl Into<Arc<str>>) -> SavedText {
+        SavedText {
+            text: text.into(),
+            older: Arc::new([]),
+        }
+    }
+}
+
 /// The last good endpoints of a service.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct SavedService {
@@ -75,7 +105,7 @@ pub(crate) struct SavedService {
 /// What an earlier run left.
 #[derive(Debug, Default)]
 pub(crate) struct Saved {
-    pub(crate) documents: BTreeMap<DocumentKey, Arc<str>>,
+    pub(crate) documents: BTreeMap<DocumentKey, SavedText>,
     pub(crate) services: BTreeMap<ServiceId, SavedService>,
     /// How long it had not changed.
     pub(crate) age: Option<Duration>,

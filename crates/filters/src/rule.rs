@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 
-use crate::CircuitBreaker;
+use crate::{CircuitBreaker, ErrorShape};
 
 /// A filter that changes no head by itself, but how the request is sent.
 ///
@@ -23,6 +23,8 @@ pub enum Rule {
     /// That is the last of all on the request's way, and the first on the
     /// response's.
     GrpcWeb,
+    /// What the gateway's own errors of the route look like.
+    Errors(ErrorShape),
 }
 
 /// When a request is sent again, beyond what is always safe.

@@ -38,6 +38,7 @@ pub(crate) mod set_response_header;
 pub(crate) mod set_status;
 pub(crate) mod strip_prefix;
 
+mod bucket4j;
 mod fields;
 mod json;
 mod path;

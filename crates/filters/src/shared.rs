@@ -80,7 +80,7 @@ mod tests {
         assert!(Arc::ptr_eq(&one, &shared.breaker("a", settings)));
         assert!(!Arc::ptr_eq(&one, &shared.breaker("b", settings)));
         let other = BreakerSettings {
-            window: 7,
+            trials: 7,
             ..settings
         };
         assert!(!Arc::ptr_eq(&one, &shared.breaker("a", other)));

@@ -144,18 +144,19 @@ impl Gateway {
         let table = TableCell::default();
         let client = Client::connect(nacos::options(&settings)?);
         let monitoring = Monitoring::new(client.clone(), &settings);
-        if let Some(follower) = Follower::of(&settings, &client, &options.flow, &metrics) {
-            tasks.keep("flow rules", move || follower.clone().run());
-        }
         let discovery = Discovery::start(
             &settings,
             &addresses,
-            client,
+            client.clone(),
             nacos::connector(&settings)?,
             services.clone(),
             table.clone(),
             metrics.clone(),
         );
+        let kept = discovery.kept_configs();
+        if let Some(follower) = Follower::of(&settings, &client, &options.flow, kept, &metrics) {
+            tasks.keep("flow rules", move || follower.clone().run());
+        }
 
         let (cell, proxy_metrics) = (table.clone(), metrics.clone());
         let serving = data

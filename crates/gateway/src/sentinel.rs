@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pailou_config::Settings;
+use pailou_discovery::{KeptConfigs, flow_configs};
 use pailou_filters::{FlowCell, FlowRules};
 use pailou_nacos::{Client, ConfigName, ConfigState, ConfigWatch};
 use pailou_telemetry::{Metrics, events};
@@ -13,33 +14,53 @@ use tokio::time::Interval;
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Keeps the rules in force that are published. What is deleted is gone; what cannot be read leaves the old rules as they are.
+/// Those of an earlier run are in force until Nacos answers.
 #[derive(Clone)]
 pub(crate) struct Follower {
     client: Client,
     rules: ConfigName,
     groups: Option<ConfigName>,
     cell: FlowCell,
+    kept: KeptConfigs,
     metrics: Metrics,
 }
 
 impl Follower {
-    /// Follows what the settings name, if they name rules.
+    /// Follows what the settings name, if they name rules. The rules of an earlier run are in force at once.
     pub(crate) fn of(
         settings: &Settings,
         client: &Client,
         cell: &FlowCell,
+        kept: KeptConfigs,
         metrics: &Metrics,
     ) -> Option<Follower> {
-        let sentinel = &settings.sentinel;
-        let group = sentinel.group.as_ref().unwrap_or(&settings.nacos.group);
-        let config = |data_id: &String| ConfigName::new(group, data_id);
-        Some(Follower {
+        let (rules, groups) = flow_configs(settings);
+        let follower = Follower {
             client: client.clone(),
-            rules: sentinel.flow_rules.as_ref().map(config)?,
-            groups: sentinel.api_groups.as_ref().map(config),
+            rules: rules?,
+            groups,
             cell: cell.clone(),
+            kept,
             metrics: metrics.clone(),
-        })
+        };
+        follower.restore();
+        Some(follower)
+    }
+
+    fn restore(&self) {
+        let Some(rules) = self.kept.text(&self.rules) else {
+            return;
+        };
+        let groups = self.groups.as_ref().and_then(|name| self.kept.text(name));
+        // They were good once; where this version has become stricter, Nacos has the word.
+        if let Ok((rules, _)) = FlowRules::compile(&rules, groups.as_deref(), &self.cell.load()) {
+            events::FlowRulesRestored {
+                config: &self.rules.to_string(),
+                rules: rules.len(),
+            }
+            .record(&self.metrics);
+            self.cell.store(rules);
+        }
     }
 
     /// Follows them until the future is dropped.
@@ -72,10 +93,10 @@ impl Follower {
         }
     }
 
-    fn apply(&self, rules: Option<&str>, groups: Option<&str>) {
+    fn apply(&self, text: Option<&str>, groups: Option<&str>) {
         let config = &self.rules.to_string();
         let before = self.cell.load();
-        match FlowRules::compile(rules.unwrap_or("[]"), groups, &before) {
+        match FlowRules::compile(text.unwrap_or("[]"), groups, &before) {
             Ok((rules, differences)) => {
                 events::FlowRulesApplied {
                     config,
@@ -84,6 +105,10 @@ impl Follower {
                 }
                 .record(&self.metrics);
                 self.cell.store(rules);
+                self.kept.keep(&self.rules, text);
+                if let Some(name) = &self.groups {
+                    self.kept.keep(name, groups);
+                }
             }
             Err(error) => {
                 let error = &error;

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
-use pailou_filters::{Answer, Wish};
+use pailou_filters::{Answer, ErrorShape, Wish};
 
 use crate::cause::Cause;
 use crate::download::Download;
@@ -23,7 +23,7 @@ pub(crate) const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 pub(crate) fn step(exchange: &mut Exchange, mut said: Answer) -> Response<Download> {
     if let Some(problem) = said.problem {
         said.body = body(exchange, said.status, problem.cause, problem.detail);
-        let kind = exchange.server.errors.content_type();
+        let kind = exchange.server.errors.content_type(shape(exchange));
         said.headers.insert(header::CONTENT_TYPE, kind);
     }
     match pass(exchange, &mut said) {
@@ -80,7 +80,8 @@ pub(crate) fn problem(exchange: &mut Exchange, cause: Cause) -> Response<Downloa
     let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let body = body(exchange, status, answer.cause, answer.detail);
     let mut headers = HeaderMap::new();
-    headers.insert(header::CONTENT_TYPE, exchange.server.errors.content_type());
+    let kind = exchange.server.errors.content_type(shape(exchange));
+    headers.insert(header::CONTENT_TYPE, kind);
     exchange.change_response(&mut headers);
     if cause == Cause::MethodNotAllowed {
         headers.insert(header::ALLOW, HeaderValue::from_static(METHODS));
@@ -97,7 +98,7 @@ pub(crate) fn problem(exchange: &mut Exchange, cause: Cause) -> Response<Downloa
     write(exchange, said, cause.keeps_connection())
 }
 
-/// The body of an error, in the shape that the settings ask for.
+/// The body of an error, in the shape that the route or the settings ask for.
 fn body(exchange: &Exchange, status: StatusCode, cause: &str, detail: &str) -> Bytes {
     let said = Said {
         status: status.as_u16(),
@@ -108,7 +109,12 @@ fn body(exchange: &Exchange, status: StatusCode, cause: &str, detail: &str) -> B
         method: exchange.method.as_str(),
         route: exchange.route.as_ref().map(|route| &*route.id),
     };
-    exchange.server.errors.body(&said).into()
+    exchange.server.errors.body(shape(exchange), &said).into()
+}
+
+/// The shape of errors that the route has for itself.
+fn shape(exchange: &Exchange) -> Option<&ErrorShape> {
+    exchange.route.as_ref()?.errors.as_ref()
 }
 
 /// The whole answer. Its connection goes on where it can.

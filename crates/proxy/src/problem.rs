@@ -4,7 +4,8 @@ use std::borrow::Cow;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use http::HeaderValue;
-use pailou_config::{Compat, ErrorBodies, ErrorField, ErrorTemplate};
+use pailou_config::{Compat, ErrorBodies, ErrorField};
+use pailou_filters::ErrorShape;
 use pailou_telemetry::now_rfc3339;
 use serde_json::json;
 
@@ -25,53 +26,33 @@ pub(crate) struct Said<'a> {
     pub(crate) route: Option<&'a str>,
 }
 
-/// The shape of error bodies.
+/// The shapes of error bodies: the usual one, and those of routes that have one of their own.
 #[derive(Debug)]
 pub(crate) struct Shape {
-    content_type: HeaderValue,
-    bodies: Bodies,
-}
-
-#[derive(Debug)]
-enum Bodies {
-    /// RFC 9457.
-    Problem,
-    /// What Spring Cloud Gateway writes; its 5.0 ends times in another way.
-    Scg(Compat),
-    Template(ErrorTemplate),
+    usual: ErrorShape,
+    /// Spring Cloud Gateway 5.0 ends times in another way.
+    compat: Compat,
 }
 
 impl Shape {
     pub(crate) fn new(bodies: ErrorBodies, compat: Compat) -> Shape {
-        let (content_type, bodies) = match bodies {
-            ErrorBodies::Problem => ("application/problem+json", Bodies::Problem),
-            ErrorBodies::Scg => ("application/json", Bodies::Scg(compat)),
-            ErrorBodies::Template(template) => {
-                // The settings have seen to it that it is a value.
-                let value = HeaderValue::from_str(&template.content_type);
-                return Shape {
-                    content_type: value.unwrap_or(HeaderValue::from_static("text/plain")),
-                    bodies: Bodies::Template(template),
-                };
-            }
-        };
         Shape {
-            content_type: HeaderValue::from_static(content_type),
-            bodies,
+            usual: ErrorShape::new(bodies),
+            compat,
         }
     }
 
-    /// What `Content-Type` says of the bodies.
-    pub(crate) fn content_type(&self) -> HeaderValue {
-        self.content_type.clone()
+    /// What `Content-Type` says of the bodies; `own` is the shape of the route.
+    pub(crate) fn content_type(&self, own: Option<&ErrorShape>) -> HeaderValue {
+        own.unwrap_or(&self.usual).content_type()
     }
 
-    /// The body of an error answer.
-    pub(crate) fn body(&self, said: &Said<'_>) -> Vec<u8> {
-        match &self.bodies {
-            Bodies::Problem => problem(said),
-            Bodies::Scg(compat) => scg(said, *compat),
-            Bodies::Template(template) => template.fill(|field| value(said, field)),
+    /// The body of an error answer; `own` is the shape of the route.
+    pub(crate) fn body(&self, own: Option<&ErrorShape>, said: &Said<'_>) -> Vec<u8> {
+        match own.unwrap_or(&self.usual).bodies() {
+            ErrorBodies::Problem => problem(said),
+            ErrorBodies::Scg => scg(said, self.compat),
+            ErrorBodies::Template(template) => template.fill(|field| value(said, field)),
         }
         .into_bytes()
     }
@@ -80,20 +61,21 @@ impl Shape {
     pub(crate) fn bare(&self, cause: Cause, request_id: &RequestId) -> Vec<u8> {
         let answer = cause.answer();
         let request_id = request_id.as_str();
-        let body = self.body(&Said {
+        let said = Said {
             status: answer.status,
             cause: answer.cause,
             detail: answer.detail,
             request_id,
             ..Said::default()
-        });
+        };
+        let body = self.body(None, &said);
         let mut bytes = format!(
             "HTTP/1.1 {} {}\r\ncontent-type: ",
             answer.status,
             title(answer.status)
         )
         .into_bytes();
-        bytes.extend_from_slice(self.content_type.as_bytes());
+        bytes.extend_from_slice(self.content_type(None).as_bytes());
         let rest = format!(
             "\r\ncontent-length: {}\r\nx-request-id: {request_id}\r\nconnection: close\r\n\r\n",
             body.len()
@@ -162,6 +144,8 @@ fn value<'v>(said: &Said<'v>, field: ErrorField) -> Cow<'v, str> {
 
 #[cfg(test)]
 mod tests {
+    use pailou_config::ErrorTemplate;
+
     use super::*;
 
     fn said() -> Said<'static> {
@@ -184,7 +168,7 @@ mod tests {
     fn a_problem_says_what_happened_and_where() {
         let shape = Shape::new(ErrorBodies::Problem, Compat::V4);
         assert_eq!(
-            read(&shape.body(&said())),
+            read(&shape.body(None, &said())),
             json!({
                 "type": "about:blank",
                 "title": "Bad Gateway",
@@ -201,8 +185,8 @@ mod tests {
     fn springs_shape_has_its_keys_in_its_order() {
         for (compat, end) in [(Compat::V4, "+00:00"), (Compat::V5, "Z")] {
             let shape = Shape::new(ErrorBodies::Scg, compat);
-            assert_eq!(shape.content_type(), "application/json");
-            let body = String::from_utf8(shape.body(&said())).expect("UTF-8");
+            assert_eq!(shape.content_type(None), "application/json");
+            let body = String::from_utf8(shape.body(None, &said())).expect("UTF-8");
             let (time, rest) = body.split_at(body.find("\",").expect("a time"));
             let time = time.strip_prefix("{\"timestamp\":\"").expect("a time");
             assert_eq!(
@@ -223,7 +207,7 @@ mod tests {
         let text = r#"{"s":{status},"t":"{title}","c":"{code}","m":"{message}","i":"{request_id}","p":"{path}","v":"{method}","r":"{route}","at":"{time}","ms":{time_ms}}"#;
         let template = ErrorTemplate::parse(text, "application/json").expect("a template");
         let shape = Shape::new(ErrorBodies::Template(template), Compat::V4);
-        let mut body = read(&shape.body(&said()));
+        let mut body = read(&shape.body(None, &said()));
         let at = body["at"].take();
         assert_eq!(
             at.as_str().map(str::len),
@@ -237,6 +221,16 @@ mod tests {
                 "i": "id-1", "p": "/a", "v": "GET", "r": "a \"route\"", "at": null, "ms": null,
             })
         );
+    }
+
+    #[test]
+    fn a_route_may_have_a_shape_of_its_own() {
+        let shape = Shape::new(ErrorBodies::Problem, Compat::V5);
+        let own = ErrorShape::new(ErrorBodies::Scg);
+        assert_eq!(shape.content_type(Some(&own)), "application/json");
+        let body = read(&shape.body(Some(&own), &said()));
+        assert_eq!(body["requestId"], "id-1");
+        assert!(body["timestamp"].as_str().expect("a time").ends_with('Z'));
     }
 
     #[test]

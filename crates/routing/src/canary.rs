@@ -15,6 +15,8 @@ const MAX_VALUE_BYTES: usize = 256;
 #[derive(Debug)]
 pub struct Canary {
     place: RequestValue,
+    /// The value of requests that name none.
+    usual: Option<String>,
     propagate: Option<HeaderName>,
 }
 
@@ -24,6 +26,7 @@ impl Canary {
         let propagate = spec.propagate.as_deref();
         Some(Canary {
             place: RequestValue::compile(&spec.place)?,
+            usual: spec.usual.clone(),
             propagate: propagate.and_then(|name| name.parse().ok()),
         })
     }
@@ -32,7 +35,9 @@ impl Canary {
     pub fn part(&self, query: Option<&str>, headers: &mut HeaderMap) -> Option<String> {
         let part = self.place.find(query, headers);
         let part = part.and_then(|part| String::from_utf8(part.into_owned()).ok());
-        let part = part.filter(|part| !part.is_empty() && part.len() <= MAX_VALUE_BYTES);
+        let part = part
+            .filter(|part| !part.is_empty() && part.len() <= MAX_VALUE_BYTES)
+            .or_else(|| self.usual.clone());
         if let Some(name) = &self.propagate {
             match part.as_deref().map(HeaderValue::from_str) {
                 Some(Ok(value)) => drop(headers.insert(name, value)),
@@ -65,6 +70,7 @@ mod tests {
         let spec = CanarySpec {
             place,
             metadata: "version".to_owned(),
+            usual: None,
             fallback: CanaryFallback::Any,
             propagate: Some("x-part".to_owned()),
         };
@@ -103,5 +109,21 @@ mod tests {
         assert_eq!(query("a=b&v=v%322"), Some("v22".into()));
         assert_eq!(query("a=b"), None);
         assert_eq!(part(Said::Query("v".into()), None, &[]), None);
+    }
+
+    #[test]
+    fn a_request_that_names_none_has_the_usual_value() {
+        let spec = CanarySpec {
+            place: Said::Header("x-hint".to_owned()),
+            metadata: "hint".to_owned(),
+            usual: Some("blue".to_owned()),
+            fallback: CanaryFallback::Any,
+            propagate: None,
+        };
+        let canary = Canary::compile(&spec).expect("legal");
+        let mut headers = HeaderMap::new();
+        assert_eq!(canary.part(None, &mut headers), Some("blue".into()));
+        headers.insert("x-hint", HeaderValue::from_static("green"));
+        assert_eq!(canary.part(None, &mut headers), Some("green".into()));
     }
 }

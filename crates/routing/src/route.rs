@@ -6,7 +6,7 @@ use pailou_config::{
     Compat, EncodedSlashes, Fault, Field, GrpcStatus, Protocol, Report, RouteDefaults, RouteSpec,
     ServiceSpec, Settings, Severity, TargetSpec, UpstreamTlsSettings,
 };
-use pailou_filters::{Chain, Destinations, Retry, Scope, Step};
+use pailou_filters::{Chain, Destinations, ErrorShape, Retry, Scope, Step};
 use pailou_telemetry::{Metrics, RouteMetrics};
 use pailou_upstream::{
     Check, Destination, Http, Policy, Selection, ServiceId, Services, Subset, Transport, balance,
@@ -46,6 +46,8 @@ pub struct Route {
     pub cors_steps: usize,
     /// The places of those of its steps that act for each try, behind a `Retry`; few routes have one.
     pub each_try: Vec<usize>,
+    /// What the gateway's own errors look like, if not as everywhere.
+    pub errors: Option<ErrorShape>,
     /// The statuses of gRPC that a call is tried again for.
     pub retry_grpc: Vec<GrpcStatus>,
     /// Whether calls of gRPC-Web become calls of gRPC.
@@ -369,6 +371,7 @@ impl Route {
             answers_preflights: sending.answers_preflights,
             cors_steps: sending.cors_steps,
             each_try: sending.each_try,
+            errors: sending.errors,
             retry_grpc: spec.retries.grpc_status.clone(),
             preserve_host: sending.preserve_host,
             grpc_web: sending.grpc_web,

@@ -18,7 +18,7 @@ pub use discovery::{
     LoginFailed, ReadinessChanged, Registered, RegistrationFailed, SessionConnected, SessionFailed,
     SessionLost, ShutdownPhase, SourceFailed, TablePublished, TaskEnded, TransportChanged,
 };
-pub use flow::{FlowRulesApplied, FlowRulesRefused};
+pub use flow::{FlowRulesApplied, FlowRulesRefused, FlowRulesRestored};
 pub use request::{RequestDone, StreamKind, TryEnd};
 pub use settings::{SettingsRefused, SettingsReloaded};
 pub use snapshot::{

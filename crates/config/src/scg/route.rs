@@ -91,7 +91,11 @@ impl Context<'_> {
             notes.unknown_key(&key.text, "a route", &unknown, key.at);
         }
         let (uri, uri_field) = uri?;
-        let target = target(uri, &uri_field, metadata.nacos.as_ref());
+        let hint = match &uri {
+            Uri::Service(name) => self.gateway.beside.hint(name),
+            Uri::Url(_) | Uri::Forward(_) | Uri::Nowhere => None,
+        };
+        let target = target(uri, &uri_field, metadata.nacos.as_ref(), hint);
         let of_gateway = self.gateway.timeouts;
         Some(RouteSpec {
             id: Arc::clone(id),
@@ -303,13 +307,18 @@ impl<'a> Metadata<'a> {
 }
 
 /// Who answers; `Some(None)` where a filter does.
-fn target(uri: Uri, field: &Field<'_>, nacos: Option<&Field<'_>>) -> Option<Option<TargetSpec>> {
+fn target(
+    uri: Uri,
+    field: &Field<'_>,
+    nacos: Option<&Field<'_>>,
+    hint: Option<Node>,
+) -> Option<Option<TargetSpec>> {
     let of_service = matches!(uri, Uri::Service(_));
     if let Some(nacos) = nacos.filter(|_| !of_service) {
         nacos.warn("ignored: the uri names no service");
     }
     Some(match uri {
-        Uri::Service(name) => Some(TargetSpec::Service(service(name, field, nacos)?)),
+        Uri::Service(name) => Some(TargetSpec::Service(service(name, field, nacos, hint)?)),
         Uri::Url(url) => Some(TargetSpec::Url(UrlSpec {
             url,
             tls: None,
@@ -320,32 +329,39 @@ fn target(uri: Uri, field: &Field<'_>, nacos: Option<&Field<'_>>) -> Option<Opti
     })
 }
 
-/// The service, with what `metadata.nacos` says of it: the keys of a native route's `service`.
-fn service(name: String, field: &Field<'_>, nacos: Option<&Field<'_>>) -> Option<ServiceSpec> {
+/// The service, with what `metadata.nacos` says of it, which are the keys of a native route's `service`, and with Spring's hint
+/// unless that says how requests choose.
+fn service(
+    name: String,
+    field: &Field<'_>,
+    nacos: Option<&Field<'_>>,
+    hint: Option<Node>,
+) -> Option<ServiceSpec> {
     let at = field.at();
-    let name = Node::scalar(name, at);
-    let Some(nacos) = nacos else {
-        return ServiceSpec::read(&Field::new(&name, field.path(), field.report()));
+    let named = |text: &str, node| {
+        let text = text.to_owned();
+        (Key { text, at }, node)
     };
-    let mut entries = vec![(
-        Key {
-            text: "name".to_owned(),
-            at,
-        },
-        name,
-    )];
-    for (key, value) in nacos.entries()? {
+    let mut entries = vec![named("name", Node::scalar(name, at))];
+    for (key, value) in nacos.map_or(Some(Vec::new()), Field::entries)? {
         if key.text == "name" {
             value.fault("the uri names the service");
             return None;
         }
         entries.push((key.clone(), value.node().clone()));
     }
-    let node = Node {
-        value: Value::Mapping(entries),
-        at,
+    if !entries.iter().any(|(key, _)| key.text == "canary") {
+        entries.extend(hint.map(|hint| named("canary", hint)));
+    }
+    let node = match entries.len() {
+        1 => entries.remove(0).1,
+        _ => Node {
+            value: Value::Mapping(entries),
+            at,
+        },
     };
-    ServiceSpec::read(&Field::new(&node, nacos.path(), field.report()))
+    let path = nacos.unwrap_or(field).path();
+    ServiceSpec::read(&Field::new(&node, path, field.report()))
 }
 
 /// Adds to each pattern of a `Host` the same with any port.

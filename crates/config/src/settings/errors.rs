@@ -64,6 +64,13 @@ pub enum ErrorField {
     TimeMs,
 }
 
+impl ErrorBodies {
+    /// Reads a shape: its name, a template, or a mapping of `template` and `content_type`.
+    pub fn read(field: &Field<'_>) -> Option<ErrorBodies> {
+        ErrorBody.read(field, Path::new(""))
+    }
+}
+
 /// How values are written into a template.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorEscape {

@@ -17,6 +17,8 @@ pub(super) struct Compiled {
     pub(super) routes: Vec<Arc<Route>>,
     /// Why others are not, or not in their newest version.
     pub(super) faults: Vec<Fault>,
+    /// The ids of those that are served in an older version.
+    pub(super) kept: Vec<Arc<str>>,
     /// What the document says of requests that no route takes.
     pub(super) unrouted: Option<Arc<UnroutedCors>>,
 }
@@ -41,6 +43,9 @@ pub(super) fn compile(
     let keep = |compiled: &mut Compiled, id: &str, faults: Vec<Fault>| {
         let kept = known.get(id).filter(|_| is_isolated);
         compiled.faults.extend(told(faults, kept.is_some()));
+        compiled
+            .kept
+            .extend(kept.map(|route| Arc::clone(&route.id)));
         compiled.routes.extend(kept.map(|route| Arc::clone(route)));
     };
     for (place, spec) in specs.into_iter().enumerate() {
@@ -167,6 +172,7 @@ mod tests {
             let problems: Vec<_> = second.faults.iter().map(|f| f.problem.as_str()).collect();
             let kept = "it is broken (the last good version of the route stays)";
             assert_eq!(problems, ["it is broken", kept], "{bad}");
+            assert_eq!(second.kept, ["b".into()], "{bad}");
             let is_same = Arc::ptr_eq(&second.routes[2], &first.routes[0]);
             assert!(is_same, "an unchanged route is taken over");
         }

@@ -23,14 +23,20 @@ impl Bench {
 
     /// Documents by name, with the text of the snapshot.
     fn with_saved(documents: &[(&str, Option<&str>)]) -> Bench {
+        let documents = documents.iter();
+        Bench::of(documents.map(|(name, saved)| (*name, saved.map(SavedText::of))))
+    }
+
+    /// Documents by name, with what the snapshot has of them.
+    fn of<'n>(documents: impl Iterator<Item = (&'n str, Option<SavedText>)>) -> Bench {
         let metrics = Metrics::new();
         let loaded = pailou_config::load_settings(None, &Environment::default());
-        let documents = documents.iter().map(|(name, saved)| Unread {
-            name: Arc::from(*name),
-            key: DocumentKey::File((*name).to_owned()),
+        let documents = documents.map(|(name, saved)| Unread {
+            name: Arc::from(name),
+            key: DocumentKey::File(name.to_owned()),
             source: "file",
             reading: pailou_config::Reading::default(),
-            saved: saved.map(Arc::from),
+            saved,
         });
         Bench {
             documents: Documents::new(documents),
@@ -293,4 +299,109 @@ fn a_saved_text_that_is_not_good_any_more_is_no_document() {
         assert_eq!(bench.documents.views()[0].state, DocumentState::Waiting);
         assert!(!bench.documents.is_any_good());
     }
+}
+
+/// A document in Spring's form, of routes by id and service; a service `broken` stands for a route that cannot run.
+fn spring(routes: &[(&str, &str)]) -> String {
+    let mut text = String::from("spring.cloud.gateway.routes:\n");
+    for (id, service) in routes {
+        let filter = if *service == "broken" { "Nobody=1" } else { "" };
+        text.push_str(&format!(
+            "- {{ id: {id}, uri: 'lb://{service}', predicates: [ Path=/{id} ], filters: [ {filter} ] }}\n"
+        ));
+    }
+    text
+}
+
+/// The older texts of the first document, with the routes that come from them.
+fn older(bench: &Bench) -> Vec<(Arc<str>, Vec<Arc<str>>)> {
+    let saved = bench.documents.texts()[0].clone().expect("a good text");
+    let older = saved.older.iter();
+    older
+        .map(|older| (older.text.clone(), older.routes.to_vec()))
+        .collect()
+}
+
+#[test]
+fn a_route_that_a_text_breaks_keeps_its_last_good_version_over_a_restart() {
+    let versions = [
+        spring(&[("a", "one"), ("b", "one"), ("c", "one")]),
+        spring(&[("a", "broken"), ("b", "two"), ("c", "one")]),
+        spring(&[("a", "broken"), ("b", "broken"), ("c", "three")]),
+    ];
+    let mut bench = Bench::new(&["a.yaml"]);
+    for text in &versions {
+        assert!(bench.text(0, text).changed);
+    }
+    let served = ["a=one", "b=two", "c=three"];
+    assert_eq!(bench.routes(), served);
+    let kept = vec![
+        (versions[0].as_str().into(), vec!["a".into()]),
+        (versions[1].as_str().into(), vec!["b".into()]),
+    ];
+    assert_eq!(older(&bench), kept);
+    let saved = bench.documents.texts()[0].clone();
+    let restarted = || Bench::of([("a.yaml", saved.clone())].into_iter());
+
+    // The source is silent.
+    let mut bench = restarted();
+    let verdicts = bench.restore();
+    assert!(verdicts[0].restored && verdicts[0].changed);
+    assert_eq!(bench.routes(), served);
+    assert_eq!(older(&bench), kept);
+    // It says the same at last.
+    let verdict = bench.text(0, &versions[2]);
+    assert!(verdict.confirmed && !verdict.changed);
+    assert_eq!(verdict.state, DocumentState::Partial);
+
+    // It says the same at once.
+    let mut bench = restarted();
+    let verdict = bench.text(0, &versions[2]);
+    assert!(verdict.changed && !verdict.restored);
+    assert_eq!(verdict.state, DocumentState::Partial);
+    assert!(
+        verdict.faults[0]
+            .problem
+            .contains("the last good version of the route stays"),
+        "{:?}",
+        verdict.faults
+    );
+    assert_eq!(bench.routes(), served);
+    assert_eq!(older(&bench), kept);
+
+    // It says something newer, which breaks another route and leaves one out.
+    let newest = spring(&[("b", "broken"), ("c", "broken"), ("d", "four")]);
+    let mut bench = restarted();
+    bench.text(0, &newest);
+    assert_eq!(bench.routes(), ["b=two", "c=three", "d=four"]);
+    let kept = vec![
+        (versions[1].as_str().into(), vec!["b".into()]),
+        (versions[2].as_str().into(), vec!["c".into()]),
+    ];
+    assert_eq!(older(&bench), kept);
+
+    // It says nothing that can be read: everything is as before.
+    let mut bench = restarted();
+    let verdict = bench.text(0, "spring: [");
+    assert!(verdict.restored && verdict.state == DocumentState::Refused);
+    assert_eq!(bench.routes(), served);
+}
+
+#[test]
+fn of_many_older_texts_the_last_ones_are_kept() {
+    let names = ["a", "b", "c", "d", "e", "f"];
+    let mut bench = Bench::new(&["a.yaml"]);
+    for broken in 0..=names.len() {
+        let version = format!("v{broken}");
+        let mut routes: Vec<_> = names
+            .iter()
+            .enumerate()
+            .map(|(at, name)| (*name, if at < broken { "broken" } else { &*version }))
+            .collect();
+        routes.push(("g", "one"));
+        bench.text(0, &spring(&routes));
+    }
+    assert_eq!(bench.routes().len(), 7);
+    let ids: Vec<_> = older(&bench).into_iter().flat_map(|(_, ids)| ids).collect();
+    assert_eq!(ids, ["c", "d", "e", "f"].map(Arc::from));
 }

@@ -56,7 +56,7 @@ impl World {
             key: DocumentKey::File((*name).to_owned()),
             source: "file",
             reading: pailou_config::Reading::default(),
-            saved: saved.map(Arc::from),
+            saved: saved.map(SavedText::of),
         });
         let (publish, published) = watch::channel(Published::default());
         let work = Work::new(Documents::new(unread), Box::new(compile));

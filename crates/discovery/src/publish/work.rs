@@ -10,6 +10,7 @@ use pailou_telemetry::Metrics;
 use pailou_upstream::{Service, Services};
 
 use crate::documents::{Documents, Verdict, panic_text};
+use crate::snapshot::SavedText;
 use crate::source::SourceState;
 use crate::view::DocumentView;
 
@@ -48,7 +49,7 @@ pub(crate) struct Outcome {
     pub(crate) prepared: Option<Prepared>,
     pub(crate) documents: Vec<DocumentView>,
     pub(crate) error: Option<String>,
-    pub(crate) texts: Arc<[Option<Arc<str>>]>,
+    pub(crate) texts: Arc<[Option<SavedText>]>,
     /// Which documents are to be taken again, as the gateway failed over them.
     pub(crate) again: Vec<usize>,
     /// Whether another round is needed, for these documents or for what was saved.

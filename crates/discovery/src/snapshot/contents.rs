@@ -9,7 +9,9 @@ use std::time::Duration;
 use pailou_upstream::{EndpointSpec, ServiceId};
 use serde::{Deserialize, Serialize};
 
-use super::{DocumentKey, Saved, SavedService, ServersByNacos};
+use super::{
+    DocumentKey, MOST_OLDER_TEXTS, OlderText, Saved, SavedService, SavedText, ServersByNacos,
+};
 use crate::transport::{grpc_port_of, transport_of};
 
 /// Everything that is kept; borrowed on the way to the disk, owned on the way back.
@@ -32,11 +34,22 @@ enum Document<'a> {
         group: Cow<'a, str>,
         data_id: Cow<'a, str>,
         text: Cow<'a, str>,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        older: Vec<Older<'a>>,
     },
     File {
         path: Cow<'a, str>,
         text: Cow<'a, str>,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        older: Vec<Older<'a>>,
     },
+}
+
+/// An older text, and the routes that come from it.
+#[derive(Debug, Deserialize, PartialEq, Serialize)]
+struct Older<'a> {
+    text: Cow<'a, str>,
+    routes: Vec<Cow<'a, str>>,
 }
 
 #[derive(Debug, Deserialize, PartialEq, Serialize)]
@@ -100,7 +113,7 @@ impl<'a> Contents<'a> {
     /// What is to be kept. An endpoint whose weight is no number is none.
     pub(super) fn new(
         servers: &'a ServersByNacos,
-        documents: impl IntoIterator<Item = (&'a DocumentKey, &'a str)>,
+        documents: impl IntoIterator<Item = (&'a DocumentKey, &'a SavedText)>,
         services: impl IntoIterator<Item = &'a (ServiceId, SavedService)>,
     ) -> Contents<'a> {
         Contents {
@@ -200,12 +213,18 @@ impl Service<'_> {
     }
 }
 
-fn document<'a>((key, text): (&'a DocumentKey, &'a str)) -> Document<'a> {
-    let text = text.into();
+fn document<'a>((key, saved): (&'a DocumentKey, &'a SavedText)) -> Document<'a> {
+    let text = (&*saved.text).into();
+    let older = |older: &'a OlderText| Older {
+        text: (&*older.text).into(),
+        routes: older.routes.iter().map(|id| (&**id).into()).collect(),
+    };
+    let older = saved.older.iter().map(older).collect();
     match key {
         DocumentKey::File(path) => Document::File {
             path: path.into(),
             text,
+            older,
         },
         DocumentKey::Config {
             nacos,
@@ -218,19 +237,23 @@ fn document<'a>((key, text): (&'a DocumentKey, &'a str)) -> Document<'a> {
             group: group.into(),
             data_id: data_id.into(),
             text,
+            older,
         },
     }
 }
 
-fn saved_document(document: Document<'_>) -> (DocumentKey, Arc<str>) {
+fn saved_document(document: Document<'_>) -> (DocumentKey, SavedText) {
     match document {
-        Document::File { path, text } => (DocumentKey::File(path.into()), text.into()),
+        Document::File { path, text, older } => {
+            (DocumentKey::File(path.into()), saved_text(text, older))
+        }
         Document::Config {
             nacos,
             namespace,
             group,
             data_id,
             text,
+            older,
         } => {
             let key = DocumentKey::Config {
                 nacos: nacos.into(),
@@ -238,8 +261,19 @@ fn saved_document(document: Document<'_>) -> (DocumentKey, Arc<str>) {
                 group: group.into(),
                 data_id: data_id.into(),
             };
-            (key, text.into())
+            (key, saved_text(text, older))
         }
+    }
+}
+
+fn saved_text(text: Cow<'_, str>, older: Vec<Older<'_>>) -> SavedText {
+    let one = |older: Older<'_>| OlderText {
+        text: older.text.into(),
+        routes: older.routes.into_iter().map(Arc::from).collect(),
+    };
+    SavedText {
+        text: text.into(),
+        older: older.into_iter().take(MOST_OLDER_TEXTS).map(one).collect(),
     }
 }
 

@@ -26,10 +26,18 @@ fn of(id: &str, servers: &[&str]) -> ServersByNacos {
 }
 
 /// Two documents and a service of two endpoints, the second of which has nothing usual.
-fn documents() -> Vec<(DocumentKey, Arc<str>)> {
+fn documents() -> Vec<(DocumentKey, SavedText)> {
+    let older = |text: &str, ids: &[&str]| OlderText {
+        text: text.into(),
+        routes: ids.iter().map(|id| Arc::from(*id)).collect(),
+    };
+    let first = SavedText {
+        older: [older("routes: {}", &["é", "x"]), older("", &["y"])].into(),
+        ..SavedText::of("routes: { /é: 牌楼 }")
+    };
     vec![
-        (config("default", "a.yaml"), "routes: { /é: 牌楼 }".into()),
-        (DocumentKey::File("/b.yaml".to_owned()), "".into()),
+        (config("default", "a.yaml"), first),
+        (DocumentKey::File("/b.yaml".to_owned()), SavedText::of("")),
     ]
 }
 
@@ -53,7 +61,7 @@ fn services() -> Vec<(ServiceId, SavedService)> {
 fn write(path: &Path, present: Option<&str>) -> Result<Outcome, SnapshotError> {
     let (documents, services) = (documents(), services());
     let servers = of("default", &["n:8848"]);
-    let texts = documents.iter().map(|(key, text)| (key, &**text));
+    let texts = documents.iter().map(|(key, text)| (key, text));
     let contents = Contents::new(&servers, texts, &services);
     file::write(path, &contents, present, &mut Lock::default())
 }
@@ -174,9 +182,9 @@ fn a_snapshot_that_is_too_long_is_neither_read_nor_written() {
     write(&path, None).expect("written");
     let good = std::fs::read(&path).expect("a file");
     let servers = ServersByNacos::new();
-    let text = "x".repeat(4 << 20);
+    let text = SavedText::of("x".repeat(4 << 20));
     let keys: Vec<_> = (0..17).map(|n| config("r", &n.to_string())).collect();
-    let long = Contents::new(&servers, keys.iter().map(|key| (key, &*text)), &[]);
+    let long = Contents::new(&servers, keys.iter().map(|key| (key, &text)), &[]);
     let refused = file::write(&path, &long, None, &mut Lock::default()).expect_err("too long");
     assert!(refused.to_string().contains("more than"), "{refused}");
     assert_eq!(std::fs::read(&path).expect("a file"), good);
@@ -252,7 +260,7 @@ fn a_second_gateway_does_not_write_where_the_first_one_does() {
     let path = folder.path().join("snapshot");
     let servers = of("default", &["n:8848"]);
     let (documents, services) = (documents(), services());
-    let all = || documents.iter().map(|(key, text)| (key, &**text));
+    let all = || documents.iter().map(|(key, text)| (key, text));
     let contents = Contents::new(&servers, all(), &services);
     let less = Contents::new(&servers, [], &services);
     let (mut first, mut second) = (Lock::default(), Lock::default());
@@ -317,7 +325,9 @@ fn what_nothing_was_learned_of_since_stays_as_it_was() {
             .flatten()
             .collect();
         let (a, b) = (config("default", "a.yaml"), config("default", "b.yaml"));
-        let contents = Contents::new(&servers, [(&a, "A"), (&b, "B")], &services);
+        let texts = [(a, SavedText::of("A")), (b, SavedText::of("B"))];
+        let texts = texts.iter().map(|(key, text)| (key, text));
+        let contents = Contents::new(&servers, texts, &services);
         file::write(&path, &contents, None, &mut Lock::default()).expect("written");
         file::read(&path)
             .expect("usable")
@@ -349,7 +359,8 @@ fn what_nothing_was_learned_of_since_stays_as_it_was() {
         let case = format!("{servers} answered {answered} told {told}");
         let folder = folder();
         let ours = of("default", &[servers]);
-        let new = Contents::new(&ours, [(&new_a, "new A")], &new_services);
+        let text = SavedText::of("new A");
+        let new = Contents::new(&ours, [(&new_a, &text)], &new_services);
         let kept = new.keep_unheard(old(&folder), &heard(answered, told));
         // Whoever starts with the servers that it was taken from finds it.
         let same = documents.contains("new") || answered && told;
@@ -358,7 +369,7 @@ fn what_nothing_was_learned_of_since_stays_as_it_was() {
         file::write(&path, &kept, None, &mut Lock::default()).expect("written");
         let found = file::read(&path).expect("usable").expect("a snapshot");
         let saved = found.contents.into_saved(&taken_from, None);
-        let texts: Vec<_> = saved.documents.values().map(|text| &**text).collect();
+        let texts: Vec<_> = saved.documents.values().map(|saved| &*saved.text).collect();
         assert_eq!(texts.join(", "), documents, "{case}");
         let ports = saved.services.iter().map(|(id, saved)| {
             assert_eq!(

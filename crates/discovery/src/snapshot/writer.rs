@@ -11,6 +11,7 @@ use super::contents::Contents;
 use super::file::{self, Outcome, SnapshotError};
 use super::{DocumentKey, Heard, Snapshot};
 use crate::feeds::Feeds;
+use crate::kept::KeptConfigs;
 use crate::publish::{Published, unix_ms};
 use crate::view::DocumentState;
 
@@ -29,6 +30,8 @@ pub(crate) struct Writer {
     pub(crate) documents: Arc<[DocumentKey]>,
     pub(crate) feeds: Arc<Mutex<Feeds>>,
     pub(crate) published: watch::Receiver<Published>,
+    /// What else of Nacos is kept.
+    pub(crate) kept: KeptConfigs,
     pub(crate) metrics: Metrics,
 }
 
@@ -82,14 +85,15 @@ impl Writer {
     fn write_now(&self) -> Result<Outcome, SnapshotError> {
         let texts = Arc::clone(&self.published.borrow().texts);
         let documents = self.documents.iter().zip(&*texts);
-        let documents = documents.filter_map(|(key, text)| Some((key, text.as_deref()?)));
+        let documents = documents.filter_map(|(key, text)| Some((key, text.as_ref()?)));
+        let kept = self.kept.all();
         let mut heard = self.heard_of_documents();
         let feeds = self.feeds.lock().unwrap_or_else(PoisonError::into_inner);
         let services = feeds.last_good();
         feeds.heard(&mut heard);
         drop(feeds);
         let servers = &self.snapshot.servers;
-        let mut contents = Contents::new(servers, documents, &services);
+        let mut contents = Contents::new(servers, documents.chain(&kept), &services);
         if servers.keys().any(|id| !heard.told.contains(&**id))
             && let Ok(Some(old)) = file::read(&self.snapshot.path)
         {

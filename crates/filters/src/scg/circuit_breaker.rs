@@ -1,15 +1,20 @@
 //! `CircuitBreaker`: stops asking a service that fails, and asks another route in its place.
 
+use std::time::Duration;
+
 use http::StatusCode;
 use pailou_config::{ScgArg, ScgArgs, Shortcut};
 
 use super::{path, status};
-use crate::{BreakerSettings, CircuitBreaker, Fallback, Scope, Step, registry::Entry};
+use crate::{
+    BreakerSettings, BreakerWait, BreakerWindow, CircuitBreaker, Fallback, Scope, Step,
+    registry::Entry,
+};
 
 pub(crate) const ENTRY: Entry = Entry::scg(
     "CircuitBreaker",
     "name (the id of the route)",
-    "Lets no request through for a while when too many of the last ones failed; `fallbackUri: forward:/path` sends those that fail to the route of that path, `statusCodes` are answers that count as failures.",
+    "Lets no request through for a while when too many of the last ones failed or were slow, as `resilience4j` in the document says; `fallbackUri: forward:/path` sends those that fail to the route of that path, `statusCodes` are answers that count as failures.",
     Shortcut::Fields(&["name"]),
     compile,
 );
@@ -74,42 +79,133 @@ fn fallback(args: &ScgArgs<'_>, scope: &Scope<'_>) -> Option<Option<Fallback>> {
 
 fn settings(args: &ScgArgs<'_>) -> Option<BreakerSettings> {
     let default = BreakerSettings::default();
-    if let Some(kind) = args.get("circuitbreaker.slidingWindowType")
-        && !kind.text().eq_ignore_ascii_case("COUNT_BASED")
-    {
-        kind.warn("calls are counted, whatever time they take up: COUNT_BASED");
-    }
-    let number = |name, default| match args.get(name) {
-        Some(number) => number.integer(1..=100_000),
+    let is_count_based = match args.get("circuitbreaker.slidingWindowType") {
+        Some(kind) => kind.one_of(&[("COUNT_BASED", true), ("TIME_BASED", false)]),
+        None => Some(true),
+    };
+    let most = match is_count_based {
+        Some(false) => BreakerWindow::MOST_SECONDS,
+        _ => BreakerWindow::MOST_CALLS,
+    };
+    let number = |name, most, default| match args.get(name) {
+        Some(number) => number.integer(1..=most),
         None => Some(default),
     };
-    let window = number("circuitbreaker.slidingWindowSize", default.window);
-    let minimum = number("circuitbreaker.minimumNumberOfCalls", default.minimum);
+    let size = number("circuitbreaker.slidingWindowSize", most, 100);
+    let minimum = number(
+        "circuitbreaker.minimumNumberOfCalls",
+        BreakerWindow::MOST_CALLS,
+        default.minimum,
+    );
     let trials = number(
         "circuitbreaker.permittedNumberOfCallsInHalfOpenState",
+        BreakerWindow::MOST_CALLS,
         default.trials,
     );
-    let failure_percent = match args.get("circuitbreaker.failureRateThreshold") {
-        Some(percent) => percent.number(1.0..=100.0),
-        None => Some(default.failure_percent),
+    let percent = |name, default| match args.get(name) {
+        Some(percent) => percent.number(0.01..=100.0),
+        None => Some(default),
     };
-    let wait = match args.get("circuitbreaker.waitDurationInOpenState") {
-        Some(wait) => wait.duration(),
-        None => Some(default.wait),
-    };
+    let failure_percent = percent(
+        "circuitbreaker.failureRateThreshold",
+        default.failure_percent,
+    );
+    let slow_percent = percent("circuitbreaker.slowCallRateThreshold", default.slow_percent);
+    let slow_call = duration(
+        args,
+        "circuitbreaker.slowCallDurationThreshold",
+        default.slow_call,
+    );
+    let trial_time = duration(
+        args,
+        "circuitbreaker.maxWaitDurationInHalfOpenState",
+        Duration::ZERO,
+    );
+    let wait = wait(args);
+    look_past(args);
     Some(BreakerSettings {
-        window: window?,
+        window: match is_count_based? {
+            true => BreakerWindow::Calls(size?),
+            false => BreakerWindow::Seconds(size?),
+        },
         minimum: minimum?,
         failure_percent: failure_percent?,
+        slow_call: slow_call?,
+        slow_percent: slow_percent?,
         wait: wait?,
         trials: trials?,
+        trial_time: Some(trial_time?).filter(|time| !time.is_zero()),
     })
+}
+
+fn duration(args: &ScgArgs<'_>, name: &str, default: Duration) -> Option<Duration> {
+    match args.get(name) {
+        Some(arg) => arg.duration(),
+        None => Some(default),
+    }
+}
+
+fn wait(args: &ScgArgs<'_>) -> Option<BreakerWait> {
+    let default = BreakerSettings::default().wait;
+    let flag = |name| match args.get(name) {
+        Some(flag) => flag.boolean(),
+        None => Some(false),
+    };
+    let number = |name, range, default| match args.get(name) {
+        Some(number) => number.number(range),
+        None => Some(default),
+    };
+    let first = duration(
+        args,
+        "circuitbreaker.waitDurationInOpenState",
+        default.first,
+    );
+    let grows = flag("circuitbreaker.enableExponentialBackoff");
+    let factor = number(
+        "circuitbreaker.exponentialBackoffMultiplier",
+        1.0..=1_000.0,
+        1.5,
+    );
+    let most = match args.get("circuitbreaker.exponentialMaxWaitDurationInOpenState") {
+        Some(most) => most.duration().map(Some),
+        None => Some(None),
+    };
+    let varies = flag("circuitbreaker.enableRandomizedWait");
+    let jitter = number("circuitbreaker.randomizedWaitFactor", 0.0..=1.0, 0.5);
+    let (grows, factor, most) = (grows?, factor?, most?);
+    Some(BreakerWait {
+        first: first?,
+        factor: if grows { factor } else { 1.0 },
+        most: most.filter(|_| grows),
+        jitter: if varies? { jitter? } else { 0.0 },
+    })
+}
+
+/// Settings that change nothing which a request sees, and those that name classes of Java.
+fn look_past(args: &ScgArgs<'_>) {
+    const OF_THE_APPLICATION: [&str; 6] = [
+        "circuitbreaker.registerHealthIndicator",
+        "circuitbreaker.allowHealthIndicatorToFail",
+        "circuitbreaker.eventConsumerBufferSize",
+        "circuitbreaker.writableStackTraceEnabled",
+        "circuitbreaker.automaticTransitionFromOpenToHalfOpenEnabled",
+        "timelimiter.cancelRunningFuture",
+    ];
+    for name in OF_THE_APPLICATION {
+        args.get(name);
+    }
+    for name in [
+        "circuitbreaker.recordExceptions",
+        "circuitbreaker.ignoreExceptions",
+    ] {
+        if let Some(first) = args.list(name).first() {
+            first.warn("names exceptions of Java, which do not happen here: a connection or an answer that does not come about is a failure, and an answer of `statusCodes`");
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::Bindings;
     use crate::registry::tests::steps;
@@ -167,14 +263,57 @@ mod tests {
             "{ circuitbreaker: { slidingWindowSize: 3, minimum-number-of-calls: 3, failureRateThreshold: 25, waitDurationInOpenState: 5s, permittedNumberOfCallsInHalfOpenState: 2 }, timelimiter: { timeoutDuration: 400ms } }",
         );
         let expected = BreakerSettings {
-            window: 3,
+            window: BreakerWindow::Calls(3),
             minimum: 3,
             failure_percent: 25.0,
-            wait: Duration::from_secs(5),
+            wait: BreakerWait::of(Duration::from_secs(5)),
             trials: 2,
+            ..BreakerSettings::default()
         };
         assert_eq!(*breaker.breaker.settings(), expected);
         assert_eq!(breaker.timeout, Some(Duration::from_millis(400)));
+    }
+
+    #[test]
+    fn windows_of_time_slow_calls_and_waits_that_grow_are_read() {
+        let breaker = breaker(
+            "{ circuitbreaker: { sliding-window-type: TIME_BASED, slidingWindowSize: 20, slowCallDurationThreshold: 2s, slow-call-rate-threshold: 30, maxWaitDurationInHalfOpenState: 1m, waitDurationInOpenState: 10s, enableExponentialBackoff: true, exponentialBackoffMultiplier: 2, exponentialMaxWaitDurationInOpenState: 2m, enableRandomizedWait: true } }",
+        );
+        let seconds = Duration::from_secs;
+        let expected = BreakerSettings {
+            window: BreakerWindow::Seconds(20),
+            slow_call: seconds(2),
+            slow_percent: 30.0,
+            trial_time: Some(seconds(60)),
+            wait: BreakerWait {
+                first: seconds(10),
+                factor: 2.0,
+                most: Some(seconds(120)),
+                jitter: 0.5,
+            },
+            ..BreakerSettings::default()
+        };
+        assert_eq!(*breaker.breaker.settings(), expected);
+        // What is not turned on says nothing.
+        let plain = self::breaker(
+            "{ circuitbreaker: { exponentialBackoffMultiplier: 2, exponentialMaxWaitDurationInOpenState: 2m, randomizedWaitFactor: 0.1 } }",
+        );
+        assert_eq!(*plain.breaker.settings(), BreakerSettings::default());
+    }
+
+    #[test]
+    fn of_what_means_nothing_here_only_what_matters_is_told() {
+        let told = |args: &str| steps("CircuitBreaker", args, &[]).expect(args).1;
+        let quiet = told(
+            "{ circuitbreaker: { registerHealthIndicator: true, eventConsumerBufferSize: 10, automaticTransitionFromOpenToHalfOpenEnabled: true }, timelimiter: { cancelRunningFuture: false } }",
+        );
+        assert_eq!(quiet, "");
+        let loud = told(
+            "{ circuitbreaker: { ignoreExceptions: [ java.lang.IllegalStateException, a.B ], recordFailurePredicate: x.Y } }",
+        );
+        assert!(loud.contains("exceptions of Java"), "{loud}");
+        assert!(loud.contains("recordFailurePredicate"), "{loud}");
+        assert_eq!(loud.lines().count(), 2, "{loud}");
     }
 
     #[test]
@@ -188,6 +327,18 @@ mod tests {
             ("{ fallbackUri: 'forward:/{w}' }", "binds `{w}`"),
             ("{ statusCodes: abc }", "is not a status"),
             ("{ circuitbreaker: { slidingWindowSize: 0 } }", "from 1 to"),
+            (
+                "{ circuitbreaker: { slidingWindowType: NONE } }",
+                "TIME_BASED",
+            ),
+            (
+                "{ circuitbreaker: { slidingWindowType: TIME_BASED, slidingWindowSize: 3601 } }",
+                "from 1 to 3600",
+            ),
+            (
+                "{ circuitbreaker: { slowCallRateThreshold: 101 } }",
+                "to 100",
+            ),
         ] {
             let error = steps("CircuitBreaker", args, &["v"]).expect_err(args);
             assert!(error.contains(problem), "{args}: {error}");

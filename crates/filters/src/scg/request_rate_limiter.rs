@@ -5,7 +5,7 @@ use std::time::Instant;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use pailou_config::{ScgArg, ScgArgs, Shortcut};
 
-use super::{edit, status};
+use super::{bucket4j, edit, status};
 use crate::limit::{Buckets, Rate};
 use crate::limit_key::{EXPECTED, LimitKey};
 use crate::{Answer, Change, Edit, Next, RequestHead, Scope, Step, registry::Entry};
@@ -39,6 +39,7 @@ struct RequestRateLimiter {
 }
 
 fn compile(args: &ScgArgs<'_>, _: &Scope<'_>) -> Option<Vec<Step>> {
+    bucket4j::refuse(args)?;
     let key = match args.get("key-resolver") {
         Some(key) => key_of(&key)?,
         None => {
@@ -203,6 +204,17 @@ mod tests {
         let keyed = || headers(&[("x-key", "a")]);
         let statuses: Vec<_> = (0..3).map(|_| status(&*step, keyed())).collect();
         assert_eq!(statuses, [200, 200, 503]);
+    }
+
+    #[test]
+    fn bucket4j_is_refused_with_the_cure() {
+        let args = "{ bucket4j-rate-limiter.capacity: 10, bucket4j-rate-limiter: { refillPeriod: 1s }, key-resolver: host }";
+        let error = edit("RequestRateLimiter", args, &[]).expect_err("Bucket4j");
+        assert!(
+            error.contains("Bucket4j") && error.contains("`rate_limit`"),
+            "{error}"
+        );
+        assert_eq!(error.lines().count(), 1, "{error}");
     }
 
     #[test]

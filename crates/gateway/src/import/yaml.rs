@@ -189,16 +189,18 @@ fn canary(spec: &CanarySpec) -> String {
         CanaryFallback::Untagged => "untagged",
         CanaryFallback::Refuse => "refuse",
     };
-    let propagate = spec
-        .propagate
+    let usual = spec
+        .usual
         .as_deref()
-        .map(|name| ("propagate", string(name)));
+        .map(|value| ("default", string(value)));
+    let propagate = spec.propagate.as_deref();
+    let propagate = propagate.map(|name| ("propagate", string(name)));
     let pairs = [
         (kind, string(name)),
         ("metadata", string(&spec.metadata)),
         ("fallback", fallback.to_owned()),
     ];
-    map(pairs.into_iter().chain(propagate))
+    map(pairs.into_iter().chain(usual).chain(propagate))
 }
 
 /// A part under its name. Arguments that Spring numbers become a list.

@@ -1,6 +1,6 @@
 //! How a route's requests are sent, as its filters say.
 
-use pailou_filters::{Chain, Retry, Rule, Step};
+use pailou_filters::{Chain, ErrorShape, Retry, Rule, Step};
 
 /// What the filters of a route ask of whoever sends its requests.
 #[derive(Debug)]
@@ -9,6 +9,7 @@ pub(super) struct Sending {
     pub(super) preserve_host: bool,
     pub(super) grpc_web: bool,
     pub(super) answers_preflights: bool,
+    pub(super) errors: Option<ErrorShape>,
     /// How many steps at the beginning are those of CORS, which are a rule and an edit each.
     pub(super) cors_steps: usize,
     /// The places of the steps that act for each try.
@@ -25,6 +26,7 @@ impl Sending {
             preserve_host,
             grpc_web: false,
             answers_preflights: false,
+            errors: None,
             cors_steps: 0,
             each_try: Vec::new(),
         };
@@ -40,6 +42,7 @@ impl Sending {
             match step {
                 Step::Rule(Rule::PreserveHost) => sending.preserve_host = true,
                 Step::Rule(Rule::GrpcWeb) => sending.grpc_web = true,
+                Step::Rule(Rule::Errors(shape)) => sending.errors = Some(shape.clone()),
                 Step::Rule(Rule::Preflights) => sending.answers_preflights = true,
                 Step::Rule(Rule::Retry(retry)) => {
                     sending.retry = retry.clone();

@@ -7,7 +7,7 @@ use tracing::{info, warn};
 
 use crate::BreakerMetrics;
 
-/// So many of the last requests failed that no more are let through for a while.
+/// So many of the last requests failed, or were slow, that no more are let through for a while.
 #[derive(Clone, Copy, Debug)]
 pub struct BreakerOpened<'a> {
     /// The breaker.
@@ -16,6 +16,8 @@ pub struct BreakerOpened<'a> {
     pub calls: u32,
     /// How many of them failed.
     pub failures: u32,
+    /// How many of them took too long.
+    pub slow_calls: u32,
     /// For how long.
     pub wait: Duration,
 }
@@ -30,6 +32,7 @@ impl BreakerOpened<'_> {
             breaker = self.breaker.name(),
             calls = self.calls,
             failures = self.failures,
+            slow_calls = self.slow_calls,
             wait_ms = self.wait.as_millis() as u64,
             "a circuit breaker opened"
         );

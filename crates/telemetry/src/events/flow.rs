@@ -29,6 +29,24 @@ impl FlowRulesApplied<'_> {
     }
 }
 
+/// Nacos has not said which flow rules there are: those of the snapshot are in force.
+#[derive(Clone, Copy, Debug)]
+pub struct FlowRulesRestored<'a> {
+    /// The config that they stand in.
+    pub config: &'a str,
+    /// How many there are.
+    pub rules: usize,
+}
+
+impl FlowRulesRestored<'_> {
+    /// Logs it and sets the gauge.
+    pub fn record(&self, metrics: &Metrics) {
+        let rules = self.rules as u64;
+        metrics.totals().flow_rules.store(rules, Ordering::Relaxed);
+        info!(target: "pailou", config = self.config, rules, "flow rules of the snapshot are in force until Nacos answers");
+    }
+}
+
 /// Flow rules were published that cannot be read; the old ones stay.
 #[derive(Clone, Copy, Debug)]
 pub struct FlowRulesRefused<'a> {

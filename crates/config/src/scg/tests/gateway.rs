@@ -228,3 +228,107 @@ resilience4j.timelimiter.instances.trip.timeoutDuration: 400ms
         ["Version {\"_genkey_0\":\"1\",\"apiversion\":{\"use\":{\"header\":\"X-V\"}}}"]
     );
 }
+
+/// Spring takes the id of a route for the group of its breakers, and groups may be set as instances are.
+#[test]
+fn a_breaker_without_settings_of_its_own_has_those_of_its_route() {
+    let text = "spring.cloud.gateway.routes:
+- { id: users, uri: 'lb://a', predicates: [Path=/a], filters: [CircuitBreaker=own, CircuitBreaker=other] }
+resilience4j.circuitbreaker.instances: { users: { slidingWindowSize: 5 }, own: { slidingWindowSize: 6 } }
+";
+    assert_eq!(
+        parts(&only(text).filters),
+        [
+            "CircuitBreaker {\"_genkey_0\":\"own\",\"circuitbreaker\":{\"slidingWindowSize\":\"6\"}}",
+            "CircuitBreaker {\"_genkey_0\":\"other\",\"circuitbreaker\":{\"slidingWindowSize\":\"5\"}}",
+        ]
+    );
+}
+
+#[test]
+fn a_time_limit_that_spring_turns_off_is_none() {
+    for (off, is_limited) in [
+        ("{ disable-time-limiter: true }", [false, false]),
+        ("{ disableTimeLimiter: false }", [true, true]),
+        (
+            "{ disable-time-limiter: true, disable-time-limiter-map: { own: false } }",
+            [true, false],
+        ),
+        ("{ disable-time-limiter-map: { a: true } }", [false, false]),
+        ("{ disable-time-limiter-map: { other: on } }", [true, false]),
+    ] {
+        let text = format!(
+            "spring.cloud.circuitbreaker.resilience4j: {off}
+spring.cloud.gateway.routes:
+- {{ id: a, uri: 'lb://a', predicates: [Path=/a], filters: [CircuitBreaker=own, CircuitBreaker=other] }}
+resilience4j.timelimiter.configs.default.timeoutDuration: 2s
+"
+        );
+        let has_limit = |part: String| part.contains("\"timeoutDuration\":\"2s\"");
+        let limits: Vec<_> = parts(&only(&text).filters)
+            .into_iter()
+            .map(has_limit)
+            .collect();
+        assert_eq!(limits, is_limited, "{off}");
+    }
+    let text = "spring.cloud.gateway.routes[0].uri=lb://a\nspring.cloud.gateway.routes[0].predicates[0]=Path=/a\n\
+                spring.cloud.gateway.routes[0].filters[0]=CircuitBreaker=b\n\
+                spring.cloud.circuitbreaker.resilience4j.disable-time-limiter=true\n\
+                resilience4j.timelimiter.instances.b.timeout-duration=2s\n";
+    assert_eq!(
+        parts(&only(text).filters),
+        ["CircuitBreaker {\"_genkey_0\":\"b\"}"]
+    );
+}
+
+/// How requests to a document's routes choose among instances: header, value of requests without one.
+fn hints(text: &str) -> Vec<Option<(String, Option<String>)>> {
+    let document = read(text);
+    let canary =
+        |route: &crate::RouteSpec| route.service().and_then(|service| service.canary.clone());
+    let hint = |canary: crate::CanarySpec| {
+        assert_eq!(canary.metadata, "hint");
+        assert_eq!(canary.fallback, crate::CanaryFallback::Any);
+        match canary.source {
+            crate::CanarySource::Header(name) => (name, canary.usual),
+            other => panic!("{other:?}"),
+        }
+    };
+    document
+        .routes
+        .iter()
+        .map(|route| canary(route).map(hint))
+        .collect()
+}
+
+#[test]
+fn springs_hint_chooses_among_instances() {
+    let routes = "spring.cloud.gateway.routes:
+- { id: a, uri: 'lb://a', predicates: [Path=/a] }
+- { id: b, uri: 'lb://b', predicates: [Path=/b], metadata: { nacos: { group: G } } }
+- { id: c, uri: 'http://c', predicates: [Path=/c] }
+";
+    let hint = |header: &str, value: &str| Some((header.to_owned(), Some(value.to_owned())));
+    let usual = "X-SC-LB-Hint";
+    for (balancer, a, b) in [
+        ("{ retry.enabled: true }", None, None),
+        (
+            "{ hint: { a: blue } }",
+            hint(usual, "blue"),
+            hint(usual, "default"),
+        ),
+        (
+            "{ hint: { default: green, b: red }, hint-header-name: X-Stage }",
+            hint("X-Stage", "green"),
+            hint("X-Stage", "red"),
+        ),
+        (
+            "{ hintHeaderName: X-All, clients: { b: { hint-header-name: X-B } } }",
+            hint("X-All", "default"),
+            hint("X-B", "default"),
+        ),
+    ] {
+        let text = format!("{routes}spring.cloud.loadbalancer: {balancer}\n");
+        assert_eq!(hints(&text), [a, b, None], "{balancer}");
+    }
+}
