@@ -389,7 +389,7 @@ fn a_snapshot_of_a_version_before_is_read() {
     let servers = of("default", &["n:8848"]);
     let documents = documents().into_iter();
     let documents: Vec<_> = documents
-        .map(|(key, kept)| (key, SavedText::of(&kept.text)))
+        .map(|(key, kept)| (key, SavedText::of(kept.text)))
         .collect();
     let texts = documents.iter().map(|(key, text)| (key, text));
     let contents = Contents::new(&servers, texts, &services);
