@@ -22,6 +22,7 @@ GOOD = {
     "mvn": "exit 0",
     "wrk": "exit 0",
     "openssl": "exit 0",
+    "redis-server": "exit 0",
 }
 
 
@@ -74,6 +75,11 @@ def test_it_says_nothing_when_everything_is_there(tmp_path: Path, purpose: str) 
             "missing wrk, the load generator of make bench-load: apt install wrk",
         ),
         ("test", {"wrk": None}, "missing wrk"),
+        (
+            "test",
+            {"redis-server": None},
+            "missing redis-server, in which tests of limits count: apt install redis-server",
+        ),
         ("interop", {"javac": None}, "missing a JDK, 17 or later: apt install openjdk-17"),
         ("interop", {"java": "echo 'version \"11.0.2\"' >&2"}, "missing a JDK, 17 or later"),
         ("interop", {"mvn": None}, "missing Maven: apt install maven"),

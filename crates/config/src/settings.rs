@@ -10,6 +10,7 @@ mod listener;
 mod listener_tls;
 mod listening;
 mod process;
+mod redis;
 mod reference;
 mod registry;
 mod render;
@@ -57,6 +58,7 @@ pub use self::{
         AccessLogFields, AccessLogFormat, LogFormat, LogLevel, LogSettings, ShutdownSettings,
         SnapshotSettings,
     },
+    redis::{OnFailure, RedisAddress, RedisMode, RedisSettings, ScgKeys},
     reference::{KeyDoc, SectionDoc, settings_reference},
     registry::{DiscoverySettings, Loopback, NacosSettings, RegistrationSettings},
     scg::{Compat, Placeholder, ScgFilter, ScgSettings},
@@ -92,6 +94,8 @@ pub struct Settings {
     pub scg: ScgSettings,
     /// Flow rules that are kept for Sentinel.
     pub sentinel: SentinelSettings,
+    /// Where several gateways count together.
+    pub redis: RedisSettings,
     /// The gateway's own entry in Nacos.
     pub registration: RegistrationSettings,
     /// How services are followed.
@@ -288,6 +292,7 @@ fn read<'a>(fields: Option<Fields<'a>>, reader: &mut Reader<'a>) -> Settings {
         other_nacos,
         scg: ScgSettings::read(&mut top),
         sentinel: SentinelSettings::read(&mut top),
+        redis: RedisSettings::read(&mut top),
         registration: registry::RegistrationSettings::read(&mut top),
         discovery: DiscoverySettings::read(&mut top),
         snapshot: SnapshotSettings::read(&mut top),
