@@ -66,7 +66,7 @@ impl Gateway {
             connect,
             Arc::clone(&services),
             table.clone(),
-            metrics.clone(),
+            pailou_filters::Shared::new(metrics.clone()),
         );
         Gateway {
             discovery,
