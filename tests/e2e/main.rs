@@ -38,6 +38,8 @@ mod hold;
 /// Instances that come, go, expire and die.
 mod import;
 mod instances;
+/// Tokens, and the keys that they are verified with.
+mod jwt;
 /// The log, line by line.
 mod logs;
 /// What is held in memory, and given back.

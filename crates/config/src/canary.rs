@@ -24,6 +24,8 @@ pub enum CanarySource {
     Cookie(String),
     /// The value of a query parameter.
     Query(String),
+    /// A claim, or `sub`: who the request is of, as a filter of the route has found.
+    Claim(String),
 }
 
 /// What a request gets for whose value there is no endpoint.
@@ -48,7 +50,7 @@ impl CanarySpec {
     /// Reads `canary` of a service.
     pub(crate) fn read(field: &Field<'_>) -> Option<CanarySpec> {
         let mut fields = field.mapping()?;
-        let sources: Vec<_> = ["header", "cookie", "query"]
+        let sources: Vec<_> = ["header", "cookie", "query", "claim"]
             .into_iter()
             .filter_map(|kind| Some((kind, fields.optional(kind)?)))
             .collect();
@@ -69,7 +71,7 @@ impl CanarySpec {
             _ => {
                 field.fault_expected(
                     "not one place where a request says what it wants",
-                    "one of `header`, `cookie` and `query`, with a name",
+                    "one of `header`, `cookie`, `query` and `claim`, with a name",
                 );
                 None
             }
@@ -87,6 +89,7 @@ fn source(kind: &str, field: &Field<'_>) -> Option<CanarySource> {
     Some(match kind {
         "header" => CanarySource::Header(token(field, "the name of a header")?),
         "cookie" => CanarySource::Cookie(token(field, "the name of a cookie")?),
+        "claim" => CanarySource::Claim(name(field, "the name of a claim")?),
         _ => CanarySource::Query(name(field, "the name of a query parameter")?),
     })
 }

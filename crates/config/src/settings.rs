@@ -2,6 +2,7 @@
 
 mod changes;
 mod check;
+mod credentials;
 mod environment;
 mod errors;
 mod files;
@@ -45,6 +46,7 @@ use crate::{
 };
 
 pub use self::{
+    credentials::CredentialSettings,
     environment::Environment,
     errors::{ErrorBodies, ErrorEscape, ErrorField, ErrorPart, ErrorTemplate},
     listener::{ListenerSettings, ProxyProtocol},
@@ -92,6 +94,8 @@ pub struct Settings {
     pub scg: ScgSettings,
     /// Flow rules that are kept for Sentinel.
     pub sentinel: SentinelSettings,
+    /// Where filters find keys and credentials.
+    pub credentials: CredentialSettings,
     /// The gateway's own entry in Nacos.
     pub registration: RegistrationSettings,
     /// How services are followed.
@@ -288,6 +292,7 @@ fn read<'a>(fields: Option<Fields<'a>>, reader: &mut Reader<'a>) -> Settings {
         other_nacos,
         scg: ScgSettings::read(&mut top),
         sentinel: SentinelSettings::read(&mut top),
+        credentials: CredentialSettings::read(&mut top),
         registration: registry::RegistrationSettings::read(&mut top),
         discovery: DiscoverySettings::read(&mut top),
         snapshot: SnapshotSettings::read(&mut top),

@@ -118,6 +118,27 @@ pub(crate) fn value(field: &Field<'_>) -> Option<HeaderValue> {
     }
 }
 
+/// Takes headers away, also where `_` stands for `-` or the other way round: behind CGI and WSGI the two are one, so that a
+/// client could forge one by the other.
+pub(crate) fn drop_in_any_spelling<'n>(
+    headers: &mut HeaderMap,
+    names: impl IntoIterator<Item = &'n HeaderName> + Clone,
+) {
+    let is_named = |sent: &&HeaderName| {
+        let mut names = names.clone().into_iter();
+        names.any(|name| is_one_spelling(name.as_str(), sent.as_str()))
+    };
+    let named: Vec<_> = headers.keys().filter(is_named).cloned().collect();
+    for name in named {
+        headers.remove(name);
+    }
+}
+
+fn is_one_spelling(one: &str, other: &str) -> bool {
+    let plain = |byte: u8| if byte == b'_' { b'-' } else { byte };
+    one.len() == other.len() && one.bytes().map(plain).eq(other.bytes().map(plain))
+}
+
 /// Takes away what belongs to one connection or frames a message.
 pub(crate) fn drop_of_the_connection(headers: &mut HeaderMap) {
     for name in CONNECTION {
@@ -209,6 +230,19 @@ mod tests {
         ] {
             compiled("set_request_header", args).expect(args);
         }
+    }
+
+    #[test]
+    fn a_header_goes_in_any_spelling() {
+        let mut headers = http::HeaderMap::new();
+        for name in ["x-user-id", "x_user_id", "x-user_id", "x_other", "x-b-c"] {
+            headers.insert(name, http::HeaderValue::from_static("1"));
+        }
+        let names = ["x-user-id", "x_b-c"].map(http::HeaderName::from_static);
+        super::drop_in_any_spelling(&mut headers, &names);
+        let mut left: Vec<_> = headers.keys().map(http::HeaderName::as_str).collect();
+        left.sort_unstable();
+        assert_eq!(left, ["x_other"]);
     }
 
     #[test]

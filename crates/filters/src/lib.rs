@@ -26,18 +26,22 @@
 mod add_request_header;
 mod add_response_header;
 mod breaker;
+mod carrier;
 mod chain;
 mod circuit_breaker;
 mod csrf;
 mod escapes;
+mod except;
 mod facts;
 mod forward_auth;
 mod forwarded_prefix;
 mod grpc_web;
 mod head;
 mod header;
+mod identity;
 mod ip_filter;
 mod java_regex;
+mod jwt;
 mod limit;
 mod limit_key;
 mod list;
@@ -57,6 +61,7 @@ mod sentinel;
 mod set_request_header;
 mod set_response_header;
 mod shared;
+mod sources;
 mod step;
 mod strip_prefix;
 
@@ -66,6 +71,7 @@ pub use circuit_breaker::{CircuitBreaker, Fallback, FallbackPath};
 pub use escapes::{form_bytes, form_decoded, path_bytes};
 pub use facts::{Bindings, Facts, Failure};
 pub use head::{Change, Effects, Note, RequestHead, ResponseHead};
+pub use identity::Identity;
 pub use java_regex::{JavaRegex, JavaRegexError, Replacement, TooMuchWork};
 pub use list::elements;
 pub use refusal::Refusal;
@@ -74,6 +80,7 @@ pub use rule::{Backoff, Retry, Rule};
 pub use scg::cors::UnroutedCors;
 pub use sentinel::{Blocked, FlowCell, FlowRequest, FlowRules};
 pub use shared::Shared;
+pub use sources::{Follower, MAX_SOURCE_BYTES, Place, Sources};
 pub use step::{
     Answer, Ask, AskError, Body, Copying, Edit, Gate, Keep, Next, Problem, Step, Waiting,
 };

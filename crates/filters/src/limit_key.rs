@@ -7,8 +7,8 @@ use http::{HeaderMap, HeaderName};
 
 use crate::RequestHead;
 
-/// What tells clients apart, as it is written: `client_address`, `header:NAME`, `cookie:NAME`, `query:NAME`, `host`, `path`,
-/// `route` or `principal`.
+/// What tells clients apart, as it is written: `client_address`, `header:NAME`, `cookie:NAME`, `query:NAME`, `claim:NAME`,
+/// `host`, `path`, `route` or `principal`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum LimitKey {
     /// The client's address, as far as a trusted proxy says.
@@ -19,6 +19,8 @@ pub(crate) enum LimitKey {
     Cookie(String),
     /// The value of a query parameter, as it was sent.
     Query(String),
+    /// The value of a claim, or `sub`: who it is, as a filter before this one has found.
+    Claim(String),
     /// The Host header.
     Host,
     /// The path.
@@ -31,7 +33,7 @@ pub(crate) enum LimitKey {
 
 /// What a key may be, for messages.
 pub(crate) const EXPECTED: &str =
-    "client_address, header:NAME, cookie:NAME, query:NAME, host, path or route";
+    "client_address, header:NAME, cookie:NAME, query:NAME, claim:NAME, host, path or route";
 
 impl LimitKey {
     pub(crate) fn parse(text: &str) -> Option<LimitKey> {
@@ -40,6 +42,7 @@ impl LimitKey {
             Some(("header", name)) => LimitKey::Header(name.trim().parse().ok()?),
             Some(("cookie", name)) => LimitKey::Cookie(named(name.trim())?),
             Some(("query", name)) => LimitKey::Query(named(name.trim())?),
+            Some(("claim", name)) => LimitKey::Claim(named(name.trim())?),
             Some(_) => return None,
             None => match text {
                 "client_address" => LimitKey::ClientAddress,
@@ -70,6 +73,10 @@ impl LimitKey {
                 })?;
                 Cow::Borrowed(value.as_bytes())
             }
+            LimitKey::Claim(name) => match head.effects.identity.as_ref()?.claim(name)? {
+                Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+                Cow::Owned(text) => Cow::Owned(text.into_bytes()),
+            },
             LimitKey::Host => Cow::Borrowed(head.facts.host.as_bytes()),
             LimitKey::Path => Cow::Borrowed(&head.facts.path),
             LimitKey::Route => Cow::Borrowed(b"*"),
@@ -93,8 +100,8 @@ pub(crate) fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h [u8]>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Facts;
     use crate::registry::tests::request_head;
+    use crate::{Facts, Identity};
 
     #[test]
     fn a_key_is_read_and_found() {
@@ -116,17 +123,28 @@ mod tests {
             ("query:none", None),
             ("path", Some(b"/")),
             ("host", None),
+            ("claim:sub", Some(b"seven")),
+            ("claim:none", None),
             ("route", Some(b"*")),
             ("principal", None),
         ] {
             let key = LimitKey::parse(text).expect(text);
-            let head = RequestHead {
+            let mut head = RequestHead {
                 facts: &facts,
                 ..request_head("/", &mut headers)
             };
+            head.effects.identity = Some(Identity::named("seven").into());
             assert_eq!(key.of(&head).as_deref(), expected, "{text}");
         }
-        for text in ["", "ip", "header:", "header:a b", "cookie:", "nonsense:x"] {
+        for text in [
+            "",
+            "ip",
+            "header:",
+            "header:a b",
+            "cookie:",
+            "claim:",
+            "nonsense:x",
+        ] {
             assert_eq!(LimitKey::parse(text), None, "{text}");
         }
     }

@@ -12,7 +12,7 @@ use crate::{Answer, Change, Edit, Next, Problem, RequestHead, registry::Entry};
 pub(crate) const ENTRY: Entry = Entry::edit(
     "rate_limit",
     "{ key: client_address, requests: 100, per: 1s, burst: 200 }",
-    "Lets so many requests pass in that time, by key: `client_address`, `header:NAME`, `cookie:NAME`, `query:NAME`, `host`, `path` or `route`; more at once up to `burst`. Beyond it 429 with `Retry-After`. Each gateway counts for itself.",
+    "Lets so many requests pass in that time, by key: `client_address`, `header:NAME`, `cookie:NAME`, `query:NAME`, `claim:NAME` (of a `jwt` before it), `host`, `path` or `route`; more at once up to `burst`. Beyond it 429 with `Retry-After`. Each gateway counts for itself.",
     compile,
 );
 

@@ -11,6 +11,14 @@ pub enum Refusal {
     Address,
     /// The request may have been made by a page of another site.
     Origin,
+    /// It carries no token.
+    TokenMissing,
+    /// Its token is not one that is taken.
+    TokenInvalid,
+    /// Its token was good once.
+    TokenExpired,
+    /// Its token is good, and does not say what the route asks for.
+    ClaimMissing,
 }
 
 impl Refusal {
@@ -26,6 +34,26 @@ impl Refusal {
                 StatusCode::FORBIDDEN,
                 "origin_denied",
                 "the route takes no such requests of pages of another site",
+            ),
+            Refusal::TokenMissing => (
+                StatusCode::UNAUTHORIZED,
+                "token_missing",
+                "the route takes requests with a token only",
+            ),
+            Refusal::TokenInvalid => (
+                StatusCode::UNAUTHORIZED,
+                "token_invalid",
+                "the token of the request is not valid here",
+            ),
+            Refusal::TokenExpired => (
+                StatusCode::UNAUTHORIZED,
+                "token_expired",
+                "the token of the request has expired",
+            ),
+            Refusal::ClaimMissing => (
+                StatusCode::FORBIDDEN,
+                "claim_missing",
+                "the token of the request lacks a claim that the route asks for",
             ),
         }
     }

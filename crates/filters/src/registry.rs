@@ -7,7 +7,7 @@ use pailou_upstream::Destination;
 
 use crate::{
     Body, Edit, Gate, Rule, Shared, Step, add_request_header, add_response_header, csrf,
-    forward_auth, grpc_web, ip_filter, prefix, rate_limit, redirect, remove_request_header,
+    forward_auth, grpc_web, ip_filter, jwt, prefix, rate_limit, redirect, remove_request_header,
     remove_response_header, respond, rewrite_body, scg, set_request_header, set_response_header,
     strip_prefix,
 };
@@ -73,6 +73,7 @@ pub static REGISTRY: &[Entry] = &[
     add_response_header::ENTRY,
     remove_response_header::ENTRY,
     forward_auth::ENTRY,
+    jwt::ENTRY,
     ip_filter::ENTRY,
     csrf::ENTRY,
     redirect::ENTRY,
@@ -278,7 +279,7 @@ pub(crate) mod tests {
     use crate::{Effects, Facts, RequestHead};
 
     /// Services that nobody has listed.
-    struct Unlisted(Arc<Services>);
+    pub(crate) struct Unlisted(pub(crate) Arc<Services>);
 
     impl Destinations for Unlisted {
         fn destination(&self, spec: &TargetSpec, _field: &Field<'_>) -> Option<Destination> {

@@ -4,9 +4,12 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
+use pailou_config::CredentialSettings;
 use pailou_telemetry::Metrics;
 
+use crate::Sources;
 use crate::breaker::{Breaker, BreakerSettings};
+use crate::jwt::Known;
 use crate::response_cache::ResponseCache;
 
 /// State of filters by name: a filter that is compiled anew finds it again, as long
@@ -19,18 +22,48 @@ pub struct Shared {
     metrics: Metrics,
     breakers: Interned<String, Breaker>,
     caches: Interned<String, ResponseCache>,
+    /// Tokens that were verified, by the settings of their filters.
+    tokens: Mutex<Vec<Weak<Known>>>,
+    sources: Sources,
 }
 
 type Interned<K, T> = Mutex<HashMap<K, Weak<T>>>;
 
 impl Shared {
-    /// Without any state yet.
+    /// Without any state yet, and without anybody who brings keys or credentials.
     pub fn new(metrics: Metrics) -> Shared {
+        let settings = CredentialSettings::default();
+        let sources = Sources::new(&settings, "DEFAULT_GROUP", metrics.clone());
+        Shared::following(metrics, sources)
+    }
+
+    /// The same, with keys and credentials that somebody brings.
+    pub fn following(metrics: Metrics, sources: Sources) -> Shared {
         Shared {
             metrics,
             breakers: Interned::default(),
             caches: Interned::default(),
+            tokens: Mutex::default(),
+            sources,
         }
+    }
+
+    /// Where keys and credentials come from.
+    pub(crate) fn sources(&self) -> &Sources {
+        &self.sources
+    }
+
+    /// What filters with the same settings know of tokens: `made`, if none has them yet.
+    pub(crate) fn tokens(&self, made: Known) -> Arc<Known> {
+        let mut all = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|known| known.strong_count() > 0);
+        let mut live = all.iter().filter_map(Weak::upgrade);
+        if let Some(known) = live.find(|known| known.is_same(&made)) {
+            return known;
+        }
+        let made = Arc::new(made);
+        all.push(Arc::downgrade(&made));
+        made
     }
 
     /// The breaker of that name. Of routes that set it in different ways, the one that

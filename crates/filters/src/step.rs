@@ -30,12 +30,12 @@ pub enum Step {
 }
 
 impl Step {
-    /// Where the step asks, if it does.
-    pub fn destination(&self) -> Option<&Destination> {
+    /// Where the step asks, or has keys from, if it does.
+    pub fn destinations(&self) -> Vec<&Destination> {
         match self {
-            Step::Gate(gate) => Some(gate.destination()),
+            Step::Gate(gate) => gate.destinations(),
             Step::Edit(_) | Step::Body(_) | Step::Rule(_) | Step::Breaker(_) | Step::Keep(_) => {
-                None
+                Vec::new()
             }
         }
     }
@@ -96,6 +96,12 @@ pub trait Edit: Debug + Send + Sync {
 ///
 /// Whoever runs it keeps its deadline, and drops it when the client goes away.
 pub trait Gate: Debug + Send + Sync {
+    /// Says at once what becomes of the request, where nobody needs to be asked. It may have changed the head all the same;
+    /// [`request`](Gate::request) then goes on with that.
+    fn at_once(&self, _head: &mut RequestHead<'_>) -> Option<Next> {
+        None
+    }
+
     /// Lets the request go on, changed perhaps, or answers it.
     ///
     /// # Errors
@@ -111,7 +117,7 @@ pub trait Gate: Debug + Send + Sync {
     fn timeout(&self) -> Duration;
 
     /// Whom it asks.
-    fn destination(&self) -> &Destination;
+    fn destinations(&self) -> Vec<&Destination>;
 
     /// Whether a request goes on unchecked when nobody could say. By default it
     /// is refused.
@@ -159,7 +165,7 @@ pub type Waiting<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// The way out for gates: sends one request of their own.
 pub trait Ask: Send + Sync {
-    /// Sends `request`, whose target is a path and which has no body, to an endpoint of `destination`,
+    /// Sends `request`, whose target is a path, to an endpoint of `destination`,
     /// and reads the answer, whose body has at most `max_bytes` bytes.
     ///
     /// Another endpoint is tried when one refuses the connection.
@@ -169,7 +175,7 @@ pub trait Ask: Send + Sync {
     fn ask<'a>(
         &'a self,
         destination: &'a Destination,
-        request: Request<()>,
+        request: Request<Bytes>,
         max_bytes: usize,
     ) -> Waiting<'a, Result<Response<Bytes>, AskError>>;
 }
@@ -189,4 +195,7 @@ pub enum AskError {
     /// The answer is longer than it may be.
     #[error("the answer is too long")]
     TooLong,
+    /// There are no keys or credentials to judge by.
+    #[error("there are no keys to judge by")]
+    NoKeys,
 }

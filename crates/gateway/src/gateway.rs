@@ -157,6 +157,7 @@ impl Gateway {
             metrics.clone(),
         );
 
+        options.credentials = Some(discovery.credentials().clone());
         let (cell, proxy_metrics) = (table.clone(), metrics.clone());
         let serving = data
             .spawn(async move { Proxy::serve(bound, options, cell, proxy_metrics, access_log) })

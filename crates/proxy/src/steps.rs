@@ -47,6 +47,7 @@ pub(crate) async fn run(
         steps,
         notes,
     });
+    exchange.identity = effects.identity;
     exchange.response_changes.extend(effects.response);
     if let (Some(most), Some(upload)) = (effects.max_body_bytes, &exchange.upload) {
         upload.limit(most);
@@ -92,7 +93,10 @@ async fn each(
         path: Cow::Borrowed(&draft.path),
         query: draft.query.as_deref().map(Cow::Borrowed),
         headers: &mut draft.headers,
-        effects: Effects::default(),
+        effects: Effects {
+            identity: exchange.identity.clone(),
+            ..Effects::default()
+        },
     };
     let mut passing = Passing::default();
     let (cors, others) = route.chain.steps().split_at(route.cors_steps);
@@ -142,7 +146,10 @@ async fn act(
 ) -> Option<Ended> {
     let next = match step {
         Step::Edit(edit) => Ok(edit.request(head)),
-        Step::Gate(gate) => wait(exchange, &**gate, head).await,
+        Step::Gate(gate) => match gate.at_once(head) {
+            Some(next) => Ok(next),
+            None => wait(exchange, &**gate, head).await,
+        },
         Step::Body(body) => {
             body.request(head);
             Ok(Next::Continue)
@@ -232,8 +239,8 @@ async fn wait(
             tracing::debug!(
                 target: "pailou",
                 request_id = exchange.request_id.as_str(),
-                service = %gate.destination().selection.service().id(),
                 %error,
+                ?gate,
                 "a gate got no answer"
             );
             Cause::GateFailed

@@ -1,9 +1,11 @@
 //! Grey release: which endpoints of its service a request wants.
 
+use std::borrow::Cow;
+
 use http::header::COOKIE;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use pailou_config::{CanaryFallback, CanarySource, CanarySpec};
-use pailou_filters::form_bytes;
+use pailou_filters::{Identity, form_bytes};
 use pailou_upstream::{Fallback, Split};
 
 use crate::predicate::{cookie_value, is_query_text};
@@ -25,6 +27,7 @@ enum Source {
     Header(HeaderName),
     Cookie(String),
     Query(String),
+    Claim(String),
 }
 
 impl Canary {
@@ -34,6 +37,7 @@ impl Canary {
             CanarySource::Header(name) => Source::Header(name.parse().ok()?),
             CanarySource::Cookie(name) => Source::Cookie(name.clone()),
             CanarySource::Query(name) => Source::Query(name.clone()),
+            CanarySource::Claim(name) => Source::Claim(name.clone()),
         };
         let propagate = spec.propagate.as_deref();
         Some(Canary {
@@ -42,9 +46,19 @@ impl Canary {
         })
     }
 
-    /// What the request wants, if it says so. The endpoint is told in the header of the setting.
-    pub fn part(&self, query: Option<&str>, headers: &mut HeaderMap) -> Option<String> {
-        let part = self.named(query, headers);
+    /// Whether the route's filters have to find out first who the request is of.
+    pub fn needs_identity(&self) -> bool {
+        matches!(self.source, Source::Claim(_))
+    }
+
+    /// What the request wants, if it says so, or who it is of. The endpoint is told in the header of the setting.
+    pub fn part(
+        &self,
+        query: Option<&str>,
+        headers: &mut HeaderMap,
+        identity: Option<&Identity>,
+    ) -> Option<String> {
+        let part = self.named(query, headers, identity);
         let part = part.filter(|part| !part.is_empty() && part.len() <= MAX_VALUE_BYTES);
         if let Some(name) = &self.propagate {
             match part.as_deref().map(HeaderValue::from_str) {
@@ -55,8 +69,14 @@ impl Canary {
         part
     }
 
-    fn named(&self, query: Option<&str>, headers: &HeaderMap) -> Option<String> {
+    fn named(
+        &self,
+        query: Option<&str>,
+        headers: &HeaderMap,
+        identity: Option<&Identity>,
+    ) -> Option<String> {
         match &self.source {
+            Source::Claim(name) => identity?.claim(name).map(Cow::into_owned),
             Source::Header(name) => {
                 let value = headers.get(name)?.to_str().ok()?;
                 Some(value.trim().to_owned())
@@ -108,7 +128,11 @@ mod tests {
             let name: HeaderName = name.parse().expect("a name");
             map.append(name, value.parse().expect("a value"));
         }
-        let part = Canary::compile(&spec).expect("legal").part(query, &mut map);
+        let part = Canary::compile(&spec).expect("legal").part(
+            query,
+            &mut map,
+            Some(&Identity::named("seven")),
+        );
         let told = map
             .get("x-part")
             .map(|value| value.to_str().expect("ASCII"));
@@ -143,5 +167,12 @@ mod tests {
         assert_eq!(query("a=b&v=v%322"), Some("v22".into()));
         assert_eq!(query("a=b"), None);
         assert_eq!(part(CanarySource::Query("v".into()), None, &[]), None);
+    }
+
+    #[test]
+    fn who_a_request_is_of_may_name_its_part() {
+        let claim = |name: &str| part(CanarySource::Claim(name.into()), None, &[]);
+        assert_eq!(claim("sub"), Some("seven".into()));
+        assert_eq!(claim("version"), None);
     }
 }

@@ -23,6 +23,7 @@ pub const CAUSES: &[(&str, When)] = &[
     ("body_too_slow", When::Routed),
     ("circuit_open", When::Routed),
     ("circuit_timeout", When::Routed),
+    ("claim_missing", When::Routed),
     ("client_gone", When::Anytime),
     ("client_too_slow", When::Routed),
     ("connect_failed", When::Routed),
@@ -55,6 +56,9 @@ pub const CAUSES: &[(&str, When)] = &[
     ("response_timeout", When::Routed),
     ("service_empty", When::Routed),
     ("service_unknown", When::Routed),
+    ("token_expired", When::Routed),
+    ("token_invalid", When::Routed),
+    ("token_missing", When::Routed),
     ("too_many_connections", When::Unrouted),
     ("total_timeout", When::Routed),
     ("unknown_transfer_encoding", When::Unrouted),
@@ -100,6 +104,9 @@ pub const FAILED_TRIES: &[&str] = &[
     "upstream_tls",
     "upstream_write_timeout",
 ];
+
+/// What came of reading keys or credentials.
+pub const CREDENTIAL_LOADS: &[&str] = &["failed", "refused", "taken"];
 
 /// Why endpoints are held that are no longer listed: the label, and how the log says it.
 pub const HOLDS: &[(&str, &str)] = &[("empty_push", "empty push"), ("reconnect", "reconnect")];

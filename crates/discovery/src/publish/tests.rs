@@ -38,7 +38,12 @@ impl World {
         let saved = &mut Saved::default();
         let feeds = wiring::feeds(&settings, &[], &clients, None, saved, restore_at, &metrics);
         let panics = Arc::new(AtomicUsize::new(0));
-        let compile = compile_route(services, metrics.clone(), settings.clone());
+        let compile = compile_route(
+            services,
+            pailou_filters::Shared::new(metrics.clone()),
+            metrics.clone(),
+            settings.clone(),
+        );
         let left = Arc::clone(&panics);
         let compile = move |spec: Arc<pailou_config::RouteSpec>| -> Result<Arc<Route>, Vec<Fault>> {
             let is_bad = spec.id.contains(BAD);

@@ -19,10 +19,10 @@ pub(crate) type CompileRoute = Box<dyn Fn(Arc<RouteSpec>) -> Result<Arc<Route>, 
 /// Compiles routes with what the settings say for them.
 pub(crate) fn compile_route(
     services: Arc<Services>,
+    filters: pailou_filters::Shared,
     metrics: Metrics,
     settings: Settings,
 ) -> CompileRoute {
-    let filters = pailou_filters::Shared::new(metrics.clone());
     Box::new(move |spec| {
         let compiler = Compiler::new(&services, &metrics, &filters, &settings);
         Route::compile_among(spec, &compiler, &settings)
