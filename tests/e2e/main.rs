@@ -15,6 +15,8 @@ mod bounds;
 mod check;
 /// Several Nacos clusters.
 mod clusters;
+/// API keys and passwords.
+mod credentials;
 /// CORS settings where no route takes the request.
 mod cors;
 /// `pailou dev` and the commands that it prints.

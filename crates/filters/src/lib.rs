@@ -25,6 +25,7 @@
 
 mod add_request_header;
 mod add_response_header;
+mod api_key;
 mod breaker;
 mod carrier;
 mod chain;

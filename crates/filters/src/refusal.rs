@@ -19,6 +19,12 @@ pub enum Refusal {
     TokenExpired,
     /// Its token is good, and does not say what the route asks for.
     ClaimMissing,
+    /// It carries no API key.
+    KeyMissing,
+    /// Its API key is of nobody.
+    KeyInvalid,
+    /// Its API key is of a consumer that may not in here.
+    ConsumerDenied,
 }
 
 impl Refusal {
@@ -54,6 +60,21 @@ impl Refusal {
                 StatusCode::FORBIDDEN,
                 "claim_missing",
                 "the token of the request lacks a claim that the route asks for",
+            ),
+            Refusal::KeyMissing => (
+                StatusCode::UNAUTHORIZED,
+                "api_key_missing",
+                "the route takes requests with an API key only",
+            ),
+            Refusal::KeyInvalid => (
+                StatusCode::UNAUTHORIZED,
+                "api_key_invalid",
+                "the API key of the request is not valid here",
+            ),
+            Refusal::ConsumerDenied => (
+                StatusCode::FORBIDDEN,
+                "consumer_denied",
+                "the route takes no requests of this consumer",
             ),
         }
     }

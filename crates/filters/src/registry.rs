@@ -6,7 +6,7 @@ use pailou_config::{Fault, Field, PartSpec, Report, ScgArgs, Shortcut, TargetSpe
 use pailou_upstream::Destination;
 
 use crate::{
-    Body, Edit, Gate, Rule, Shared, Step, add_request_header, add_response_header, csrf,
+    Body, Edit, Gate, Rule, Shared, Step, add_request_header, add_response_header, api_key, csrf,
     forward_auth, grpc_web, ip_filter, jwt, prefix, rate_limit, redirect, remove_request_header,
     remove_response_header, respond, rewrite_body, scg, set_request_header, set_response_header,
     strip_prefix,
@@ -74,6 +74,7 @@ pub static REGISTRY: &[Entry] = &[
     remove_response_header::ENTRY,
     forward_auth::ENTRY,
     jwt::ENTRY,
+    api_key::ENTRY,
     ip_filter::ENTRY,
     csrf::ENTRY,
     redirect::ENTRY,

@@ -24,6 +24,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use crate::api_key::Consumers;
 use crate::jwt::KeySet;
 
 /// The longest text of keys or credentials that is looked at.
@@ -125,12 +126,15 @@ pub(crate) enum Kind {
     Keys,
     /// The bytes of one secret.
     Secret,
+    /// Consumers and the digests of their keys.
+    ApiKeys,
 }
 
 /// What was read.
 #[derive(Debug)]
 pub(crate) enum Contents {
     Keys(Arc<KeySet>),
+    Consumers(Arc<Consumers>),
 }
 
 /// A reading, and what was passed over in it.
@@ -145,6 +149,7 @@ impl Kind {
         match self {
             Kind::Keys => KeySet::read(text),
             Kind::Secret => KeySet::read_secret(text),
+            Kind::ApiKeys => Consumers::read(text),
         }
     }
 }
@@ -223,9 +228,18 @@ impl Source {
 
     /// The keys in use.
     pub(crate) fn keys(&self) -> Option<Arc<KeySet>> {
-        self.contents().map(|contents| match &*contents {
-            Contents::Keys(keys) => Arc::clone(keys),
-        })
+        match &*self.contents()? {
+            Contents::Keys(keys) => Some(Arc::clone(keys)),
+            Contents::Consumers(_) => None,
+        }
+    }
+
+    /// The consumers that are known now.
+    pub(crate) fn consumers(&self) -> Option<Arc<Consumers>> {
+        match &*self.contents()? {
+            Contents::Consumers(consumers) => Some(Arc::clone(consumers)),
+            Contents::Keys(_) => None,
+        }
     }
 
     /// Whether another look may be had of it, at `now`. Without any look yet, the first is on its way.

@@ -18,6 +18,8 @@ pub enum When {
 pub const CAUSES: &[(&str, When)] = &[
     ("address_denied", When::Routed),
     ("ambiguous_framing", When::Unrouted),
+    ("api_key_invalid", When::Routed),
+    ("api_key_missing", When::Routed),
     ("body_timeout", When::Routed),
     ("body_too_large", When::Anytime),
     ("body_too_slow", When::Routed),
@@ -28,6 +30,7 @@ pub const CAUSES: &[(&str, When)] = &[
     ("client_too_slow", When::Routed),
     ("connect_failed", When::Routed),
     ("connect_timeout", When::Routed),
+    ("consumer_denied", When::Routed),
     ("endpoints_tried", When::Routed),
     ("gate_failed", When::Routed),
     ("gate_timeout", When::Routed),
