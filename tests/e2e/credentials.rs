@@ -121,3 +121,74 @@ async fn a_key_of_a_consumer_lets_in_while_it_is_listed() {
     world.publish_as("api-keys.yaml", "{}").await;
     until_answered(&gateway, "/one/1", &[("x-api-key", "secret-c")], 401).await;
 }
+
+const PASSWORDS: &str = "
+routes:
+  /api/users/**:
+    service: user-service
+    filters: [ { basic_auth: { file: users.htpasswd, realm: intern, user_header: x-user } } ]
+";
+
+/// `bob` with `U*U`, by bcrypt.
+const BOB: &str = "bob:$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW\n";
+/// `eve` with `password`, by Argon2id.
+const EVE: &str =
+    "eve:$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4\n";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_password_lets_in_while_its_user_is_listed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("users.htpasswd");
+    std::fs::write(&file, BOB).expect("written");
+    let settings = format!("credentials: {{ folder: {} }}", folder.path().display());
+    let (world, _upstream, _registered, gateway) = World::small_with(&settings).await;
+    world.publish(PASSWORDS).await;
+    until_status(&gateway.url("/api/users/1"), 401).await;
+    let client = reqwest::Client::new();
+    let ask = async |name: &str, password: &str| {
+        let asked = client.get(gateway.url("/api/users/headers"));
+        let asked = asked
+            .basic_auth(name, Some(password))
+            .header("x-user", "forged");
+        asked.send().await.expect("an answer")
+    };
+    for _ in 0..2 {
+        let answer = ask("bob", "U*U").await;
+        assert_eq!(answer.status(), 200);
+        let seen = answer.text().await.expect("a body");
+        assert!(seen.contains("[\"x-user\",\"bob\"]"), "{seen}");
+        assert!(
+            !seen.contains("forged") && !seen.contains("authorization"),
+            "{seen}"
+        );
+    }
+    gateway
+        .logged(&["pailou.access", "\"user.id\":\"bob\""])
+        .await;
+    for (name, password) in [("bob", "u*u"), ("eve", "password"), ("", "")] {
+        let answer = ask(name, password).await;
+        assert_eq!(answer.status(), 401, "{name}");
+        let challenge = &answer.headers()["www-authenticate"];
+        assert_eq!(challenge, "Basic realm=\"intern\", charset=\"UTF-8\"");
+        let problem: Value = answer.json().await.expect("a problem");
+        assert_eq!(problem["cause"], "credentials_invalid");
+    }
+    // Bob goes, who was known, and Eve comes.
+    let next = folder.path().join("next");
+    std::fs::write(&next, EVE).expect("written");
+    std::fs::rename(&next, &file).expect("renamed");
+    until("Eve to get in", async || {
+        (ask("eve", "password").await.status() == 200).then_some(())
+    })
+    .await;
+    assert_eq!(ask("bob", "U*U").await.status(), 401);
+
+    // Wrong passwords, many at once: none gets in, each is answered, and who is known does not wait.
+    let guesses = (0..40).map(async |number| {
+        let answer = ask("eve", &format!("guess-{number}")).await;
+        answer.status().as_u16()
+    });
+    let statuses = futures_util::future::join_all(guesses).await;
+    assert!(statuses.iter().all(|status| *status == 401), "{statuses:?}");
+    assert_eq!(ask("eve", "password").await.status(), 200);
+}

@@ -15,10 +15,10 @@ mod bounds;
 mod check;
 /// Several Nacos clusters.
 mod clusters;
-/// API keys and passwords.
-mod credentials;
 /// CORS settings where no route takes the request.
 mod cors;
+/// API keys and passwords.
+mod credentials;
 /// `pailou dev` and the commands that it prints.
 mod dev;
 /// `pailou doctor`.

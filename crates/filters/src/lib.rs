@@ -26,6 +26,7 @@
 mod add_request_header;
 mod add_response_header;
 mod api_key;
+mod basic_auth;
 mod breaker;
 mod carrier;
 mod chain;

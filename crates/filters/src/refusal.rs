@@ -25,6 +25,10 @@ pub enum Refusal {
     KeyInvalid,
     /// Its API key is of a consumer that may not in here.
     ConsumerDenied,
+    /// It carries no name and password.
+    CredentialsMissing,
+    /// Its name and password are of nobody.
+    CredentialsInvalid,
 }
 
 impl Refusal {
@@ -70,6 +74,16 @@ impl Refusal {
                 StatusCode::UNAUTHORIZED,
                 "api_key_invalid",
                 "the API key of the request is not valid here",
+            ),
+            Refusal::CredentialsMissing => (
+                StatusCode::UNAUTHORIZED,
+                "credentials_missing",
+                "the route takes requests with a name and a password only",
+            ),
+            Refusal::CredentialsInvalid => (
+                StatusCode::UNAUTHORIZED,
+                "credentials_invalid",
+                "the name and the password of the request are not valid here",
             ),
             Refusal::ConsumerDenied => (
                 StatusCode::FORBIDDEN,

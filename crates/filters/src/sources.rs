@@ -25,6 +25,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::api_key::Consumers;
+use crate::basic_auth::Users;
 use crate::jwt::KeySet;
 
 /// The longest text of keys or credentials that is looked at.
@@ -128,6 +129,8 @@ pub(crate) enum Kind {
     Secret,
     /// Consumers and the digests of their keys.
     ApiKeys,
+    /// Users and the hashes of their passwords.
+    Users,
 }
 
 /// What was read.
@@ -135,6 +138,7 @@ pub(crate) enum Kind {
 pub(crate) enum Contents {
     Keys(Arc<KeySet>),
     Consumers(Arc<Consumers>),
+    Users(Arc<Users>),
 }
 
 /// A reading, and what was passed over in it.
@@ -150,6 +154,7 @@ impl Kind {
             Kind::Keys => KeySet::read(text),
             Kind::Secret => KeySet::read_secret(text),
             Kind::ApiKeys => Consumers::read(text),
+            Kind::Users => Users::read(text),
         }
     }
 }
@@ -230,7 +235,7 @@ impl Source {
     pub(crate) fn keys(&self) -> Option<Arc<KeySet>> {
         match &*self.contents()? {
             Contents::Keys(keys) => Some(Arc::clone(keys)),
-            Contents::Consumers(_) => None,
+            Contents::Consumers(_) | Contents::Users(_) => None,
         }
     }
 
@@ -238,7 +243,15 @@ impl Source {
     pub(crate) fn consumers(&self) -> Option<Arc<Consumers>> {
         match &*self.contents()? {
             Contents::Consumers(consumers) => Some(Arc::clone(consumers)),
-            Contents::Keys(_) => None,
+            Contents::Keys(_) | Contents::Users(_) => None,
+        }
+    }
+
+    /// The users that are known now.
+    pub(crate) fn users(&self) -> Option<Arc<Users>> {
+        match &*self.contents()? {
+            Contents::Users(users) => Some(Arc::clone(users)),
+            Contents::Keys(_) | Contents::Consumers(_) => None,
         }
     }
 

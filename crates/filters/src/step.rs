@@ -195,6 +195,9 @@ pub enum AskError {
     /// The answer is longer than it may be.
     #[error("the answer is too long")]
     TooLong,
+    /// More wait to be judged than may.
+    #[error("too many requests wait to be judged")]
+    Busy,
     /// There are no keys or credentials to judge by.
     #[error("there are no keys to judge by")]
     NoKeys,

@@ -31,6 +31,8 @@ pub const CAUSES: &[(&str, When)] = &[
     ("connect_failed", When::Routed),
     ("connect_timeout", When::Routed),
     ("consumer_denied", When::Routed),
+    ("credentials_invalid", When::Routed),
+    ("credentials_missing", When::Routed),
     ("endpoints_tried", When::Routed),
     ("gate_failed", When::Routed),
     ("gate_timeout", When::Routed),
