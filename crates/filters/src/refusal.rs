@@ -19,6 +19,12 @@ pub enum Refusal {
     TokenExpired,
     /// Its token is good, and does not say what the route asks for.
     ClaimMissing,
+    /// Its method is none that the route takes.
+    Method,
+    /// Its body is longer than the route takes.
+    BodyTooLarge,
+    /// Its headers are longer than the route takes.
+    HeadersTooLarge,
     /// It carries no API key.
     KeyMissing,
     /// Its API key is of nobody.
@@ -74,6 +80,21 @@ impl Refusal {
                 StatusCode::UNAUTHORIZED,
                 "api_key_invalid",
                 "the API key of the request is not valid here",
+            ),
+            Refusal::Method => (
+                StatusCode::METHOD_NOT_ALLOWED,
+                "method_denied",
+                "the route takes no requests of this method",
+            ),
+            Refusal::BodyTooLarge => (
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "body_too_large",
+                "the request body is larger than the route takes",
+            ),
+            Refusal::HeadersTooLarge => (
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                "head_too_large",
+                "the request headers are larger than the route takes",
             ),
             Refusal::CredentialsMissing => (
                 StatusCode::UNAUTHORIZED,

@@ -7,9 +7,9 @@ use pailou_upstream::Destination;
 
 use crate::{
     Body, Edit, Gate, Rule, Shared, Step, add_request_header, add_response_header, api_key,
-    basic_auth, csrf, forward_auth, grpc_web, ip_filter, jwt, prefix, rate_limit, redirect,
-    remove_request_header, remove_response_header, respond, rewrite_body, scg, set_request_header,
-    set_response_header, strip_prefix,
+    basic_auth, cors, csrf, forward_auth, grpc_web, ip_filter, jwt, methods, prefix, rate_limit,
+    redirect, remove_request_header, remove_response_header, request_limits, respond, rewrite_body,
+    scg, set_request_header, set_response_header, strip_prefix,
 };
 
 /// A filter that routes can name.
@@ -78,6 +78,9 @@ pub static REGISTRY: &[Entry] = &[
     basic_auth::ENTRY,
     ip_filter::ENTRY,
     csrf::ENTRY,
+    cors::ENTRY,
+    methods::ENTRY,
+    request_limits::ENTRY,
     redirect::ENTRY,
     respond::ENTRY,
     rewrite_body::ENTRY,
