@@ -17,6 +17,8 @@ mod check;
 mod circuit_breaker;
 /// CORS settings where no route takes the request.
 mod cors;
+/// API keys and passwords.
+mod credentials;
 /// `pailou dev` and the commands that it prints.
 mod dev;
 /// `pailou doctor`.
@@ -40,6 +42,8 @@ mod hold;
 /// Instances that come, go, expire and die.
 mod import;
 mod instances;
+/// Tokens, and the keys that they are verified with.
+mod jwt;
 /// The log, line by line.
 mod logs;
 /// What is held in memory, and given back.

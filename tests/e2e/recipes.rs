@@ -9,6 +9,7 @@ use tokio::net::TcpListener;
 
 use crate::support::gateway::Gateway;
 use crate::support::redis::{Redis, until_up};
+use crate::support::tokens::{Publisher, Signer, now};
 use crate::support::until;
 use crate::support::upstream::Upstream;
 use crate::support::world::{Registered, World, until_answered_by, until_status};
@@ -248,6 +249,48 @@ async fn in_house_filters() {
         &[("authorization", "Bearer good")],
     )
     .await;
+    assert!(
+        status == 200 && seen.contains("\"/users/headers\""),
+        "{seen}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn jwt_white_list() {
+    let settings = blocks("jwt-white-list")
+        .into_iter()
+        .find(|block| block.kind == "gateway");
+    let settings = settings.expect("settings").text;
+    let (world, _upstream, _registered, gateway) = World::small_with(&settings).await;
+    let signer = Signer::new("one");
+    let publisher = Publisher::start(&signer.jwks()).await;
+    let _auth = world.register("auth-service", publisher.address()).await;
+    let claims = |roles: &str| {
+        serde_json::json!({
+            "iss": "https://login.example", "aud": "shop", "sub": "seven", "roles": roles, "exp": now() + 300,
+        })
+    };
+    let bearer = |roles: &str| format!("Bearer {}", signer.token(&claims(roles)));
+    let (user, admin) = (bearer("user"), bearer("admin"));
+    let documents = documents("jwt-white-list");
+    world.publish(&documents[0]).await;
+    until_status(&gateway.url("/api/users/headers"), 401).await;
+    assert_eq!(ask(&gateway, "/api/users/login", &[]).await.0, 200);
+    let forged = [("x-user-id", "forged")];
+    let (status, seen) = ask(&gateway, "/api/users/public/headers", &forged).await;
+    assert!(status == 200 && !seen.contains("forged"), "{seen}");
+    let token = [("authorization", &*user), ("x-user-id", "forged")];
+    let (status, seen) = ask(&gateway, "/api/users/headers", &token).await;
+    let is_told = seen.contains("[\"x-user-id\",\"seven\"]") && !seen.contains("forged");
+    assert!(status == 200 && is_told, "{seen}");
+    assert_eq!(ask(&gateway, "/api/admin/1", &token).await.0, 403);
+    let token = [("authorization", &*admin)];
+    assert_eq!(ask(&gateway, "/api/admin/1", &token).await.0, 200);
+
+    world.publish(&documents[1]).await;
+    until_status(&gateway.url("/scg/users/headers"), 401).await;
+    assert_eq!(ask(&gateway, "/scg/users/login", &[]).await.0, 200);
+    let (status, seen) = ask(&gateway, "/scg/users/headers", &token).await;
     assert!(
         status == 200 && seen.contains("\"/users/headers\""),
         "{seen}"

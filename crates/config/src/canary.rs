@@ -67,7 +67,7 @@ impl CanarySpec {
             _ => {
                 field.fault_expected(
                     "not one place where a request says what it wants",
-                    "one of `header`, `cookie` and `query`, with a name",
+                    "one of `header`, `cookie`, `query` and `claim`, with a name",
                 );
                 None
             }

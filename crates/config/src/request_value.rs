@@ -1,4 +1,4 @@
-//! Where a request says something about itself: a header, a cookie or a query parameter.
+//! Where a request says something about itself: a header, a cookie, a query parameter or a claim.
 
 use crate::field::Field;
 
@@ -11,6 +11,8 @@ pub enum RequestValue {
     Cookie(String),
     /// The value of a query parameter.
     Query(String),
+    /// A claim, or `sub`: who the request is of, as a filter of the route has found.
+    Claim(String),
 }
 
 /// What keeps requests together: those with an equal value are meant for the same endpoint.
@@ -25,7 +27,7 @@ pub enum RequestKey {
 
 impl RequestValue {
     /// The kinds that there are, as they are written.
-    pub(crate) const KINDS: [&'static str; 3] = ["header", "cookie", "query"];
+    pub(crate) const KINDS: [&'static str; 4] = ["header", "cookie", "query", "claim"];
 
     /// The value of a kind that `field` names.
     pub(crate) fn read(kind: &str, field: &Field<'_>) -> Option<RequestValue> {
@@ -43,6 +45,7 @@ impl RequestValue {
             "header" if is_token(name) => RequestValue::Header,
             "cookie" if is_token(name) => RequestValue::Cookie,
             "query" if is_name(name) => RequestValue::Query,
+            "claim" if is_name(name) => RequestValue::Claim,
             _ => return None,
         };
         Some(value(name.to_owned()))
@@ -50,7 +53,7 @@ impl RequestValue {
 }
 
 impl RequestKey {
-    /// Reads `client_address`, `header:NAME`, `cookie:NAME` or `query:NAME`.
+    /// Reads `client_address`, `header:NAME`, `cookie:NAME`, `query:NAME` or `claim:NAME`.
     pub fn read(field: &Field<'_>) -> Option<RequestKey> {
         let text = field.string()?;
         let key = match text.split_once(':') {
@@ -60,7 +63,7 @@ impl RequestKey {
         if key.is_none() {
             field.fault_expected(
                 field.quoted(),
-                "client_address, header:NAME, cookie:NAME or query:NAME",
+                "client_address, header:NAME, cookie:NAME, query:NAME or claim:NAME",
             );
         }
         key
@@ -73,6 +76,7 @@ impl RequestKey {
             RequestKey::Value(RequestValue::Header(name)) => format!("header:{name}"),
             RequestKey::Value(RequestValue::Cookie(name)) => format!("cookie:{name}"),
             RequestKey::Value(RequestValue::Query(name)) => format!("query:{name}"),
+            RequestKey::Value(RequestValue::Claim(name)) => format!("claim:{name}"),
         }
     }
 }
@@ -108,7 +112,8 @@ mod tests {
             ("header:", false),
             ("header:a b", false),
             ("cookie:a;b", false),
-            ("claim:sub", false),
+            ("claim:sub", true),
+            ("claim:", false),
         ] {
             let report = Report::new("test");
             let node = Node::parse_yaml(&format!("'{text}'"), &report).expect("YAML");

@@ -84,8 +84,9 @@ const KEYS: &[(&str, &str, &str)] = &[
     ),
     (
         "service.canary",
-        "mapping of `header`, `cookie` or `query`, `metadata`, `default`, `fallback`, `propagate`",
-        "Grey release: a request chooses among the endpoints. The value of its header, cookie or query parameter of that name is \
+        "mapping of `header`, `cookie`, `query` or `claim`, `metadata`, `default`, `fallback`, `propagate`",
+        "Grey release: a request chooses among the endpoints. The value of its header, cookie or query parameter of that name, or of a \
+         claim that the filter `jwt` of the route has found, is \
          compared with the `metadata` key of the endpoints; `default` is the value of requests that have none. Without such an endpoint, or without a value, `fallback` decides: \
          `untagged` (the default: endpoints without the key, any if there are none), `any`, or `refuse` (503 for a value that no \
          endpoint has). `propagate` names a request header that tells the endpoint the value.",

@@ -2,6 +2,7 @@
 
 mod changes;
 mod check;
+mod credentials;
 mod environment;
 mod errors;
 mod files;
@@ -46,6 +47,7 @@ use crate::{
 };
 
 pub use self::{
+    credentials::CredentialSettings,
     environment::Environment,
     errors::{ErrorBodies, ErrorEscape, ErrorField, ErrorPart, ErrorTemplate},
     listener::{ListenerSettings, ProxyProtocol},
@@ -99,6 +101,8 @@ pub struct Settings {
     pub sentinel: SentinelSettings,
     /// Where several gateways count together.
     pub redis: RedisSettings,
+    /// Where filters find keys and credentials.
+    pub credentials: CredentialSettings,
     /// The gateway's own entry in Nacos.
     pub registration: RegistrationSettings,
     /// How services are followed.
@@ -296,6 +300,7 @@ fn read<'a>(fields: Option<Fields<'a>>, reader: &mut Reader<'a>) -> Settings {
         scg: ScgSettings::read(&mut top),
         sentinel: SentinelSettings::read(&mut top),
         redis: RedisSettings::read(&mut top),
+        credentials: CredentialSettings::read(&mut top),
         registration: RegistrationSettings::read(&mut top),
         discovery: DiscoverySettings::read(&mut top),
         snapshot: SnapshotSettings::read(&mut top),

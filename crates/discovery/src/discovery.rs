@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use pailou_config::Settings;
+use pailou_filters::Sources;
 use pailou_nacos::Client;
 use pailou_routing::TableCell;
 use pailou_telemetry::tasks::{self, Tasks};
@@ -15,6 +16,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::clients::Clients;
+use crate::credentials;
 use crate::documents::Documents;
 use crate::feeds::Feeds;
 use crate::kept::KeptConfigs;
@@ -39,6 +41,7 @@ pub struct Discovery {
     shared: Arc<Shared>,
     readiness: watch::Receiver<Readiness>,
     registration: Mutex<Registering>,
+    credentials: Sources,
     tasks: Tasks,
 }
 
@@ -117,9 +120,19 @@ impl Discovery {
             documents: documents.views().into(),
             ..Published::default()
         });
+        let credentials = Sources::new(
+            &settings.credentials,
+            &settings.nacos.group,
+            metrics.clone(),
+        );
         let publisher = Publisher {
             inbox: Arc::clone(&inbox),
-            work: wiring::work(settings, documents, services, filters),
+            work: wiring::work(
+                settings,
+                documents,
+                services,
+                filters.following(credentials.clone()),
+            ),
             feeds: Arc::clone(&feeds),
             table,
             published: Arc::new(publish),
@@ -146,14 +159,22 @@ impl Discovery {
         let mut tasks = Tasks::new(&shared.metrics);
         shared.keep_snapshot(&sources, &mut tasks);
         shared.keep_sources(sources, &mut tasks);
+        shared.keep_credentials(&credentials, &mut tasks);
         tasks.keep("publisher", move || publisher.clone().run());
         shared.keep_readiness(ready, &mut tasks);
         Discovery {
             shared,
             readiness,
             registration: Mutex::default(),
+            credentials,
             tasks,
         }
+    }
+
+    /// The keys and credentials that filters follow. Those in files and configs are brought by this; those that a service
+    /// publishes are not.
+    pub fn credentials(&self) -> &Sources {
+        &self.credentials
     }
 
     /// Everything that is known now. Its cost grows with the number of documents and services.
@@ -278,6 +299,14 @@ impl Shared {
             let run = move || Arc::clone(&source).run(outlet.clone());
             tasks.keep_telling(run, failed);
         }
+    }
+
+    fn keep_credentials(&self, credentials: &Sources, tasks: &mut Tasks) {
+        let (credentials, client) = (credentials.clone(), self.client.clone());
+        let metrics = self.metrics.clone();
+        tasks.keep("credentials", move || {
+            credentials::run(credentials.clone(), client.clone(), metrics.clone())
+        });
     }
 
     fn keep_snapshot(&self, sources: &[Named], tasks: &mut Tasks) {

@@ -16,6 +16,7 @@
 mod admission;
 mod claims;
 mod clients;
+mod credentials;
 mod discovery;
 mod documents;
 mod feed;

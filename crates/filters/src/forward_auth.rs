@@ -121,8 +121,8 @@ fn shown(field: &Field<'_>) -> Option<Vec<HeaderName>> {
 }
 
 impl ForwardAuth {
-    fn question(&self, head: &RequestHead<'_>) -> Request<()> {
-        let mut question = Request::new(());
+    fn question(&self, head: &RequestHead<'_>) -> Request<Bytes> {
+        let mut question = Request::new(Bytes::new());
         *question.uri_mut() = self.path.clone();
         *question.headers_mut() = self.shown(head.headers);
         let fields = question.headers_mut();
@@ -192,7 +192,7 @@ impl Gate for ForwardAuth {
         ask: &'a dyn Ask,
     ) -> Waiting<'a, Result<Next, AskError>> {
         for name in &self.copy_headers {
-            header::remove_any_spelling(head.headers, name);
+            header::drop_in_any_spelling(head.headers, [name]);
         }
         let question = self.question(head);
         Box::pin(async move {
@@ -207,8 +207,8 @@ impl Gate for ForwardAuth {
         self.timeout
     }
 
-    fn destination(&self) -> Option<&Destination> {
-        Some(&self.destination)
+    fn destinations(&self) -> Vec<&Destination> {
+        vec![&self.destination]
     }
 
     fn fails_open(&self) -> bool {
@@ -229,14 +229,14 @@ mod tests {
     /// Gives one answer and keeps the question.
     struct Oracle {
         answer: Result<Response<Bytes>, AskError>,
-        asked: Mutex<Option<Request<()>>>,
+        asked: Mutex<Option<Request<Bytes>>>,
     }
 
     impl Ask for Oracle {
         fn ask<'a>(
             &'a self,
             _destination: &'a Destination,
-            request: Request<()>,
+            request: Request<Bytes>,
             _max_bytes: usize,
         ) -> Waiting<'a, Result<Response<Bytes>, AskError>> {
             *self.asked.lock().expect("no panic under it") = Some(request);

@@ -2,10 +2,11 @@
 
 use std::any::Any;
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
-use crate::Facts;
+use crate::{Facts, Identity};
 
 /// The planned head of an upstream request.
 ///
@@ -45,6 +46,8 @@ pub struct Effects {
     /// Whether nobody sends this request: it is only shown what would become of it.
     /// Steps that count or remember requests then do not.
     pub is_rehearsal: bool,
+    /// Who the request is of, once a filter has found that.
+    pub identity: Option<Arc<Identity>>,
     /// What the step writes down for its response half. Whoever runs the steps
     /// takes it after each.
     pub note: Option<Note>,

@@ -118,18 +118,25 @@ pub(crate) fn value(field: &Field<'_>) -> Option<HeaderValue> {
     }
 }
 
-/// Takes a header away in every spelling that is the same one behind CGI and WSGI: `x_user` is `x-user` there, and a
-/// setting may let such names in.
-pub(crate) fn remove_any_spelling(headers: &mut HeaderMap, name: &HeaderName) {
-    headers.remove(name);
-    let plain = |byte: u8| if byte == b'_' { b'-' } else { byte };
-    let is_it = |other: &&HeaderName| {
-        let (name, other) = (name.as_str().bytes(), other.as_str().bytes());
-        name.len() == other.len() && name.map(plain).eq(other.map(plain))
+/// Takes headers away, also where `_` stands for `-` or the other way round: behind CGI and WSGI the two are one, so that a
+/// client could forge one by the other.
+pub(crate) fn drop_in_any_spelling<'n>(
+    headers: &mut HeaderMap,
+    names: impl IntoIterator<Item = &'n HeaderName> + Clone,
+) {
+    let is_named = |sent: &&HeaderName| {
+        let mut names = names.clone().into_iter();
+        names.any(|name| is_one_spelling(name.as_str(), sent.as_str()))
     };
-    while let Some(other) = headers.keys().find(is_it).cloned() {
-        headers.remove(&other);
+    let named: Vec<_> = headers.keys().filter(is_named).cloned().collect();
+    for name in named {
+        headers.remove(name);
     }
+}
+
+fn is_one_spelling(one: &str, other: &str) -> bool {
+    let plain = |byte: u8| if byte == b'_' { b'-' } else { byte };
+    one.len() == other.len() && one.bytes().map(plain).eq(other.bytes().map(plain))
 }
 
 /// Takes away what belongs to one connection or frames a message.
@@ -223,6 +230,19 @@ mod tests {
         ] {
             compiled("set_request_header", args).expect(args);
         }
+    }
+
+    #[test]
+    fn a_header_goes_in_any_spelling() {
+        let mut headers = http::HeaderMap::new();
+        for name in ["x-user-id", "x_user_id", "x-user_id", "x_other", "x-b-c"] {
+            headers.insert(name, http::HeaderValue::from_static("1"));
+        }
+        let names = ["x-user-id", "x_b-c"].map(http::HeaderName::from_static);
+        super::drop_in_any_spelling(&mut headers, &names);
+        let mut left: Vec<_> = headers.keys().map(http::HeaderName::as_str).collect();
+        left.sort_unstable();
+        assert_eq!(left, ["x_other"]);
     }
 
     #[test]

@@ -8,8 +8,8 @@ use pailou_config::Field;
 
 use crate::RequestHead;
 
-/// What tells requests apart, as it is written: `client_address`, `header:NAME`, `cookie:NAME`, `query:NAME`, `host`, `path`,
-/// `route`, `service` or `principal`.
+/// What tells requests apart, as it is written: `client_address`, `header:NAME`, `cookie:NAME`, `query:NAME`, `claim:NAME`,
+/// `host`, `path`, `route`, `service` or `principal`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum LimitKey {
     /// The client's address, as far as a trusted proxy says.
@@ -20,6 +20,8 @@ pub(crate) enum LimitKey {
     Cookie(String),
     /// The value of a query parameter, as it was sent.
     Query(String),
+    /// The value of a claim, or `sub`: who it is, as a filter before this one has found.
+    Claim(String),
     /// The Host header.
     Host,
     /// The path.
@@ -33,8 +35,7 @@ pub(crate) enum LimitKey {
 }
 
 /// What a key may be, for messages.
-pub(crate) const EXPECTED: &str =
-    "client_address, header:NAME, cookie:NAME, query:NAME, host, path, route or service";
+pub(crate) const EXPECTED: &str = "client_address, header:NAME, cookie:NAME, query:NAME, claim:NAME, host, path, route or service";
 
 impl LimitKey {
     /// Reads a key of a route to `service`.
@@ -44,6 +45,7 @@ impl LimitKey {
             Some(("header", name)) => LimitKey::Header(name.trim().parse().ok()?),
             Some(("cookie", name)) => LimitKey::Cookie(named(name.trim())?),
             Some(("query", name)) => LimitKey::Query(named(name.trim())?),
+            Some(("claim", name)) => LimitKey::Claim(named(name.trim())?),
             Some(_) => return None,
             None => match text {
                 "client_address" => LimitKey::ClientAddress,
@@ -75,6 +77,10 @@ impl LimitKey {
                 })?;
                 Cow::Borrowed(value.as_bytes())
             }
+            LimitKey::Claim(name) => match head.effects.identity.as_ref()?.claim(name)? {
+                Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+                Cow::Owned(text) => Cow::Owned(text.into_bytes()),
+            },
             LimitKey::Host => Cow::Borrowed(head.facts.host.as_bytes()),
             LimitKey::Path => Cow::Borrowed(&head.facts.path),
             LimitKey::Route => Cow::Borrowed(head.facts.route.as_bytes()),
@@ -175,8 +181,8 @@ pub(crate) fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h [u8]>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Facts;
     use crate::registry::tests::request_head;
+    use crate::{Facts, Identity};
 
     #[test]
     fn a_key_is_read_and_found() {
@@ -199,18 +205,29 @@ mod tests {
             ("query:none", None),
             ("path", Some(b"/")),
             ("host", None),
+            ("claim:sub", Some(b"seven")),
+            ("claim:none", None),
             ("route", Some(b"r")),
             ("service", Some(b"s")),
             ("principal", None),
         ] {
             let key = LimitKey::parse(text, Some("s")).expect(text);
-            let head = RequestHead {
+            let mut head = RequestHead {
                 facts: &facts,
                 ..request_head("/", &mut headers)
             };
+            head.effects.identity = Some(Identity::named("seven").into());
             assert_eq!(key.of(&head).as_deref(), expected, "{text}");
         }
-        for text in ["", "ip", "header:", "header:a b", "cookie:", "nonsense:x"] {
+        for text in [
+            "",
+            "ip",
+            "header:",
+            "header:a b",
+            "cookie:",
+            "claim:",
+            "nonsense:x",
+        ] {
             assert_eq!(LimitKey::parse(text, Some("s")), None, "{text}");
         }
         assert_eq!(LimitKey::parse("service", None), None);

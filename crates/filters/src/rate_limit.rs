@@ -18,7 +18,7 @@ use crate::{
 pub(crate) const ENTRY: Entry = Entry::steps(
     "rate_limit",
     "{ key: client_address, requests: 100, per: 1s, burst: 200, name: api, store: local, on_failure: local, shadow: false }",
-    "Lets so many requests pass in that time, by key: `client_address`, `header:NAME`, `cookie:NAME`, `query:NAME`, `host`, `path`, `route`, `service`, or a list of them; more at once up to `burst`. Beyond it 429 with `Retry-After`. Routes that give it one `name` count together. Each gateway counts for itself, or with `store: redis` all at one Redis together; `on_failure` says what is done without it: `local`, `open` or `closed`. `shadow` refuses nothing and only counts.",
+    "Lets so many requests pass in that time, by key: `client_address`, `header:NAME`, `cookie:NAME`, `query:NAME`, `claim:NAME` (of a `jwt` before it), `host`, `path`, `route`, `service`, or a list of them; more at once up to `burst`. Beyond it 429 with `Retry-After`. Routes that give it one `name` count together. Each gateway counts for itself, or with `store: redis` all at one Redis together; `on_failure` says what is done without it: `local`, `open` or `closed`. `shadow` refuses nothing and only counts.",
     compile,
 );
 
@@ -220,6 +220,9 @@ impl Global {
 
 impl Gate for Global {
     fn at_once(&self, head: &mut RequestHead<'_>) -> Option<Next> {
+        if head.effects.is_rehearsal {
+            return None;
+        }
         let word = self.buckets.take_at_once(&self.limit.key.of(head))?;
         self.conclude(head, word).ok()
     }

@@ -13,6 +13,30 @@ pub enum Refusal {
     Origin,
     /// There were more requests than the route allows.
     Rate,
+    /// It carries no token.
+    TokenMissing,
+    /// Its token is not one that is taken.
+    TokenInvalid,
+    /// Its token was good once.
+    TokenExpired,
+    /// Its token is good, and does not say what the route asks for.
+    ClaimMissing,
+    /// Its method is none that the route takes.
+    Method,
+    /// Its body is longer than the route takes.
+    BodyTooLarge,
+    /// Its headers are longer than the route takes.
+    HeadersTooLarge,
+    /// It carries no API key.
+    KeyMissing,
+    /// Its API key is of nobody.
+    KeyInvalid,
+    /// Its API key is of a consumer that may not in here.
+    ConsumerDenied,
+    /// It carries no name and password.
+    CredentialsMissing,
+    /// Its name and password are of nobody.
+    CredentialsInvalid,
 }
 
 impl Refusal {
@@ -33,6 +57,66 @@ impl Refusal {
                 StatusCode::TOO_MANY_REQUESTS,
                 "rate_limited",
                 "this client has sent more requests than the route allows",
+            ),
+            Refusal::TokenMissing => (
+                StatusCode::UNAUTHORIZED,
+                "token_missing",
+                "the route takes requests with a token only",
+            ),
+            Refusal::TokenInvalid => (
+                StatusCode::UNAUTHORIZED,
+                "token_invalid",
+                "the token of the request is not valid here",
+            ),
+            Refusal::TokenExpired => (
+                StatusCode::UNAUTHORIZED,
+                "token_expired",
+                "the token of the request has expired",
+            ),
+            Refusal::ClaimMissing => (
+                StatusCode::FORBIDDEN,
+                "claim_missing",
+                "the token of the request lacks a claim that the route asks for",
+            ),
+            Refusal::KeyMissing => (
+                StatusCode::UNAUTHORIZED,
+                "api_key_missing",
+                "the route takes requests with an API key only",
+            ),
+            Refusal::KeyInvalid => (
+                StatusCode::UNAUTHORIZED,
+                "api_key_invalid",
+                "the API key of the request is not valid here",
+            ),
+            Refusal::Method => (
+                StatusCode::METHOD_NOT_ALLOWED,
+                "method_denied",
+                "the route takes no requests of this method",
+            ),
+            Refusal::BodyTooLarge => (
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "body_too_large",
+                "the request body is larger than the route takes",
+            ),
+            Refusal::HeadersTooLarge => (
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                "head_too_large",
+                "the request headers are larger than the route takes",
+            ),
+            Refusal::CredentialsMissing => (
+                StatusCode::UNAUTHORIZED,
+                "credentials_missing",
+                "the route takes requests with a name and a password only",
+            ),
+            Refusal::CredentialsInvalid => (
+                StatusCode::UNAUTHORIZED,
+                "credentials_invalid",
+                "the name and the password of the request are not valid here",
+            ),
+            Refusal::ConsumerDenied => (
+                StatusCode::FORBIDDEN,
+                "consumer_denied",
+                "the route takes no requests of this consumer",
             ),
         }
     }

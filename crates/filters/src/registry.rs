@@ -6,10 +6,11 @@ use pailou_config::{Fault, Field, PartSpec, Report, ScgArgs, Shortcut, TargetSpe
 use pailou_upstream::Destination;
 
 use crate::{
-    Body, Edit, Gate, Rule, Shared, Step, add_request_header, add_response_header, circuit_breaker,
-    csrf, errors, forward_auth, grpc_web, ip_filter, prefix, rate_limit, redirect,
-    remove_request_header, remove_response_header, respond, rewrite_body, scg, set_request_header,
-    set_response_header, strip_prefix,
+    Body, Edit, Gate, Rule, Shared, Step, add_request_header, add_response_header, api_key,
+    basic_auth, circuit_breaker, cors, csrf, errors, forward_auth, grpc_web, ip_filter, jwt,
+    methods, prefix, rate_limit, redirect, remove_request_header, remove_response_header,
+    request_limits, respond, rewrite_body, scg, set_request_header, set_response_header,
+    strip_prefix,
 };
 
 /// A filter that routes can name.
@@ -75,8 +76,14 @@ pub static REGISTRY: &[Entry] = &[
     add_response_header::ENTRY,
     remove_response_header::ENTRY,
     forward_auth::ENTRY,
+    jwt::ENTRY,
+    api_key::ENTRY,
+    basic_auth::ENTRY,
     ip_filter::ENTRY,
     csrf::ENTRY,
+    cors::ENTRY,
+    methods::ENTRY,
+    request_limits::ENTRY,
     redirect::ENTRY,
     respond::ENTRY,
     rewrite_body::ENTRY,
@@ -282,7 +289,7 @@ pub(crate) mod tests {
     use crate::{Effects, Facts, RequestHead};
 
     /// Services that nobody has listed.
-    struct Unlisted(Arc<Services>);
+    pub(crate) struct Unlisted(pub(crate) Arc<Services>);
 
     impl Destinations for Unlisted {
         fn destination(&self, spec: &TargetSpec, _field: &Field<'_>) -> Option<Destination> {
@@ -306,12 +313,29 @@ pub(crate) mod tests {
         Ok(steps.remove(0))
     }
 
+    /// The same with what filters share.
+    pub(crate) fn step_with(name: &str, yaml: &str, shared: &Shared) -> Result<Step, String> {
+        let mut steps = steps_with(name, yaml, &[], shared)?.0;
+        assert_eq!(steps.len(), 1, "{name} is not one step");
+        Ok(steps.remove(0))
+    }
+
     /// Compiles `name: yaml` in a route that binds some names; the faults as text
     /// when it is refused, else the steps and the warnings.
     pub(crate) fn steps(
         name: &str,
         yaml: &str,
         bound: &[&str],
+    ) -> Result<(Vec<Step>, String), String> {
+        let shared = Shared::new(pailou_telemetry::Metrics::new());
+        steps_with(name, yaml, bound, &shared)
+    }
+
+    fn steps_with(
+        name: &str,
+        yaml: &str,
+        bound: &[&str],
+        shared: &Shared,
     ) -> Result<(Vec<Step>, String), String> {
         let report = Report::new("test");
         let args = Node::parse_yaml(yaml, &report).expect("YAML");
@@ -322,17 +346,14 @@ pub(crate) mod tests {
             path: name.to_owned(),
         };
         let metrics = pailou_telemetry::Metrics::new();
-        let services = Services::new(
-            pailou_upstream::EjectionSettings::default(),
-            metrics.clone(),
-        );
+        let services = Services::new(pailou_upstream::EjectionSettings::default(), metrics);
         let names: Vec<Arc<str>> = bound.iter().map(|name| Arc::from(*name)).collect();
         let scope = Scope {
             route: &Arc::from("test"),
             service: Some("test-service"),
             names: Some(&names),
             destinations: &Unlisted(services),
-            shared: &Shared::new(metrics),
+            shared,
         };
         let steps = compile(&part, &report, &scope);
         let is_refused = report.has_errors();

@@ -43,7 +43,7 @@ mod fields;
 mod json;
 mod path;
 pub(crate) mod path_glob;
-mod query;
+pub(crate) mod query;
 mod status;
 mod template;
 

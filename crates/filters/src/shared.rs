@@ -4,10 +4,13 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
+use pailou_config::CredentialSettings;
 use pailou_redis::Redis;
 use pailou_telemetry::Metrics;
 
+use crate::Sources;
 use crate::breaker::{Breaker, BreakerSettings};
+use crate::jwt::Known;
 use crate::limit::{Buckets, Rate};
 use crate::response_cache::ResponseCache;
 
@@ -23,20 +26,50 @@ pub struct Shared {
     breakers: Interned<String, Breaker>,
     buckets: Interned<String, Buckets>,
     caches: Interned<String, ResponseCache>,
+    /// Tokens that were verified, by the settings of their filters.
+    tokens: Mutex<Vec<Weak<Known>>>,
+    sources: Sources,
 }
 
 type Interned<K, T> = Mutex<HashMap<K, Weak<T>>>;
 
 impl Shared {
-    /// Without any state yet.
+    /// Without any state yet, and without anybody who brings keys or credentials.
     pub fn new(metrics: Metrics) -> Shared {
+        let settings = CredentialSettings::default();
+        let sources = Sources::new(&settings, "DEFAULT_GROUP", metrics.clone());
         Shared {
             metrics,
             redis: None,
             breakers: Interned::default(),
             buckets: Interned::default(),
             caches: Interned::default(),
+            tokens: Mutex::default(),
+            sources,
         }
+    }
+
+    /// The same, with keys and credentials that somebody brings.
+    pub fn following(self, sources: Sources) -> Shared {
+        Shared { sources, ..self }
+    }
+
+    /// Where keys and credentials come from.
+    pub(crate) fn sources(&self) -> &Sources {
+        &self.sources
+    }
+
+    /// What filters with the same settings know of tokens: `made`, if none has them yet.
+    pub(crate) fn tokens(&self, made: Known) -> Arc<Known> {
+        let mut all = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|known| known.strong_count() > 0);
+        let mut live = all.iter().filter_map(Weak::upgrade);
+        if let Some(known) = live.find(|known| known.is_same(&made)) {
+            return known;
+        }
+        let made = Arc::new(made);
+        all.push(Arc::downgrade(&made));
+        made
     }
 
     /// The same where limits may be counted in a Redis.

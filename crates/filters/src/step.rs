@@ -30,12 +30,12 @@ pub enum Step {
 }
 
 impl Step {
-    /// Where the step asks, if it does.
-    pub fn destination(&self) -> Option<&Destination> {
+    /// Where the step asks, or has keys from, if it does.
+    pub fn destinations(&self) -> Vec<&Destination> {
         match self {
-            Step::Gate(gate) => gate.destination(),
+            Step::Gate(gate) => gate.destinations(),
             Step::Edit(_) | Step::Body(_) | Step::Rule(_) | Step::Breaker(_) | Step::Keep(_) => {
-                None
+                Vec::new()
             }
         }
     }
@@ -101,7 +101,8 @@ pub trait Edit: Debug + Send + Sync {
 ///
 /// Whoever runs it keeps its deadline, and drops it when the client goes away.
 pub trait Gate: Debug + Send + Sync {
-    /// The same as [`request`](Gate::request), where nobody needs to be asked.
+    /// Says at once what becomes of the request, where nobody needs to be asked. It may have changed the head all the same;
+    /// [`request`](Gate::request) then goes on with that.
     fn at_once(&self, _head: &mut RequestHead<'_>) -> Option<Next> {
         None
     }
@@ -120,9 +121,9 @@ pub trait Gate: Debug + Send + Sync {
     /// How long it may take.
     fn timeout(&self) -> Duration;
 
-    /// The service that it asks, if it asks one.
-    fn destination(&self) -> Option<&Destination> {
-        None
+    /// The services that it asks, or has keys from.
+    fn destinations(&self) -> Vec<&Destination> {
+        Vec::new()
     }
 
     /// Whether a request goes on unchecked when nobody could say. By default it
@@ -171,7 +172,7 @@ pub type Waiting<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// The way out for gates: sends one request of their own.
 pub trait Ask: Send + Sync {
-    /// Sends `request`, whose target is a path and which has no body, to an endpoint of `destination`,
+    /// Sends `request`, whose target is a path, to an endpoint of `destination`,
     /// and reads the answer, whose body has at most `max_bytes` bytes.
     ///
     /// Another endpoint is tried when one refuses the connection.
@@ -181,7 +182,7 @@ pub trait Ask: Send + Sync {
     fn ask<'a>(
         &'a self,
         destination: &'a Destination,
-        request: Request<()>,
+        request: Request<Bytes>,
         max_bytes: usize,
     ) -> Waiting<'a, Result<Response<Bytes>, AskError>>;
 }
@@ -201,4 +202,10 @@ pub enum AskError {
     /// The answer is longer than it may be.
     #[error("the answer is too long")]
     TooLong,
+    /// More wait to be judged than may.
+    #[error("too many requests wait to be judged")]
+    Busy,
+    /// There are no keys or credentials to judge by.
+    #[error("there are no keys to judge by")]
+    NoKeys,
 }

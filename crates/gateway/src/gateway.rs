@@ -165,6 +165,7 @@ impl Gateway {
             tasks.keep("flow rules", move || follower.clone().run());
         }
 
+        options.credentials = Some(discovery.credentials().clone());
         let (cell, proxy_metrics) = (table.clone(), metrics.clone());
         let serving = data
             .spawn(async move { Proxy::serve(bound, options, cell, proxy_metrics, access_log) })

@@ -33,7 +33,7 @@ impl Ask for Asking<'_> {
     fn ask<'a>(
         &'a self,
         destination: &'a Destination,
-        request: Request<()>,
+        request: Request<Bytes>,
         max_bytes: usize,
     ) -> Waiting<'a, Result<Response<Bytes>, AskError>> {
         Box::pin(self.try_all(destination, request, max_bytes))
@@ -44,7 +44,7 @@ impl Asking<'_> {
     async fn try_all(
         &self,
         destination: &Destination,
-        request: Request<()>,
+        request: Request<Bytes>,
         max_bytes: usize,
     ) -> Result<Response<Bytes>, AskError> {
         let mut tried = Tried::none();
@@ -91,10 +91,10 @@ impl Asking<'_> {
     async fn send(
         &self,
         mut line: Line,
-        request: &Request<()>,
+        request: &Request<Bytes>,
         max_bytes: usize,
     ) -> Result<Response<Bytes>, AskError> {
-        let mut sent = Request::new(Outgoing::Nothing);
+        let mut sent = Request::new(Outgoing::Own(request.body().clone()));
         *sent.method_mut() = request.method().clone();
         *sent.uri_mut() = request.uri().clone();
         *sent.headers_mut() = request.headers().clone();

@@ -39,7 +39,7 @@ pub(crate) async fn dispatch(
         draft.path = Cow::Owned(target);
     }
     plan::introduce(exchange, &mut draft.headers)?;
-    choose_part(exchange, draft);
+    choose_part(exchange, draft, false);
     pass(exchange, decoded.bindings, None, draft).await?;
     follow(exchange, host, draft).await?;
     choose_key(exchange, draft);
@@ -128,16 +128,19 @@ async fn divert(
         let timeout = exchange.route.as_ref().map(|route| route.timeouts.response);
         exchange.response_due = timeout.map(|timeout| Instant::now() + timeout);
     }
-    choose_part(exchange, draft);
+    choose_part(exchange, draft, false);
     draft.path = Cow::Owned(target.forwarded_path().to_owned());
     pass(exchange, found.bindings, failure, draft).await
 }
 
-/// Which endpoints of the route's service the request wants, if it may say so.
-fn choose_part(exchange: &mut Exchange, draft: &mut Draft<'_>) {
+/// Which endpoints of the route's service the request wants, if it may say so. Where it depends on who the request is of, that is
+/// known once the steps were `passed`.
+fn choose_part(exchange: &mut Exchange, draft: &mut Draft<'_>, passed: bool) {
     let route = exchange.route.as_ref();
-    if let Some(canary) = route.and_then(|route| route.canary.as_ref()) {
-        exchange.part = canary.part(draft.query.as_deref(), &mut draft.headers);
+    let canary = route.and_then(|route| route.canary.as_ref());
+    if let Some(canary) = canary.filter(|canary| canary.needs_identity() == passed) {
+        let identity = exchange.identity.as_deref();
+        exchange.part = canary.part(draft.query.as_deref(), &mut draft.headers, identity);
     }
 }
 
@@ -145,7 +148,13 @@ fn choose_part(exchange: &mut Exchange, draft: &mut Draft<'_>) {
 fn choose_key(exchange: &mut Exchange, draft: &Draft<'_>) {
     let key = exchange.route.as_ref().and_then(|route| {
         let key = route.hash_key.as_ref()?;
-        key.of(exchange.client, draft.query.as_deref(), &draft.headers)
+        let identity = exchange.identity.as_deref();
+        key.of(
+            exchange.client,
+            draft.query.as_deref(),
+            &draft.headers,
+            identity,
+        )
     });
     exchange.key = key;
 }
@@ -180,6 +189,7 @@ async fn pass(
             headers: &draft.headers,
         };
         let blocked = counts.then(|| flow::check(exchange, &request)).flatten();
+        choose_part(exchange, draft, true);
         return blocked.map_or(Ok(()), Err);
     }
     let facts = Facts {
@@ -196,7 +206,9 @@ async fn pass(
         bindings,
         failure,
     };
-    Box::pin(steps::run(exchange, facts, draft, counts)).await
+    Box::pin(steps::run(exchange, facts, draft, counts)).await?;
+    choose_part(exchange, draft, true);
+    Ok(())
 }
 
 /// What came of a search.

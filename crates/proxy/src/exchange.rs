@@ -11,7 +11,7 @@ use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Version};
 use hyper::body::Incoming;
-use pailou_filters::{Answer, Change, Facts, Note, ResponseHalf};
+use pailou_filters::{Answer, Change, Facts, Identity, Note, ResponseHalf};
 use pailou_routing::Route;
 use pailou_telemetry::RequestInFlight;
 use pailou_telemetry::events::{RequestDone, TryEnd};
@@ -64,6 +64,8 @@ pub(crate) struct Exchange {
     pub(crate) part: Option<String>,
     /// The hash of what keeps it together with others, where the route's policy hashes.
     pub(crate) key: Option<u64>,
+    /// Who it is of, once a step has found that.
+    pub(crate) identity: Option<Arc<Identity>>,
     /// Whether flow rules have counted it.
     pub(crate) is_counted: bool,
     /// The steps that the request has passed, route by route.
@@ -205,6 +207,7 @@ impl Exchange {
             route: None,
             part: None,
             key: None,
+            identity: None,
             is_counted: false,
             passed: Vec::new(),
             guards: Vec::new(),
@@ -373,6 +376,10 @@ impl Exchange {
             request_id: self.request_id.as_str(),
             trace_id: account.said.trace_id(),
             client: Some(self.client),
+            user: self
+                .identity
+                .as_ref()
+                .and_then(|identity| identity.subject.as_deref()),
             user_agent: account.said.user_agent(),
             referrer: account.said.referrer(),
             upstream: self.upstream,

@@ -84,6 +84,7 @@ mod plan;
 mod pool;
 mod problem;
 mod proxy_header;
+mod published_keys;
 mod redirect;
 mod request_id;
 mod respond;

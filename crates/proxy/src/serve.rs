@@ -19,6 +19,7 @@ use crate::arrival::{Arrival, turn_away};
 use crate::listen::{BindError, Bound, bind};
 use crate::listener::Listener;
 use crate::opening::Unopened;
+use crate::published_keys;
 use crate::server::{ProxyOptions, Server};
 
 /// The proxy's two steps: take the ports, then serve.
@@ -48,6 +49,7 @@ impl Proxy {
         metrics: Metrics,
         access_log: AccessLog,
     ) -> Serving {
+        let credentials = options.credentials.clone();
         let server = Server::new(options, table, metrics, access_log);
         let (phase, _) = watch::channel(Phase::Waiting);
         let local_addrs = bound.iter().map(Bound::local_addr).collect();
@@ -73,6 +75,16 @@ impl Proxy {
             let refreshed = refreshed.clone();
             async move { refreshed.transport.refresh().await }
         });
+        if let Some(credentials) = credentials {
+            let asking = server.clone();
+            tasks.keep("published keys", move || {
+                let (credentials, server) = (credentials.clone(), asking.clone());
+                async move {
+                    let follow = |follower| published_keys::follow(server.clone(), follower);
+                    credentials.keep(published_keys::is_asked, follow).await
+                }
+            });
+        }
         Serving {
             local_addrs,
             server,
@@ -98,8 +110,8 @@ pub struct Serving {
     server: Arc<Server>,
     phase: watch::Sender<Phase>,
     acceptors: Vec<JoinHandle<()>>,
-    /// Closes connections to endpoints that nobody needs, and takes up renewed
-    /// files of TLS to them.
+    /// Closes connections to endpoints that nobody needs, takes up renewed files of
+    /// TLS to them, and asks for the keys that services publish.
     _tasks: Tasks,
 }
 

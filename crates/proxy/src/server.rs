@@ -8,7 +8,7 @@ use hyper::server::conn::{http1, http2};
 use pailou_config::{
     Compat, ErrorBodies, ForwardedSettings, HeaderCase, LimitSettings, RetrySettings, Settings,
 };
-use pailou_filters::FlowCell;
+use pailou_filters::{FlowCell, Sources};
 use pailou_routing::TableCell;
 use pailou_telemetry::events::RequestDone;
 use pailou_telemetry::{AccessLog, Metrics};
@@ -45,6 +45,8 @@ pub struct ProxyOptions {
     pub upstream_tls: UpstreamTls,
     /// Flow rules, which may be replaced at any time.
     pub flow: FlowCell,
+    /// The keys that filters have from services, if there are such filters.
+    pub credentials: Option<Sources>,
     /// What error bodies look like.
     pub errors: ErrorBodies,
     /// Whose errors are meant where they are to look like those of Spring Cloud
@@ -68,6 +70,7 @@ impl ProxyOptions {
             forwarded: settings.forwarded.clone(),
             retry: settings.retry.clone(),
             flow: FlowCell::default(),
+            credentials: None,
             errors: settings.errors.clone(),
             compat: settings.scg.compat,
             workers: if settings.workers == 0 {
@@ -128,6 +131,7 @@ impl Server {
             retry,
             upstream_tls,
             flow,
+            credentials: _,
             errors,
             compat,
             workers,

@@ -47,6 +47,7 @@ pub(crate) async fn run(
         steps,
         notes,
     });
+    exchange.identity = effects.identity;
     exchange.response_changes.extend(effects.response);
     if let (Some(most), Some(upload)) = (effects.max_body_bytes, &exchange.upload) {
         upload.limit(most);
@@ -92,7 +93,10 @@ async fn each(
         path: Cow::Borrowed(&draft.path),
         query: draft.query.as_deref().map(Cow::Borrowed),
         headers: &mut draft.headers,
-        effects: Effects::default(),
+        effects: Effects {
+            identity: exchange.identity.clone(),
+            ..Effects::default()
+        },
     };
     let mut passing = Passing::default();
     let (cors, others) = route.chain.steps().split_at(route.cors_steps);
@@ -232,13 +236,11 @@ async fn wait(
     let cause = match asked {
         Ok(Ok(next)) => return Ok(next),
         Ok(Err(error)) => {
-            let destination = gate.destination();
-            let service = destination.map(|to| to.selection.service().id().to_string());
             tracing::debug!(
                 target: "pailou",
                 request_id = exchange.request_id.as_str(),
-                service,
                 %error,
+                ?gate,
                 "a gate got no answer"
             );
             Cause::GateFailed

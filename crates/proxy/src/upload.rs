@@ -411,6 +411,8 @@ impl Body for Sending {
 pub(crate) enum Outgoing {
     Nothing,
     Upload(Sending),
+    /// The body of a request of the gateway's own, until it is sent.
+    Own(Bytes),
 }
 
 impl Body for Outgoing {
@@ -424,6 +426,8 @@ impl Body for Outgoing {
         match self.get_mut() {
             Outgoing::Nothing => Poll::Ready(None),
             Outgoing::Upload(sending) => Pin::new(sending).poll_frame(cx),
+            Outgoing::Own(bytes) if bytes.is_empty() => Poll::Ready(None),
+            Outgoing::Own(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
         }
     }
 
@@ -431,6 +435,7 @@ impl Body for Outgoing {
         match self {
             Outgoing::Nothing => true,
             Outgoing::Upload(sending) => sending.is_end_stream(),
+            Outgoing::Own(bytes) => bytes.is_empty(),
         }
     }
 
@@ -438,6 +443,7 @@ impl Body for Outgoing {
         match self {
             Outgoing::Nothing => SizeHint::with_exact(0),
             Outgoing::Upload(sending) => sending.size_hint(),
+            Outgoing::Own(bytes) => SizeHint::with_exact(bytes.len() as u64),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use pailou_config::{CanaryFallback, CanarySpec};
+use pailou_filters::Identity;
 use pailou_upstream::{Fallback, Split};
 
 use crate::request_value::RequestValue;
@@ -31,9 +32,19 @@ impl Canary {
         })
     }
 
-    /// What the request wants, if it says so. The endpoint is told in the header of the setting.
-    pub fn part(&self, query: Option<&str>, headers: &mut HeaderMap) -> Option<String> {
-        let part = self.place.find(query, headers);
+    /// Whether the route's filters have to find out first who the request is of.
+    pub fn needs_identity(&self) -> bool {
+        self.place.needs_identity()
+    }
+
+    /// What the request wants, if it says so, or who it is of. The endpoint is told in the header of the setting.
+    pub fn part(
+        &self,
+        query: Option<&str>,
+        headers: &mut HeaderMap,
+        identity: Option<&Identity>,
+    ) -> Option<String> {
+        let part = self.place.find(query, headers, identity);
         let part = part.and_then(|part| String::from_utf8(part.into_owned()).ok());
         let part = part
             .filter(|part| !part.is_empty() && part.len() <= MAX_VALUE_BYTES)
@@ -80,7 +91,11 @@ mod tests {
             let name: HeaderName = name.parse().expect("a name");
             map.append(name, value.parse().expect("a value"));
         }
-        let part = Canary::compile(&spec).expect("legal").part(query, &mut map);
+        let part = Canary::compile(&spec).expect("legal").part(
+            query,
+            &mut map,
+            Some(&Identity::named("seven")),
+        );
         let told = map
             .get("x-part")
             .map(|value| value.to_str().expect("ASCII"));
@@ -122,8 +137,15 @@ mod tests {
         };
         let canary = Canary::compile(&spec).expect("legal");
         let mut headers = HeaderMap::new();
-        assert_eq!(canary.part(None, &mut headers), Some("blue".into()));
+        assert_eq!(canary.part(None, &mut headers, None), Some("blue".into()));
         headers.insert("x-hint", HeaderValue::from_static("green"));
-        assert_eq!(canary.part(None, &mut headers), Some("green".into()));
+        assert_eq!(canary.part(None, &mut headers, None), Some("green".into()));
+    }
+
+    #[test]
+    fn who_a_request_is_of_may_name_its_part() {
+        let claim = |name: &str| part(Said::Claim(name.into()), None, &[]);
+        assert_eq!(claim("sub"), Some("seven".into()));
+        assert_eq!(claim("version"), None);
     }
 }

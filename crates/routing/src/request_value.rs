@@ -1,4 +1,4 @@
-//! What a request says of itself in a header, a cookie or a query parameter.
+//! What a request says of itself in a header, a cookie, a query parameter or a claim.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use http::header::COOKIE;
 use http::{HeaderMap, HeaderName};
 use pailou_config::RequestKey;
-use pailou_filters::form_bytes;
+use pailou_filters::{Identity, form_bytes};
 use pailou_upstream::Hint;
 
 use crate::predicate::{cookie_value, is_query_text};
@@ -17,6 +17,7 @@ pub(crate) enum RequestValue {
     Header(HeaderName),
     Cookie(String),
     Query(String),
+    Claim(String),
 }
 
 impl RequestValue {
@@ -26,14 +27,21 @@ impl RequestValue {
             pailou_config::RequestValue::Header(name) => RequestValue::Header(name.parse().ok()?),
             pailou_config::RequestValue::Cookie(name) => RequestValue::Cookie(name.clone()),
             pailou_config::RequestValue::Query(name) => RequestValue::Query(name.clone()),
+            pailou_config::RequestValue::Claim(name) => RequestValue::Claim(name.clone()),
         })
     }
 
-    /// What the request says: a header without the white space around it, a query parameter decoded.
+    /// Whether the route's filters have to find out first who the request is of.
+    pub(crate) fn needs_identity(&self) -> bool {
+        matches!(self, RequestValue::Claim(_))
+    }
+
+    /// What the request says, or who it is of: a header without the white space around it, a query parameter decoded.
     pub(crate) fn find<'h>(
         &self,
         query: Option<&'h str>,
         headers: &'h HeaderMap,
+        identity: Option<&'h Identity>,
     ) -> Option<Cow<'h, [u8]>> {
         match self {
             RequestValue::Header(name) => {
@@ -54,6 +62,10 @@ impl RequestValue {
                 })?;
                 Some(Cow::Owned(form_bytes(value.as_bytes()).collect()))
             }
+            RequestValue::Claim(name) => Some(match identity?.claim(name)? {
+                Cow::Borrowed(claim) => Cow::Borrowed(claim.as_bytes()),
+                Cow::Owned(claim) => Cow::Owned(claim.into_bytes()),
+            }),
         }
     }
 }
@@ -82,9 +94,15 @@ impl HashKey {
     }
 
     /// The hash of the request's key, if it has one that is not empty.
-    pub fn of(&self, client: IpAddr, query: Option<&str>, headers: &HeaderMap) -> Option<u64> {
+    pub fn of(
+        &self,
+        client: IpAddr,
+        query: Option<&str>,
+        headers: &HeaderMap,
+        identity: Option<&Identity>,
+    ) -> Option<u64> {
         let key: Cow<'_, [u8]> = match (self, client) {
-            (HashKey::Value(KeyValue(value)), _) => value.find(query, headers)?,
+            (HashKey::Value(KeyValue(value)), _) => value.find(query, headers, identity)?,
             (HashKey::ClientAddress, IpAddr::V4(ip)) => Cow::Owned(ip.octets().to_vec()),
             (HashKey::ClientAddress, IpAddr::V6(ip)) => Cow::Owned(ip.octets()[..8].to_vec()),
         };
@@ -112,12 +130,21 @@ mod tests {
                 Some(("cookie", name)) => {
                     RequestKey::Value(pailou_config::RequestValue::Cookie(name.into()))
                 }
+                Some(("claim", name)) => {
+                    RequestKey::Value(pailou_config::RequestValue::Claim(name.into()))
+                }
                 Some((_, name)) => {
                     RequestKey::Value(pailou_config::RequestValue::Query(name.into()))
                 }
             };
             let key = HashKey::compile(&spec).expect("legal");
-            key.of(client, Some("v=1&u=ann%61&none="), &headers)
+            let identity = Identity::named("anna");
+            key.of(
+                client,
+                Some("v=1&u=ann%61&none="),
+                &headers,
+                Some(&identity),
+            )
         };
         let anna = Some(Hint::hash(b"anna"));
         for (key, expected) in [
@@ -127,6 +154,8 @@ mod tests {
             ("cookie:none", None),
             ("query:u", anna),
             ("query:none", None),
+            ("claim:sub", anna),
+            ("claim:none", None),
             ("client", Some(Hint::hash(&[10, 0, 0, 1]))),
         ] {
             assert_eq!(of(key, v4), expected, "{key}");

@@ -419,7 +419,7 @@ impl Route {
     /// The services that it needs: the one that answers, and those that its
     /// filters ask.
     pub fn selections(&self) -> impl Iterator<Item = &Arc<Selection>> {
-        let asked = self.chain.steps().iter().filter_map(Step::destination);
+        let asked = self.chain.steps().iter().flat_map(Step::destinations);
         let asked = asked.map(|destination| &destination.selection);
         self.target.selection().into_iter().chain(asked)
     }

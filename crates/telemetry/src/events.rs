@@ -4,6 +4,7 @@
 //! constant sentence; a cause is called `error`.
 
 mod breaker;
+mod credentials;
 mod discovery;
 mod flow;
 mod redis;
@@ -14,6 +15,7 @@ mod tls;
 mod upstream;
 
 pub use breaker::{BreakerClosed, BreakerOpened, BreakerTries};
+pub use credentials::{CredentialState, CredentialsFailed, CredentialsRefused, CredentialsTaken};
 pub use discovery::{
     DocumentApplied, DocumentHome, DocumentMissing, DocumentPartlyApplied, DocumentRefused,
     LoginFailed, ReadinessChanged, Registered, RegistrationFailed, SessionConnected, SessionFailed,

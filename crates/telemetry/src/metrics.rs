@@ -36,7 +36,8 @@ pub use route::RouteMetrics;
 pub use service::{EndpointCounts, ServiceMetrics};
 use tls::{CertificateState, Certificates, Handshakes};
 
-use crate::words::{CONNECTION_REFUSALS, FAILED_TRIES, REDIS_OUTCOMES};
+use crate::events::CredentialState;
+use crate::words::{CONNECTION_REFUSALS, CREDENTIAL_LOADS, FAILED_TRIES, REDIS_OUTCOMES};
 
 /// A document or session beyond this many is not counted by name any more: every label set and every table has a bound.
 const MAX_NAMES: usize = 1024;
@@ -64,6 +65,7 @@ pub(crate) struct State {
     pub(crate) connections_refused: Causes,
     pub(crate) failed_tries: Causes,
     pub(crate) redis_requests: Causes,
+    pub(crate) credential_loads: Causes,
     /// Whether Spring Cloud Gateway's names are there beside our own.
     has_spring_names: AtomicBool,
     routes: Mutex<Series<RouteLabels, RouteMetrics>>,
@@ -120,6 +122,8 @@ pub(crate) struct Totals {
     pub(crate) connections_open: AtomicU64,
     pub(crate) tls_handshakes: Handshakes,
     pub(crate) gates_opened: AtomicU64,
+    /// Places of credentials, by the order of `CredentialState::ALL`.
+    pub(crate) credential_sources: [AtomicU64; 3],
     pub(crate) flow_rules: AtomicU64,
     pub(crate) flow_rule_refusals: AtomicU64,
     pub(crate) flow_blocked: AtomicU64,
@@ -141,6 +145,7 @@ impl Metrics {
             connections_refused: Causes::of(CONNECTION_REFUSALS),
             failed_tries: Causes::of(FAILED_TRIES),
             redis_requests: Causes::of(REDIS_OUTCOMES),
+            credential_loads: Causes::of(CREDENTIAL_LOADS),
             has_spring_names: AtomicBool::new(false),
             routes: Mutex::default(),
             services: Mutex::default(),
@@ -316,6 +321,33 @@ impl Metrics {
     pub fn gate_opened(&self) {
         let opened = &self.state.totals.gates_opened;
         opened.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts what came of reading keys or credentials, out of [`CREDENTIAL_LOADS`].
+    pub(crate) fn count_credential_load(&self, outcome: &str) {
+        self.state.credential_loads.count(outcome);
+    }
+
+    /// Notes that a place of credentials is in another state: a new one has none before, one that nobody needs any more has
+    /// none after.
+    pub fn credential_source(
+        &self,
+        before: Option<CredentialState>,
+        after: Option<CredentialState>,
+    ) {
+        let sources = &self.state.totals.credential_sources;
+        let at = |state: CredentialState| {
+            let place = CredentialState::ALL
+                .iter()
+                .position(|known| *known == state);
+            place.and_then(|place| sources.get(place))
+        };
+        if let Some(gauge) = after.and_then(at) {
+            gauge.fetch_add(1, Ordering::Relaxed);
+        }
+        if let Some(gauge) = before.and_then(at) {
+            gauge.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 
     /// Counts a request that a flow rule did not let through.

@@ -18,20 +18,26 @@ pub enum When {
 pub const CAUSES: &[(&str, When)] = &[
     ("address_denied", When::Routed),
     ("ambiguous_framing", When::Unrouted),
+    ("api_key_invalid", When::Routed),
+    ("api_key_missing", When::Routed),
     ("body_timeout", When::Routed),
     ("body_too_large", When::Anytime),
     ("body_too_slow", When::Routed),
     ("circuit_open", When::Routed),
     ("circuit_timeout", When::Routed),
+    ("claim_missing", When::Routed),
     ("client_gone", When::Anytime),
     ("client_too_slow", When::Routed),
     ("connect_failed", When::Routed),
     ("connect_timeout", When::Routed),
+    ("consumer_denied", When::Routed),
+    ("credentials_invalid", When::Routed),
+    ("credentials_missing", When::Routed),
     ("endpoints_tried", When::Routed),
     ("gate_failed", When::Routed),
     ("gate_timeout", When::Routed),
     ("head_timeout", When::Unrouted),
-    ("head_too_large", When::Unrouted),
+    ("head_too_large", When::Anytime),
     ("header_name", When::Unrouted),
     ("https_elsewhere", When::Unrouted),
     ("internal", When::Anytime),
@@ -41,6 +47,7 @@ pub const CAUSES: &[(&str, When)] = &[
     ("malformed_head", When::Unrouted),
     ("malformed_host", When::Unrouted),
     ("malformed_target", When::Anytime),
+    ("method_denied", When::Routed),
     ("method_not_allowed", When::Unrouted),
     ("misdirected", When::Unrouted),
     ("no_eligible_endpoint", When::Routed),
@@ -56,6 +63,9 @@ pub const CAUSES: &[(&str, When)] = &[
     ("response_timeout", When::Routed),
     ("service_empty", When::Routed),
     ("service_unknown", When::Routed),
+    ("token_expired", When::Routed),
+    ("token_invalid", When::Routed),
+    ("token_missing", When::Routed),
     ("too_many_connections", When::Unrouted),
     ("total_timeout", When::Routed),
     ("unknown_transfer_encoding", When::Unrouted),
@@ -116,6 +126,9 @@ pub const FAILED_TRIES: &[&str] = &[
 
 /// What comes of a question to Redis: an answer, no connection, no answer in time, an error.
 pub const REDIS_OUTCOMES: &[&str] = &["answered", "down", "failed", "late"];
+
+/// What came of reading keys or credentials.
+pub const CREDENTIAL_LOADS: &[&str] = &["failed", "refused", "taken"];
 
 /// Why endpoints are held that are no longer listed: the label, and how the log says it.
 pub const HOLDS: &[(&str, &str)] = &[("empty_push", "empty push"), ("reconnect", "reconnect")];

@@ -11,6 +11,7 @@ pub(crate) mod redis;
 pub(crate) mod samples;
 pub(crate) mod shell;
 pub(crate) mod tls_client;
+pub(crate) mod tokens;
 pub(crate) mod upstream;
 pub(crate) mod world;
 

@@ -178,7 +178,7 @@ impl Field<'_> {
     }
 
     /// The scalar's text for a fault: short, on one line, escaped.
-    pub(crate) fn quoted(&self) -> String {
+    pub fn quoted(&self) -> String {
         match &self.node.value {
             Value::Scalar(scalar) => quote(&scalar.text),
             _ => self.found().to_owned(),

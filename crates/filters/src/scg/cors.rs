@@ -4,6 +4,7 @@
 mod config;
 
 use std::str::FromStr;
+use std::time::Duration;
 
 use http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
@@ -56,6 +57,23 @@ fn compile(field: &Field<'_>, _: &Scope<'_>) -> Option<Vec<Step>> {
         Step::Rule(Rule::Preflights),
         Step::Edit(Box::new(cors)),
     ])
+}
+
+/// What is allowed, where a route says so by itself.
+pub(crate) struct Allowed {
+    /// Texts in which a star is any text.
+    pub(crate) origins: Vec<String>,
+    pub(crate) methods: Vec<String>,
+    pub(crate) headers: Vec<String>,
+    pub(crate) exposed: Vec<String>,
+    pub(crate) credentials: bool,
+    pub(crate) max_age: Option<Duration>,
+}
+
+/// The step for requests of every path. Nothing where the names cannot stand in a header.
+pub(crate) fn for_every_path(allowed: Allowed) -> Option<impl Edit + use<>> {
+    let every = PathGlob::parse("/**")?;
+    Some(Cors(vec![(every, Config::of(allowed)?)]))
 }
 
 /// What the `globalcors` of a document say of requests that no route takes.

@@ -32,7 +32,7 @@ pub(super) fn encode_value(value: &str, to: &mut String) {
 }
 
 /// The query without the parameters of a name; `None` if it has none of them.
-pub(super) fn without(query: &str, name: &str) -> Option<String> {
+pub(crate) fn without(query: &str, name: &str) -> Option<String> {
     let is_other = |pair: &&str| !is_named(pair, name);
     let kept: Vec<&str> = query.split('&').filter(is_other).collect();
     (kept.len() < query.split('&').count()).then(|| kept.join("&"))

@@ -220,6 +220,9 @@ impl Global {
 
 impl Gate for Global {
     fn at_once(&self, head: &mut RequestHead<'_>) -> Option<Next> {
+        if head.effects.is_rehearsal {
+            return None;
+        }
         let word = match self.limiter.key.text_of(head) {
             None => return Some(self.limiter.keyless()),
             Some(key) => self.buckets.take_at_once(&key)?,

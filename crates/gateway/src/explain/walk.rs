@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::HOST;
 use http::{HeaderMap, HeaderValue};
-use pailou_filters::{Effects, Facts, Next, RequestHead, Step};
+use pailou_filters::{Effects, Facts, Gate, Next, RequestHead, Step};
 use pailou_routing::{Decided, Matched, Refusal, Request, Route, RouteTarget, Table, Target};
 use pailou_upstream::{Hint, Tried};
 
@@ -91,7 +91,8 @@ impl Way<'_, '_> {
             failure: None,
         };
         let canary = route.canary.as_ref();
-        let part = canary.and_then(|canary| canary.part(query, &mut headers));
+        let early = canary.filter(|canary| !canary.needs_identity());
+        let part = early.and_then(|canary| canary.part(query, &mut headers, None));
         let mut head = RequestHead {
             facts: &facts,
             method: self.request.method,
@@ -104,6 +105,10 @@ impl Way<'_, '_> {
             },
         };
         explanation.answer = filters(route, &mut head, &mut explanation.filters);
+        let late = canary.filter(|canary| canary.needs_identity());
+        let identity = head.effects.identity.take();
+        let late = late.and_then(|canary| canary.part(query, head.headers, identity.as_deref()));
+        let part = part.or(late);
         let target = head.target();
         if explanation.answer.is_some() {
             return;
@@ -183,14 +188,10 @@ fn filters(
         let (target, headers) = (head.target(), head.headers.clone());
         let (next, note) = match step {
             Step::Edit(edit) => (edit.request(head), None),
-            Step::Gate(gate) => {
-                let asked = match gate.destination() {
-                    Some(to) => to.selection.service().id().to_string(),
-                    None => "Redis".to_owned(),
-                };
-                let note = format!("asks {asked}, which is not asked here");
-                (Next::Continue, Some(note))
-            }
+            Step::Gate(gate) => match gate.at_once(head) {
+                Some(next) => (next, None),
+                None => (Next::Continue, Some(unasked(&**gate))),
+            },
             Step::Body(body) => {
                 body.request(head);
                 (
@@ -227,6 +228,18 @@ fn filters(
         }
     }
     None
+}
+
+/// What a gate would wait for.
+fn unasked(gate: &dyn Gate) -> String {
+    let asked = gate.destinations().into_iter();
+    let asked: Vec<_> = asked
+        .map(|destination| destination.selection.service().id().to_string())
+        .collect();
+    match asked.is_empty() {
+        true => "waits for an answer, which is not asked for here".to_owned(),
+        false => format!("asks {}, which is not asked here", asked.join(", ")),
+    }
 }
 
 /// The headers that differ, in the order of their names.

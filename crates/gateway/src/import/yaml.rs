@@ -183,6 +183,7 @@ fn canary(spec: &CanarySpec) -> String {
         RequestValue::Header(name) => ("header", name),
         RequestValue::Cookie(name) => ("cookie", name),
         RequestValue::Query(name) => ("query", name),
+        RequestValue::Claim(name) => ("claim", name),
     };
     let fallback = match spec.fallback {
         CanaryFallback::Any => "any",

@@ -44,6 +44,7 @@ pub(super) enum Field {
     FailedTries,
     Cause,
     Stream,
+    User,
     UserAgent,
     Referrer,
     TraceId,
@@ -61,7 +62,7 @@ use Field::*;
 use Unit::{Milliseconds, Seconds};
 
 /// Each field by its name in templates and in text.
-const NAMED: [(&str, Field); 33] = [
+const NAMED: [(&str, Field); 34] = [
     ("time", Time),
     ("clf_time", ClfTime),
     ("client", Client),
@@ -91,6 +92,7 @@ const NAMED: [(&str, Field); 33] = [
     ("failed_tries", FailedTries),
     ("cause", Cause),
     ("stream", Stream),
+    ("user", User),
     ("user_agent", UserAgent),
     ("referrer", Referrer),
     ("trace_id", TraceId),
@@ -153,6 +155,7 @@ impl Field {
             FailedTries => failed_tries(request),
             Cause => text(request.cause.unwrap_or_default()),
             Stream => text(request.stream.map_or("", |stream| stream.word())),
+            User => text(cut(request.user.unwrap_or_default(), MAX_TEXT_BYTES)),
             UserAgent => request
                 .user_agent
                 .map_or(Value::Nothing, |agent| bytes(agent, MAX_TEXT_BYTES)),

@@ -17,7 +17,7 @@ const OTEL_MARK: &str = "\",\"event.name\":\"pailou.access\"";
 const ECS_MARK: &str = "\",\"event.dataset\":\"pailou.access\",\"ecs.version\":\"8.11.0\"";
 
 /// The field, and its names in both schemas. What neither has a name for is called `pailou.` something.
-const KEYS: [(Field, &str, &str); 27] = [
+const KEYS: [(Field, &str, &str); 28] = [
     (Field::Method, "http.request.method", "http.request.method"),
     (Field::Scheme, "url.scheme", "url.scheme"),
     (Field::Host, "server.address", "url.domain"),
@@ -63,6 +63,7 @@ const KEYS: [(Field, &str, &str); 27] = [
     ),
     (Field::Cause, "error.type", "error.type"),
     (Field::Client, "client.address", "client.ip"),
+    (Field::User, "user.id", "user.id"),
     (
         Field::BytesIn,
         "http.request.body.size",

@@ -10,7 +10,7 @@ use crate::events::RequestDone;
 const PLACED: [Field; 3] = [Field::Method, Field::Path, Field::Status];
 
 /// What follows by name, where it is known.
-const NAMED: [(&str, Field); 18] = [
+const NAMED: [(&str, Field); 19] = [
     ("duration_ms", Field::Whole(Unit::Milliseconds)),
     ("upstream_ms", Field::Upstream(Unit::Milliseconds)),
     ("stream", Field::Stream),
@@ -25,6 +25,7 @@ const NAMED: [(&str, Field); 18] = [
     ("failed_tries", Field::FailedTries),
     ("cause", Field::Cause),
     ("client", Field::Client),
+    ("user", Field::User),
     ("bytes_in", Field::BytesIn),
     ("bytes_out", Field::BytesOut),
     ("trace_id", Field::TraceId),

@@ -33,6 +33,8 @@ pub struct RequestDone<'a> {
     pub trace_id: Option<&'a str>,
     /// The client, by the forwarded-for rules.
     pub client: Option<IpAddr>,
+    /// Who the request is of, as an authentication filter found: the subject of a token, a user, a consumer.
+    pub user: Option<&'a str>,
     /// The User-Agent header.
     pub user_agent: Option<&'a [u8]>,
     /// The Referer header. Whatever follows a `?` or a `#` is not written.

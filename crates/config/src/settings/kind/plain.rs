@@ -307,6 +307,9 @@ impl Kind for Part {
     }
 }
 
+/// Keys of a filter's arguments whose texts never print.
+const SECRETS: [&str; 2] = ["secret", "client_secret"];
+
 /// A value as YAML on one line.
 pub(crate) fn node_text(node: &Node) -> String {
     match &node.value {
@@ -321,7 +324,11 @@ pub(crate) fn node_text(node: &Node) -> String {
         ),
         Value::Mapping(entries) => {
             let entry = |(key, node): &(Key, Node)| {
-                format!("{}: {}", yaml_text(&key.text), node_text(node))
+                let text = match SECRETS.contains(&key.text.as_str()) {
+                    true => format!("\"{MASK}\""),
+                    false => node_text(node),
+                };
+                format!("{}: {text}", yaml_text(&key.text))
             };
             format!(
                 "{{ {} }}",

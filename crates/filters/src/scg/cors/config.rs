@@ -3,7 +3,9 @@
 use http::HeaderValue;
 use pailou_config::{Field, ScgArg, ScgArgs, Shortcut};
 
-/// What is allowed.
+use super::Allowed;
+
+/// What is allowed, compiled.
 #[derive(Debug)]
 pub(super) struct Config {
     origins: Vec<String>,
@@ -82,6 +84,29 @@ impl Config {
             exposed,
             credentials,
             max_age,
+        })
+    }
+
+    /// The same of a route's own settings.
+    pub(super) fn of(allowed: Allowed) -> Option<Config> {
+        let is_any = |texts: &[String]| texts.iter().any(|text| text == ALL);
+        let exposed = allowed.exposed.join(", ");
+        Some(Config {
+            any_origin: is_any(&allowed.origins),
+            origins: Vec::new(),
+            patterns: allowed
+                .origins
+                .iter()
+                .map(|text| OriginPattern::parse(text))
+                .collect(),
+            methods: (!is_any(&allowed.methods)).then_some(allowed.methods),
+            headers: allowed.headers,
+            exposed: match exposed.is_empty() {
+                true => None,
+                false => Some(HeaderValue::from_str(&exposed).ok()?),
+            },
+            credentials: allowed.credentials,
+            max_age: allowed.max_age.map(|age| age.as_secs()),
         })
     }
 

@@ -7,6 +7,7 @@ use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::metrics::MetricType;
 
 use super::{count, count_with, gauge};
+use crate::events::CredentialState;
 use crate::metrics::{DocumentState, State};
 use crate::words::OTHER;
 
@@ -229,6 +230,22 @@ pub(super) fn export(out: &mut DescriptorEncoder<'_>, state: &State) -> fmt::Res
         if value > 0 || reason != OTHER {
             count_with(&mut metric, &[("reason", reason)], value)?;
         }
+    }
+    let help = "Times that keys or credentials of filters were read, by outcome";
+    let mut metric =
+        out.encode_descriptor("pailou_credential_loads", help, None, MetricType::Counter)?;
+    for (outcome, value) in state.credential_loads.counts() {
+        if value > 0 || outcome != OTHER {
+            count_with(&mut metric, &[("outcome", outcome)], value)?;
+        }
+    }
+    let help = "Places that filters have keys or credentials from, by state";
+    let mut metric =
+        out.encode_descriptor("pailou_credential_sources", help, None, MetricType::Gauge)?;
+    for (state, value) in CredentialState::ALL.iter().zip(&totals.credential_sources) {
+        metric
+            .encode_family(&[("state", state.word())])?
+            .encode_gauge(&value.load(Ordering::Relaxed))?;
     }
     let help = "The version that runs";
     let build = [("version", env!("CARGO_PKG_VERSION"))];
