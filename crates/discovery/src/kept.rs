@@ -65,7 +65,7 @@ impl KeptConfigs {
 
     fn key(&self, name: &ConfigName) -> DocumentKey {
         DocumentKey::Config {
-            nacos: ServiceId::DEFAULT_SOURCE.to_owned(),
+            nacos: ServiceId::DEFAULT_NACOS.to_owned(),
             namespace: self.namespace.to_string(),
             group: name.group.to_string(),
             data_id: name.data_id.to_string(),

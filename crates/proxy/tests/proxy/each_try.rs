@@ -147,7 +147,7 @@ async fn a_limit_behind_a_retry_counts_each_try() {
         assert_eq!(users.received().len(), tries, "{filters:?}");
         assert_eq!(answer.header("x-first"), Some("1"));
         let left = answer.header("x-ratelimit-remaining");
-        assert_eq!(left.is_some_and(|left| left.len() <= 4), true, "{left:?}");
+        assert!(left.is_some_and(|left| left.len() <= 4), "{left:?}");
         assert_eq!(
             answer.head.matches("x-ratelimit-remaining").count(),
             1,

@@ -289,8 +289,8 @@ fn hints(text: &str) -> Vec<Option<(String, Option<String>)>> {
     let hint = |canary: crate::CanarySpec| {
         assert_eq!(canary.metadata, "hint");
         assert_eq!(canary.fallback, crate::CanaryFallback::Any);
-        match canary.source {
-            crate::CanarySource::Header(name) => (name, canary.usual),
+        match canary.place {
+            crate::RequestValue::Header(name) => (name, canary.usual),
             other => panic!("{other:?}"),
         }
     };
