@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
+use crate::memory::{endpoint, silent};
 use crate::support::PATIENCE;
 use crate::support::gateway::Gateway;
 use crate::support::raw::exchange;
 use crate::support::upstream::Upstream;
-use crate::support::world::{World, until_answered_by, until_status};
+use crate::support::world::{Registered, World, until_answered_by, until_status};
 
 /// Far fewer than the clients of the case, and enough for the gateway itself.
 const FILE_LIMIT: u32 = 256;
@@ -152,4 +153,95 @@ async fn an_instance_at_the_admin_or_probes_address_gets_no_request() {
         let answer = exchange(gateway.data(), request.as_bytes(), Duration::from_secs(5)).await;
         assert!(answer.starts_with("HTTP/1.1 503"), "{path}: {answer}");
     }
+}
+
+/// A gateway whose clients take at least 256 KiB/s, since the kernel takes some MiB in place of one, and an endpoint with 50 MB
+/// for each.
+async fn impatient() -> (World, Registered, Gateway) {
+    let world = World::new().await;
+    let registered = world.register("big", endpoint().await).await;
+    world.publish("routes: { /**: big }").await;
+    let limits = "limits: { write_min_rate: 256KiB, write_min_rate_after: 2s, write_timeout: 1m }";
+    let gateway = world.gateway_with(limits).await.ready().await;
+    (world, registered, gateway)
+}
+
+/// One answer was cut because its client was too slow.
+async fn one_was_too_slow(gateway: &Gateway) -> bool {
+    let metrics = gateway.metrics().await;
+    let mut lines = metrics
+        .lines()
+        .filter(|line| line.contains("cause=\"client_too_slow\""));
+    lines.any(|line| line.ends_with(" 1"))
+}
+
+/// A reader at 1 KiB/s held a client's connection and an endpoint's for as long as it liked.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_reads_a_kibibyte_a_second_is_cut() {
+    let (_world, _registered, gateway) = impatient().await;
+    let mut slow = silent(&gateway, b"GET /big HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    gateway.in_flight(1).await;
+    let began = Instant::now();
+    while !one_was_too_slow(&gateway).await {
+        assert!(began.elapsed() < PATIENCE, "it is not cut");
+        let read = slow.read_exact(&mut [0; 1024]).await;
+        read.expect("the kernel has more of it");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    assert!(began.elapsed() > Duration::from_secs(1), "not at once");
+    gateway.in_flight(0).await;
+    // What the kernel had is all that comes.
+    let mut rest = Vec::new();
+    let read = tokio::time::timeout(PATIENCE, slow.read_to_end(&mut rest)).await;
+    let _ = read.expect("the connection has ended");
+    assert!(rest.len() < 50_000_000, "{} bytes", rest.len());
+}
+
+/// The same of a stream of HTTP/2, which is cut alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_is_read_a_kibibyte_a_second_is_cut() {
+    const DATA: u8 = 0;
+    const RST_STREAM: u8 = 3;
+    const GOAWAY: u8 = 7;
+    let (_world, _registered, gateway) = impatient().await;
+    // SETTINGS, and a GET (RFC 7541: indexed fields, two literals): the window of a stream is 64 KiB.
+    let mut opening = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+    opening.extend(b"\0\0\0\x04\0\0\0\0\0");
+    opening.extend(b"\x00\x00\x0b\x01\x05\x00\x00\x00\x01\x82\x86\x04\x04/big\x01\x01a");
+    let client = silent(&gateway, &opening).await;
+    let (mut reading, mut writing) = client.into_split();
+    let opening_wider = tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            // WINDOW_UPDATE by 1,024 of the connection and of the stream.
+            for stream in [0, 1] {
+                let frame = [0, 0, 4, 8, 0, 0, 0, 0, stream, 0, 0, 4, 0];
+                if writing.write_all(&frame).await.is_err() {
+                    return;
+                }
+            }
+        }
+    });
+    let mut taken = 0;
+    let frames = async {
+        loop {
+            let mut head = [0; 9];
+            reading.read_exact(&mut head).await.expect("a frame");
+            let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
+            let mut payload = vec![0; length];
+            reading.read_exact(&mut payload).await.expect("all of it");
+            assert_ne!(head[3], GOAWAY, "its stream alone");
+            match head[3] {
+                DATA => taken += length,
+                RST_STREAM => return,
+                _ => {}
+            }
+        }
+    };
+    let cut = tokio::time::timeout(PATIENCE, frames).await;
+    cut.expect("the stream is cut");
+    opening_wider.abort();
+    assert!(taken >= 65_535, "{taken} bytes");
+    assert!(one_was_too_slow(&gateway).await);
+    gateway.in_flight(0).await;
 }

@@ -60,6 +60,12 @@ mod protocol;
 mod proxy_protocol;
 /// `pailou registry`.
 mod recipes;
+/// Limits that are counted in Redis.
+mod redis;
+/// Redis killed, stopped, slow, locked and restarted.
+mod redis_failures;
+/// Redis over TLS, behind Sentinels, as a cluster.
+mod redis_modes;
 mod registry;
 /// Bugs that were fixed, each with its story.
 mod regression;

@@ -1,11 +1,12 @@
 //! What the gateway holds in memory, and gives back.
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
+use crate::support::PATIENCE;
 use crate::support::gateway::Gateway;
 use crate::support::world::{Registered, World, until_status};
 
@@ -18,7 +19,7 @@ const MOST_BYTES: u64 = 256 << 10;
 const BODY_BYTES: usize = 50_000_000;
 
 /// An endpoint whose answers are 50 MB, and that reads nothing of a POST.
-async fn endpoint() -> SocketAddr {
+pub(crate) async fn endpoint() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
     tokio::spawn(async move {
@@ -69,7 +70,7 @@ async fn settled_bytes(gateway: &Gateway) -> u64 {
 }
 
 /// A connection that has sent this, and reads nothing.
-async fn silent(gateway: &Gateway, request: &[u8]) -> TcpStream {
+pub(crate) async fn silent(gateway: &Gateway, request: &[u8]) -> TcpStream {
     let socket = TcpSocket::new_v4().expect("a socket");
     socket.set_recv_buffer_size(4096).expect("a small buffer");
     let mut stream = socket.connect(gateway.data()).await.expect("a connection");
@@ -121,6 +122,44 @@ async fn uploads_that_nobody_reads_cost_little() {
     let each = settled_bytes(&gateway).await.saturating_sub(before) / PEERS;
     assert!(each < MOST_BYTES, "{each} bytes each");
     uploads.iter().for_each(tokio::task::JoinHandle::abort);
+}
+
+/// A table of so many routes is large beside the gateway itself.
+const ROUTES: u64 = 15_000;
+
+/// What glibc's allocator had given to a large document stayed with the process for ever, and each further one added to it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_large_document_took_comes_back() {
+    let (world, _upstream, _registered, gateway) = World::small().await;
+    let first = settled_bytes(&gateway).await;
+    let routes: String = (0..ROUTES)
+        .map(|n| format!("  /api/v{n}/**: user-service\n"))
+        .collect();
+    world.publish(&format!("routes:\n{routes}")).await;
+    within_minutes("the large table", async || {
+        gateway.value("pailou_table_routes").await == ROUTES
+    })
+    .await;
+    let large = gateway.resident_bytes().await;
+    assert!(large > first / 2 * 3, "{large} is not much beside {first}");
+    world.publish("routes: { /**: user-service }").await;
+    within_minutes("the small table", async || {
+        gateway.value("pailou_table_routes").await == 1
+    })
+    .await;
+    within_minutes("the memory of the large table", async || {
+        gateway.resident_bytes().await <= first / 2 * 3
+    })
+    .await;
+}
+
+/// An unoptimised gateway on a busy machine takes its time over such a table.
+async fn within_minutes(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    let began = Instant::now();
+    while !is_so().await {
+        assert!(began.elapsed() < 8 * PATIENCE, "waited in vain for {what}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
 }
 
 /// What is kept of a body for another try was kept as it came: a byte with the buffer that it was read into.

@@ -8,6 +8,7 @@ use axum::response::IntoResponse;
 use tokio::net::TcpListener;
 
 use crate::support::gateway::Gateway;
+use crate::support::redis::{Redis, until_up};
 use crate::support::until;
 use crate::support::upstream::Upstream;
 use crate::support::world::{Registered, World, until_answered_by, until_status};
@@ -471,6 +472,16 @@ async fn limits() {
 
     world.publish(&documents[1]).await;
     until_status(&gateway.url("/api/users/1"), 404).await;
+    for (tenant, expected) in [("a", 200), ("a", 200), ("a", 429), ("b", 200)] {
+        let asked = [("x-tenant", tenant)];
+        assert_eq!(ask(&gateway, "/tenants/1", &asked).await.0, expected);
+    }
+    // The third request of the four did not come so far.
+    let shadowed = "pailou_rate_limit_shadowed_total{limit=\"trial\"}";
+    assert_eq!(gateway.value(shadowed).await, 2);
+
+    world.publish(&documents[2]).await;
+    until_status(&gateway.url("/tenants/1"), 404).await;
     let client = reqwest::Client::new();
     let mut seen = Vec::new();
     for _ in 0..3 {
@@ -490,4 +501,25 @@ async fn limits() {
         seen,
         expected.map(|(status, left)| (status, left.to_owned()))
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn limits_in_redis() {
+    let redis = Redis::start().await;
+    let text = |kind: &str| {
+        let block = blocks("limits")
+            .into_iter()
+            .find(|block| block.kind == kind);
+        block.expect("a block").text
+    };
+    let settings = text("redis").replace("10.0.0.7", &format!("'{}'", redis.address()));
+    let (world, _upstream, _registered, gateway) = World::small_with(&settings).await;
+    until_up(&gateway, true).await;
+    world.publish(&text("shared")).await;
+    until_status(&gateway.url("/api/users/1"), 404).await;
+    let mut statuses = Vec::new();
+    for _ in 0..4 {
+        statuses.push(ask(&gateway, "/shared/1", &[]).await.0);
+    }
+    assert_eq!(statuses, [200, 200, 200, 429]);
 }

@@ -23,6 +23,7 @@ GOOD = {
     "wrk": "exit 0",
     "h2load": "exit 0",
     "openssl": "exit 0",
+    "redis-server": "exit 0",
 }
 
 
@@ -76,6 +77,11 @@ def test_it_says_nothing_when_everything_is_there(tmp_path: Path, purpose: str) 
         ),
         ("test", {"wrk": None}, "missing wrk"),
         ("load", {"h2load": None}, "missing h2load, the same for HTTP/2: apt install nghttp2"),
+        (
+            "test",
+            {"redis-server": None},
+            "missing redis-server, in which tests of limits count: apt install redis-server",
+        ),
         ("interop", {"javac": None}, "missing a JDK, 17 or later: apt install openjdk-17"),
         ("interop", {"java": "echo 'version \"11.0.2\"' >&2"}, "missing a JDK, 17 or later"),
         ("interop", {"mvn": None}, "missing Maven: apt install maven"),

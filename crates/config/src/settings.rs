@@ -11,6 +11,7 @@ mod listener_tls;
 mod listening;
 mod nacos;
 mod process;
+mod redis;
 mod reference;
 mod render;
 mod scg;
@@ -61,6 +62,7 @@ pub use self::{
         AccessLogFields, AccessLogFormat, LogFormat, LogLevel, LogSettings, ShutdownSettings,
         SnapshotSettings,
     },
+    redis::{OnFailure, RedisAddress, RedisMode, RedisSettings, ScgKeys},
     reference::{KeyDoc, SectionDoc, settings_reference},
     scg::{Compat, Placeholder, ScgFilter, ScgSettings},
     secret::Secret,
@@ -95,6 +97,8 @@ pub struct Settings {
     pub scg: ScgSettings,
     /// Flow rules that are kept for Sentinel.
     pub sentinel: SentinelSettings,
+    /// Where several gateways count together.
+    pub redis: RedisSettings,
     /// The gateway's own entry in Nacos.
     pub registration: RegistrationSettings,
     /// How services are followed.
@@ -291,6 +295,7 @@ fn read<'a>(fields: Option<Fields<'a>>, reader: &mut Reader<'a>) -> Settings {
         other_nacos,
         scg: ScgSettings::read(&mut top),
         sentinel: SentinelSettings::read(&mut top),
+        redis: RedisSettings::read(&mut top),
         registration: RegistrationSettings::read(&mut top),
         discovery: DiscoverySettings::read(&mut top),
         snapshot: SnapshotSettings::read(&mut top),

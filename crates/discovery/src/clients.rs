@@ -170,35 +170,47 @@ impl Followed {
     }
 }
 
-/// How often a line tells of an outage that goes on.
+/// How often a line tells of an outage that goes on, for the same reason.
 const OUTAGE_LINE: Duration = Duration::from_secs(60);
+
+/// How many reasons are told of in that time. Servers that fail each in its own way are all told of, and a reason whose
+/// words change at each attempt does not fill the log.
+const MOST_REASONS: usize = 4;
 
 /// What was said of the present outage.
 #[derive(Debug, Default)]
 struct Outage {
     /// Attempts that failed since the last line.
     attempts: u32,
-    last_line: Option<Instant>,
+    /// The connection was lost, which is a line by itself: the reason of the attempt that follows is no news.
+    is_loss_told: bool,
+    /// The reasons of the lines of the last [`OUTAGE_LINE`], at most [`MOST_REASONS`].
+    told: Vec<(Instant, String)>,
 }
 
 impl Outage {
-    /// Notes that a line was written.
-    fn told(&mut self, now: Instant) {
-        self.attempts = 0;
-        self.last_line = Some(now);
+    /// After a line that told of the loss of the connection.
+    fn after_loss() -> Outage {
+        Outage {
+            is_loss_told: true,
+            ..Outage::default()
+        }
     }
 
     /// Notes a failed attempt; how many there were since the last line, when one is due.
-    fn failed(&mut self, now: Instant) -> Option<u32> {
+    fn failed(&mut self, now: Instant, reason: &str) -> Option<u32> {
         self.attempts = self.attempts.saturating_add(1);
-        let is_due = self
-            .last_line
-            .is_none_or(|last| now.duration_since(last) >= OUTAGE_LINE);
-        is_due.then(|| {
-            let attempts = self.attempts;
-            self.told(now);
-            attempts
-        })
+        self.told
+            .retain(|(at, _)| now.duration_since(*at) < OUTAGE_LINE);
+        let is_known = self.told.iter().any(|(_, told)| told == reason);
+        if is_known || self.told.len() >= MOST_REASONS {
+            return None;
+        }
+        self.told.push((now, reason.to_owned()));
+        if std::mem::take(&mut self.is_loss_told) {
+            return None;
+        }
+        Some(std::mem::take(&mut self.attempts))
     }
 }
 
@@ -248,7 +260,7 @@ impl Session {
                     .unwrap_or("replaced by a new one"),
             }
             .record(&self.metrics);
-            outage.told(Instant::now());
+            *outage = Outage::after_loss();
         }
         if state.connected && (!last.connected || is_new) {
             *outage = Outage::default();
@@ -263,7 +275,7 @@ impl Session {
         if !state.connected
             && !last.connected
             && let Some(error) = &state.last_error
-            && let Some(attempts) = outage.failed(Instant::now())
+            && let Some(attempts) = outage.failed(Instant::now(), error)
         {
             events::SessionFailed {
                 nacos,
@@ -319,23 +331,54 @@ async fn follow_login(nacos: Arc<str>, client: Client, metrics: Metrics) -> Infa
 mod tests {
     use super::*;
 
-    #[tokio::test(start_paused = true)]
-    async fn an_outage_is_told_of_at_its_start_and_once_a_minute() {
-        let mut outage = Outage::default();
+    /// The lines of so many attempts, one each second: the second, and the attempts that the line tells of.
+    async fn lines(
+        outage: &mut Outage,
+        seconds: u32,
+        reason: impl Fn(u32) -> String,
+    ) -> Vec<(u32, u32)> {
         let mut lines = Vec::new();
-        for second in 0..180 {
-            if let Some(attempts) = outage.failed(Instant::now()) {
+        for second in 0..seconds {
+            if let Some(attempts) = outage.failed(Instant::now(), &reason(second)) {
                 lines.push((second, attempts));
             }
             tokio::time::advance(Duration::from_secs(1)).await;
         }
-        assert_eq!(lines, [(0, 1), (60, 60), (120, 60)]);
+        lines
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_outage_is_told_of_at_its_start_and_once_a_minute() {
+        let refused = |_| "refused".to_owned();
+        let told = lines(&mut Outage::default(), 180, refused).await;
+        assert_eq!(told, [(0, 1), (60, 60), (120, 60)]);
 
         // The loss of a connection is a line by itself, and no second one follows it at once.
-        let mut outage = Outage::default();
-        outage.told(Instant::now());
-        assert_eq!(outage.failed(Instant::now()), None);
-        tokio::time::advance(OUTAGE_LINE).await;
-        assert_eq!(outage.failed(Instant::now()), Some(2));
+        let told = lines(&mut Outage::after_loss(), 90, refused).await;
+        assert_eq!(told, [(60, 61)]);
+    }
+
+    /// A server that was refused, then silent, then answered nonsense was told of by its first reason for a minute.
+    #[tokio::test(start_paused = true)]
+    async fn another_reason_is_told_of_at_once() {
+        let reason = |second| match second {
+            0..10 => "refused".to_owned(),
+            10..20 => "silent".to_owned(),
+            _ => "no Nacos".to_owned(),
+        };
+        let told = lines(&mut Outage::default(), 70, reason).await;
+        assert_eq!(told, [(0, 1), (10, 10), (20, 10)]);
+        let told = lines(&mut Outage::after_loss(), 70, reason).await;
+        assert_eq!(told, [(10, 11), (20, 10)]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn reasons_that_alternate_or_never_repeat_stay_few() {
+        let two = |second| format!("server {}", second % 2);
+        let told = lines(&mut Outage::default(), 60, two).await;
+        assert_eq!(told, [(0, 1), (1, 1)]);
+        let each = |second| format!("attempt {second}");
+        let told = lines(&mut Outage::default(), 180, each).await;
+        assert_eq!(told.len(), 3 * MOST_REASONS, "{told:?}");
     }
 }

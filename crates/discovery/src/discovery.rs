@@ -74,7 +74,7 @@ impl Discovery {
     /// Starts to follow what `settings` names. `listeners` are the gateway's sockets as they were bound,
     /// those for data first: they are never endpoints, and the first one is advertised. `client` is that of
     /// `settings.nacos`; `connect` makes one of `settings.other_nacos`, by its id, for a namespace, when it is
-    /// needed.
+    /// needed. `filters` is what filters of all routes share.
     ///
     /// It never fails: what is out of reach now is tried again, and [`Discovery::view`] tells how it goes.
     ///
@@ -87,8 +87,9 @@ impl Discovery {
         connect: impl Fn(&str, &str) -> Client + Send + Sync + 'static,
         services: Arc<Services>,
         table: TableCell,
-        metrics: Metrics,
+        filters: pailou_filters::Shared,
     ) -> Discovery {
+        let metrics = filters.metrics().clone();
         let clients = Arc::new(Clients::new(
             client.clone(),
             Box::new(connect),
@@ -118,7 +119,7 @@ impl Discovery {
         });
         let publisher = Publisher {
             inbox: Arc::clone(&inbox),
-            work: wiring::work(settings, documents, services, &metrics),
+            work: wiring::work(settings, documents, services, filters),
             feeds: Arc::clone(&feeds),
             table,
             published: Arc::new(publish),

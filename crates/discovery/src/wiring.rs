@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 
 use pailou_config::{Loopback, Reading, RegistrationSettings, RouteSource, Settings};
+use pailou_filters::Shared;
 use pailou_nacos::{ConfigName, ServiceName};
 use pailou_telemetry::Metrics;
 use pailou_upstream::{ServiceId, Services};
@@ -147,9 +148,9 @@ pub(crate) fn work(
     settings: &Settings,
     documents: Documents,
     services: Arc<Services>,
-    metrics: &Metrics,
+    filters: Shared,
 ) -> Arc<Mutex<Work>> {
-    let compile = compile_route(services, metrics.clone(), settings.clone());
+    let compile = compile_route(services, filters, settings.clone());
     Arc::new(Mutex::new(Work::new(documents, compile)))
 }
 

@@ -169,13 +169,11 @@ impl Breaker {
             || percent(counts.slow) >= self.settings.slow_percent;
         match (&state.kind, fails) {
             (_, true) => self.open(state, number + 1, counts, now),
-            (Kind::HalfOpen { .. }, false) => {
-                if self.change(state, State::closed(&self.settings)) {
-                    BreakerClosed {
-                        breaker: &self.metrics,
-                    }
-                    .record();
+            (Kind::HalfOpen { .. }, false) if self.change(state, State::closed(&self.settings)) => {
+                BreakerClosed {
+                    breaker: &self.metrics,
                 }
+                .record();
             }
             _ => {}
         }

@@ -181,7 +181,6 @@ impl ForwardAuth {
             status: said.status,
             headers,
             body,
-            ..Answer::default()
         })))
     }
 }
@@ -208,8 +207,8 @@ impl Gate for ForwardAuth {
         self.timeout
     }
 
-    fn destination(&self) -> &Destination {
-        &self.destination
+    fn destination(&self) -> Option<&Destination> {
+        Some(&self.destination)
     }
 
     fn fails_open(&self) -> bool {

@@ -29,6 +29,7 @@ mod breaker;
 mod chain;
 mod circuit_breaker;
 mod csrf;
+mod digest;
 mod errors;
 mod escapes;
 mod facts;
@@ -39,6 +40,7 @@ mod head;
 mod header;
 mod ip_filter;
 mod java_regex;
+mod lease;
 mod limit;
 mod limit_key;
 mod list;
@@ -58,6 +60,7 @@ mod sentinel;
 mod set_request_header;
 mod set_response_header;
 mod shared;
+mod shared_buckets;
 mod step;
 mod strip_prefix;
 
@@ -76,6 +79,4 @@ pub use rule::{Backoff, Retry, Rule};
 pub use scg::cors::UnroutedCors;
 pub use sentinel::{Blocked, FlowCell, FlowRequest, FlowRules};
 pub use shared::Shared;
-pub use step::{
-    Answer, Ask, AskError, Body, Copying, Edit, Gate, Keep, Next, Problem, Step, Waiting,
-};
+pub use step::{Answer, Ask, AskError, Body, Copying, Edit, Gate, Keep, Next, Step, Waiting};

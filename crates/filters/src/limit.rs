@@ -65,6 +65,11 @@ impl Buckets {
         }
     }
 
+    /// What each of them holds and gains.
+    pub(crate) fn rate(&self) -> Rate {
+        self.rate
+    }
+
     /// Takes tokens from the bucket of a key. A lock of one shard, for as long as it takes to look a key up.
     pub(crate) fn take(&self, key: &[u8], tokens: f64, now: Instant) -> Judgement {
         // Two keys with one hash of 64 bits share a bucket, which nobody can bring about: the hash is seeded.

@@ -11,6 +11,8 @@ pub enum Refusal {
     Address,
     /// The request may have been made by a page of another site.
     Origin,
+    /// There were more requests than the route allows.
+    Rate,
 }
 
 impl Refusal {
@@ -26,6 +28,11 @@ impl Refusal {
                 StatusCode::FORBIDDEN,
                 "origin_denied",
                 "the route takes no such requests of pages of another site",
+            ),
+            Refusal::Rate => (
+                StatusCode::TOO_MANY_REQUESTS,
+                "rate_limited",
+                "this client has sent more requests than the route allows",
             ),
         }
     }

@@ -45,6 +45,8 @@ enum Compile {
 pub struct Scope<'a> {
     /// The route's id.
     pub route: &'a Arc<str>,
+    /// The name of the service that it goes to, if it goes to one.
+    pub service: Option<&'a str>,
     /// The names that the route's predicates bind; `None` where they are not
     /// known, since a predicate has a fault of its own.
     pub names: Option<&'a [Arc<str>]>,
@@ -327,6 +329,7 @@ pub(crate) mod tests {
         let names: Vec<Arc<str>> = bound.iter().map(|name| Arc::from(*name)).collect();
         let scope = Scope {
             route: &Arc::from("test"),
+            service: Some("test-service"),
             names: Some(&names),
             destinations: &Unlisted(services),
             shared: &Shared::new(metrics),

@@ -247,7 +247,6 @@ impl Blocked {
             status: StatusCode::TOO_MANY_REQUESTS,
             headers: HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(kind))]),
             body: body.into(),
-            ..Answer::default()
         }
     }
 }

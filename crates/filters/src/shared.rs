@@ -4,9 +4,11 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
+use pailou_redis::Redis;
 use pailou_telemetry::Metrics;
 
 use crate::breaker::{Breaker, BreakerSettings};
+use crate::limit::{Buckets, Rate};
 use crate::response_cache::ResponseCache;
 
 /// State of filters by name: a filter that is compiled anew finds it again, as long
@@ -17,7 +19,9 @@ use crate::response_cache::ResponseCache;
 #[derive(Debug)]
 pub struct Shared {
     metrics: Metrics,
+    redis: Option<Redis>,
     breakers: Interned<String, Breaker>,
+    buckets: Interned<String, Buckets>,
     caches: Interned<String, ResponseCache>,
 }
 
@@ -28,9 +32,33 @@ impl Shared {
     pub fn new(metrics: Metrics) -> Shared {
         Shared {
             metrics,
+            redis: None,
             breakers: Interned::default(),
+            buckets: Interned::default(),
             caches: Interned::default(),
         }
+    }
+
+    /// The same where limits may be counted in a Redis.
+    pub fn counting_in(self, redis: Option<Redis>) -> Shared {
+        Shared { redis, ..self }
+    }
+
+    /// What filters measure.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// Where limits are counted together, if there is such a place.
+    pub(crate) fn redis(&self) -> Option<&Redis> {
+        self.redis.as_ref()
+    }
+
+    /// The buckets of that name.
+    pub(crate) fn buckets(&self, name: &str, rate: Rate) -> Arc<Buckets> {
+        let is_same = |known: &Buckets| known.rate() == rate;
+        let make = || Buckets::new(rate);
+        intern(&self.buckets, name.to_owned(), is_same, make)
     }
 
     /// The breaker of that name. Of routes that set it in different ways, the one that

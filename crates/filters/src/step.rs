@@ -33,7 +33,7 @@ impl Step {
     /// Where the step asks, if it does.
     pub fn destination(&self) -> Option<&Destination> {
         match self {
-            Step::Gate(gate) => Some(gate.destination()),
+            Step::Gate(gate) => gate.destination(),
             Step::Edit(_) | Step::Body(_) | Step::Rule(_) | Step::Breaker(_) | Step::Keep(_) => {
                 None
             }
@@ -61,7 +61,8 @@ pub enum Next {
     /// steps before this one.
     Answer(Box<Answer>),
     /// It does not, for this reason. The answer is a problem in the client's protocol,
-    /// with what the steps want of every response.
+    /// with what the steps want of every response
+    /// ([`Effects::response`](crate::Effects::response)); a step that refuses may add to that.
     Refuse(Refusal),
 }
 
@@ -74,18 +75,6 @@ pub struct Answer {
     pub headers: HeaderMap,
     /// The body.
     pub body: Bytes,
-    /// That it is an error of the gateway's own, whose body and content type are
-    /// written in the shape that such errors have in this gateway.
-    pub problem: Option<Problem>,
-}
-
-/// What an error of the gateway's own says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Problem {
-    /// Why, in one word.
-    pub cause: &'static str,
-    /// The same in a sentence.
-    pub detail: &'static str,
 }
 
 /// A filter that changes heads and neither waits nor fails.
@@ -112,6 +101,11 @@ pub trait Edit: Debug + Send + Sync {
 ///
 /// Whoever runs it keeps its deadline, and drops it when the client goes away.
 pub trait Gate: Debug + Send + Sync {
+    /// The same as [`request`](Gate::request), where nobody needs to be asked.
+    fn at_once(&self, _head: &mut RequestHead<'_>) -> Option<Next> {
+        None
+    }
+
     /// Lets the request go on, changed perhaps, or answers it.
     ///
     /// # Errors
@@ -126,8 +120,10 @@ pub trait Gate: Debug + Send + Sync {
     /// How long it may take.
     fn timeout(&self) -> Duration;
 
-    /// Whom it asks.
-    fn destination(&self) -> &Destination;
+    /// The service that it asks, if it asks one.
+    fn destination(&self) -> Option<&Destination> {
+        None
+    }
 
     /// Whether a request goes on unchecked when nobody could say. By default it
     /// is refused.

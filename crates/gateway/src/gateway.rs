@@ -7,8 +7,10 @@ use std::time::Duration;
 use anyhow::Context as _;
 use pailou_config::Settings;
 use pailou_discovery::Discovery;
+use pailou_filters::Shared;
 use pailou_nacos::Client;
 use pailou_proxy::{Bound, Certificates, Listener, Proxy, ProxyOptions, Serving};
+use pailou_redis::Redis;
 use pailou_routing::TableCell;
 use pailou_telemetry::tasks::Tasks;
 use pailou_telemetry::{AccessLog, Metrics, events};
@@ -144,6 +146,11 @@ impl Gateway {
         let table = TableCell::default();
         let client = Client::connect(nacos::options(&settings)?);
         let monitoring = Monitoring::new(client.clone(), &settings);
+        let redis = Redis::new(&settings.redis, &metrics);
+        if let Some(redis) = &redis {
+            keep_redis(redis, data, &mut tasks);
+        }
+        let filters = Shared::new(metrics.clone()).counting_in(redis);
         let discovery = Discovery::start(
             &settings,
             &addresses,
@@ -151,7 +158,7 @@ impl Gateway {
             nacos::connector(&settings)?,
             services.clone(),
             table.clone(),
-            metrics.clone(),
+            filters,
         );
         let kept = discovery.kept_configs();
         if let Some(follower) = Follower::of(&settings, &client, &options.flow, kept, &metrics) {
@@ -281,6 +288,15 @@ impl Gateway {
     fn record_readiness(&self, ready: bool, reason: &str) {
         events::ReadinessChanged { ready, reason }.record(&self.metrics);
     }
+}
+
+/// Keeps the connection to Redis on the workers' runtime: requests wait for its answers.
+fn keep_redis(redis: &Redis, data: &Handle, tasks: &mut Tasks) {
+    let (redis, data) = (redis.clone(), data.clone());
+    tasks.keep("redis", move || {
+        let running = data.spawn(redis.clone().run());
+        async move { running.await.unwrap_or_else(|error| error.to_string()) }
+    });
 }
 
 /// Sockets belong to the runtime that they are bound on, so the data listeners are bound on the workers'.

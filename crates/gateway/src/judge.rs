@@ -7,6 +7,7 @@ use pailou_config::{
     DocumentOutcome, Fault, LoadedSettings, Position, Report, RouteSpec, Settings, Severity,
 };
 use pailou_filters::{Shared, UnroutedCors};
+use pailou_redis::Redis;
 use pailou_routing::{Compiler, Route};
 use pailou_telemetry::Metrics;
 use pailou_upstream::{Services, balance};
@@ -127,11 +128,12 @@ impl Judge {
     pub(crate) fn new(settings: Settings) -> Judge {
         let metrics = Metrics::new();
         let services = Services::new(settings.ejection.clone(), metrics.clone());
+        let redis = Redis::new(&settings.redis, &metrics);
         Judge {
             settings,
             are_known: true,
             services,
-            filters: Shared::new(metrics.clone()),
+            filters: Shared::new(metrics.clone()).counting_in(redis),
             metrics,
         }
     }

@@ -31,6 +31,12 @@ use clap::Parser as _;
 
 use crate::cli::{Cli, Command};
 
+/// What a large document took goes back to the system within seconds of its end. With glibc's allocator it stays for ever:
+/// `benches/README.md`, "Memory".
+#[cfg(not(windows))]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Run(args) => run::run(&args),

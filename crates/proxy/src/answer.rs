@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use pailou_filters::{Answer, ErrorShape, Wish};
 
-use crate::cause::Cause;
+use crate::cause::{self, Cause};
 use crate::download::Download;
 use crate::exchange::Exchange;
 use crate::failed_tries;
@@ -21,11 +21,6 @@ pub(crate) const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 /// What a step answered in the endpoint's place, as the steps before it change
 /// it.
 pub(crate) fn step(exchange: &mut Exchange, mut said: Answer) -> Response<Download> {
-    if let Some(problem) = said.problem {
-        said.body = body(exchange, said.status, problem.cause, problem.detail);
-        let kind = exchange.server.errors.content_type(shape(exchange));
-        said.headers.insert(header::CONTENT_TYPE, kind);
-    }
     match pass(exchange, &mut said) {
         // On a stream a success would be a WebSocket that nobody serves.
         Ok(()) if exchange.connection.switches() && said.status.is_success() => {
@@ -41,7 +36,6 @@ fn pass(exchange: &Exchange, said: &mut Answer) -> Result<(), Cause> {
         status,
         headers,
         body,
-        ..
     } = said;
     exchange.change_response(headers);
     for passed in exchange.passed.iter().rev() {
@@ -78,7 +72,7 @@ pub(crate) fn problem(exchange: &mut Exchange, cause: Cause) -> Response<Downloa
         );
     }
     let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let body = body(exchange, status, answer.cause, answer.detail);
+    let body = body(exchange, &answer);
     let mut headers = HeaderMap::new();
     let kind = exchange.server.errors.content_type(shape(exchange));
     headers.insert(header::CONTENT_TYPE, kind);
@@ -93,17 +87,16 @@ pub(crate) fn problem(exchange: &mut Exchange, cause: Cause) -> Response<Downloa
         status,
         headers,
         body,
-        ..Answer::default()
     };
     write(exchange, said, cause.keeps_connection())
 }
 
 /// The body of an error, in the shape that the route or the settings ask for.
-fn body(exchange: &Exchange, status: StatusCode, cause: &str, detail: &str) -> Bytes {
+fn body(exchange: &Exchange, answer: &cause::Answer) -> Bytes {
     let said = Said {
-        status: status.as_u16(),
-        cause,
-        detail,
+        status: answer.status,
+        cause: answer.cause,
+        detail: answer.detail,
         request_id: exchange.request_id.as_str(),
         path: std::str::from_utf8(&exchange.path).unwrap_or_default(),
         method: exchange.method.as_str(),
@@ -123,7 +116,6 @@ fn write(exchange: &mut Exchange, said: Answer, keeps: bool) -> Response<Downloa
         status,
         headers: mut fields,
         body,
-        ..
     } = said;
     exchange.status = status.as_u16();
     exchange.account.answers_itself();

@@ -103,7 +103,8 @@ fn ends(client: SocketAddr, socket: &TcpStream) -> Ends {
 async fn speak(server: Arc<Server>, socket: Socket, connection: Shared) {
     let mut edge = Edge::new(socket, connection.clone(), server.clone());
     match edge.begins_with_preface().await {
-        true => http2::serve(server, edge, connection).await,
+        // In a box: a connection of HTTP/1.1 has no room for HTTP/2's engine.
+        true => Box::pin(http2::serve(server, edge, connection)).await,
         false => http1::serve(server, edge, connection).await,
     }
 }
@@ -113,5 +114,20 @@ pub(crate) fn turn_away(listener: &Listener, errors: &Shape, socket: &TcpStream)
     if listener.tls.is_none() {
         let answer = errors.bare(Cause::TooManyConnections, &RequestId::new());
         let _ = socket.try_write(&answer);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each idle connection has a task of this size.
+    #[test]
+    fn a_connection_is_small() {
+        fn size<F: Future>(_: impl FnOnce(Arrival, TcpStream, Place) -> F) -> usize {
+            size_of::<F>()
+        }
+        let bytes = size(Arrival::serve);
+        assert!(bytes <= 2500, "{bytes} bytes");
     }
 }

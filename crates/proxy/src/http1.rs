@@ -24,10 +24,10 @@ const ENGINE_FIELDS: usize = 100;
 /// Serves one connection until it ends.
 pub(crate) async fn serve(server: Arc<Server>, mut edge: Edge, connection: Shared) {
     let _left = Left(connection.clone());
-    // The engine takes some 10 KiB: a connection that waits for its next
-    // request for long has none.
+    // The engine takes some 10 KiB, and is in a box: a connection that waits for
+    // its next request for long has none.
     while edge.begun().await == Begun::Yes {
-        match requests(&server, &connection, edge).await {
+        match Box::pin(requests(&server, &connection, edge)).await {
             After::Rest(rested) => edge = rested,
             After::Tunnel(tunnel, mut edge, read) => {
                 edge.switch();

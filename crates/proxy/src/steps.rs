@@ -142,7 +142,10 @@ async fn act(
 ) -> Option<Ended> {
     let next = match step {
         Step::Edit(edit) => Ok(edit.request(head)),
-        Step::Gate(gate) => wait(exchange, &**gate, head).await,
+        Step::Gate(gate) => match gate.at_once(head) {
+            Some(next) => Ok(next),
+            None => wait(exchange, &**gate, head).await,
+        },
         Step::Body(body) => {
             body.request(head);
             Ok(Next::Continue)
@@ -229,10 +232,12 @@ async fn wait(
     let cause = match asked {
         Ok(Ok(next)) => return Ok(next),
         Ok(Err(error)) => {
+            let destination = gate.destination();
+            let service = destination.map(|to| to.selection.service().id().to_string());
             tracing::debug!(
                 target: "pailou",
                 request_id = exchange.request_id.as_str(),
-                service = %gate.destination().selection.service().id(),
+                service,
                 %error,
                 "a gate got no answer"
             );

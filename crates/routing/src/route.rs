@@ -323,6 +323,7 @@ impl Route {
         let names = matcher.as_ref().map(Matcher::names);
         let scope = Scope {
             route: &spec.id,
+            service: spec.service().map(|service| service.name.as_str()),
             names: names.as_deref(),
             destinations: compiler,
             shared: compiler.filters,

@@ -6,6 +6,7 @@
 mod breaker;
 mod discovery;
 mod flow;
+mod redis;
 mod request;
 mod settings;
 mod snapshot;
@@ -19,6 +20,7 @@ pub use discovery::{
     SessionLost, ShutdownPhase, SourceFailed, TablePublished, TaskEnded, TransportChanged,
 };
 pub use flow::{FlowRulesApplied, FlowRulesRefused, FlowRulesRestored};
+pub use redis::{RedisConnected, RedisLost, RedisRefused, RedisUnreachable};
 pub use request::{RequestDone, StreamKind, TryEnd};
 pub use settings::{SettingsRefused, SettingsReloaded};
 pub use snapshot::{

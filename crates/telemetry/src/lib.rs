@@ -28,6 +28,6 @@ pub use log::{
     look_at_log,
 };
 pub use metrics::{
-    BreakerMetrics, ConnectionOpen, EndpointCounts, Metrics, RequestInFlight, RouteMetrics,
-    ServiceLabels, ServiceMetrics, TextFormat,
+    BreakerMetrics, ConnectionOpen, EndpointCounts, LimitMetrics, Metrics, RequestInFlight,
+    RouteMetrics, ServiceLabels, ServiceMetrics, TextFormat,
 };

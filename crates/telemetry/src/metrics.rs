@@ -7,6 +7,7 @@ mod export;
 mod format;
 mod histogram;
 mod labels;
+mod limit;
 mod peak;
 mod process;
 mod reload;
@@ -29,12 +30,13 @@ use causes::Causes;
 use export::Export;
 pub use format::TextFormat;
 pub use labels::ServiceLabels;
+pub use limit::LimitMetrics;
 use reload::Reload;
 pub use route::RouteMetrics;
 pub use service::{EndpointCounts, ServiceMetrics};
 use tls::{CertificateState, Certificates, Handshakes};
 
-use crate::words::{CONNECTION_REFUSALS, FAILED_TRIES};
+use crate::words::{CONNECTION_REFUSALS, FAILED_TRIES, REDIS_OUTCOMES};
 
 /// A document or session beyond this many is not counted by name any more: every label set and every table has a bound.
 const MAX_NAMES: usize = 1024;
@@ -61,11 +63,13 @@ pub(crate) struct State {
     pub(crate) totals: Totals,
     pub(crate) connections_refused: Causes,
     pub(crate) failed_tries: Causes,
+    pub(crate) redis_requests: Causes,
     /// Whether Spring Cloud Gateway's names are there beside our own.
     has_spring_names: AtomicBool,
     routes: Mutex<Series<RouteLabels, RouteMetrics>>,
     services: Mutex<Series<ServiceLabels, ServiceMetrics>>,
     breakers: Mutex<Series<Box<str>, BreakerMetrics>>,
+    limits: Mutex<Series<Box<str>, LimitMetrics>>,
     /// Requests that no route took.
     unrouted: Arc<RouteMetrics>,
     documents: Mutex<BTreeMap<Box<str>, DocumentState>>,
@@ -119,6 +123,8 @@ pub(crate) struct Totals {
     pub(crate) flow_rules: AtomicU64,
     pub(crate) flow_rule_refusals: AtomicU64,
     pub(crate) flow_blocked: AtomicU64,
+    pub(crate) redis_up: AtomicU64,
+    pub(crate) redis_gateways: AtomicU64,
     pub(crate) cache_hits: AtomicU64,
     pub(crate) cache_misses: AtomicU64,
     pub(crate) certificate_reloads: AtomicU64,
@@ -134,10 +140,12 @@ impl Metrics {
             totals: Totals::default(),
             connections_refused: Causes::of(CONNECTION_REFUSALS),
             failed_tries: Causes::of(FAILED_TRIES),
+            redis_requests: Causes::of(REDIS_OUTCOMES),
             has_spring_names: AtomicBool::new(false),
             routes: Mutex::default(),
             services: Mutex::default(),
             breakers: Mutex::default(),
+            limits: Mutex::default(),
             unrouted: Arc::new(RouteMetrics::new("", &ServiceLabels::default(), false)),
             documents: Mutex::default(),
             sessions: Mutex::default(),
@@ -227,6 +235,36 @@ impl Metrics {
         let metrics = Arc::new(BreakerMetrics::new(name));
         breakers.insert(name.into(), Arc::downgrade(&metrics));
         metrics
+    }
+
+    /// The metrics of the rate limits of a name: the same ones for as long as anybody holds them.
+    ///
+    /// Call it when the limit is made; it takes a lock.
+    pub fn limit(&self, name: &str) -> Arc<LimitMetrics> {
+        let mut limits = lock(&self.state.limits);
+        if let Some(metrics) = limits.get(name).and_then(Weak::upgrade) {
+            return metrics;
+        }
+        prune_when_full(&mut limits);
+        let metrics = Arc::new(LimitMetrics::new(name));
+        limits.insert(name.into(), Arc::downgrade(&metrics));
+        metrics
+    }
+
+    /// Counts a question to Redis, by an outcome out of [`REDIS_OUTCOMES`](crate::words::REDIS_OUTCOMES).
+    pub fn redis_asked(&self, outcome: &'static str) {
+        self.state.redis_requests.count(outcome);
+    }
+
+    /// Notes how many gateways count in Redis.
+    pub fn set_redis_gateways(&self, gateways: u32) {
+        let known = &self.state.totals.redis_gateways;
+        known.store(gateways.into(), Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_redis_up(&self, is_up: bool) {
+        let up = &self.state.totals.redis_up;
+        up.store(is_up.into(), Ordering::Relaxed);
     }
 
     /// Counts a request that a filter's cache has answered, or has not.
@@ -365,6 +403,13 @@ impl State {
     /// The circuit breakers that are alive, in the order of their names; the dead are forgotten.
     fn live_breakers(&self) -> Vec<Arc<BreakerMetrics>> {
         let mut live = live(&mut lock(&self.breakers));
+        live.sort_by(|a, b| a.name().cmp(b.name()));
+        live
+    }
+
+    /// The rate limits that are alive, in the order of their names; the dead are forgotten.
+    fn live_limits(&self) -> Vec<Arc<LimitMetrics>> {
+        let mut live = live(&mut lock(&self.limits));
         live.sort_by(|a, b| a.name().cmp(b.name()));
         live
     }

@@ -50,6 +50,7 @@ pub const CAUSES: &[(&str, When)] = &[
     ("origin_denied", When::Routed),
     ("panic", When::Anytime),
     ("plain_http", When::Unrouted),
+    ("rate_limited", When::Routed),
     ("read_timeout", When::Routed),
     ("request_line_too_long", When::Unrouted),
     ("response_timeout", When::Routed),
@@ -113,6 +114,9 @@ pub const FAILED_TRIES: &[&str] = &[
     "upstream_write_timeout",
 ];
 
+/// What comes of a question to Redis: an answer, no connection, no answer in time, an error.
+pub const REDIS_OUTCOMES: &[&str] = &["answered", "down", "failed", "late"];
+
 /// Why endpoints are held that are no longer listed: the label, and how the log says it.
 pub const HOLDS: &[(&str, &str)] = &[("empty_push", "empty push"), ("reconnect", "reconnect")];
 
@@ -166,12 +170,13 @@ mod tests {
     /// A label is written in alerts: one spelling for all.
     #[test]
     fn labels_are_snake_case_sorted_and_told_once() {
-        let lists: [&[&str]; 7] = [
+        let lists: [&[&str]; 8] = [
             CHECK_FAILURES,
             &words::<_, { CAUSES.len() }>(CAUSES),
             CONNECTION_REFUSALS,
             EJECTIONS,
             FAILED_TRIES,
+            REDIS_OUTCOMES,
             &words::<_, { HOLDS.len() }>(HOLDS),
             &words::<_, { ENDPOINT_REFUSALS.len() }>(ENDPOINT_REFUSALS),
         ];

@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, fs, path::Path};
 
 use pailou_telemetry::words::{
     CAUSES, CHECK_FAILURES, CONNECTION_REFUSALS, EJECTIONS, ENDPOINT_REFUSALS, HOLDS,
+    REDIS_OUTCOMES,
 };
 
 #[test]
@@ -68,6 +69,13 @@ fn every_refusal_of_an_endpoint_is_listed() {
         all,
         set(ENDPOINT_REFUSALS.iter().map(|(_, phrase)| *phrase))
     );
+}
+
+#[test]
+fn every_outcome_of_a_question_to_redis_is_listed() {
+    let mut all = said("redis/src/redis.rs", "fn word(self)", "\n    }\n");
+    all.extend(said("redis/src/redis.rs", "let word = answered", ";"));
+    assert_eq!(all, set(REDIS_OUTCOMES.iter().copied()));
 }
 
 fn set(words: impl IntoIterator<Item = &'static str>) -> BTreeSet<String> {

@@ -7,6 +7,7 @@ pub(crate) mod ports;
 pub(crate) mod process;
 pub(crate) mod raw;
 pub(crate) mod recorder;
+pub(crate) mod redis;
 pub(crate) mod samples;
 pub(crate) mod shell;
 pub(crate) mod tls_client;

@@ -50,6 +50,7 @@ pub(super) fn complete(mut settings: Settings, reader: &mut Reader<'_>) -> Setti
         tls.check(&section, reader);
     }
     settings.sentinel.check(reader);
+    redis(&mut settings, reader);
     token(&mut settings, reader);
     addresses(&settings, reader);
     proxy_protocol(&mut settings, reader);
@@ -116,6 +117,19 @@ fn credentials(section: &str, nacos: &mut NacosSettings, reader: &mut Reader<'_>
             Some(&format!("{file} or {password_key}")),
         ),
         _ => {}
+    }
+}
+
+/// Settles where the password of Redis comes from, and checks the rest.
+fn redis(settings: &mut Settings, reader: &mut Reader<'_>) {
+    let redis = &mut settings.redis;
+    let password = ("redis.password", &mut redis.password);
+    if secret(
+        reader,
+        password,
+        ("redis.password_file", &mut redis.password_file),
+    ) {
+        redis.check(reader);
     }
 }
 

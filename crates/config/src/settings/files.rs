@@ -29,6 +29,7 @@ impl Settings {
         for (id, nacos) in &self.other_nacos {
             files.extend(nacos_files(&format!("other_nacos.{id}"), nacos));
         }
+        files.extend(those_set("redis", &self.redis.files()));
         files
     }
 

@@ -255,40 +255,60 @@ fn name(text: &str) -> Result<String, String> {
 }
 
 fn server(text: &str) -> Result<ServerAddress, String> {
-    if text.contains('@') {
-        // What stands before the @ may be a password: say nothing of it.
-        return Err("credentials do not belong into the address: use nacos.username and nacos.password_file".to_owned());
-    }
+    no_credentials(text, "nacos")?;
     let (bare, is_https) = match text.strip_prefix("https://") {
         Some(bare) => (bare, true),
         None => (text.strip_prefix("http://").unwrap_or(text), false),
     };
-    let checked = |host: String, port: u16| {
-        if port == 0 {
-            return Err(shown(text));
-        }
-        Ok(ServerAddress {
-            host,
-            port,
-            is_https,
-        })
-    };
     let bare = bare.strip_suffix('/').unwrap_or(bare);
-    if let Ok(address) = bare.parse::<SocketAddr>() {
+    let (host, port) = host_and_port(bare, NACOS_PORT).ok_or_else(|| shown(text))?;
+    Ok(ServerAddress {
+        host,
+        port,
+        is_https,
+    })
+}
+
+/// A server, `host` or `host:port`; `section` is where its account belongs.
+///
+/// # Errors
+/// What is wrong with the text.
+pub(crate) fn plain_server(
+    text: &str,
+    usual_port: u16,
+    section: &str,
+) -> Result<(String, u16), String> {
+    no_credentials(text, section)?;
+    host_and_port(text, usual_port).ok_or_else(|| shown(text))
+}
+
+fn no_credentials(text: &str, section: &str) -> Result<(), String> {
+    match text.contains('@') {
+        false => Ok(()),
+        // What stands before the @ may be a password: say nothing of it.
+        true => Err(format!(
+            "credentials do not belong into the address: use {section}.username and {section}.password_file"
+        )),
+    }
+}
+
+/// The host, without brackets, and the port.
+fn host_and_port(text: &str, usual_port: u16) -> Option<(String, u16)> {
+    let checked = |host: String, port: u16| (port != 0).then_some((host, port));
+    if let Ok(address) = text.parse::<SocketAddr>() {
         return checked(address.ip().to_string(), address.port());
     }
-    let ip = bare
+    let ip = text
         .strip_prefix('[')
         .and_then(|rest| rest.strip_suffix(']'))
-        .unwrap_or(bare);
+        .unwrap_or(text);
     if let Ok(ip) = ip.parse::<IpAddr>() {
-        return checked(ip.to_string(), NACOS_PORT);
+        return checked(ip.to_string(), usual_port);
     }
-    let (host, port) = bare.split_once(':').unwrap_or((bare, ""));
-    let port = if port.is_empty() && !bare.contains(':') {
-        Some(NACOS_PORT)
-    } else {
-        port.parse().ok()
+    let (host, port) = text.split_once(':').unwrap_or((text, ""));
+    let port = match port.is_empty() && !text.contains(':') {
+        true => usual_port,
+        false => port.parse().ok()?,
     };
     let is_host = !host.is_empty()
         && host.len() <= 253
@@ -298,10 +318,7 @@ fn server(text: &str) -> Result<ServerAddress, String> {
                     .bytes()
                     .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
         });
-    match port {
-        Some(port) if is_host => checked(host.to_owned(), port),
-        _ => Err(shown(text)),
-    }
+    is_host.then(|| checked(host.to_owned(), port)).flatten()
 }
 
 #[cfg(test)]

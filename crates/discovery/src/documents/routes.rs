@@ -172,7 +172,7 @@ mod tests {
             let problems: Vec<_> = second.faults.iter().map(|f| f.problem.as_str()).collect();
             let kept = "it is broken (the last good version of the route stays)";
             assert_eq!(problems, ["it is broken", kept], "{bad}");
-            assert_eq!(second.kept, ["b".into()], "{bad}");
+            assert_eq!(second.kept, [Arc::<str>::from("b")], "{bad}");
             let is_same = Arc::ptr_eq(&second.routes[2], &first.routes[0]);
             assert!(is_same, "an unchanged route is taken over");
         }

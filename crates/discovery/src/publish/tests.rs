@@ -1,6 +1,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use pailou_config::{Environment, Fault};
+use pailou_filters::Shared;
 use pailou_nacos::{Client, ClientOptions};
 use pailou_routing::Route;
 use pailou_upstream::{EjectionSettings, Services};
@@ -38,7 +39,7 @@ impl World {
         let saved = &mut Saved::default();
         let feeds = wiring::feeds(&settings, &[], &clients, None, saved, restore_at, &metrics);
         let panics = Arc::new(AtomicUsize::new(0));
-        let compile = compile_route(services, metrics.clone(), settings.clone());
+        let compile = compile_route(services, Shared::new(metrics.clone()), settings.clone());
         let left = Arc::clone(&panics);
         let compile = move |spec: Arc<pailou_config::RouteSpec>| -> Result<Arc<Route>, Vec<Fault>> {
             let is_bad = spec.id.contains(BAD);

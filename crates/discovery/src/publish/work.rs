@@ -5,8 +5,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use pailou_config::{Fault, RouteSpec, Settings};
+use pailou_filters::Shared;
 use pailou_routing::{Compiler, Route, Table};
-use pailou_telemetry::Metrics;
 use pailou_upstream::{Service, Services};
 
 use crate::documents::{Documents, Verdict, panic_text};
@@ -20,12 +20,11 @@ pub(crate) type CompileRoute = Box<dyn Fn(Arc<RouteSpec>) -> Result<Arc<Route>, 
 /// Compiles routes with what the settings say for them.
 pub(crate) fn compile_route(
     services: Arc<Services>,
-    metrics: Metrics,
+    filters: Shared,
     settings: Settings,
 ) -> CompileRoute {
-    let filters = pailou_filters::Shared::new(metrics.clone());
     Box::new(move |spec| {
-        let compiler = Compiler::new(&services, &metrics, &filters, &settings);
+        let compiler = Compiler::new(&services, filters.metrics(), &filters, &settings);
         Route::compile_among(spec, &compiler, &settings)
     })
 }

@@ -385,9 +385,13 @@ fn what_nothing_was_learned_of_since_stays_as_it_was() {
 /// An upgrade must not cost what the version before had learned: it called a Nacos a registry.
 #[test]
 fn a_snapshot_of_a_version_before_is_read() {
-    let (documents, services) = (documents(), services());
+    let services = services();
     let servers = of("default", &["n:8848"]);
-    let texts = documents.iter().map(|(key, text)| (key, &**text));
+    let documents = documents().into_iter();
+    let documents: Vec<_> = documents
+        .map(|(key, kept)| (key, SavedText::of(kept.text)))
+        .collect();
+    let texts = documents.iter().map(|(key, text)| (key, text));
     let contents = Contents::new(&servers, texts, &services);
     let before = r#"{
       "registries": { "default": ["n:8848"] },

@@ -66,7 +66,7 @@ impl Gateway {
             connect,
             Arc::clone(&services),
             table.clone(),
-            metrics.clone(),
+            pailou_filters::Shared::new(metrics.clone()),
         );
         Gateway {
             discovery,
@@ -164,13 +164,13 @@ pub(crate) fn config_in(nacos: &str, namespace: &str, data_id: &str) -> RouteSou
     }
 }
 
-/// Polls until the condition holds.
+/// Polls until the condition holds. The limit is generous, since the machines that run this are slow and shared.
 pub(crate) async fn until(what: &str, mut condition: impl FnMut() -> bool) {
-    let limit = tokio::time::Instant::now() + Duration::from_secs(15);
+    let limit = tokio::time::Instant::now() + Duration::from_secs(30);
     while !condition() {
         assert!(
             tokio::time::Instant::now() < limit,
-            "not within 15 s: {what}"
+            "not within 30 s: {what}"
         );
         tokio::time::sleep(Duration::from_millis(5)).await;
     }

@@ -139,7 +139,6 @@ impl Keep for LocalResponseCache {
             status: kept.status,
             headers,
             body: kept.body.clone(),
-            ..Answer::default()
         }))
     }
 

@@ -1,19 +1,23 @@
 //! `RequestRateLimiter`: a token bucket for each key.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use pailou_config::{ScgArg, ScgArgs, Shortcut};
+use pailou_config::{ScgArg, ScgArgs, ScgKeys, Shortcut};
 
 use super::{bucket4j, edit, status};
 use crate::limit::{Buckets, Rate};
 use crate::limit_key::{EXPECTED, LimitKey};
-use crate::{Answer, Change, Edit, Next, RequestHead, Scope, Step, registry::Entry};
+use crate::shared_buckets::{Layout, SharedBuckets, Word};
+use crate::{
+    Answer, Ask, AskError, Change, Edit, Gate, Next, RequestHead, Scope, Step, Waiting,
+    registry::Entry,
+};
 
 pub(crate) const ENTRY: Entry = Entry::scg(
     "RequestRateLimiter",
     "key-resolver, redis-rate-limiter.replenishRate, redis-rate-limiter.burstCapacity (1), redis-rate-limiter.requestedTokens (1), deny-empty-key (true), empty-key-status (403), status-code (429)",
-    "Refuses requests beyond a rate, by key, with Spring's `X-RateLimit-*` headers. Each gateway counts for itself.",
+    "Refuses requests beyond a rate, by key, with Spring's `X-RateLimit-*` headers. It counts in Redis, in the buckets of Spring Cloud Gateway itself, where `redis` is set in gateway.yaml; else each gateway counts for itself.",
     Shortcut::Fields(&[]),
     compile,
 );
@@ -26,10 +30,10 @@ const REPLENISH: HeaderName = HeaderName::from_static("x-ratelimit-replenish-rat
 /// Numbers beyond this are no limit.
 const MOST: u64 = 1 << 40;
 
+/// What is counted, and what is said of it.
 #[derive(Debug)]
-struct RequestRateLimiter {
+struct Limiter {
     key: LimitKey,
-    buckets: Buckets,
     tokens: u32,
     replenish: u64,
     burst: u64,
@@ -38,10 +42,62 @@ struct RequestRateLimiter {
     refused: StatusCode,
 }
 
-fn compile(args: &ScgArgs<'_>, _: &Scope<'_>) -> Option<Vec<Step>> {
+/// Counts by itself.
+#[derive(Debug)]
+struct Local {
+    limiter: Limiter,
+    buckets: Buckets,
+}
+
+/// Counts in the buckets of Spring Cloud Gateway.
+#[derive(Debug)]
+struct Global {
+    limiter: Limiter,
+    buckets: SharedBuckets,
+    /// What the names of its buckets begin with, in front of the key: the route's id and a dot, if anything.
+    route: String,
+}
+
+fn compile(args: &ScgArgs<'_>, scope: &Scope<'_>) -> Option<Vec<Step>> {
     bucket4j::refuse(args)?;
+    let limiter = limiter(args, scope)?;
+    let Some(redis) = scope.shared.redis() else {
+        args.whole()
+            .warn("each gateway counts for itself, so that several let through more in all: there is no `redis` in gateway.yaml");
+        let rate = Rate {
+            per_second: limiter.replenish as f64,
+            burst: limiter.burst as f64,
+        };
+        let buckets = Buckets::new(rate);
+        return edit(Local { limiter, buckets });
+    };
+    let layout = Layout::Scg {
+        replenish: limiter.replenish,
+        tokens: limiter.tokens,
+    };
+    let settings = redis.settings();
+    let metrics = scope.shared.metrics().limit(scope.route);
+    let buckets = SharedBuckets::new(
+        redis.clone(),
+        layout,
+        limiter.burst,
+        settings.on_failure,
+        metrics,
+    );
+    let route = match settings.scg_keys {
+        ScgKeys::Route => format!("{}.", scope.route),
+        ScgKeys::Key => String::new(),
+    };
+    Some(vec![Step::Gate(Box::new(Global {
+        limiter,
+        buckets,
+        route,
+    }))])
+}
+
+fn limiter(args: &ScgArgs<'_>, scope: &Scope<'_>) -> Option<Limiter> {
     let key = match args.get("key-resolver") {
-        Some(key) => key_of(&key)?,
+        Some(key) => key_of(&key, scope)?,
         None => {
             args.whole().warn(
                 "no key-resolver: Spring takes the user's name, which is not known here, so that every request is refused",
@@ -75,26 +131,19 @@ fn compile(args: &ScgArgs<'_>, _: &Scope<'_>) -> Option<Vec<Step>> {
             arg.warn("is not read: the limiter is this gateway's own, and it answers by itself");
         }
     }
-    args.whole()
-        .warn("each gateway counts for itself; Redis is not asked, so that several gateways let through more in all");
-    let (replenish, burst) = (replenish?, burst?);
-    edit(RequestRateLimiter {
+    Some(Limiter {
         key,
-        buckets: Buckets::new(Rate {
-            per_second: replenish as f64,
-            burst: burst as f64,
-        }),
+        replenish: replenish?,
+        burst: burst?,
         tokens: tokens?,
-        replenish,
-        burst,
         denies_empty_key: denies_empty_key?,
         empty_key_status: empty_key_status?,
         refused: refused?,
     })
 }
 
-fn key_of(arg: &ScgArg<'_>) -> Option<LimitKey> {
-    let key = LimitKey::parse(arg.text());
+fn key_of(arg: &ScgArg<'_>, scope: &Scope<'_>) -> Option<LimitKey> {
+    let key = LimitKey::parse(arg.text(), scope.service);
     if key.is_none() {
         arg.fault_expected(
             arg.quoted(),
@@ -104,14 +153,29 @@ fn key_of(arg: &ScgArg<'_>) -> Option<LimitKey> {
     key
 }
 
-impl RequestRateLimiter {
-    fn headers(&self, left: f64) -> [(HeaderName, HeaderValue); 4] {
-        [
-            (REMAINING, HeaderValue::from(left.max(0.0) as u64)),
+impl Limiter {
+    /// What becomes of a request without a key.
+    fn keyless(&self) -> Next {
+        match self.denies_empty_key {
+            true => Limiter::refuse(self.empty_key_status, HeaderMap::new()),
+            false => Next::Continue,
+        }
+    }
+
+    /// Lets the request go on, or refuses it. What is left is -1 where nobody has counted it, as Spring says.
+    fn conclude(&self, head: &mut RequestHead<'_>, is_allowed: bool, left: i64) -> Next {
+        let headers = [
+            (REMAINING, HeaderValue::from(left)),
             (REQUESTED, HeaderValue::from(self.tokens)),
             (BURST, HeaderValue::from(self.burst)),
             (REPLENISH, HeaderValue::from(self.replenish)),
-        ]
+        ];
+        if !is_allowed {
+            return Limiter::refuse(self.refused, headers.into_iter().collect());
+        }
+        let changes = headers.map(|(name, value)| Change::Set(name, value));
+        head.effects.response.extend(changes);
+        Next::Continue
     }
 
     fn refuse(status: StatusCode, headers: HeaderMap) -> Next {
@@ -123,31 +187,77 @@ impl RequestRateLimiter {
     }
 }
 
-impl Edit for RequestRateLimiter {
+impl Edit for Local {
     fn request(&self, head: &mut RequestHead<'_>) -> Next {
         if head.effects.is_rehearsal {
             return Next::Continue;
         }
-        let Some(key) = self.key.of(head) else {
-            return match self.denies_empty_key {
-                true => Self::refuse(self.empty_key_status, HeaderMap::new()),
-                false => Next::Continue,
-            };
+        let limiter = &self.limiter;
+        let Some(key) = limiter.key.of(head) else {
+            return limiter.keyless();
         };
-        let judged = self
-            .buckets
-            .take(&key, f64::from(self.tokens), Instant::now());
-        let headers = self.headers(judged.left);
-        if !judged.is_allowed {
-            return Self::refuse(self.refused, headers.into_iter().collect());
-        }
-        let changes = headers.map(|(name, value)| Change::Set(name, value));
-        head.effects.response.extend(changes);
-        Next::Continue
+        let tokens = f64::from(limiter.tokens);
+        let judged = self.buckets.take(&key, tokens, Instant::now());
+        drop(key);
+        limiter.conclude(head, judged.is_allowed, judged.left as i64)
     }
 
     fn acts_each_try(&self) -> bool {
         true
+    }
+}
+
+impl Global {
+    fn conclude(&self, head: &mut RequestHead<'_>, word: Word) -> Result<Next, AskError> {
+        let (is_allowed, left) = match word {
+            Word::Judged(judged) => (judged.is_allowed, judged.left as i64),
+            Word::Uncounted { is_allowed: true } => (true, -1),
+            Word::Uncounted { is_allowed: false } => return Err(AskError::Broken),
+        };
+        Ok(self.limiter.conclude(head, is_allowed, left))
+    }
+}
+
+impl Gate for Global {
+    fn at_once(&self, head: &mut RequestHead<'_>) -> Option<Next> {
+        let word = match self.limiter.key.text_of(head) {
+            None => return Some(self.limiter.keyless()),
+            Some(key) => self.buckets.take_at_once(&key)?,
+        };
+        self.conclude(head, word).ok()
+    }
+
+    fn request<'a>(
+        &'a self,
+        head: &'a mut RequestHead<'_>,
+        _ask: &'a dyn Ask,
+    ) -> Waiting<'a, Result<Next, AskError>> {
+        let key = self
+            .limiter
+            .key
+            .text_of(head)
+            .unwrap_or_default()
+            .into_owned();
+        let name = |what: &str| {
+            let parts = [
+                &b"request_rate_limiter.{"[..],
+                self.route.as_bytes(),
+                key.as_slice(),
+                what.as_bytes(),
+            ];
+            parts.concat()
+        };
+        let names = [name("}.tokens"), name("}.timestamp")];
+        Box::pin(async move {
+            let [tokens, timestamp] = &names;
+            let word = self.buckets.take(&key, &[tokens, timestamp]).await;
+            self.conclude(head, word)
+        })
+    }
+
+    fn timeout(&self) -> Duration {
+        // It keeps its time by itself, and has a policy for when that is over.
+        self.buckets.timeout() * 2
     }
 }
 

@@ -184,11 +184,12 @@ fn filters(
         let (next, note) = match step {
             Step::Edit(edit) => (edit.request(head), None),
             Step::Gate(gate) => {
-                let service = gate.destination().selection.service().id();
-                (
-                    Next::Continue,
-                    Some(format!("asks {service}, which is not asked here")),
-                )
+                let asked = match gate.destination() {
+                    Some(to) => to.selection.service().id().to_string(),
+                    None => "Redis".to_owned(),
+                };
+                let note = format!("asks {asked}, which is not asked here");
+                (Next::Continue, Some(note))
             }
             Step::Body(body) => {
                 body.request(head);

@@ -1,6 +1,7 @@
 //! Reads every series at scrape and hands it to the text encoder.
 
 mod breakers;
+mod limits;
 mod process;
 mod routes;
 mod services;
@@ -49,6 +50,7 @@ impl Collector for Export {
         routes::export(out, &self.state.live_routes())?;
         services::export(out, &self.state.live_services())?;
         breakers::export(out, &self.state.live_breakers())?;
+        limits::export(out, &self.state)?;
         process::export(out, &Process::read())
     }
 }

@@ -88,6 +88,7 @@ fn every_setting_has_a_variable_that_sets_it() {
                 "nacos.password",
                 "nacos.username",
                 "nacos.password_file",
+                "redis.password",
                 "scg.beans",
                 "registration.metadata",
                 "defaults.balance",
