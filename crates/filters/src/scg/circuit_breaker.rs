@@ -79,55 +79,35 @@ fn fallback(args: &ScgArgs<'_>, scope: &Scope<'_>) -> Option<Option<Fallback>> {
 
 fn settings(args: &ScgArgs<'_>) -> Option<BreakerSettings> {
     let default = BreakerSettings::default();
-    let is_count_based = match args.get("circuitbreaker.slidingWindowType") {
-        Some(kind) => kind.one_of(&[("COUNT_BASED", true), ("TIME_BASED", false)]),
-        None => Some(true),
-    };
-    let most = match is_count_based {
-        Some(false) => BreakerWindow::MOST_SECONDS,
-        _ => BreakerWindow::MOST_CALLS,
-    };
-    let number = |name, most, default| match args.get(name) {
-        Some(number) => number.integer(1..=most),
-        None => Some(default),
-    };
-    let size = number("circuitbreaker.slidingWindowSize", most, 100);
-    let minimum = number(
-        "circuitbreaker.minimumNumberOfCalls",
-        BreakerWindow::MOST_CALLS,
-        default.minimum,
-    );
-    let trials = number(
-        "circuitbreaker.permittedNumberOfCallsInHalfOpenState",
-        BreakerWindow::MOST_CALLS,
-        default.trials,
-    );
+    let calls = |name, default| number(args, name, BreakerWindow::MOST_CALLS, default);
     let percent = |name, default| match args.get(name) {
         Some(percent) => percent.number(0.01..=100.0),
         None => Some(default),
     };
+    let time = |name, default| duration(args, name, default);
+    let window = window(args);
+    let minimum = calls("circuitbreaker.minimumNumberOfCalls", default.minimum);
+    let trials = calls(
+        "circuitbreaker.permittedNumberOfCallsInHalfOpenState",
+        default.trials,
+    );
     let failure_percent = percent(
         "circuitbreaker.failureRateThreshold",
         default.failure_percent,
     );
     let slow_percent = percent("circuitbreaker.slowCallRateThreshold", default.slow_percent);
-    let slow_call = duration(
-        args,
+    let slow_call = time(
         "circuitbreaker.slowCallDurationThreshold",
         default.slow_call,
     );
-    let trial_time = duration(
-        args,
+    let trial_time = time(
         "circuitbreaker.maxWaitDurationInHalfOpenState",
         Duration::ZERO,
     );
     let wait = wait(args);
     look_past(args);
     Some(BreakerSettings {
-        window: match is_count_based? {
-            true => BreakerWindow::Calls(size?),
-            false => BreakerWindow::Seconds(size?),
-        },
+        window: window?,
         minimum: minimum?,
         failure_percent: failure_percent?,
         slow_call: slow_call?,
@@ -136,6 +116,25 @@ fn settings(args: &ScgArgs<'_>) -> Option<BreakerSettings> {
         trials: trials?,
         trial_time: Some(trial_time?).filter(|time| !time.is_zero()),
     })
+}
+
+fn window(args: &ScgArgs<'_>) -> Option<BreakerWindow> {
+    const SIZE: &str = "circuitbreaker.slidingWindowSize";
+    let is_count_based = match args.get("circuitbreaker.slidingWindowType") {
+        Some(kind) => kind.one_of(&[("COUNT_BASED", true), ("TIME_BASED", false)])?,
+        None => true,
+    };
+    if is_count_based {
+        return number(args, SIZE, BreakerWindow::MOST_CALLS, 100).map(BreakerWindow::Calls);
+    }
+    number(args, SIZE, BreakerWindow::MOST_SECONDS, 100).map(BreakerWindow::Seconds)
+}
+
+fn number(args: &ScgArgs<'_>, name: &str, most: u32, default: u32) -> Option<u32> {
+    match args.get(name) {
+        Some(number) => number.integer(1..=most),
+        None => Some(default),
+    }
 }
 
 fn duration(args: &ScgArgs<'_>, name: &str, default: Duration) -> Option<Duration> {
