@@ -98,6 +98,28 @@ def test_tokens_that_expire_a_user_that_comes_late_and_a_password_that_changes(
 
 
 @pytest.mark.only(real=True)
+def test_tokens_that_expire_again_and_again_cost_no_request_and_no_change(world: World) -> None:
+    users = world.upstream("users", "one").register()
+    world.publish(f"routes: {{ /api/**: {users.service} }}")
+    gateway = world.gateway().wait_ready()
+    gateway.wait_answer("/api/1")
+    with Load(gateway.port, "/api/1") as load:
+        for life in range(1, 5):
+            until = time.monotonic() + TOKEN_SECONDS
+            while time.monotonic() < until:
+                load.more(20)
+            # What needs a token goes on: a document is read, and a new service subscribed to.
+            late = world.upstream(f"late-{life}", f"late {life}").register()
+            world.publish(
+                f"routes: {{ /api/**: {users.service}, /late-{life}/**: {late.service} }}"
+            )
+            gateway.wait_answer(f"/late-{life}/1")
+    counts = gateway.sessions()[0]["counts"]
+    assert counts["logins"] >= 4, counts
+    assert (counts["forbidden"], counts["failed_logins"]) == (0, 0), counts
+
+
+@pytest.mark.only(real=True)
 def test_an_account_that_may_only_read_is_enough_to_serve(world: World) -> None:
     users = world.upstream("users", "one").register()
     world.publish(f"routes: {{ /api/**: {users.service} }}")

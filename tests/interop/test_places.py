@@ -64,3 +64,21 @@ def test_the_namespace_public_is_the_default_one(world: World) -> None:
     world.publish(f"routes: {{ /api/**: {users.service} }}")
     gateway = world.gateway(nacos={"namespace": "public"}).wait_ready()
     gateway.wait_answer("/api/1")
+
+
+def test_an_ipv6_instance_gets_traffic_as_any_other(world: World) -> None:
+    # Ephemeral, over gRPC: it is registered as long as the process that registered it runs.
+    four = world.upstream("users", "four").register()
+    six = world.upstream("users", "six", host="::1")
+    world.publish(f"routes: {{ /api/**: {six.service} }}")
+    gateway = world.gateway().wait_ready()
+    cli = world.cli()
+    cli.register(six.service, six.port, ip="::1")
+    eventually("both", lambda: gateway.answering("/api/1", 6) == {"four", "six"})
+    endpoint = gateway.endpoints(six.service)[six.port]
+    assert endpoint["address"] == f"[::1]:{six.port}", endpoint
+    assert endpoint["in"], endpoint
+    four.deregister()
+    eventually("the one of IPv6 alone", lambda: gateway.answering("/api/1", 6) == {"six"})
+    cli.deregister(six.service, six.port)
+    eventually("its end", lambda: not world.nacos.instances(six.service))

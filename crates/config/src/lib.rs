@@ -48,6 +48,8 @@ mod settings;
 mod target;
 mod units;
 mod upstream_url;
+#[cfg(test)]
+mod worked;
 mod yaml;
 
 pub use crate::{

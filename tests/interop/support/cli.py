@@ -32,7 +32,7 @@ class Cli:
     def register(self, service: str, port: int, **more: Any) -> None:
         options = [f"--{name}={more[name]}" for name in ("weight", "cluster") if name in more]
         labels = [f"--metadata={key}={value}" for key, value in more.get("metadata", {}).items()]
-        place = ["--ip=127.0.0.1", f"--port={port}"]
+        place = [f"--ip={more.get('ip', '127.0.0.1')}", f"--port={port}"]
         process = self._follow(
             f"{service}:{port}", "service", "register", service, *place, *options, *labels
         )

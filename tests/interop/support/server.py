@@ -14,7 +14,7 @@ from . import http as web
 
 GROUP = "DEFAULT_GROUP"
 # The life of a token, where it can be set: short, so that cases live through renewals.
-TOKEN_SECONDS = 20
+TOKEN_SECONDS = 15
 
 
 @dataclass(frozen=True)

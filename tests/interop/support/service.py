@@ -4,6 +4,7 @@ import http.client as http_client
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -38,9 +39,10 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, host: str) -> None:
         self._open: set = set()
-        super().__init__(("127.0.0.1", 0), type("BoundHandler", (_Handler,), {"name": name}))
+        self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        super().__init__((host, 0), type("BoundHandler", (_Handler,), {"name": name}))
 
     def process_request(self, request, client_address) -> None:  # noqa: ANN001
         self._open.add(request)
@@ -66,7 +68,8 @@ class Upstream:
     """
 
     def __init__(self, nacos: Server, service: str, name: str, **details: object) -> None:
-        """`details` are the instance's: weight, metadata, cluster, group and namespace."""
+        """`details` are the instance's: weight, metadata, cluster, group, namespace, and the
+        host that it listens on, which is registered for it by who gives another one."""
         self.service, self.name = service, name
         self._weight = details.pop("weight", 1.0)
         self._metadata = details.pop("metadata", {})
@@ -75,9 +78,10 @@ class Upstream:
             "groupName": details.pop("group", GROUP),
             "namespaceId": details.pop("namespace", ""),
         }
+        host = details.pop("host", "127.0.0.1")
         assert not details, f"unknown: {details}"
         self._nacos = nacos
-        self._server = _Server(name)
+        self._server = _Server(name, host)
         self.port: int = self._server.server_address[1]
         # Held during a beat: one that came after the deregistration would undo it.
         self._beating = threading.Lock()
