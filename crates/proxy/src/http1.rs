@@ -18,14 +18,14 @@ use crate::exchange;
 use crate::server::Server;
 use crate::tunnel::Tunnel;
 
-/// Fields that the engine has room for without a setting.
+/// The number of fields that the engine has room for by default.
 const ENGINE_FIELDS: usize = 100;
 
 /// Serves one connection until it ends.
 pub(crate) async fn serve(server: Arc<Server>, mut edge: Edge, connection: Shared) {
     let _left = Left(connection.clone());
-    // The engine takes some 10 KiB: a connection that waits for its next
-    // request for long has none.
+    // The engine takes some 10 KiB, so a connection that waits long for its next
+    // request has none.
     while edge.begun().await == Begun::Yes {
         match requests(&server, &connection, edge).await {
             After::Rest(rested) => edge = rested,
@@ -97,8 +97,8 @@ pub(crate) fn engine(limits: &LimitSettings, buffers: Buffers, case: HeaderCase)
     builder
 }
 
-/// Lets go of what a connection still holds of its last exchange, which holds
-/// the connection.
+/// Drops what a connection still holds of its last exchange, since that holds the
+/// connection in turn.
 struct Left(Shared);
 
 impl Drop for Left {

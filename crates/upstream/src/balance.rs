@@ -32,7 +32,7 @@ pub struct Entry {
     pub name: &'static str,
     /// What it does, in one line.
     pub summary: &'static str,
-    /// Reads its arguments; faults and `None` when they are wrong.
+    /// Reads its arguments. `None` if they are wrong, which is reported.
     parse: fn(&Field<'_>) -> Option<Policy>,
     /// The policy with its default arguments.
     default: fn() -> Policy,
@@ -47,7 +47,7 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// A policy; `arguments` is their canonical text, by which equal policies are known.
+    /// A policy. `arguments` is the canonical text of its arguments; equal texts mean equal policies.
     fn new(name: &'static str, arguments: &str, balance: impl Balance) -> Policy {
         Policy {
             name,
@@ -162,9 +162,9 @@ impl Share {
 
 /// A policy: makes a chooser for each new state of a selection.
 pub(crate) trait Balance: fmt::Debug + Send + Sync + 'static {
-    /// A chooser over `shares`, which are not empty and in a stable order; it goes on where `before` was.
+    /// A chooser over `shares`, which are not empty and in a stable order. It continues where `before` was.
     ///
-    /// Called when the endpoints change, and so off the path of most requests.
+    /// Called when the endpoints change, never by a request.
     fn compile(&self, shares: &Arc<[Share]>, before: Option<&dyn Chooser>) -> Box<dyn Chooser>;
 }
 
@@ -173,11 +173,11 @@ pub(crate) trait Chooser: Send + Sync + 'static {
     /// The index of the share that the next request goes to. Requests with an equal `key` want the same one, if the policy hashes.
     fn choose(&self, key: Option<u64>) -> usize;
 
-    /// The same for a request whose first choice cannot be used: chosen by weight and independently of [`Chooser::choose`], so that what
-    /// one endpoint cannot take is spread over all others instead of falling on its successor.
+    /// The same for a request whose first choice cannot be used. The choice is by weight and independent of [`Chooser::choose`], so that
+    /// the load of one endpoint is spread over all others and does not fall on its successor.
     fn choose_again(&self) -> usize;
 
-    /// What each endpoint is owed of a turn, for a policy that has turns: its successor goes on from there.
+    /// For a policy with turns: what each endpoint is owed of its turn. The next chooser continues from there.
     fn owed(&self) -> HashMap<SocketAddr, i64> {
         HashMap::new()
     }

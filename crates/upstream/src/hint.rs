@@ -7,10 +7,9 @@ static NOTHING_TRIED: Tried = Tried::none();
 /// What a request says about the endpoint that it wants.
 #[derive(Clone, Copy, Debug)]
 pub struct Hint<'a> {
-    /// Where it was already: not there again.
+    /// The endpoints that the request has tried; it should not go there again.
     pub tried: &'a Tried,
-    /// What keeps requests together: a policy that hashes sends equal keys to the same endpoint. Handed to the policy; those of today
-    /// have no use for it.
+    /// What keeps requests together: a policy that hashes would send equal keys to the same endpoint. The present policies ignore it.
     pub key: Option<u64>,
     /// The part of a parted selection that it wants.
     pub part: Option<&'a str>,

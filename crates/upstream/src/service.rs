@@ -65,7 +65,7 @@ impl Service {
         &self.retry_budget
     }
 
-    /// Whether anybody has said which endpoints it has; a service that is known to be empty is known.
+    /// Whether it is known which endpoints it has. A service that is known to be empty is known.
     pub fn is_known(&self) -> bool {
         *self.known.borrow()
     }
@@ -91,7 +91,7 @@ impl Service {
         self.rebuild(&mut state, now);
         let is_moving = state.due.is_some();
         drop(state);
-        // Last: who waits for it picks at once.
+        // This comes last, since a waiting task picks at once.
         self.known
             .send_if_modified(|known| !std::mem::replace(known, true));
         if is_moving {
@@ -132,7 +132,7 @@ impl Service {
         selection
     }
 
-    /// Takes what requests have reported, returns endpoints whose back-off is over, moves slow starts on; says when to come again.
+    /// Takes the reports of requests, returns endpoints whose back-off is over, and moves slow starts on. Returns when the next call is due.
     ///
     /// Costs little when there is nothing to do.
     pub(crate) fn advance(&self, now: Instant) -> Option<Instant> {
@@ -173,7 +173,7 @@ impl Service {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // A panic under this lock is a bug, and the gateway serves on with what the state is.
+        // A panic under this lock is a bug. The gateway goes on with the state as it is.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

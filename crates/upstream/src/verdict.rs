@@ -10,13 +10,13 @@ use crate::set::EndpointSpec;
 /// Why an endpoint is in or out: the one list of words, for JSON and for people.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum Reason {
-    /// Nothing is against it.
+    /// No reason is against it.
     #[serde(rename = "eligible")]
     Eligible,
     /// An operator took it out.
     #[serde(rename = "disabled")]
     Disabled,
-    /// Discovery believes it to be dead.
+    /// Nacos marks it as unhealthy.
     #[serde(rename = "unhealthy")]
     Unhealthy,
     /// Its weight is 0.
@@ -25,10 +25,10 @@ pub enum Reason {
     /// Its weight is negative, infinite or not a number.
     #[serde(rename = "weight refused")]
     WeightRefused,
-    /// It refused, reset or did not answer; in panic mode it is used all the same.
+    /// It refused, reset or did not answer. In panic mode it is used all the same.
     #[serde(rename = "ejected")]
     Ejected,
-    /// It is back from ejection and gets one request, on which the rest depends.
+    /// It is back from ejection and gets one request at a time. The outcome decides.
     #[serde(rename = "on trial")]
     OnTrial,
     /// Discovery no longer lists it; it is kept for a while.
@@ -92,7 +92,7 @@ impl fmt::Display for Reason {
     }
 }
 
-/// In or out, with every reason. Who finds a new reason, such as an active check, adds it here and nowhere else.
+/// In or out, with every reason. A new reason, such as an active check, is added here and nowhere else.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Verdict(u16);
 
@@ -136,12 +136,12 @@ impl Verdict {
             .any(|reason| reason.is_against() && self.has(*reason))
     }
 
-    /// Whether it would be in without its ejection, and panic may overlook that. Nobody vouches for a held endpoint.
+    /// Whether it would be in without its ejection, so that panic may use it. A held endpoint is never used in panic.
     pub(crate) fn is_in_by_panic(self) -> bool {
         !self.has(Reason::Held) && Verdict(self.0 & !Reason::Ejected.bit()).is_in()
     }
 
-    /// Every reason; that it is eligible if there is no other.
+    /// Every reason; `eligible` if there is no other.
     pub(crate) fn reasons(self) -> Vec<Reason> {
         let given = Reason::ALL.into_iter().filter(|reason| self.has(*reason));
         match self.0 {
