@@ -8,7 +8,7 @@ use pailou_upstream::{Fallback, Split};
 
 use crate::predicate::{cookie_value, is_query_text};
 
-/// The longest value that is looked at: longer ones name no endpoint.
+/// The longest value that is read. A longer one cannot name an endpoint.
 const MAX_VALUE_BYTES: usize = 256;
 
 /// Where the requests of a route say which endpoints they want.
@@ -28,7 +28,7 @@ enum Place {
 }
 
 impl Canary {
-    /// The names in `spec` are tokens, so that none is lost.
+    /// The names in `spec` are tokens, so parsing them cannot fail.
     pub(crate) fn compile(spec: &CanarySpec) -> Option<Canary> {
         let place = match &spec.place {
             CanaryPlace::Header(name) => Place::Header(name.parse().ok()?),
@@ -42,7 +42,7 @@ impl Canary {
         })
     }
 
-    /// What the request wants, if it says so. The endpoint is told in the header of the setting.
+    /// The part that the request asks for, if it names one. The `propagate` header tells the endpoint.
     pub fn part(&self, query: Option<&str>, headers: &mut HeaderMap) -> Option<String> {
         let part = self.named(query, headers);
         let part = part.filter(|part| !part.is_empty() && part.len() <= MAX_VALUE_BYTES);

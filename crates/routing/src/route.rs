@@ -116,7 +116,7 @@ pub struct Compiler<'a> {
     pub namespace: &'a str,
     /// The group of services that name none.
     pub group: &'a str,
-    /// The ways of TLS to endpoints that a route may name.
+    /// The TLS settings for endpoints that a route may name.
     pub upstream_tls: &'a BTreeMap<String, UpstreamTlsSettings>,
     /// The line of Spring Cloud Gateway whose behaviour routes in its form have.
     pub compat: Compat,
@@ -160,7 +160,7 @@ impl<'a> Compiler<'a> {
         })
     }
 
-    /// The place of the way of TLS that a target is named with; a fault if there is no such.
+    /// The place of the TLS settings that a target names; a fault if there are none.
     fn upstream_tls(&self, spec: &TargetSpec, path: &str, report: &Report) -> usize {
         let Some(name) = spec.tls() else {
             return 0;

@@ -7,7 +7,7 @@ use tracing::{info, warn};
 
 use crate::BreakerMetrics;
 
-/// So many of the last requests failed that no more are let through for a while.
+/// Too many of the last requests failed, so none is let through for a while.
 #[derive(Clone, Copy, Debug)]
 pub struct BreakerOpened<'a> {
     /// The breaker.
@@ -36,7 +36,7 @@ impl BreakerOpened<'_> {
     }
 }
 
-/// The wait is over: a few requests are let through, to see.
+/// The wait is over, and a few requests are let through as a test.
 #[derive(Clone, Copy, Debug)]
 pub struct BreakerTries<'a> {
     /// The breaker.
