@@ -1,4 +1,4 @@
-//! Who answers: a service, whoever is at a URL, or another route.
+//! What answers: a service, a URL, or another route.
 
 use crate::{
     field::{Field, Fields},
@@ -6,7 +6,7 @@ use crate::{
     upstream_url::UpstreamUrl,
 };
 
-/// Who answers the requests of a route, or the questions of a filter.
+/// What answers the requests of a route, or the questions of a filter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(
     clippy::large_enum_variant,
@@ -15,7 +15,7 @@ use crate::{
 pub enum TargetSpec {
     /// The endpoints of a service.
     Service(ServiceSpec),
-    /// Whoever is at a URL.
+    /// The host at a URL.
     Url(UrlSpec),
     /// The route that takes this path, which begins with `/`. Of routes only.
     Forward(String),
@@ -26,13 +26,13 @@ pub enum TargetSpec {
 pub struct UrlSpec {
     /// The URL.
     pub url: UpstreamUrl,
-    /// The way of TLS, by its id in `gateway.yaml`; the usual one if none is named.
+    /// The TLS settings, by their id in `gateway.yaml`; the default ones if none are named.
     pub tls: Option<TlsName>,
 }
 
 impl TargetSpec {
-    /// Reads `service` or `to`, of which there may be one. `None` if there is neither, `Some(None)` if it is wrong, which is in
-    /// the report then.
+    /// Reads `service` or `to`, of which there may be one. `None` if there is neither; `Some(None)` if it has a fault, which is
+    /// in the report.
     pub fn read(fields: &mut Fields<'_>) -> Option<Option<TargetSpec>> {
         let (service, to) = (fields.optional("service"), fields.optional("to"));
         Some(match (service, to) {
@@ -73,7 +73,7 @@ impl TargetSpec {
         }
     }
 
-    /// The way of TLS that it names.
+    /// The TLS settings that it names.
     pub fn tls(&self) -> Option<&TlsName> {
         match self {
             TargetSpec::Service(service) => service.tls.as_ref(),
@@ -82,7 +82,7 @@ impl TargetSpec {
         }
     }
 
-    /// What is spoken there, if it says so. Whoever names a way of TLS wants TLS.
+    /// The protocol to speak there, if it says so. TLS settings imply TLS.
     pub fn protocol(&self) -> Option<Protocol> {
         match self {
             TargetSpec::Service(service) => {

@@ -1,4 +1,4 @@
-//! Circuit breakers: who fails too often is not asked for a while.
+//! Circuit breakers: a service that fails too often gets no requests for a while.
 //!
 //! The state machine is Resilience4j's, with a window that counts calls: closed;
 //! open once the share of failures among the last calls reaches a threshold;
@@ -24,7 +24,7 @@ pub struct BreakerSettings {
     pub failure_percent: f64,
     /// How long it stays open.
     pub wait: Duration,
-    /// How many calls are let through then, to see.
+    /// How many calls are let through then, as a test.
     pub trials: u32,
 }
 
@@ -51,8 +51,8 @@ pub struct Breaker {
     state: ArcSwap<State>,
 }
 
-/// A state from its beginning to its end. Calls count in the one that they began
-/// in.
+/// A state from its beginning to its end. A call counts in the state in which it
+/// began.
 #[derive(Debug)]
 struct State {
     kind: Kind,
@@ -86,7 +86,7 @@ impl Breaker {
         &self.settings
     }
 
-    /// Lets a call through, or nothing while it is open.
+    /// Lets a call through; `None` while the breaker is open.
     pub fn enter(self: &Arc<Self>, now: Instant) -> Option<Permit> {
         loop {
             let state = self.state.load_full();
@@ -188,7 +188,7 @@ impl State {
     }
 }
 
-/// A call that was let through. Dropped without a word, it counts for nothing.
+/// A call that was let through. If it is dropped without a result, it does not count.
 #[derive(Debug)]
 #[must_use = "the breaker learns from how the call ends"]
 pub struct Permit {
@@ -257,7 +257,7 @@ impl Window {
         } else {
             Window::SUCCESS
         };
-        // Added first, so that the number is never less than none.
+        // The addition comes first, so that the number never falls below zero.
         if is_failure {
             self.failures.fetch_add(1, Relaxed);
         }

@@ -25,7 +25,7 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(2);
 const TIMEOUTS: std::ops::RangeInclusive<Duration> =
     Duration::from_millis(10)..=Duration::from_secs(60);
 
-/// A refusal is a page at most.
+/// The most bytes of an answer. A refusal is at most a page.
 const MAX_ANSWER_BYTES: usize = 256 << 10;
 
 const METHOD: HeaderName = HeaderName::from_static("x-forwarded-method");
@@ -35,10 +35,10 @@ const URI: HeaderName = HeaderName::from_static("x-forwarded-uri");
 /// request's head and without its body. `x-forwarded-method` and
 /// `x-forwarded-uri` say what was asked for.
 ///
-/// The headers that are copied from the answer are taken from every request
-/// first, so that a client cannot send them itself. No answer in time, no
-/// endpoint, an answer that is no HTTP, or 5xx: the request is refused, unless
-/// `fail_open` says that it goes on unchecked, which is counted.
+/// The headers that are copied from the answer are first removed from every
+/// request, so that a client cannot send them itself. The request is refused if
+/// there is no endpoint, no answer in time, an answer that is no HTTP, or a 5xx.
+/// With `fail_open` such a request goes on unchecked, which is counted.
 ///
 /// Cost: a copy of the header map and one request.
 #[derive(Debug)]
@@ -142,7 +142,7 @@ impl ForwardAuth {
             return shown;
         }
         let mut shown = HeaderMap::new();
-        // Who asks, and whose request it is, is always said.
+        // The headers about the client and the request are always sent.
         const ALWAYS: [&str; 5] = [
             "host",
             "x-forwarded-for",

@@ -9,8 +9,8 @@ use pailou_telemetry::Metrics;
 use crate::breaker::{Breaker, BreakerSettings};
 use crate::response_cache::ResponseCache;
 
-/// State of filters by name: a filter that is compiled anew finds it again, as long
-/// as the route before it still runs and its settings are the same.
+/// State of filters by name. A filter that is compiled anew finds its state again if
+/// the old route still runs and the settings are the same.
 ///
 /// One for each table cell. Its locks are taken when routes are compiled, never by a
 /// request.
@@ -33,8 +33,8 @@ impl Shared {
         }
     }
 
-    /// The breaker of that name. Of routes that set it in different ways, the one that
-    /// was compiled last makes another one.
+    /// The breaker of that name. If a route sets the breaker in another way than the
+    /// routes before, it gets a new one.
     pub(crate) fn breaker(&self, name: &str, settings: BreakerSettings) -> Arc<Breaker> {
         let make = || Breaker::new(settings, self.metrics.breaker(name));
         let is_same = |known: &Breaker| *known.settings() == settings;

@@ -17,7 +17,7 @@ use crate::{CircuitBreaker, Refusal, RequestHead, ResponseHead, Rule};
 pub enum Step {
     /// Changes heads, or answers by itself; neither waits nor fails.
     Edit(Box<dyn Edit>),
-    /// Waits for somebody else's word.
+    /// Asks another service, and waits.
     Gate(Box<dyn Gate>),
     /// Changes the body of a response.
     Body(Box<dyn Body>),
@@ -47,11 +47,11 @@ impl Step {
 pub enum Next {
     /// To the next step.
     Continue,
-    /// It does not: this is its answer. It passes the response half of the
-    /// steps before this one.
+    /// No: this is the answer, which passes the response half of the steps before this
+    /// one.
     Answer(Box<Answer>),
-    /// It does not, for this reason. The answer is a problem in the client's protocol,
-    /// with what the steps want of every response.
+    /// No, for this reason. The answer is a problem in the client's protocol, with the
+    /// changes that the steps make to every response.
     Refuse(Refusal),
 }
 
@@ -64,8 +64,8 @@ pub struct Answer {
     pub headers: HeaderMap,
     /// The body.
     pub body: Bytes,
-    /// That it is an error of the gateway's own, whose body and content type are
-    /// written in the shape that such errors have in this gateway.
+    /// Set if it is an error of the gateway's own. Its body and content type then have
+    /// the shape that the settings give to such errors.
     pub problem: Option<Problem>,
 }
 
@@ -92,14 +92,14 @@ pub trait Edit: Debug + Send + Sync {
     fn response(&self, _head: &mut ResponseHead<'_>) {}
 }
 
-/// A filter that asks somebody else before a request may go on.
+/// A filter that asks another service before a request may go on.
 ///
-/// Whoever runs it keeps its deadline, and drops it when the client goes away.
+/// The code that runs it keeps its deadline, and drops it when the client goes away.
 pub trait Gate: Debug + Send + Sync {
     /// Lets the request go on, changed perhaps, or answers it.
     ///
     /// # Errors
-    /// When nobody could say. The request is refused then, unless the gate
+    /// There was no usable answer. The request is refused then, unless the gate
     /// [fails open](Gate::fails_open).
     fn request<'a>(
         &'a self,
@@ -110,11 +110,11 @@ pub trait Gate: Debug + Send + Sync {
     /// How long it may take.
     fn timeout(&self) -> Duration;
 
-    /// Whom it asks.
+    /// The service that it asks.
     fn destination(&self) -> &Destination;
 
-    /// Whether a request goes on unchecked when nobody could say. By default it
-    /// is refused.
+    /// Whether a request goes on unchecked without a usable answer. By default it is
+    /// refused.
     fn fails_open(&self) -> bool {
         false
     }
