@@ -37,7 +37,7 @@ fn a_service_may_say_what_its_endpoints_speak() {
         ("tls: { ca_file: /etc/x }", "service.tls: "),
         (
             "protocol: http, tls: internal",
-            "service.tls: a way of TLS where none is spoken; expected https, or no way of TLS",
+            "service.tls: TLS settings where no TLS is spoken; expected https, or no `tls`",
         ),
     ] {
         let text = format!("routes:\n  /a: {{ service: {{ name: s, {service} }} }}\n");
@@ -79,7 +79,7 @@ fn a_route_may_go_to_a_url() {
         ("to: [ http://a ]", "to: not a URL"),
         (
             "to: { url: 'http://a', tls: x }",
-            "to.tls: a way of TLS where none is spoken",
+            "to.tls: TLS settings where no TLS is spoken",
         ),
         ("to: { tls: x }", "to: `url` is missing"),
         (
