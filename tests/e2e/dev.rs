@@ -182,7 +182,7 @@ async fn every_printed_command_does_what_its_comment_says() {
     assert!(endpoints.iter().all(|one| one["in"] == true), "{service}");
     let explained = dev.paste_json("which route");
     assert_eq!(explained["route"], "/api/users/**", "{explained}");
-    let status = dev.paste_json("the session with the registry");
+    let status = dev.paste_json("the session with Nacos");
     assert_eq!(status["ready"], true, "{status}");
     assert_eq!(status["table"]["routes"], 3, "{status}");
     let metrics = dev.paste("the metrics");
