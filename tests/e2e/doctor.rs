@@ -120,7 +120,7 @@ async fn a_healthy_world_is_healthy() {
     seen.says("http", "ok", &["answers"]);
     seen.says("clock", "ok", &[]);
     seen.says("grpc", "ok", &["one connection"]);
-    seen.says("login", "ok", &["none is asked for"]);
+    seen.says("login", "ok", &["the server asks for none"]);
     seen.says("document", "ok", &["1 route"]);
     seen.says("service", "ok", &["1 instance, all eligible"]);
     assert_eq!(
@@ -147,10 +147,10 @@ async fn a_server_that_is_not_there_is_told_from_a_closed_grpc_port() {
     seen.says(
         "grpc",
         "warning",
-        &["no TCP connection", "over HTTP instead", "nacos.grpc_port"],
+        &["no TCP connection", "uses HTTP instead", "nacos.grpc_port"],
     );
     // What follows is looked at over HTTP.
-    seen.says("login", "ok", &["none is asked for"]);
+    seen.says("login", "ok", &["the server asks for none"]);
     seen.says("document", "ok", &["1 route"]);
     seen.says("service", "problem", &["no instance"]);
 
@@ -215,7 +215,7 @@ async fn each_way_to_fail_the_login_is_named_and_no_secret_is() {
         registry.publish_config(ROUTES, "routes: {}");
     }
     for (registry, user, password, result, words) in [
-        (&locked, "nacos", "right-secret", "ok", "is let in"),
+        (&locked, "nacos", "right-secret", "ok", "the login works"),
         (
             &locked,
             "nacos",
@@ -228,7 +228,7 @@ async fn each_way_to_fail_the_login_is_named_and_no_secret_is() {
             "nobody",
             "wrong-secret",
             "problem",
-            "has not loaded it yet",
+            "has not loaded the user yet",
         ),
         (&locked, "", "", "problem", "none is set"),
         (
@@ -238,8 +238,8 @@ async fn each_way_to_fail_the_login_is_named_and_no_secret_is() {
             "warning",
             "asks for no login",
         ),
-        (&open, "", "", "ok", "none is asked for"),
-        (&over_http, "nacos", "right-secret", "ok", "is let in"),
+        (&open, "", "", "ok", "the server asks for none"),
+        (&over_http, "nacos", "right-secret", "ok", "the login works"),
         (
             &over_http,
             "nacos",
@@ -382,7 +382,10 @@ async fn a_service_that_is_elsewhere_is_found() {
     visit(&settings, &[]).await.says(
         "service",
         "problem",
-        &["no instance, here or in any other", "Start the service"],
+        &[
+            "no instance, neither here nor in the other",
+            "Start the service",
+        ],
     );
     for (key, words) in [
         (
@@ -528,7 +531,7 @@ async fn every_cluster_is_looked_at_for_what_it_has_to_have() {
     assert_eq!(of(&seen, "service", "problem"), missing, "{}", seen.text);
     let cure = "service: { name: orders, nacos: east, group: shop }";
     assert!(seen.text.contains(cure), "{}", seen.text);
-    seen.says("gateway", "ok", &["none is registered"]);
+    seen.says("gateway", "ok", &["no gateway is registered"]);
 
     east.put_instance("orders", local(&upstream));
     assert!(visit(&settings(""), &[]).await.is_well());

@@ -134,7 +134,7 @@ async fn a_second_signal_ends_it_at_once() {
         "{:?}",
         began.elapsed()
     );
-    gateway.logged(&["SIGINT came again"]).await;
+    gateway.logged(&["another signal (SIGINT)"]).await;
     slow.abort();
 }
 

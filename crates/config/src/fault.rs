@@ -4,12 +4,12 @@ use std::{cell::RefCell, fmt, sync::Arc};
 
 use serde::{Serialize, Serializer};
 
-/// The most faults that are listed for one document; the rest is counted.
+/// The most faults that are listed for one document. The rest is counted.
 ///
-/// A four-megabyte document can hold a million mistakes, and nobody reads past the first hundred.
+/// A document of four megabytes can hold a million faults, and nobody reads more than a hundred.
 pub(crate) const MAX_FAULTS: usize = 100;
 
-/// How a fault ends that only counts others.
+/// The end of a fault that only counts others.
 const UNLISTED: &str = " more faults are not listed";
 
 /// A place in a text: line and column, both counted from 1, the column in characters.
@@ -27,13 +27,13 @@ impl fmt::Display for Position {
     }
 }
 
-/// Whether a fault refuses the document or is only said.
+/// Whether a fault refuses the document or is only a warning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
     /// The document (or the route, where one route can be refused alone) is not used.
     Error,
-    /// It is used, and a person should know.
+    /// It is used, but a person should know.
     Warning,
 }
 

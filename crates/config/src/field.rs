@@ -1,4 +1,4 @@
-//! How every spec is read: a node, its path, and the report its faults go to.
+//! How every spec is read: a node, its path, and the report for its faults.
 
 mod fields;
 mod scalar;
@@ -15,8 +15,8 @@ pub(crate) use scalar::quote;
 
 pub use fields::Fields;
 
-/// A value that is being read. Each reading method gives the value, or reports a fault at its place and gives `None`, so
-/// that a reader goes on and finds the next one.
+/// A value that is being read. Each reading method returns the value, or reports a fault at its place and returns `None`,
+/// so that the reader goes on and finds the next fault.
 ///
 /// ```
 /// use pailou_config::{Field, Node, Report};
@@ -114,7 +114,7 @@ impl<'a> Field<'a> {
         );
     }
 
-    /// Reports something that is used but worth knowing.
+    /// Reports a warning: the value is used.
     pub fn warn(&self, problem: impl Into<String>) {
         self.push(problem.into(), None, None, Severity::Warning);
     }
@@ -155,8 +155,8 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// Every item of a list as `read` reads it; a lone value is a list of one. All are read, so that each fault is told, and nothing
-    /// comes of the list if there is one.
+    /// Every item of a list as `read` reads it; a lone value is a list of one. All items are read, so that each fault is reported.
+    /// `None` if there is a fault.
     pub fn each<T>(&self, read: impl Fn(&Field<'a>) -> Option<T>) -> Option<Vec<T>> {
         let items = self.sequence_or_one()?;
         let values: Vec<_> = items.iter().filter_map(read).collect();

@@ -1,7 +1,7 @@
 //! JSON text to [`Node`]s, with the position of every value.
 //!
-//! `serde_json` reads the strings; it knows no positions, which is why the rest is here. A YAML parser reads JSON too, ten times
-//! slower, and is what reads a text that is nearly JSON.
+//! `serde_json` reads the strings. The rest is here, since `serde_json` knows no positions. A YAML parser reads JSON too, but ten times
+//! slower. It reads texts that are nearly JSON.
 
 use crate::{
     fault::Position,
@@ -18,7 +18,7 @@ pub(crate) struct Json {
     pub(crate) duplicates: Vec<(Key, u32)>,
 }
 
-/// The tree of a JSON text; `None` if it is none by the letter of RFC 8259, or nested more than 64 levels deep.
+/// The tree of a JSON text; `None` if it is not JSON by RFC 8259, or nested more than 64 levels deep.
 pub(crate) fn parse(text: &str) -> Option<Json> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut reader = Reader {

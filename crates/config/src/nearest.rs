@@ -12,7 +12,7 @@
 /// ```
 pub fn nearest<'x>(name: &str, candidates: impl IntoIterator<Item = &'x str>) -> Option<&'x str> {
     let wanted = folded(name);
-    // Nobody mistypes a name of this length; a long text here is a value in the wrong place.
+    // A text of this length is no mistyped name, but a value in the wrong place.
     if wanted.is_empty() || wanted.len() > 64 {
         return None;
     }

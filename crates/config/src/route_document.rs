@@ -29,10 +29,10 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 pub enum DocumentOutcome {
     /// Routes, perhaps none of them: an explicit `routes: {}` empties the document.
     Routes(ParsedDocument),
-    /// Nothing but white space and comments. That is an accident, not a wish for no routes.
+    /// Nothing but white space and comments. That is likely an accident, and does not mean that there should be no routes.
     Blank,
-    /// Not usable. At least one of the faults is an error; the routes that could be read are there so that whoever
-    /// knows predicates and filters can add what is wrong with those, and a person sees every fault in one run.
+    /// Not usable. At least one of the faults is an error. It has the routes that could be read, so that the crates that
+    /// know predicates and filters can add their faults, and one run finds every fault.
     Refused(ParsedDocument),
 }
 
@@ -41,12 +41,12 @@ pub enum DocumentOutcome {
 pub struct ParsedDocument {
     /// The routes, in the order of the text.
     pub routes: Vec<RouteSpec>,
-    /// What is wrong, or accepted and worth knowing.
+    /// The faults and warnings.
     pub faults: Vec<Fault>,
     /// Whether a route that cannot run takes no other with it, as in the form of
     /// Spring Cloud Gateway. A native document is taken whole or not at all.
     pub is_isolated: bool,
-    /// Of an isolated document: the routes that could not be read.
+    /// If routes stand alone: the routes that could not be read.
     pub refused: Vec<RefusedRoute>,
     /// What its CORS settings say of requests that no route takes.
     pub unrouted: Option<UnroutedSpec>,
@@ -67,9 +67,9 @@ pub struct UnroutedSpec {
 pub struct RefusedRoute {
     /// Its id.
     pub id: Arc<str>,
-    /// Before how many of the document's readable routes it stands.
+    /// Its place: the number of readable routes before it.
     pub place: usize,
-    /// Why it cannot run; one of them at least is an error.
+    /// Why it cannot run. At least one of these is an error.
     pub faults: Vec<Fault>,
 }
 
@@ -103,8 +103,8 @@ impl ParsedDocument {
 
 /// Reads a route document, in the form that its content shows. `document` is the name that its faults and routes carry.
 ///
-/// A native document with any error is refused whole, with every error in it: half a table is worse than the last good one. One in the
-/// form of Spring Cloud Gateway is refused route by route.
+/// A native document with any error is refused as a whole, with all its errors, since half a table is worse than the last good one. In the
+/// form of Spring Cloud Gateway each route is judged alone.
 pub fn parse_route_document(document: &str, text: &str, scg: &ScgSettings) -> DocumentOutcome {
     parse(None, document, text, scg)
 }
@@ -112,12 +112,13 @@ pub fn parse_route_document(document: &str, text: &str, scg: &ScgSettings) -> Do
 /// Reads a route document in the form of Spring Cloud Gateway: YAML or properties with `spring.cloud.gateway.routes`, or a JSON list of
 /// route definitions.
 ///
-/// A text that cannot be read at all is refused whole. A route that cannot is among the refused ones, and takes no other with it.
+/// A text that cannot be read at all is refused as a whole. A route that cannot be read is among the refused routes, and does not affect
+/// others.
 pub fn parse_scg_document(document: &str, text: &str, scg: &ScgSettings) -> DocumentOutcome {
     parse(Some(Form::Scg), document, text, scg)
 }
 
-/// How one document is read, whatever it says next.
+/// How one document is read, in this version and in later ones.
 #[derive(Clone, Debug, Default)]
 pub struct Reading {
     /// Its form; `None` for the one that its content shows.
@@ -443,7 +444,7 @@ fn predicates(key: &Key, field: &Field<'_>, fields: &mut Fields<'_>) -> Vec<Part
             predicates.push(PartSpec::named("path", &path));
         }
         None if key.text.starts_with('/') => predicates.push(key_as_path(key, field)),
-        // A route without either would take every request of every host: that must be written, not forgotten.
+        // A route without either would take every request of every host, which must be written and not happen by mistake.
         None if host.is_none() => field.fault_expected(
             "neither `path` nor `host` is given",
             "for instance `path: /**` to match every path",

@@ -47,8 +47,8 @@ const KEYS: &[(&str, &str, &str)] = &[
     (
         "service.nacos",
         "id of a Nacos",
-        "The Nacos that lists it: one of `other_nacos` in `gateway.yaml`; the one of `nacos` unless given. Group and \
-         namespace are then that one's unless given.",
+        "The Nacos that lists it: one of `other_nacos` in `gateway.yaml`; `nacos` unless given. Group and namespace are \
+         then those of this Nacos unless given.",
     ),
     (
         "service.group",
@@ -63,7 +63,7 @@ const KEYS: &[(&str, &str, &str)] = &[
     (
         "service.cluster",
         "name without spaces",
-        "Only endpoints of this Nacos cluster.",
+        "Only endpoints with this cluster label.",
     ),
     (
         "service.metadata",
@@ -73,13 +73,13 @@ const KEYS: &[(&str, &str, &str)] = &[
     (
         "service.protocol",
         "`http`, `https`, `h2c` or `grpc`, `h2` or `grpcs`",
-        "What its endpoints speak, whatever they say of themselves: HTTP/1.1 or, as `h2` and gRPC, HTTP/2; with `s`, over TLS, as \
-         `h2` always is. Unless given, an endpoint's metadata `protocol` says so, or `secure: \"true\"`; HTTP/1.1 without TLS otherwise.",
+        "What the gateway speaks with its endpoints. `http` and `https` are HTTP/1.1, the others HTTP/2; `https`, `h2` and `grpcs` are \
+         over TLS. Unless given, the metadata of an endpoint decides (`protocol`, `secure: \"true\"`), and else it is HTTP/1.1 without TLS.",
     ),
     (
         "service.tls",
-        "id of a way of TLS",
-        "How TLS is spoken to them: one of `other_upstream_tls` in `gateway.yaml`; `upstream_tls` unless given. Means \
+        "id of TLS settings",
+        "The settings for TLS to them: one of `other_upstream_tls` in `gateway.yaml`; `upstream_tls` unless given. Implies \
          `protocol: https`.",
     ),
     (
@@ -146,8 +146,8 @@ const KEYS: &[(&str, &str, &str)] = &[
     (
         "to",
         "`http://host:port` or `https://host:port`, or mapping",
-        "Who answers instead of a service. A host name is looked up by DNS, again every `discovery.dns_refresh`; its addresses are \
-         the endpoints. A path goes into `prefix`.",
+        "The URL that answers instead of a service. DNS gives the addresses of a host name, again every `discovery.dns_refresh`; they \
+         are the endpoints. A path goes into `prefix`.",
     ),
     (
         "to.url",
@@ -156,8 +156,8 @@ const KEYS: &[(&str, &str, &str)] = &[
     ),
     (
         "to.tls",
-        "id of a way of TLS",
-        "How TLS is spoken there: one of `other_upstream_tls` in `gateway.yaml`; `upstream_tls` unless given.",
+        "id of TLS settings",
+        "The settings for TLS to it: one of `other_upstream_tls` in `gateway.yaml`; `upstream_tls` unless given.",
     ),
     (
         "to.health_check",
@@ -167,18 +167,18 @@ const KEYS: &[(&str, &str, &str)] = &[
     (
         "forward",
         "path that begins with `/`",
-        "The route that takes this path answers, with the filters of both. A request is forwarded three times at most.",
+        "The route that takes this path answers, with the filters of both routes. A request is forwarded three times at most.",
     ),
     (
         "preserve_host",
         "`true` or `false`; `true`",
-        "Whether an endpoint gets the client's `Host`. If not, it gets its own name: the host it was registered by, or its address, with its port.",
+        "Whether an endpoint gets the client's `Host`. If not, it gets its own name: the host that it registered, or its address, with its port.",
     ),
     (
         "encoded_slashes",
         "`reject`, `keep` or `decode`; `reject`",
-        "What becomes of a path with `%2F`, which servers read in two ways: refused with 400; kept, as a character of its segment; or \
-         decoded, as a separator, which must lead to this route too.",
+        "What becomes of a path with `%2F`, which servers read in two ways. `reject`: the request gets 400. `keep`: it is a character \
+         of its segment. `decode`: it is a separator, and the decoded path must lead to this route too.",
     ),
     (
         "balance",
@@ -188,32 +188,32 @@ const KEYS: &[(&str, &str, &str)] = &[
     (
         "strip_prefix",
         "number of segments",
-        "So many leading segments are cut from the path before it is forwarded.",
+        "How many leading segments are cut from the path before the request is forwarded.",
     ),
     (
         "prefix",
         "path that begins with `/`",
-        "Put before the path, after `strip_prefix`.",
+        "A path that is put in front of the path, after `strip_prefix`.",
     ),
     (
         "filters",
         "list of filters: a name, or a mapping of one name to its arguments",
-        "What is changed on the way, in this order, after `strip_prefix` and `prefix`.",
+        "The filters of the route, in this order, after `strip_prefix` and `prefix`.",
     ),
     (
         "timeout",
         "duration, 1ms to 24h",
-        "Until the headers of the response, over all tries; `defaults.timeout` unless given.",
+        "The time until the head of the response, over all tries; `defaults.timeout` unless given.",
     ),
     (
         "connect_timeout",
         "duration, 1ms to 1m",
-        "For one connection to an endpoint; `defaults.connect_timeout` unless given.",
+        "The time for one connection to an endpoint; `defaults.connect_timeout` unless given.",
     ),
     (
         "read_timeout",
         "duration, 1ms to 24h",
-        "Between two reads of a response; `defaults.read_timeout` unless given.",
+        "The time between two reads of a response; `defaults.read_timeout` unless given.",
     ),
     (
         "tunnel_idle_timeout",
@@ -223,12 +223,12 @@ const KEYS: &[(&str, &str, &str)] = &[
     (
         "total_timeout",
         "`off`, or duration, 1ms to 24h",
-        "For the whole exchange; `defaults.total_timeout` unless given.",
+        "The time for the whole exchange; `defaults.total_timeout` unless given.",
     ),
     (
         "retries",
         "number, 0 to 10, or mapping",
-        "More endpoints after the first; `defaults.retries` unless given. Refused connections do not count; 0 is a single try.",
+        "How many more endpoints are tried; `defaults.retries` unless given. Refused connections do not count; 0 is a single try.",
     ),
     (
         "retries.count",
@@ -238,13 +238,13 @@ const KEYS: &[(&str, &str, &str)] = &[
     (
         "retries.grpc_status",
         "list of `unavailable`, `resource_exhausted`",
-        "A gRPC call that is answered with such a status and nothing else is a failed try, while the request is at hand (`retry.buffer_bytes`). \
-         For methods that may run twice.",
+        "A gRPC call that is answered with such a status and no message is tried again, if the whole request was kept \
+         (`retry.buffer_bytes`). For methods that may run twice.",
     ),
     (
         "enabled",
         "`true` or `false`; `true`",
-        "A route that is not enabled is checked and takes no request.",
+        "A route that is not enabled is checked, but takes no request.",
     ),
     (
         "metadata",

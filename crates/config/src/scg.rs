@@ -1,9 +1,9 @@
 //! Documents in the form of Spring Cloud Gateway.
 //!
-//! A text goes through these steps: YAML, JSON or properties become one tree as Spring's binder sees it (`parts`, `properties`,
-//! `tree`); the gateway's part of it is found (`section`); placeholders are filled in; what holds for all routes is read (`gateway`), then
-//! each route by itself (`route`), so that what is wrong with one refuses that one alone. Predicates and filters stay names with
-//! arguments; whoever knows them reads those with [`ScgArgs`].
+//! A text goes through these steps. YAML, JSON or properties become one tree as Spring's binder sees it (`parts`, `properties`,
+//! `tree`). The gateway's part of the tree is found (`section`). Placeholders are filled in. The settings for all routes are read
+//! (`gateway`), then each route by itself (`route`), so that a fault in one route refuses that route alone. Predicates and filters stay
+//! names with arguments. The crates that know them read the arguments with [`ScgArgs`].
 
 mod arg;
 mod args;

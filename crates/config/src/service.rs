@@ -1,4 +1,4 @@
-//! The service that somebody in a route document names.
+//! The service that a route document names.
 
 use std::collections::BTreeMap;
 
@@ -13,19 +13,19 @@ use crate::{
 pub struct ServiceSpec {
     /// The service's name, without its group.
     pub name: String,
-    /// The id of the Nacos that lists it, as `gateway.yaml` calls it.
+    /// The id of the Nacos that lists it, as in `gateway.yaml`.
     pub nacos: Option<String>,
     /// The Nacos group.
     pub group: Option<String>,
     /// The Nacos namespace id; empty is the public one.
     pub namespace: Option<String>,
-    /// Only instances of this Nacos cluster.
+    /// Only instances with this cluster label.
     pub cluster: Option<String>,
     /// Only instances whose metadata has all of these.
     pub metadata: BTreeMap<String, String>,
-    /// What its endpoints speak, whatever they say of themselves.
+    /// The protocol of its endpoints, which takes precedence over their metadata.
     pub protocol: Option<Protocol>,
-    /// The way of TLS to them, by its id in `gateway.yaml`; the usual one if none is named.
+    /// The TLS settings for them, by their id in `gateway.yaml`; the default ones if none are named.
     pub tls: Option<TlsName>,
     /// Whether connections to them begin with a PROXY header (version 2) that says who the client is.
     pub proxy_protocol: bool,
@@ -44,13 +44,13 @@ pub enum Protocol {
     Http,
     /// HTTP/1.1 over TLS.
     Https,
-    /// HTTP/2 without TLS, as gRPC is spoken inside of a network.
+    /// HTTP/2 without TLS, which gRPC services inside a network speak.
     H2c,
     /// HTTP/2 over TLS.
     H2,
 }
 
-/// The name of a way of TLS to endpoints. Equality ignores where it stands.
+/// The id of TLS settings for endpoints. Equality ignores where it stands.
 #[derive(Clone, Debug)]
 pub struct TlsName {
     /// The id.
@@ -191,17 +191,14 @@ fn protocol(field: &Field<'_>) -> Option<Protocol> {
     }
 }
 
-/// A way of TLS. Whether `gateway.yaml` has it is found out when the route is compiled.
+/// The id of TLS settings. Whether `gateway.yaml` has them is found out when the route is compiled.
 pub(crate) fn tls_name(field: &Field<'_>, protocol: Option<Protocol>) -> Option<TlsName> {
     let id = nacos_name(
         field,
         "the id of one of `other_upstream_tls` in gateway.yaml",
     )?;
     if matches!(protocol, Some(Protocol::Http | Protocol::H2c)) {
-        field.fault_expected(
-            "a way of TLS where none is spoken",
-            "https, or no way of TLS",
-        );
+        field.fault_expected("TLS settings where no TLS is spoken", "https, or no `tls`");
         return None;
     }
     let at = field.at();

@@ -135,7 +135,7 @@ pub struct Settings {
 pub struct LoadedSettings {
     /// The settings.
     pub settings: Settings,
-    /// What is accepted and worth knowing.
+    /// The warnings.
     pub warnings: Vec<Fault>,
     /// The name of the file for faults.
     document: String,
@@ -191,7 +191,7 @@ pub fn load_settings(
     Err(report.into_faults())
 }
 
-/// No more than it takes to see that it is too much: the file may be anything.
+/// Reads at most as much as shows that the file is too large, since it may be any file.
 fn read_file(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path)?
@@ -214,7 +214,7 @@ fn load(
         None => Node::null(crate::Position { line: 1, column: 1 }),
     };
     let field = Field::new(&root, "", &report);
-    // A file of comments only is the defaults.
+    // A file of comments only means the defaults.
     let fields = if field.is_null() {
         None
     } else {
@@ -315,10 +315,10 @@ fn read<'a>(fields: Option<Fields<'a>>, reader: &mut Reader<'a>) -> Settings {
             KeyText {
                 name: "errors",
                 doc: &[
-                    " What clients read where the gateway answers with an error of its own: `problem` (RFC 9457), `scg` (the JSON of",
-                    " Spring Cloud Gateway: `timestamp`, `path`, `status`, `error`, `requestId`), or a template of yours, in which",
-                    " fields in braces stand for values; texts are escaped for JSON, the quotes around them are the template's. It is",
-                    " JSON, unless a mapping of `template` and `content_type` says otherwise. Calls of gRPC have their own errors.",
+                    " The shape of the gateway's own errors: `problem` (RFC 9457), `scg` (the JSON of Spring Cloud Gateway: `timestamp`,",
+                    " `path`, `status`, `error`, `requestId`), or a template of your own. Fields in braces stand for values. Texts are",
+                    " escaped for JSON; the quotes around them belong to the template. The content type is JSON, unless a mapping of",
+                    " `template` and `content_type` sets another. gRPC calls have errors of their own.",
                 ],
                 also: &[],
             },
@@ -337,13 +337,13 @@ fn read<'a>(fields: Option<Fields<'a>>, reader: &mut Reader<'a>) -> Settings {
 }
 
 impl LoadedSettings {
-    /// What faults call the text that the settings come from: the file, or what stands for none.
+    /// The name of the settings in faults: that of the file, or a word for none.
     pub fn document(&self) -> &str {
         &self.document
     }
 
-    /// A fault of the setting at `path`, found by somebody who knows more than this crate. It names the place where the
-    /// setting was made: in the file, in the environment, or nowhere for a default.
+    /// A fault of the setting at `path`, found by another crate. It names the place of the setting: in the file, in the
+    /// environment, or none for a default.
     pub fn fault(&self, path: &str, problem: String, expected: &str) -> Fault {
         let entry = self.entries.iter().find(|entry| entry.path() == path);
         let (document, position, path) = match entry.map(|entry| &entry.origin) {
@@ -380,7 +380,7 @@ impl Settings {
             .chain(others.map(|(id, nacos)| (id.as_str(), nacos)))
     }
 
-    /// All ways of TLS to endpoints with the sections that describe them. The first is the one that is meant when none is named; the
+    /// All TLS settings for endpoints with the sections that describe them. The first are the default ones; the
     /// named ones follow in the order of their ids.
     pub fn all_upstream_tls(&self) -> impl Iterator<Item = (String, &UpstreamTlsSettings)> {
         let others = self.other_upstream_tls.iter();
@@ -388,8 +388,8 @@ impl Settings {
             .chain(others.map(|(id, tls)| (format!("other_upstream_tls.{id}"), tls)))
     }
 
-    /// How the document of this name is read: a data id, or the path of a file. Of one that `routes` does not name, the content shows the
-    /// form; so it does where several have the name and are in different forms.
+    /// How the document of this name (a data id, or the path of a file) is read. The content shows the form if `routes` does not name the
+    /// document, or names several of this name in different forms.
     pub fn reading(&self, document: &str) -> Reading {
         let named = self
             .routes

@@ -1,4 +1,4 @@
-//! Who answers: a service, whoever is at a URL, or another route.
+//! What answers: a service, a URL, or another route.
 
 use crate::{
     field::{Field, Fields},
@@ -7,7 +7,7 @@ use crate::{
     upstream_url::UpstreamUrl,
 };
 
-/// Who answers the requests of a route, or the questions of a filter.
+/// What answers the requests of a route, or the questions of a filter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(
     clippy::large_enum_variant,
@@ -16,7 +16,7 @@ use crate::{
 pub enum TargetSpec {
     /// The endpoints of a service.
     Service(ServiceSpec),
-    /// Whoever is at a URL.
+    /// The host at a URL.
     Url(UrlSpec),
     /// The route that takes this path, which begins with `/`. Of routes only.
     Forward(String),
@@ -27,15 +27,15 @@ pub enum TargetSpec {
 pub struct UrlSpec {
     /// The URL.
     pub url: UpstreamUrl,
-    /// The way of TLS, by its id in `gateway.yaml`; the usual one if none is named.
+    /// The TLS settings, by their id in `gateway.yaml`; the default ones if none are named.
     pub tls: Option<TlsName>,
     /// How whoever is there is checked, if that is wanted.
     pub health_check: Option<HealthCheckSpec>,
 }
 
 impl TargetSpec {
-    /// Reads `service` or `to`, of which there may be one. `None` if there is neither, `Some(None)` if it is wrong, which is in
-    /// the report then.
+    /// Reads `service` or `to`, of which there may be one. `None` if there is neither; `Some(None)` if it has a fault, which is
+    /// in the report.
     pub fn read(fields: &mut Fields<'_>) -> Option<Option<TargetSpec>> {
         let (service, to) = (fields.optional("service"), fields.optional("to"));
         Some(match (service, to) {
@@ -76,7 +76,7 @@ impl TargetSpec {
         }
     }
 
-    /// The way of TLS that it names.
+    /// The TLS settings that it names.
     pub fn tls(&self) -> Option<&TlsName> {
         match self {
             TargetSpec::Service(service) => service.tls.as_ref(),

@@ -105,7 +105,7 @@ fn options() -> serde_saphyr::Options {
         with_snippet: false,
         strict_booleans: true,
         reject_unsupported_tags: true,
-        // Duplicates are found below instead, so that all of them are found.
+        // Duplicates are searched for below, so that all of them are found.
         duplicate_keys: DuplicateKeyPolicy::PassThrough,
         non_finite_float_policy: serde_saphyr::NonFiniteFloatPolicy::PassThrough,
         budget: serde_saphyr::budget! {
@@ -113,7 +113,7 @@ fn options() -> serde_saphyr::Options {
             max_events: 3 * MAX_NODES,
             max_depth: MAX_DEPTH,
             max_anchors: 1_000,
-            // The alias limit below bounds the work; a base that every route merges is no attack.
+            // The alias limit below bounds the work. A base that every route merges is no attack.
             enforce_alias_anchor_ratio: false,
         },
         alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: MAX_REPLAYED_ALIAS_EVENTS },

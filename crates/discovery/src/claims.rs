@@ -1,20 +1,20 @@
 //! Which services list which addresses: an address that another service has taken over is not held.
 //!
 //! Addresses are given out again. While a service's endpoints are held because Nacos does not list
-//! them, one of them may turn up under another service, and requests for the first would reach the
-//! second. One address under two services is no contradiction by itself, since one process may register
-//! as both: what counts is that the other service was not there before.
+//! them, the address of one may appear under another service. Requests for the first service would then
+//! reach the second. One address under two services alone proves nothing, since one process may register
+//! as both. It counts only if the second service did not have the address before.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// The addresses of all services that are heard of over one connection, so that its numbers compare.
+/// The addresses of all services of one session, so that the numbers of its connections compare.
 #[derive(Debug, Default)]
 pub(crate) struct Claims {
     claims: Mutex<HashMap<SocketAddr, Vec<Claim>>>,
-    /// Grows with each change, so that whoever waits for one need not look.
+    /// Grows with each change, so that a feed only checks after a change.
     version: AtomicU64,
     /// The number of the next service.
     next: AtomicU64,
@@ -32,7 +32,8 @@ struct Claim {
 pub(crate) struct Claimant {
     claims: Arc<Claims>,
     number: u64,
-    /// What it lists, and since which connection; what it holds is in here too, but claims nothing.
+    /// The addresses that the service lists, and since which connection. Held addresses are here too, but
+    /// claim nothing.
     known: HashMap<SocketAddr, Known>,
 }
 

@@ -1,4 +1,4 @@
-//! The handle: starts everything, tells what is known, ends everything.
+//! The handle: it starts all tasks, tells what is known, and ends the tasks.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -57,7 +57,7 @@ struct Shared {
     metrics: Metrics,
     /// The port that others reach the gateway at.
     port: Option<u16>,
-    /// Unless it is off.
+    /// `None` if the settings have it off.
     snapshot: Option<Arc<Snapshot>>,
     kept: KeptConfigs,
 }
@@ -79,7 +79,7 @@ impl Discovery {
     /// `settings.nacos`; `connect` makes one of `settings.other_nacos`, by its id, for a namespace, when it is
     /// needed. `filters` is what filters of all routes share.
     ///
-    /// It never fails: what is out of reach now is tried again, and [`Discovery::view`] tells how it goes.
+    /// It never fails. A server that is out of reach is tried again, and [`Discovery::view`] shows the state.
     ///
     /// # Panics
     /// Outside of a Tokio runtime.
@@ -181,7 +181,7 @@ impl Discovery {
     pub fn view(&self) -> DiscoveryView {
         let shared = &self.shared;
         let published = shared.published.borrow().clone();
-        // Locks of their own: within the value below they would be held until it is complete.
+        // Each takes its lock here. Inside the value below the locks would be held until that is complete.
         let stale = shared.is_stale(&published);
         let services = lock(&shared.feeds).views();
         DiscoveryView {
@@ -219,9 +219,9 @@ impl Discovery {
         }
     }
 
-    /// Registers the gateway in Nacos and keeps it registered, in the background; call it once requests
-    /// are accepted. Does nothing while that goes on, or where the settings say so. After
-    /// [`Discovery::deregister`] it registers again, so that whoever shuts down must not call it any more.
+    /// Registers the gateway in Nacos and keeps it registered, in the background. Call it once requests are
+    /// accepted. Does nothing if the gateway is registered already, or if the settings turn registration off. Do not
+    /// call it after [`Discovery::deregister`] in a shutdown: it would register again.
     ///
     /// # Panics
     /// Outside of a Tokio runtime.
@@ -272,7 +272,7 @@ impl Discovery {
         }
     }
 
-    /// Deregisters if that was not done, and ends all tasks and subscriptions. The table and the endpoints
+    /// Deregisters if that is still to be done, and ends all tasks and subscriptions. The table and the endpoints
     /// stay as they are.
     pub async fn stop(self) {
         self.deregister().await;
@@ -355,7 +355,7 @@ impl Shared {
         }
     }
 
-    /// Whether something is served that nobody vouches for at the moment.
+    /// Whether something is served that Nacos does not confirm at the moment.
     fn is_stale(&self, published: &Published) -> bool {
         let is_restored = |document: &DocumentView| document.from_snapshot;
         published.documents.iter().any(is_restored) || lock(&self.feeds).is_any_stale()

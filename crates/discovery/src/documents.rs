@@ -1,10 +1,10 @@
 //! The route documents: the newest state of each, the last good one, and their merge.
 //!
-//! A native document is taken whole or not at all. One that has a fault, is blank, is gone or cannot be read
-//! leaves its last good routes in place and raises an alarm that stays until the document is good again. In a
-//! document in the form of Spring Cloud Gateway each route stands alone: one that cannot run keeps its own last
-//! good version and takes no other with it. If none of them can run, the document is refused like a native one.
-//! Only an explicit `routes: {}` empties it, and only itself.
+//! A native document is taken whole or not at all. If it has a fault, is blank, gone or unreadable, its last good
+//! routes stay, and an alarm stays on until the document is good again. In a document in the form of Spring Cloud
+//! Gateway each route stands alone: a route that cannot run keeps its own last good version, and does not affect
+//! others. If no route can run, the document is refused like a native one. Only an explicit `routes: {}` empties a
+//! document, and only this one.
 //!
 //! The last good text outlives the process: where a source has no good text to offer, the snapshot's is
 //! taken. So do the older texts that routes still come from which newer ones broke.
@@ -49,7 +49,7 @@ pub(crate) struct Verdict {
     pub(crate) was_alarmed: bool,
     /// Whether the gateway failed over it: the state is to be taken again.
     pub(crate) panicked: bool,
-    /// Whether the snapshot's text was applied, for want of a good one.
+    /// Whether the snapshot's text was applied, since the source has no good one.
     pub(crate) restored: bool,
     /// Whether the source confirmed the snapshot's text.
     pub(crate) confirmed: bool,
@@ -57,7 +57,7 @@ pub(crate) struct Verdict {
     pub(crate) routes: usize,
     /// MD5 of the applied text.
     pub(crate) md5: String,
-    /// What is doubtful in the applied text.
+    /// The warnings about the applied text.
     pub(crate) warnings: Vec<Fault>,
     /// What is wrong with the newest state.
     pub(crate) faults: Vec<Fault>,
@@ -94,7 +94,7 @@ struct Document {
     saved: Option<SavedText>,
     /// Of the last merge: routes that an earlier document keeps out.
     duplicates: Vec<Fault>,
-    /// Of the last table: routes that no request reaches.
+    /// Routes of the last table that no request reaches.
     shadowed: Vec<Fault>,
 }
 
@@ -113,7 +113,7 @@ struct Good {
     older: Arc<[OlderText]>,
     warnings: Vec<Fault>,
     revision: Option<u64>,
-    /// Whether it is the snapshot's, and the source has not said the same yet.
+    /// Whether the text is the snapshot's, and the source has not confirmed it yet.
     from_snapshot: bool,
 }
 
@@ -162,7 +162,7 @@ impl Documents {
         self.documents[index].judge(|document| document.take(state, compile), compile)
     }
 
-    /// Whether the snapshot has a text for a document that none is known of yet.
+    /// Whether the snapshot has a text for a document that is still unknown.
     pub(crate) fn can_restore(&self) -> bool {
         self.documents
             .iter()
@@ -274,12 +274,12 @@ impl Good {
 }
 
 impl Document {
-    /// Whether what is applied differs from what the newest state is.
+    /// Whether the applied text is not that of the newest state.
     fn is_alarmed(&self) -> bool {
         !matches!(self.state, DocumentState::Applied | DocumentState::Waiting)
     }
 
-    /// Lets `take` take what is new, falls back on the snapshot if nothing is good, and says what came of it.
+    /// Runs `take` on a new state, falls back on the snapshot if nothing is good, and returns the verdict.
     fn judge(&mut self, take: impl FnOnce(&mut Self) -> bool, compile: Compile<'_>) -> Verdict {
         let was_alarmed = self.is_alarmed();
         let was_from_snapshot = self.is_from_snapshot();
@@ -320,8 +320,8 @@ impl Document {
         }
     }
 
-    /// Applies the snapshot's text; whether that went well. The state stays what the source says, or that
-    /// it says nothing.
+    /// Applies the snapshot's text, and returns whether that succeeded. The state stays that of the source, which
+    /// may be silent.
     fn take_saved(&mut self, compile: Compile<'_>) -> bool {
         let Some(good) = self
             .saved
@@ -433,7 +433,7 @@ impl Document {
     ) -> Compiled {
         let before = before.map_or(&[][..], |good| &good.routes);
         let unrouted = parsed.unrouted.take().and_then(|spec| {
-            // What is wrong with them is told of each route.
+            // The faults of each route are reported with the route.
             let report = Report::new(Arc::clone(&self.name));
             UnroutedCors::compile(&spec, self.reading.scg.compat, &report)
         });

@@ -1,7 +1,7 @@
-//! The feed of one service: what Nacos says, made into the endpoints that are balanced over.
+//! The feed of one service: it makes the endpoints that are balanced over from what Nacos says.
 //!
-//! One task per service. A state goes through admission, name resolution and the hold, and then to the
-//! balancer. Only a state changes the set: an error or a lost connection marks it stale, no more.
+//! Each service has one such task. A state passes admission, name resolution and the hold, and goes to the
+//! balancer. Only a state changes the set of endpoints. An error or a lost connection only marks the set stale.
 
 mod instances;
 #[cfg(test)]
@@ -25,7 +25,7 @@ use crate::view::{FeedView, RefusedView};
 
 /// How long the first state of a service waits for its host names to be resolved.
 const FIRST_LOOKUP: Duration = Duration::from_secs(1);
-/// How often it is looked whether the address of a held endpoint belongs to another service by now.
+/// How often the feed checks whether the address of a held endpoint belongs to another service by now.
 const LOOK: Duration = Duration::from_millis(250);
 
 /// What all feeds share.
@@ -44,7 +44,7 @@ pub(crate) struct FeedContext {
 pub(crate) struct Restore {
     pub(crate) saved: SavedService,
     pub(crate) at: Instant,
-    /// Until when a first answer is believed, in place of what the earlier run knew.
+    /// Until when a first answer takes the place of what the earlier run knew.
     pub(crate) at_once_until: Instant,
 }
 
@@ -55,9 +55,9 @@ pub(crate) struct FeedStatus {
     watch: Option<ServiceWatch>,
     stale: bool,
     from_snapshot: bool,
-    /// Whether it began with the snapshot's endpoints and nobody was told yet.
+    /// Whether the feed began with the snapshot's endpoints, and the log does not say so yet.
     pub(crate) restored: bool,
-    /// What the snapshot keeps.
+    /// The endpoints that the snapshot keeps.
     pub(crate) last_good: Option<SavedService>,
     held: usize,
     hold_until: Option<Instant>,
@@ -66,7 +66,7 @@ pub(crate) struct FeedStatus {
     name: Option<NameStatus>,
 }
 
-/// What the last lookup of a host name that counts said.
+/// The result of the last lookup of a host name.
 #[derive(Clone, Debug)]
 struct NameStatus {
     addresses: usize,
@@ -75,7 +75,7 @@ struct NameStatus {
 }
 
 impl FeedStatus {
-    /// Notes that a host has so many addresses.
+    /// Notes how many addresses a host has.
     pub(crate) fn resolved(&mut self, addresses: usize, refused: Vec<RefusedView>) {
         self.refused = refused;
         self.name = Some(NameStatus {
@@ -94,7 +94,7 @@ impl FeedStatus {
         });
     }
 
-    /// Whether the endpoints are those that a lost connection told of.
+    /// Whether the endpoints come from a connection that is lost.
     pub(crate) fn is_stale(&self) -> bool {
         self.stale
     }
@@ -158,15 +158,15 @@ pub(crate) struct Feed {
     health_is_known: bool,
     /// What an earlier run knew, until Nacos has answered.
     restore: Option<Restore>,
-    /// Whether that is what is served.
+    /// Whether the endpoints of the earlier run are served now.
     from_snapshot: bool,
-    /// Until when a first answer takes the place of that.
+    /// Until when a first answer takes the place of these.
     at_once_until: Option<Instant>,
 }
 
 impl Feed {
-    /// A feed of `service` that holds for `window` and begins with what an earlier run knew, should the
-    /// Nacos be silent.
+    /// A feed of `service` that holds for `window`. If Nacos is silent, it begins with what an earlier run
+    /// knew.
     pub(crate) fn new(
         context: FeedContext,
         service: Arc<Service>,
@@ -257,7 +257,7 @@ impl Feed {
             // run knew is the last good set of this first connection. Any other first answer is believed.
             self.take_saved();
         } else if self.from_snapshot && self.at_once_until.is_some_and(|until| now < until) {
-            // It came at once all the same: what the snapshot lent for a moment is not held against it.
+            // It came at once all the same, so the endpoints of the snapshot are not held beside it.
             self.hold.trust_next();
         }
         self.restore = None;
@@ -287,8 +287,8 @@ impl Feed {
         }
     }
 
-    /// Makes what an earlier run knew the last good set, once, if there is any of it; addresses that the rules
-    /// of today refuse are left out.
+    /// Makes what an earlier run knew the last good set, once, if there is any. Addresses that the present rules
+    /// refuse are left out.
     fn take_saved(&mut self) -> bool {
         let Some(restore) = self.restore.take() else {
             return false;
@@ -306,7 +306,7 @@ impl Feed {
         true
     }
 
-    /// Publishes without what was taken over, if anything may have been.
+    /// Publishes without the endpoints whose addresses were taken over, if there may be any.
     fn look(&mut self) {
         if self.claims_seen != Some(self.claimant.version()) {
             let held = self.hold.held();
@@ -317,13 +317,13 @@ impl Feed {
         }
     }
 
-    /// Lets go of held endpoints whose addresses another service has taken over.
+    /// Drops held endpoints whose addresses another service has taken over.
     fn let_go_of_taken(&mut self) -> Transition {
         self.claims_seen = Some(self.claimant.version());
         let claimant = &self.claimant;
         self.hold.release(|address, epoch, cause| {
-            // A server that took a service's last instance out and lists the same address elsewhere knows
-            // what it says; one that was restarted may list only a part of what was there before.
+            // A server that removed a service's last instance and lists the same address elsewhere is right.
+            // A restarted server may list only a part of what was there before.
             let is_taken = claimant.is_taken(address, epoch, cause == Began::EmptyPush);
             if is_taken {
                 tracing::info!(
@@ -342,8 +342,8 @@ impl Feed {
         self.publish(transition);
     }
 
-    /// Notes a lost or a new connection: endpoints stay as they are, marked stale while nobody vouches
-    /// for them.
+    /// Notes a lost or a new connection. Endpoints stay, and are marked stale while no connection confirms
+    /// them.
     fn connection_is(&mut self, connection: ConnectionState) {
         self.connection = connection;
         let has_endpoints = self.state.is_some() || self.from_snapshot;

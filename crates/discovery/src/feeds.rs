@@ -39,15 +39,15 @@ pub(crate) struct Feeds {
     saved: BTreeMap<ServiceId, SavedService>,
     /// How long the snapshot had not changed at start.
     saved_age: Option<Duration>,
-    /// By source and namespace, of which each has its connection.
+    /// By Nacos and namespace, since each has a connection of its own.
     claims: BTreeMap<(Arc<str>, Arc<str>), Arc<Claims>>,
 }
 
-/// A feed that runs; it ends only if something is wrong, and says what.
+/// A running feed. It ends only when something is wrong, and says what.
 type Feeding = Pin<Box<dyn Future<Output = String> + Send>>;
 
 struct Running {
-    /// Keeps the service, and with it the state of its addresses, through the grace time.
+    /// Keeps the service and the state of its addresses alive during the grace time.
     service: Arc<Service>,
     status: Arc<Mutex<FeedStatus>>,
     /// Since when no route names it.
@@ -63,7 +63,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // With the task goes its watch, and with the watch the subscription.
+        // The task owns the watch, and dropping the watch ends the subscription.
         self.task.abort();
     }
 }
@@ -147,7 +147,7 @@ impl Feeds {
         (services, self.saved_age)
     }
 
-    /// Lets go of what the snapshot says of services that the first table did not name.
+    /// Forgets what the snapshot says of services that the first table did not name.
     pub(crate) fn forget_saved(&mut self) {
         self.saved.clear();
     }

@@ -6,10 +6,11 @@
 //! connection, the effective set is the last good one **together with** what the server says now:
 //! what it says now wins per address, the rest is held.
 //!
-//! A held endpoint leaves by being listed again (it is live then, and its next absence is believed), by
-//! ejection (the balancer's job: a held endpoint that was ejected is never revived), because another
-//! service took over its address (`claims`), or when its window is over. A partial answer does not end the hold; a further empty one does not lengthen it; another
-//! reconnect starts the window again, since the server behind it may be as new as the one before.
+//! A held endpoint leaves when it is listed again (it is live then, and its next absence is believed), when it
+//! is ejected (the balancer does that, and never revives an ejected held endpoint), when another service has
+//! taken over its address (`claims`), or when its window is over. A partial answer does not end the hold. A
+//! further empty answer does not lengthen it. Another reconnect starts the window again, since the new server
+//! may know as little as the one before.
 //!
 //! This is a state machine without a clock or a task: time is passed in.
 
@@ -101,7 +102,7 @@ impl Hold {
         }
     }
 
-    /// Begins with what an earlier process knew, as if it had been heard over a connection that is lost.
+    /// Begins with what an earlier process knew, as if a connection that is lost had told of it.
     /// Only before the first [`Hold::take`].
     pub(crate) fn restore(&mut self, endpoints: Vec<EndpointSpec>) {
         self.listed = self.numbered(&BTreeMap::new(), endpoints);
@@ -109,7 +110,7 @@ impl Hold {
         self.epoch = Some(0);
     }
 
-    /// Makes of what was restored something that the connection to come has said: what the next answer does not list is gone.
+    /// Treats the restored endpoints as told by the coming connection: endpoints that the next answer does not list are gone.
     pub(crate) fn trust_next(&mut self) {
         self.epoch = None;
     }
@@ -156,15 +157,15 @@ impl Hold {
         self.transition(was_holding, cause)
     }
 
-    /// Lets go of what was held long enough. Call it at [`Hold::deadline`].
+    /// Drops the endpoints that were held long enough. Call it at [`Hold::deadline`].
     pub(crate) fn expire(&mut self, now: Instant) -> Transition {
         let was_holding = !self.held.is_empty();
         self.drop_expired(now);
         self.transition(was_holding, Began::EmptyPush)
     }
 
-    /// Lets go of the held endpoints that `is_taken` says belong to somebody else, given the connection
-    /// that each was last listed over and why it is held.
+    /// Drops the held endpoints whose addresses belong to another service, as `is_taken` says. It gets the connection
+    /// that listed the endpoint last, and why the endpoint is held.
     pub(crate) fn release(
         &mut self,
         is_taken: impl Fn(SocketAddr, u64, Began) -> bool,
@@ -176,7 +177,7 @@ impl Hold {
         self.transition(before > 0, Began::EmptyPush)
     }
 
-    /// When the next held endpoint is let go of; `None` while nothing is held.
+    /// When the next held endpoint is dropped; `None` while nothing is held.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         self.held.values().map(|held| held.until).min()
     }

@@ -1,17 +1,17 @@
-//! Who told us: sources, the service cache, compile and publish.
+//! What Nacos and files say: sources, the endpoints of services, compiling and publishing tables.
 //!
-//! One job: to keep two things true while the gateway runs, the live route table and each service's
-//! endpoints. In go route documents (a Nacos config or a watched file) and the instances that Nacos
-//! pushes; out come tables in a [`TableCell`](pailou_routing::TableCell), endpoint sets in
+//! One job: to keep the live route table and each service's endpoints up to date while the gateway runs. It
+//! takes route documents (a Nacos config or a watched file) and the instances that Nacos pushes. It gives
+//! tables in a [`TableCell`](pailou_routing::TableCell), endpoint sets in
 //! [`Service`](pailou_upstream::Service)s, and a view for people. It also registers the gateway itself.
 //!
-//! The write path: a source says what its document is (`source`); a document is taken whole or keeps
-//! its last good routes (`documents`); the merge is compiled on a blocking thread, the services that are
-//! new are subscribed and awaited, and one swap makes the table live (`publish`). Beside it each service
-//! has a feed (`feed`): admission, name resolution, the hold, and then the balancer. So has each URL that a
-//! route gives instead of a service (`static_feed`).
+//! The write path: a source yields the state of its document (`source`). A document is taken whole or keeps
+//! its last good routes (`documents`). The merge is compiled on a blocking thread, new services are subscribed
+//! and awaited, and one swap makes the table live (`publish`). Beside this, each service has a feed (`feed`):
+//! admission, name resolution, the hold, and then the balancer. Each URL that a route gives instead of a service
+//! has a feed too (`static_feed`).
 //!
-//! It must not know how a request is served: it names nothing of pingora.
+//! It must not know how a request is served: it does not use pingora.
 
 mod admission;
 mod claims;

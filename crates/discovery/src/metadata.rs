@@ -1,8 +1,8 @@
 //! What the gateway writes into its own instance's metadata, within what the server accepts.
 //!
-//! Nacos refuses a registration whose metadata is longer than 1,024 bytes, and with it the gateway
-//! would vanish from the console at the moment it has something to say. So the keys are fixed, the error
-//! is cut, and the operator's own entries take what is left of 800 bytes.
+//! Nacos refuses a registration whose metadata is longer than 1,024 bytes. The gateway would then vanish from
+//! the console just when it has an error to show. So the keys are fixed, the error is cut, and the operator's
+//! own entries get what is left of 800 bytes.
 
 use std::collections::BTreeMap;
 

@@ -1,8 +1,8 @@
 //! From documents to the live table: debounce, compile, subscribe, wait, swap.
 //!
-//! One task. Parsing, compiling, indexing and dropping run on blocking threads, so that neither requests
-//! nor Nacos's sessions wait for them. What a new table needs is subscribed and known **before**
-//! the swap: no request finds a route whose service nobody has heard of yet.
+//! All of this is one task. Parsing, compiling, indexing and dropping run on blocking threads, so that neither requests
+//! nor the sessions with Nacos wait for them. The services of a new table are subscribed and known **before** the swap,
+//! so that no request finds a route whose service is still unknown.
 
 mod tell;
 mod work;
@@ -23,13 +23,13 @@ use crate::snapshot::SavedText;
 use crate::source::{Inbox, SourceState};
 use crate::view::{DocumentView, TableView};
 
-/// How often tables that were replaced are looked at: one that no request uses any more is freed.
+/// How often replaced tables are checked. A table that no request uses any more is freed.
 const RETIRE_POLL: Duration = Duration::from_secs(1);
-/// How long after a round that failed the next one comes, at first and at most.
+/// The pause after a failed round, at first and at most.
 const FIRST_AGAIN: Duration = Duration::from_secs(1);
 const LAST_AGAIN: Duration = Duration::from_secs(30);
 
-/// What is published, for those who wait for it and for the views.
+/// What is published now, for tasks that wait for it and for the views.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Published {
     pub(crate) table: TableView,
@@ -42,14 +42,14 @@ pub(crate) struct Published {
     pub(crate) texts: Arc<[Option<SavedText>]>,
 }
 
-/// How long the publisher waits for what.
+/// The times of the publisher.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PublishTimes {
     /// The shortest time between two tables. The first change of a burst is not delayed.
     pub(crate) debounce: Duration,
     /// The longest wait for the first states of sources at start, and of services that are new.
     pub(crate) first_state: Duration,
-    /// Until when silent sources and a silent Nacos are waited for before the snapshot takes their place.
+    /// When the snapshot takes the place of sources, and of a Nacos, that are still silent.
     pub(crate) restore_at: Instant,
 }
 
@@ -68,11 +68,11 @@ pub(crate) struct Publisher {
 impl Publisher {
     /// Publishes until the future is dropped.
     pub(crate) async fn run(self) -> String {
-        // After a panic, what was taken must be taken again, and what was compiled be published.
+        // After a panic the states are taken again, and a compiled table is still to be published.
         self.inbox.renew();
         self.work_state().owe_table();
         self.await_sources().await;
-        // The first round is one of those that are due by themselves.
+        // The first round is due without any new state.
         let mut again = Again::now();
         let mut last = Instant::now();
         let mut next_sweep = None;
@@ -103,8 +103,8 @@ impl Publisher {
         }
     }
 
-    /// Waits until every source has spoken once, so that the first table is not a part of one; but not
-    /// for long, since a source may be out of reach.
+    /// Waits until every source has spoken once, so that the first table is complete. The wait is short, since
+    /// a source may be out of reach.
     async fn await_sources(&self) {
         let complete = async {
             while !self.inbox.is_complete() {
@@ -119,8 +119,8 @@ impl Publisher {
         let _ = tokio::time::timeout_at(limit, complete).await;
     }
 
-    /// Takes what is new and publishes what follows from it. When the gateway fails over it, false: what was
-    /// taken is put back, and is to be taken again `anew`.
+    /// Takes new states and publishes the table that follows from them. Returns false when the gateway fails over
+    /// them: the states are put back, and the next round takes them `anew`.
     async fn round(&self, started: Instant, anew: bool) -> bool {
         let updates = self.inbox.take();
         if updates.is_empty() && !anew {
@@ -249,7 +249,7 @@ impl Publisher {
         self.feeds().sweep()
     }
 
-    /// Does something with the live cell where freeing a large table disturbs nobody.
+    /// Runs `action` on the live cell, on a thread where freeing a large table delays nobody.
     async fn on_table(&self, action: impl FnOnce(&TableCell) + Send + 'static) {
         let cell = self.table.clone();
         if let Err(error) = tokio::task::spawn_blocking(move || action(&cell)).await {
@@ -270,7 +270,7 @@ impl Publisher {
     }
 }
 
-/// When a round comes that no document asks for: at the start, and after one that failed.
+/// When a round is due without a new state: at the start, and after a failed round.
 struct Again {
     due: Option<Instant>,
     pause: Duration,
@@ -284,7 +284,7 @@ impl Again {
         }
     }
 
-    /// Notes whether a round was done. Each that fails is followed by a longer pause.
+    /// Notes whether a round succeeded. The pause grows with each failed round.
     fn note(&mut self, done: bool) {
         if done {
             self.due = None;

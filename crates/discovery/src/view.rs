@@ -79,7 +79,7 @@ pub struct DocumentView {
     pub routes: usize,
     /// What is wrong with the newest state, and routes that an earlier document keeps out.
     pub faults: Vec<Fault>,
-    /// What is doubtful in the applied text.
+    /// The warnings about the applied text.
     pub warnings: Vec<Fault>,
 }
 
@@ -91,7 +91,7 @@ pub enum DocumentState {
     Waiting,
     /// It is served.
     Applied,
-    /// It is served, but for routes that cannot run: their last good versions are served, if they have any.
+    /// It is served without the routes that cannot run. The last good versions of these are served, if there are any.
     Partial,
     /// It has faults; the last good text is served.
     Refused,
@@ -118,7 +118,7 @@ impl DocumentState {
     }
 }
 
-/// One watched service, as far as its source is concerned; its endpoints are the balancer's to show.
+/// One watched service, with what Nacos says of it. The balancer's view shows its endpoints.
 #[derive(Clone, Debug, Serialize)]
 pub struct FeedView {
     /// `group@@name`, with the namespace before it where there is one.
@@ -141,7 +141,7 @@ pub struct FeedView {
     pub listed: usize,
     /// How many endpoints are kept although Nacos does not list them at the moment.
     pub held: usize,
-    /// Seconds until the next held endpoint is let go of.
+    /// Seconds until the next held endpoint is dropped.
     pub hold_seconds: Option<f64>,
     /// Whether Nacos's protection threshold hides the real health.
     pub protected: bool,

@@ -29,8 +29,8 @@ pub struct Breaker {
     state: ArcSwap<State>,
 }
 
-/// A state from its beginning to its end. Calls count in the one that they began
-/// in.
+/// A state from its beginning to its end. A call counts in the state in which it
+/// began.
 #[derive(Debug)]
 struct State {
     kind: Kind,
@@ -73,7 +73,7 @@ impl Breaker {
         &self.settings
     }
 
-    /// Lets a call through, or nothing while it is open.
+    /// Lets a call through; `None` while the breaker is open.
     pub fn enter(self: &Arc<Self>, now: Instant) -> Option<Permit> {
         loop {
             let state = self.state.load_full();
@@ -195,7 +195,7 @@ impl State {
     }
 }
 
-/// A call that was let through. Dropped without a word, it counts for nothing.
+/// A call that was let through. If it is dropped without a result, it does not count.
 #[derive(Debug)]
 #[must_use = "the breaker learns from how the call ends"]
 pub struct Permit {

@@ -17,7 +17,7 @@ pub struct Chain {
 }
 
 impl Chain {
-    /// A chain of compiled filters, whose names nobody asks for.
+    /// A chain of compiled filters without their names.
     pub fn new(steps: Vec<Step>) -> Chain {
         Chain::named(steps.into_iter().map(|step| (Arc::from(""), step)))
     }
@@ -50,7 +50,7 @@ impl Chain {
     }
 }
 
-/// What a step wants of a response's body.
+/// What a step wants from a response's body.
 #[derive(Debug)]
 pub enum Wish<'a> {
     /// All of it, to change it; at most so many bytes.
@@ -87,8 +87,8 @@ pub struct ResponseHalf<'a> {
 }
 
 impl<'a> ResponseHalf<'a> {
-    /// Runs the steps up to the next that wants something of the body. Call again
-    /// once it has been given that.
+    /// Runs the steps up to the next one that wants the body. Call this again once that
+    /// step has the body.
     pub fn run(&mut self, head: &mut ResponseHead<'_>) -> Option<Wish<'a>> {
         while let Some((last, before)) = self.steps.split_last() {
             self.steps = before;

@@ -28,17 +28,17 @@ pub struct CircuitBreaker {
     /// How long the rest of the route may take to answer; `None` is the route's own
     /// time.
     pub timeout: Option<Duration>,
-    /// What takes the failure's place, if something does.
+    /// What takes the place of the failure, if anything.
     pub fallback: Option<Fallback>,
 }
 
-/// Makes a path of what is bound.
+/// Makes a path from the bound variables.
 pub type FallbackPath = Box<dyn Fn(&Bindings) -> Option<String> + Send + Sync>;
 
 /// What takes the place of a failure.
 pub enum Fallback {
-    /// The route that takes the path which this makes of what is bound; nothing where
-    /// a name is missing.
+    /// The route that takes a path. This makes the path from the bound variables; `None`
+    /// if a variable is missing.
     Forward(FallbackPath),
     /// An empty answer, 200.
     Nothing,

@@ -25,7 +25,7 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 #[derive(Debug)]
 struct Csrf {
     allow: Vec<UpstreamUrl>,
-    /// Whether a request passes that says nothing of where it comes from.
+    /// Whether a request without `Origin` and `Referer` passes.
     allows_unsaid: bool,
 }
 
@@ -74,7 +74,7 @@ impl Csrf {
     fn allows(&self, head: &RequestHead<'_>) -> bool {
         let site = head.headers.get(SEC_FETCH_SITE);
         let site = site.map(HeaderValue::as_bytes);
-        // `none`: the user did it, by a bookmark for instance.
+        // `none`: the user caused the request, by a bookmark for instance.
         if matches!(site, Some(b"same-origin" | b"none")) {
             return true;
         }
@@ -82,7 +82,7 @@ impl Csrf {
             Said::Nothing => self.allows_unsaid && site.is_none(),
             Said::Unclear => false,
             Said::Origin(origin) if self.allow.contains(&origin) => true,
-            // The browser knows better than the Host header who asks whom.
+            // The browser knows better than the Host header which page asks which site.
             Said::Origin(_) if site.is_some() => false,
             Said::Origin(origin) => is_of(&origin, &head.facts.host),
         }

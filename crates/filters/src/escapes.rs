@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-/// The bytes that a piece of a path means, `+` being itself. What is no escape
+/// The bytes that a piece of a path stands for. `+` is a plus, and a malformed escape
 /// stands for itself.
 pub fn path_bytes(raw: &[u8]) -> impl Iterator<Item = u8> + '_ {
     bytes(raw, b'+')

@@ -48,7 +48,7 @@ pub struct Facts {
     pub route: Arc<str>,
     /// The method.
     pub method: Method,
-    /// `http` or `https`: what the client used, as far as a trusted proxy says.
+    /// `http` or `https`: the scheme that the client used; a trusted proxy may say which.
     pub scheme: &'static str,
     /// The Host header as it came.
     pub host: HeaderValue,
@@ -56,7 +56,7 @@ pub struct Facts {
     pub path: Bytes,
     /// The query without its `?`.
     pub query: Option<Bytes>,
-    /// The client's address, as far as a trusted proxy says.
+    /// The client's address; a trusted proxy may say which.
     pub client: IpAddr,
     /// What the route's predicates have bound.
     pub bindings: Bindings,
@@ -76,7 +76,7 @@ pub struct Failure {
 }
 
 impl Default for Facts {
-    /// `GET /` over plain HTTP, of nobody to nobody.
+    /// `GET /` over plain HTTP, without a client and a host.
     fn default() -> Facts {
         Facts {
             route: Arc::from(""),

@@ -25,7 +25,7 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(2);
 const TIMEOUTS: std::ops::RangeInclusive<Duration> =
     Duration::from_millis(10)..=Duration::from_secs(60);
 
-/// A refusal is a page at most.
+/// The most bytes of an answer. A refusal is at most a page.
 const MAX_ANSWER_BYTES: usize = 256 << 10;
 
 const METHOD: HeaderName = HeaderName::from_static("x-forwarded-method");
@@ -142,7 +142,7 @@ impl ForwardAuth {
             return shown;
         }
         let mut shown = HeaderMap::new();
-        // Who asks, and whose request it is, is always said.
+        // The headers about the client and the request are always sent.
         const ALWAYS: [&str; 5] = [
             "host",
             "x-forwarded-for",

@@ -1,4 +1,4 @@
-//! `X-Forwarded-Prefix`: what was taken away from the front of a path.
+//! `X-Forwarded-Prefix`: what was removed from the front of a path.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -6,8 +6,8 @@ use crate::list::elements;
 
 pub(crate) const PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
 
-/// Says what was stripped, after what a proxy in front has stripped: Spring's
-/// applications build links from it.
+/// Adds what was stripped, after what a proxy in front has stripped. Spring
+/// applications build links from this header.
 pub(crate) fn tell(headers: &mut HeaderMap, stripped: &str) {
     let stripped = stripped.trim_end_matches('/');
     if stripped.is_empty() {
@@ -20,7 +20,7 @@ pub(crate) fn tell(headers: &mut HeaderMap, stripped: &str) {
     }
 }
 
-/// Says it of a path that was rewritten, where what is left was the path's end.
+/// The same for a rewritten path, if the new path is the end of the old one.
 pub(crate) fn tell_of(headers: &mut HeaderMap, before: &str, after: &str) {
     let (before, after) = (before.trim_end_matches('/'), after.trim_end_matches('/'));
     if let Some(stripped) = before.strip_suffix(after) {

@@ -30,21 +30,21 @@ pub struct RequestHead<'a> {
     pub effects: Effects,
 }
 
-/// What steps decide beyond the head of the request, for whoever runs them.
+/// What steps decide beyond the head of the request, for the code that runs them.
 #[derive(Debug, Default)]
 pub struct Effects {
-    /// Whether a filter has put text of its own into the path, so that the whole
-    /// has to be checked as one that a client sends.
+    /// Whether a filter has put text of its own into the path, so that the whole path
+    /// must be checked like a client's.
     pub has_own_path: bool,
     /// Whether `PrefixPath` has acted: of several, Spring lets only the first act.
     pub is_prefixed: bool,
     /// The most bytes that the request's body may have, if a step says so.
     pub max_body_bytes: Option<u64>,
-    /// What the response gets before its own half of the steps, whoever it comes
-    /// from: the gateway's own errors get it too.
+    /// The changes of the response before the response half of the steps. The gateway's
+    /// own errors get them too.
     pub response: Vec<Change>,
-    /// Whether nobody sends this request: it is only shown what would become of it.
-    /// Steps that count or remember requests then do not.
+    /// Whether the request is only explained and not sent. Steps that count or remember
+    /// requests do not do so then.
     pub is_rehearsal: bool,
     /// Who the request is of, once a filter has found that.
     pub identity: Option<Arc<Identity>>,

@@ -29,8 +29,8 @@ const CONNECTION: &[&str] = &[
     "upgrade",
 ];
 
-/// Fields that the gateway itself writes on a request, from what it knows of
-/// the connection: an upstream trusts them.
+/// Fields that the gateway itself writes on a request, from what it knows of the
+/// connection. Endpoints trust them.
 const GATEWAY_REQUEST: &[&str] = &[
     "forwarded",
     "host",
@@ -107,7 +107,7 @@ pub(crate) fn value(field: &Field<'_>) -> Option<HeaderValue> {
     }
     match HeaderValue::from_str(&text) {
         Ok(mut value) if text.is_ascii() => {
-            // It may be a credential for the upstream: `Debug` then hides it.
+            // The value may be a credential for the endpoint, so `Debug` must hide it.
             value.set_sensitive(true);
             Some(value)
         }
@@ -146,7 +146,7 @@ pub(crate) fn drop_of_the_connection(headers: &mut HeaderMap) {
     }
 }
 
-/// Takes away what speaks of the bytes of a body that was changed.
+/// Removes the fields that describe the bytes of a body that was changed.
 pub(crate) fn drop_of_the_body(headers: &mut HeaderMap) {
     for name in [ETAG, LAST_MODIFIED, ACCEPT_RANGES] {
         headers.remove(name);
@@ -162,8 +162,7 @@ pub(crate) fn ask_for_plain_and_all(headers: &mut HeaderMap) {
     headers.remove(RANGE);
 }
 
-/// Whether a request has the field from the gateway, in the place of what the
-/// client sent.
+/// Whether the gateway writes this field of a request, in the place of the client's.
 pub(crate) fn is_told_by_the_gateway(name: &HeaderName) -> bool {
     GATEWAY_REQUEST.contains(&name.as_str()) && *name != HOST
 }

@@ -21,7 +21,7 @@ pub(crate) const ENTRY: Entry = Entry::edit(
 /// Cost: a comparison for each network.
 #[derive(Debug)]
 struct IpFilter {
-    /// Everybody, if nothing is given.
+    /// The networks that may pass; all if the list is empty.
     allow: Option<Vec<IpNet>>,
     deny: Vec<IpNet>,
 }
@@ -109,7 +109,7 @@ mod tests {
                 ..Facts::default()
             };
             let mut headers = HeaderMap::new();
-            // What a client says of itself is nothing to this filter.
+            // The filter ignores what a client says of itself.
             headers.insert("x-forwarded-for", "10.1.2.3".parse().expect("a value"));
             let mut head = RequestHead {
                 facts: &facts,

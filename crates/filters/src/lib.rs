@@ -16,7 +16,7 @@
 //!
 //! - [`Edit`], heads only: `set_request_header.rs`; one that answers:
 //!   `redirect.rs`.
-//! - [`Gate`], waits for somebody else: `forward_auth.rs`.
+//! - [`Gate`], asks another service and waits: `forward_auth.rs`.
 //! - [`Body`], changes a response's body: `rewrite_body.rs`.
 //! - [`Rule`], says how a request is sent: `grpc_web.rs`.
 //!

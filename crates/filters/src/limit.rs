@@ -1,17 +1,17 @@
-//! Token buckets by key: how much of something one client may have.
+//! Token buckets by key: how many requests one client may make.
 //!
-//! A bucket holds up to `burst` tokens and gains `rate` of them in a second; a request takes some or is refused. The
-//! clock runs in microseconds, so that a refill is smooth where Spring's script counts whole seconds.
+//! A bucket holds up to `burst` tokens and gains `rate` tokens a second. A request takes tokens or is refused. The clock
+//! counts microseconds, so that a refill is smooth. Spring's script counts whole seconds.
 //!
-//! Memory is bounded. A bucket that is full again says nothing and is forgotten; when there is still no room, new keys
-//! share one bucket. So nobody gets a fresh bucket by filling the table with other keys.
+//! Memory is bounded. A full bucket carries no information and is forgotten. If there is still no room, new keys share one
+//! bucket. So no client gets a fresh bucket by filling the table with other keys.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Shards of the table: requests of different keys seldom meet at one lock.
+/// The shards of the table, so that requests of different keys seldom use the same lock.
 const SHARDS: usize = 16;
 /// Keys of a shard, of 24 bytes each: 1.5 MiB for a filter that sees this many clients.
 const SHARD_KEYS: usize = 4096;
@@ -46,7 +46,7 @@ pub(crate) struct Buckets {
 #[derive(Debug, Default)]
 struct Shard {
     buckets: HashMap<u64, Bucket>,
-    /// What keys share for which there is no room.
+    /// The bucket that keys without a place share.
     shared: Option<Bucket>,
 }
 
@@ -72,7 +72,7 @@ impl Buckets {
 
     /// Takes tokens from the bucket of a key. A lock of one shard, for as long as it takes to look a key up.
     pub(crate) fn take(&self, key: &[u8], tokens: f64, now: Instant) -> Judgement {
-        // Two keys with one hash of 64 bits share a bucket, which nobody can bring about: the hash is seeded.
+        // Two keys with the same hash of 64 bits share a bucket. No client can cause that, since the hash is seeded.
         let hash = self.hasher.hash_one(key);
         let shard = &self.shards[hash as usize % SHARDS];
         // Every section under the lock leaves the shard whole.
@@ -177,7 +177,7 @@ mod tests {
         );
     }
 
-    /// Who sends other keys in bulk must not get a fresh bucket for his own.
+    /// A client that sends many other keys must not get a fresh bucket for its own key.
     #[test]
     fn a_flood_of_keys_neither_grows_the_table_nor_resets_a_bucket() {
         let (buckets, now) = (Buckets::new(RATE), Instant::now());

@@ -1,4 +1,4 @@
-//! Whose bucket a request takes from.
+//! The key of the bucket that a request takes tokens from.
 
 use std::borrow::Cow;
 
@@ -64,7 +64,7 @@ impl LimitKey {
         let key: Cow<'h, [u8]> = match self {
             LimitKey::ClientAddress => match head.facts.client {
                 std::net::IpAddr::V4(address) => Cow::Owned(address.octets().to_vec()),
-                // A client of IPv6 has a whole network of 64 bits to itself.
+                // An IPv6 client has a whole network of 64 bits.
                 std::net::IpAddr::V6(address) => Cow::Owned(address.octets()[..8].to_vec()),
             },
             LimitKey::Header(name) => Cow::Borrowed(head.headers.get(name)?.as_bytes()),

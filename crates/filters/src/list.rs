@@ -4,7 +4,7 @@ use http::{HeaderMap, HeaderName};
 
 /// The elements of a list, in however many lines it comes (RFC 9110 section 5.3). Empty ones are left out.
 ///
-/// Whoever reads such a field by its first line reads another value than the next server does.
+/// Code that reads only the first line of such a field sees another value than the next server.
 pub fn elements<'a>(
     headers: &'a HeaderMap,
     name: &HeaderName,

@@ -38,8 +38,8 @@ fn compile(field: &Field<'_>) -> Option<Box<dyn Edit>> {
     }))
 }
 
-/// Whether the prefix is in the normal form that forwarded paths have. What
-/// would need a rewrite is refused rather than changed behind the author's back.
+/// Whether the prefix is in the normal form of forwarded paths. Any other prefix is
+/// refused, and not changed without the author's knowledge.
 fn check(path: &str) -> Result<(), &'static str> {
     let segments = path.strip_prefix('/').ok_or("a prefix begins with `/`")?;
     for segment in segments.split('/') {

@@ -3,7 +3,7 @@
 
 use http::StatusCode;
 
-/// A reason to refuse a request. Whoever runs the steps makes the answer of it,
+/// A reason to refuse a request. The code that runs the steps makes an answer of it,
 /// in the client's protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {

@@ -53,8 +53,8 @@ pub struct Scope<'a> {
     pub names: Option<&'a [Arc<str>]>,
     /// Where the services come from that filters ask.
     pub destinations: &'a dyn Destinations,
-    /// What filters share with those of other routes, and with those that this route
-    /// had before.
+    /// State that filters share with those of other routes, and with those that this
+    /// route had before.
     pub shared: &'a Shared,
 }
 
@@ -165,7 +165,7 @@ impl Entry {
         }
     }
 
-    /// The row of a filter that waits for somebody else's word.
+    /// The row of a filter that asks another service.
     pub(crate) const fn gate(
         name: &'static str,
         arguments: &'static str,
@@ -240,8 +240,8 @@ pub fn answers(part: &PartSpec) -> bool {
         .any(|entry| entry.answers && entry.name == part.name)
 }
 
-/// Compiles a filter. What is wrong with it goes to `report`, which decides:
-/// an answer beside an error (an unknown key, say) is not to be used.
+/// Compiles a filter. Faults go to `report`. If there is an error among them, such
+/// as an unknown key, the result must not be used.
 ///
 /// Most filters are one step. One of Spring's may be several, or none.
 pub fn compile(part: &PartSpec, report: &Report, scope: &Scope<'_>) -> Option<Vec<Step>> {
@@ -374,7 +374,7 @@ pub(crate) mod tests {
         }
     }
 
-    /// A request that nobody knows anything of.
+    /// A request without any facts.
     pub(crate) fn facts() -> &'static Facts {
         static FACTS: LazyLock<Facts> = LazyLock::new(Facts::default);
         &FACTS

@@ -17,8 +17,8 @@ use pailou_telemetry::Metrics;
 /// What an entry takes beside its body and its headers.
 const OVERHEAD: usize = 256;
 
-/// Responses by key, at most so many bytes of them. Those that nobody has asked for
-/// go first, the oldest of them.
+/// Responses by key, up to a number of bytes. Responses that no request has used are
+/// dropped first, the oldest before the others.
 ///
 /// Keys are kept as hashes of 128 bits that nobody can foresee. Cost per request:
 /// two hashes for each lookup and a short lock.
@@ -154,8 +154,8 @@ impl State {
         }
     }
 
-    /// Lets responses go until the rest has room: each that was asked for since it was
-    /// last looked at stays once more (the clock algorithm).
+    /// Drops responses until the rest has room. A response that was used since the last
+    /// look stays once more (the clock algorithm).
     fn shrink(&mut self, most_bytes: usize) {
         while self.bytes > most_bytes {
             let Some(key) = self.queue.pop_front() else {

@@ -17,7 +17,7 @@ pub(crate) const ENTRY: Entry = Entry::body(
 
 const DEFAULT_MAX_BYTES: u64 = 1 << 20;
 
-/// More than this is no text that is rewritten on the way.
+/// The largest `max_bytes`. A longer text should not be rewritten by a gateway.
 const MOST_BYTES: u64 = 64 << 20;
 
 /// Beginnings of content types whose bodies are text.

@@ -1,4 +1,4 @@
-//! Rules: what a filter asks of whoever sends the request.
+//! Rules: how a filter wants the request to be sent.
 
 use std::time::Duration;
 
@@ -44,18 +44,18 @@ pub struct Retry {
     /// Whether an answer that did not come in time is. Each try has the whole
     /// time then.
     pub timeouts: bool,
-    /// Whether the same endpoint is asked again where there is no other. After a
-    /// connection that did not come about it is so only with `resets`.
+    /// Whether the same endpoint is asked again if there is no other. After a failed
+    /// connect this is so only with `resets`.
     pub returns: bool,
-    /// How long after the request's beginning another try may begin; `None` is
-    /// until its deadline.
+    /// How long after the request's beginning another try may begin; `None`: until the
+    /// deadline.
     pub within: Option<Duration>,
     /// The pause before each further try; `None` is none.
     pub backoff: Option<Backoff>,
 }
 
 impl Retry {
-    /// No answer is a failure: only what never came is tried again.
+    /// No answer counts as a failure: a request is tried again only if no answer came.
     pub fn without_answers(retries: u32) -> Retry {
         Retry {
             retries,
@@ -78,9 +78,9 @@ impl Retry {
         }
     }
 
-    /// A circuit breaker stands behind it, so that each try passes the breaker, as
-    /// in Spring Cloud Gateway: answers that are failures to the breaker are no
-    /// answers any more, and a fallback takes the place of every failure.
+    /// A circuit breaker stands behind it, so that each try passes the breaker, as in
+    /// Spring Cloud Gateway. Answers that the breaker counts as failures are not tried
+    /// again, and neither is a failure that a fallback replaces.
     pub fn is_around(&mut self, breaker: &CircuitBreaker) {
         for status in &breaker.statuses {
             self.statuses = without(&self.statuses, *status);

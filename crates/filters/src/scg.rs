@@ -1,8 +1,8 @@
 //! The filters of Spring Cloud Gateway, by the names that its documents use.
 //!
-//! Each does what the factory of that name does in Spring Cloud Gateway 4.3, of
-//! which 5.0 differs in none. What its factory would answer with 500 is refused
-//! when the route is read, or has the meaning that its author had.
+//! Each does what the factory of that name does in Spring Cloud Gateway 4.3; 5.0
+//! does the same. If the factory would answer 500, the route is refused when it is
+//! read, or the filter does what its author meant.
 
 pub(crate) mod add_request_header;
 pub(crate) mod add_request_headers_if_not_present;

@@ -1,11 +1,11 @@
 //! Flow rules of Sentinel's gateway adapter, honoured by this gateway's own limiter.
 //!
-//! What is followed is `GatewayFlowRule` and `ApiDefinition` of `sentinel-api-gateway-adapter-common` 1.8. A rule counts for a
-//! route, by its id, or for an API group, by the paths that this names; all rules that a request meets are checked, those of its
-//! route first. Each gateway counts for itself.
+//! This follows `GatewayFlowRule` and `ApiDefinition` of `sentinel-api-gateway-adapter-common` 1.8. A rule applies to a route, by its
+//! id, or to an API group, by the paths of the group. All rules that apply to a request are checked, those of its route first. Each
+//! gateway counts for itself.
 //!
-//! Where it differs: tokens come back steadily, where Sentinel gives all of them at the end of an interval; and rules that count
-//! threads or queue requests are not followed as such, which is said of each.
+//! Two things differ. Tokens come back steadily, while Sentinel gives all of them back at the end of an interval. Rules that count
+//! threads are left out, and rules that queue requests refuse at once, each with a warning.
 
 mod group;
 mod param;
@@ -157,7 +157,7 @@ impl FlowRules {
         self.limits.is_empty()
     }
 
-    /// Lets a request through, or not. Each rule that it meets is taken from until one has nothing left.
+    /// Checks a request. Takes a token from each rule that applies, until one has no token left.
     ///
     /// Cost: a look-up by the route's id, the patterns of each API group, and for each rule a look-up under the lock of one of
     /// sixteen shards.

@@ -14,8 +14,8 @@ use crate::jwt::Known;
 use crate::limit::{Buckets, Rate};
 use crate::response_cache::ResponseCache;
 
-/// State of filters by name: a filter that is compiled anew finds it again, as long
-/// as the route before it still runs and its settings are the same.
+/// State of filters by name. A filter that is compiled anew finds its state again if
+/// the old route still runs and the settings are the same.
 ///
 /// One for each table cell. Its locks are taken when routes are compiled, never by a
 /// request.

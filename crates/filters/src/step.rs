@@ -17,7 +17,7 @@ use crate::{CircuitBreaker, Refusal, RequestHead, ResponseHead, Rule};
 pub enum Step {
     /// Changes heads, or answers by itself; neither waits nor fails.
     Edit(Box<dyn Edit>),
-    /// Waits for somebody else's word.
+    /// Asks another service, and waits.
     Gate(Box<dyn Gate>),
     /// Changes the body of a response.
     Body(Box<dyn Body>),
@@ -57,8 +57,8 @@ impl Step {
 pub enum Next {
     /// To the next step.
     Continue,
-    /// It does not: this is its answer. It passes the response half of the
-    /// steps before this one.
+    /// No: this is the answer, which passes the response half of the steps before this
+    /// one.
     Answer(Box<Answer>),
     /// It does not, for this reason. The answer is a problem in the client's protocol,
     /// with what the steps want of every response
@@ -97,9 +97,9 @@ pub trait Edit: Debug + Send + Sync {
     }
 }
 
-/// A filter that asks somebody else before a request may go on.
+/// A filter that asks another service before a request may go on.
 ///
-/// Whoever runs it keeps its deadline, and drops it when the client goes away.
+/// The code that runs it keeps its deadline, and drops it when the client goes away.
 pub trait Gate: Debug + Send + Sync {
     /// Says at once what becomes of the request, where nobody needs to be asked. It may have changed the head all the same;
     /// [`request`](Gate::request) then goes on with that.
@@ -110,7 +110,7 @@ pub trait Gate: Debug + Send + Sync {
     /// Lets the request go on, changed perhaps, or answers it.
     ///
     /// # Errors
-    /// When nobody could say. The request is refused then, unless the gate
+    /// There was no usable answer. The request is refused then, unless the gate
     /// [fails open](Gate::fails_open).
     fn request<'a>(
         &'a self,
@@ -126,8 +126,8 @@ pub trait Gate: Debug + Send + Sync {
         Vec::new()
     }
 
-    /// Whether a request goes on unchecked when nobody could say. By default it
-    /// is refused.
+    /// Whether a request goes on unchecked without a usable answer. By default it is
+    /// refused.
     fn fails_open(&self) -> bool {
         false
     }

@@ -13,7 +13,7 @@ pub(crate) const ENTRY: Entry = Entry::edit(
     compile,
 );
 
-/// More segments than any path prefix has; a larger number is a slip.
+/// The most segments. No path prefix has more, so a larger number is a mistake.
 const MAX_SEGMENTS: u64 = 64;
 
 /// Whole segments, counted on the normalised path: `/api/users/7` without one

@@ -46,7 +46,7 @@ pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
 /// What has been found so far.
 struct Check {
     settings: Settings,
-    /// Whether they were read, or are the defaults.
+    /// Whether the settings were read from a file, or are the defaults.
     has_settings: bool,
     /// One line for each file that was read.
     read: Vec<String>,
@@ -102,7 +102,7 @@ impl Check {
         }
     }
 
-    /// The environment is left out: a file is right or wrong by itself.
+    /// The environment is ignored, since a file is right or wrong by itself.
     fn settings(&mut self, path: &Path) {
         match load_settings(Some(path), &Environment::default()) {
             Err(faults) => {
@@ -176,7 +176,7 @@ impl Check {
         self.faults.extend(judged.faults);
     }
 
-    /// What only shows when all documents are seen together: ids that stand twice, routes that nothing can reach.
+    /// The faults between documents: ids that are there twice, routes that no request can reach.
     fn merged_table(&mut self) {
         let mut first: HashMap<Arc<str>, Arc<str>> = HashMap::new();
         for route in &self.routes {
@@ -264,7 +264,7 @@ fn always_tried(table: &Table) -> Option<String> {
         more => format!(" and {more} more"),
     };
     Some(format!(
-        "tried on every request, as their paths begin and their hosts end with a wildcard: {} ({listed}{more})",
+        "tried on every request, since their paths begin and their hosts end with a wildcard: {} ({listed}{more})",
         plural(ids.len(), "route")
     ))
 }
@@ -273,7 +273,7 @@ fn always_tried(table: &Table) -> Option<String> {
 pub(crate) fn read(path: &Path) -> Result<String, Box<Fault>> {
     let name = path.display().to_string();
     let refused = |problem: &str| Box::new(fault(&name, problem));
-    // No more than it takes to see that it is too much: the file may be anything.
+    // At most as much as shows that the file is too large, since it may be any file.
     let mut bytes = Vec::new();
     std::fs::File::open(path)
         .and_then(|file| {

@@ -18,11 +18,11 @@ pub(crate) use nacos::{
     name = "pailou",
     version = env!("PAILOU_VERSION"),
     about = "The Nacos-native edge gateway",
-    long_about = "Pailou resolves route prefixes such as /api/users/** to Nacos service names, keeps a pushed cache of \
-                  each service's instances, balances over them, and reloads its route table live.",
-    after_help = "Start here:\n  pailou dev                         everything on this machine: registry, sample services, gateway\n  \
+    long_about = "Pailou reads routes from Nacos and resolves prefixes such as /api/users/** to Nacos service names. Nacos pushes the \
+                  instances of each service, Pailou balances over them, and every change is live at once.",
+    after_help = "Start here:\n  pailou dev                         embedded registry, sample services and gateway on this machine\n  \
                   pailou check gateway.yaml          validate settings and route documents offline\n  \
-                  pailou run                         run the gateway, with ./gateway.yaml\n  pailou doctor                      why can't I see my service?\n\nEvery setting is explained in gateway.yaml.",
+                  pailou run                         run the gateway, with ./gateway.yaml\n  pailou doctor                      why can't I see my service?\n\nThe comments in gateway.yaml explain every setting.",
     arg_required_else_help = true
 )]
 pub(crate) struct Cli {
@@ -39,50 +39,53 @@ pub(crate) enum Command {
         after_help = "Environment variables override the file: PAILOU_<SECTION>_<KEY> first (PAILOU_ADMIN_ADDRESS, \
                       PAILOU_NACOS_SERVERS), then NACOS_SERVER_ADDR, NACOS_NAMESPACE, NACOS_GROUP, NACOS_USERNAME, \
                       NACOS_PASSWORD, NACOS_SERVICE_NAME, NACOS_SERVICE_IP, NACOS_SERVICE_PORT, \
-                      NACOS_HEARTBEAT_INTERVAL and LOG_LEVEL.\n\nSIGTERM, SIGINT and SIGQUIT shut it down without losing a request. SIGHUP reads the settings again and \
-                      takes the log level and the log files; what else has changed is named and needs a restart. SIGUSR1 opens \
+                      NACOS_HEARTBEAT_INTERVAL and LOG_LEVEL.\n\nSIGTERM, SIGINT and SIGQUIT end the gateway without losing a request. SIGHUP reads the settings again and \
+                      takes the log level and the log files; a warning names other changes, which need a restart. SIGUSR1 opens \
                       the log files again."
     )]
     Run(RunArgs),
-    /// Run registry, sample services and gateway in one process, to try things out.
+    /// Run an embedded registry, sample services and the gateway in one process, to try things out.
     Dev(DevArgs),
     /// Run the embedded Nacos registry alone, for development and tests.
     #[command(
-        after_help = "It keeps nothing: what is registered or published is gone when it stops. Not for production."
+        after_help = "The registry keeps nothing on disk: when it stops, all services and configs are gone. It is not for production."
     )]
     Registry(RegistryArgs),
     /// Validate gateway.yaml and route documents without starting anything.
     #[command(
-        after_help = "A file is read as settings when it has a key that only settings have, or nothing at all, and as a route \
-                      document otherwise; the first lines say which. Route files that the settings name are checked too. Of a document in the form of Spring Cloud Gateway each route is accepted, differs (it runs, in another way), or is refused.\n\nExit code: 0 no fault \
-                      (warnings may be printed), 1 at least one fault."
+        after_help = "A file counts as settings when it is empty or has a key that only settings have. Any other file is a route \
+                      document. The first lines say which. Route files that the settings name are checked too. In a document of \
+                      Spring Cloud Gateway each route is accepted, differs (it runs, but not as there), or is refused.\n\nExit code: \
+                      0 no fault (warnings may be printed), 1 at least one fault."
     )]
     Check(CheckArgs),
-    /// Say which route a request would take, why not another one, and what would become of it.
+    /// Say which route a request would take, why other routes do not match, and what the endpoint would get.
     #[command(
-        after_help = "  pailou explain GET /api/users/1 --routes routes.yaml\n  pailou explain GET 'https://shop.example.com/api/users/1?v=2' -H 'x-canary: true'\n\n\n  pailou explain --requests requests.txt --routes routes.yaml      a line for each of many\n\nNothing is sent to a service. Without --routes the gateway that runs is asked, at --admin or where the settings say.\n\nExit code: 0 a route takes it, 1 none does."
+        after_help = "  pailou explain GET /api/users/1 --routes routes.yaml\n  pailou explain GET 'https://shop.example.com/api/users/1?v=2' -H 'x-canary: true'\n  pailou explain --requests requests.txt --routes routes.yaml      one line for each request\n\nNothing is sent to a service. Without --routes the answer comes from the running gateway, whose admin listener is --admin or the one of the settings.\n\nExit code: 0 a route takes the request, 1 no route does."
     )]
     Explain(ExplainArgs),
     /// Print the native form of route documents of Spring Cloud Gateway.
     #[command(
-        after_help = "  pailou import gateway-routes.yaml > routes.yaml\n\nIt is not needed: documents in Spring's form are served as they are. What is printed serves the same, and comments say where it differs.\n\nExit code: 0 every route is in it, 1 one is not, which is said on standard error."
+        after_help = "  pailou import gateway-routes.yaml > routes.yaml\n\nThe gateway also serves documents in Spring's form unchanged. The printed document serves the same; its comments say where it differs.\n\nExit code: 0 every route was turned, 1 at least one was not; standard error names it."
     )]
     Import(ImportArgs),
     /// Ask a running gateway whether it is ready; exit code 0 if it is.
-    #[command(after_help = "Made for the health check of a container: docker/Dockerfile uses it.")]
+    #[command(
+        after_help = "docker/Dockerfile uses this command for the health check of the container."
+    )]
     Health(HealthArgs),
     /// Find out why a service is not seen: servers, login, namespace, route documents, instances.
     #[command(
-        after_help = "It looks from this machine, with the gateway's settings, and changes nothing. Each line says what was \
-                      looked at and what was found; a problem comes with its cure.\n\nExit code: 0 nothing wrong (there \
+        after_help = "The doctor looks from this machine, with the gateway's settings, and changes nothing. Each line says what was \
+                      checked and what was found. A problem comes with its cure.\n\nExit code: 0 nothing wrong (there \
                       may be warnings), 1 at least one problem."
     )]
     Doctor(DoctorArgs),
-    /// Look at Nacos and change it, with the gateway's settings: configs and services.
+    /// Read and change configs and services in Nacos, with the gateway's settings.
     #[command(
         after_help = "  pailou nacos config get pailou-routes.yaml\n  pailou nacos config publish pailou-routes.yaml \
                       routes.yaml\n  pailou nacos service show user-service\n  pailou nacos service watch user-service \
-                      --json\n\nExit code: 0 done, 1 not done or not there."
+                      --json\n\nExit code: 0 done, 1 not done or nothing found."
     )]
     Nacos(NacosArgs),
 }
@@ -93,7 +96,7 @@ pub(crate) struct RunArgs {
     /// The settings file; without it gateway.yaml in this folder, if there is one.
     #[arg(short, long, value_name = "FILE", env = "PAILOU_CONFIG")]
     pub(crate) config: Option<PathBuf>,
-    /// Print the effective settings, each with where it came from, secrets masked, and exit.
+    /// Print the effective settings and exit. Each has the place that it came from; secrets are masked.
     #[arg(long)]
     pub(crate) print_config: bool,
 }
@@ -110,10 +113,10 @@ pub(crate) struct DevArgs {
     /// The port of the probes and of the metrics.
     #[arg(long, default_value_t = 9902, value_name = "PORT", value_parser = value_parser!(u16).range(1..))]
     pub(crate) probes_port: u16,
-    /// The registry's HTTP port; its gRPC port is this one + 1000.
+    /// The embedded registry's HTTP port; its gRPC port is this one + 1000.
     #[arg(long, default_value_t = 8848, value_name = "PORT", value_parser = value_parser!(u16).range(1..=64535))]
     pub(crate) registry_port: u16,
-    /// Start no sample services: registry, route table and gateway only.
+    /// Start no sample services, but only registry, route table and gateway.
     #[arg(long)]
     pub(crate) no_samples: bool,
 }
@@ -130,7 +133,7 @@ pub(crate) struct RegistryArgs {
     /// The address to listen on.
     #[arg(long, default_value = "127.0.0.1", value_name = "IP")]
     pub(crate) address: IpAddr,
-    /// Ask for a login, with user and password nacos/nacos.
+    /// Require a login, with user nacos and password nacos.
     #[arg(long)]
     pub(crate) auth: bool,
 }
@@ -141,10 +144,10 @@ pub(crate) struct CheckArgs {
     /// Settings files and route documents.
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
-    /// Print JSON: `ok`, all `faults`, and for routes in Spring's form the verdict on each.
+    /// Print JSON: `ok`, all `faults`, and a verdict on each route in Spring's form.
     #[arg(long)]
     pub(crate) json: bool,
-    /// Take warnings for faults: a route in Spring's form that runs in another way than there, for instance.
+    /// Treat warnings as faults, such as a route in Spring's form that runs, but not as there.
     #[arg(long)]
     pub(crate) strict: bool,
 }
@@ -155,11 +158,11 @@ pub(crate) struct ExplainArgs {
     /// The request's method.
     #[arg(value_name = "METHOD", required_unless_present = "requests")]
     pub(crate) method: Option<String>,
-    /// The request's URL, or its path and query alone.
+    /// The request's URL, or only its path and query.
     #[arg(value_name = "URL", required_unless_present = "requests")]
     pub(crate) url: Option<String>,
-    /// A file of requests in place of one, `METHOD URL` on each line, as from an access log; `-` is standard input. Prints a line
-    /// for each: method, URL, route, and what goes to the service.
+    /// A file with a request on each line, as `METHOD URL`; `-` is standard input. Prints a line for each: method, URL, route,
+    /// service, and what goes to the service.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["method", "json"])]
     pub(crate) requests: Option<PathBuf>,
     /// A header of the request; may be given several times.
@@ -168,7 +171,7 @@ pub(crate) struct ExplainArgs {
     /// The client's address; 127.0.0.1 unless given.
     #[arg(long, value_name = "IP")]
     pub(crate) client: Option<IpAddr>,
-    /// A route document to ask, in place of a gateway; may be given several times.
+    /// A route document that takes the place of a running gateway; may be given several times.
     #[arg(long, value_name = "FILE", conflicts_with = "admin")]
     pub(crate) routes: Vec<PathBuf>,
     /// The admin listener of the gateway to ask, such as http://127.0.0.1:9901.
@@ -197,7 +200,7 @@ pub(crate) struct ImportArgs {
 /// Arguments of `pailou health`.
 #[derive(Debug, Args)]
 pub(crate) struct HealthArgs {
-    /// The probes listener to ask, as host and port; without it that of the settings.
+    /// The probes listener to ask, as host and port; by default the one of the settings.
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) address: Option<String>,
     /// The gateway's settings, which say where the probes listen; without them gateway.yaml in this folder, if there is one,

@@ -1,7 +1,7 @@
 //! File descriptors: how many the process may have, and so how many clients it can serve.
 //!
-//! A process that has used up its descriptors accepts nobody: neither the kubelet's probe nor the person who wants to know
-//! what is wrong. So clients are turned away before that, whatever `limits.connections` hopes for.
+//! A process without free descriptors accepts no connection, not even the kubelet's probe or an operator's request. So clients
+//! are turned away before that, whatever `limits.connections` says.
 
 use pailou_config::Settings;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -9,7 +9,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 /// Kept for the probes, the admin interface, Nacos and files.
 const RESERVE: u64 = 256;
 
-/// Raises the file limit as far as it goes, and takes `limits.connections` down to what it allows.
+/// Raises the file limit as far as possible, and lowers `limits.connections` to what the limit allows.
 pub(crate) fn limit_connections(settings: &mut Settings) {
     let Some(descriptors) = raise() else {
         return;
@@ -21,14 +21,14 @@ pub(crate) fn limit_connections(settings: &mut Settings) {
             wanted,
             allowed,
             file_limit = descriptors,
-            "limits.connections is taken down to what the file limit allows: raise the limit, or lower the setting"
+            "limits.connections is lowered to what the file limit allows: raise the file limit, or lower the setting"
         );
         settings.limits.connections = allowed;
     }
 }
 
-/// Raises the soft limit to the hard one, and says what it is now; none when there is no limit. Services are often
-/// started with a soft limit of 1,024 for the sake of programs that use `select`.
+/// Raises the soft limit to the hard one, and returns the limit; `None` if there is none. Services are often started
+/// with a soft limit of 1,024, for programs that use `select`.
 fn raise() -> Option<u64> {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let raised = Rlimit {
@@ -37,7 +37,7 @@ fn raise() -> Option<u64> {
     };
     match setrlimit(Resource::Nofile, raised) {
         Ok(()) => maximum,
-        // A sandbox may forbid it: what was there stays.
+        // A sandbox may forbid this. The limit stays then.
         Err(_) => current,
     }
 }

@@ -1,8 +1,8 @@
 //! `pailou doctor`: why can't I see my service?
 //!
-//! It takes the way that the gateway takes, step by step and with the same settings, and says at each step what was
-//! found: server, port, login, namespace, document, service, instance. It changes nothing, and it ends: each question
-//! has a time limit, and each server one for all of them.
+//! It asks Nacos what the gateway asks, step by step and with the same settings, and says at each step what was found:
+//! server, port, login, namespace, document, service, instance. It changes nothing. It always ends: each question has a
+//! time limit, and so have all questions to one server.
 
 mod access;
 mod documents;
@@ -34,7 +34,7 @@ const QUESTION: Duration = Duration::from_secs(3);
 /// The most that all questions to one server may take.
 const SERVER: Duration = Duration::from_secs(45);
 
-/// Looks at everything. The code says whether something is wrong.
+/// Checks everything. The exit code says whether something is wrong.
 pub(crate) async fn run(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
     let settings = nacos::settings(args.config.as_deref())?;
     let mut findings = Findings::new(!args.json);
@@ -63,7 +63,7 @@ pub(crate) async fn run(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// Looks at every server of a Nacos. `given` are the routes that are not in its documents.
+/// Checks every server of a Nacos. `given` are the routes that are not in its documents.
 async fn visit(
     nacos: &Nacos,
     judge: &Judge,
@@ -140,7 +140,7 @@ impl<'a> Visit<'a> {
         }))
     }
 
-    /// Looks at what the gateway needs: namespaces, documents, services. `reach_out` also connects to instances.
+    /// Checks what the gateway needs: namespaces, documents, services. With `reach_out` it also connects to instances.
     async fn inspect(
         &self,
         judge: &Judge,

@@ -1,7 +1,7 @@
-//! Which route would take a request, why not another one, and what would become of the request on its way.
+//! Which route would take a request, why other routes do not match, and what the endpoint would get.
 //!
-//! The admin interface answers it for the live table, and `pailou explain` for a document or a gateway that runs. Nothing
-//! is sent: a filter that asks somebody is shown and not run.
+//! The admin interface answers for the live table, and `pailou explain` for a document or a running gateway. Nothing is
+//! sent. A filter that asks a service is shown, but not run.
 
 mod command;
 mod text;
@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use command::run;
 
-/// More routes than this are not listed: what a person looks for is near the one that matched.
+/// The most routes that are listed. A person looks for routes near the one that matched.
 const MAX_PASSED_OVER: usize = 50;
 
 /// A request that was not sent: `?path=/api/users/1&method=GET&host=shop.example.com&header=x-canary:true`.

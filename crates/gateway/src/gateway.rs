@@ -27,14 +27,14 @@ use crate::{descriptors, listeners, nacos, signals};
 /// Threads for the Nacos session, discovery, the admin interface and the probes.
 const CONTROL_THREADS: usize = 2;
 
-/// How long requests wait in the kernel's queue for the gateway to be ready. A start takes some milliseconds where Nacos
-/// answers, so that nobody sees a 503 of a gateway that is about to serve.
+/// How long requests wait in the kernel's queue for the gateway to be ready. If Nacos answers, a start takes some
+/// milliseconds, so that no client sees a 503 at a start.
 const HOLD_BACK: Duration = Duration::from_secs(1);
 
 /// Runs the gateway until SIGTERM or SIGINT. It returns once everything in flight is finished.
 ///
 /// # Errors
-/// Something that it needs to start cannot be had: a port, a thread.
+/// It cannot get something that it needs: a port, a thread.
 pub(crate) fn run(
     settings: &Settings,
     certificates: Certificates,
@@ -46,7 +46,7 @@ pub(crate) fn run(
     let result = runtimes.control.block_on(async {
         let stop = signals::stop();
         let mut tasks = Tasks::new(&metrics);
-        // Signals are caught from now on, also while the task begins again.
+        // Signals are caught from now on, also while the task is started again.
         let orders = Arc::new(tokio::sync::Mutex::new(Orders::new()));
         tasks.keep("signals", move || {
             Arc::clone(&reloader).run(Arc::clone(&orders))
@@ -84,7 +84,7 @@ impl Runtimes {
         Ok(Runtimes { data, control })
     }
 
-    /// Ends both without waiting: whatever still runs has been given its time.
+    /// Ends both without waiting, since the tasks that still run have had their time.
     pub(crate) fn end(self) {
         self.data.shutdown_background();
         self.control.shutdown_background();
@@ -226,12 +226,12 @@ impl Gateway {
         tracing::info!(signal, "shutting down");
         tokio::select! {
             () = self.shut_down() => Ok(()),
-            signal = signals::stop() => anyhow::bail!("{signal} came again: stopped at once, requests in flight are cut"),
+            signal = signals::stop() => anyhow::bail!("another signal ({signal}): the process ends at once, and requests in flight are cut"),
         }
     }
 
-    /// Requests are accepted when the gateway is ready. Where that takes long they are answered with 503 meanwhile: a client
-    /// that is told so can go elsewhere, and one that waits cannot.
+    /// Requests are accepted when the gateway is ready. If that takes long, they are answered with 503 meanwhile, so that a
+    /// client can go elsewhere instead of waiting.
     async fn start_serving(&self) -> Infallible {
         let ready = self.facts.discovery().ready();
         tokio::pin!(ready);
@@ -246,7 +246,7 @@ impl Gateway {
     fn open(&self) {
         self.serving.set_accepting(true);
         self.facts.enter(Phase::Serving);
-        // Ready may come with a reservation, such as a service that has not been heard of in time.
+        // The gateway may be ready with a reservation, such as a service that is still unknown.
         let reservation = self.facts.discovery().readiness().borrow().reason.clone();
         self.record_readiness(true, &reservation);
         self.facts.discovery().register();
@@ -262,7 +262,7 @@ impl Gateway {
         self.step("deregister");
         self.facts.discovery().deregister().await;
         if was_serving {
-            // Load balancers and clients that have not heard of it yet still find an open door.
+            // Load balancers and clients that have not noticed yet still find open listeners.
             self.step("drain_delay");
             tokio::time::sleep(shutdown.drain_delay.min(shutdown.deadline)).await;
         }

@@ -8,7 +8,7 @@ use anyhow::{Context as _, bail};
 use crate::cli::HealthArgs;
 use crate::{nacos, say};
 
-/// A probe that takes longer than this is an answer too: no.
+/// A probe that takes longer than this counts as not ready.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Where the probes are: as given, or as the settings say. A gateway that listens everywhere is asked on loopback.

@@ -18,13 +18,13 @@ use crate::access_log;
 const BLANK: &str = "has no content, which keeps the table that is served and raises an alarm; write `routes: {}` \
                      for no routes";
 
-/// The most faults that are printed or logged for one text; the rest is counted. Nobody reads past the first hundred.
+/// The most faults that are printed or logged for one text. The rest is counted, since nobody reads more than a hundred.
 const MAX_PRINTED: usize = 100;
 
-/// Every fault of settings whose meaning the crates know that use them.
+/// Every fault of the settings that only the crates that use them can find.
 pub(crate) fn settings(loaded: &LoadedSettings) -> Vec<Fault> {
     let report = Report::new(loaded.document());
-    // Only its faults are asked for here.
+    // Only the faults are needed here.
     let _ = balance::parse(&loaded.settings.defaults.balance, &report);
     let mut faults = report.into_faults();
     faults.extend(access_log::fault(loaded));
@@ -82,7 +82,7 @@ pub(crate) struct Judged {
     pub(crate) faults: Vec<Fault>,
     /// What it says of requests that no route takes.
     pub(crate) unrouted: Option<Arc<UnroutedCors>>,
-    /// Of a document whose routes stand alone: what becomes of each.
+    /// For a document whose routes stand alone: the verdict on each route.
     pub(crate) verdicts: Option<Vec<RouteVerdict>>,
 }
 
@@ -168,7 +168,7 @@ impl Judge {
         if !self.are_known {
             found.extend(take_for_granted(settings.to_mut(), &document.routes));
         }
-        // Routes of a refused document are compiled too, so that every fault comes out in one run.
+        // Routes of a refused document are compiled too, so that one run finds every fault.
         for spec in std::mem::take(&mut document.routes) {
             let id = Arc::clone(&spec.id);
             match self.compile(spec, &settings) {
@@ -183,7 +183,7 @@ impl Judge {
             }
         }
         let unrouted = document.unrouted.take().and_then(|spec| {
-            // What is wrong with them is told of each route.
+            // The faults of each route are reported with the route.
             let compat = self.settings.scg.compat;
             UnroutedCors::compile(&spec, compat, &Report::new(name))
         });

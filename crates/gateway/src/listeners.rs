@@ -1,6 +1,6 @@
-//! The listeners that people and probes use, apart from the ones for data.
+//! The listeners for people and probes, apart from those for data.
 //!
-//! The one for probes is open to every interface, and an orchestrator kills a gateway whose probes do not answer. So nobody can
+//! The probes listener is open on every interface, and an orchestrator kills a gateway whose probes do not answer. So no client may
 //! keep others out: see [`places`]. Each connection has a short time for the head of its request, and carries one request.
 
 mod places;
@@ -28,8 +28,8 @@ use places::{Place, Places};
 
 /// How long the head of a request may take. A probe sends it in one piece.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long a connection may take in all. Every answer is made from memory, but for a registration that is waited for; a
-/// slow reader of the metrics of many routes needs the rest.
+/// How long a connection may take in all. Every answer comes from memory, except that of a registration, which waits. A
+/// slow reader of the metrics of many routes needs the rest of the time.
 const LIFETIME: Duration = Duration::from_secs(30);
 /// How long nothing is accepted after the process has run out of descriptors.
 const EXHAUSTED: Duration = Duration::from_millis(100);

@@ -1,4 +1,4 @@
-//! Nacos: from the settings to a client, and `pailou nacos …`, which looks and acts with the same settings.
+//! Nacos: from the settings to a client, and `pailou nacos …`, which reads and changes Nacos with the same settings.
 
 mod configs;
 pub(crate) mod http;
@@ -142,7 +142,7 @@ pub(crate) async fn run(args: NacosArgs) -> anyhow::Result<ExitCode> {
     done
 }
 
-/// Adds what helps to a failure that comes of how Nacos is reached.
+/// Adds the cure to a failure to reach Nacos.
 fn with_cure(error: anyhow::Error, nacos: &NacosSettings) -> anyhow::Error {
     let cure = match error.downcast_ref::<Error>() {
         Some(Error::Forbidden { .. }) if nacos.credentials().is_none() => {
@@ -197,7 +197,7 @@ impl Desk {
         self.client.namespace()
     }
 
-    /// Prints a text, or the JSON of a value if that is asked for. False when nobody reads any more.
+    /// Prints a text, or the JSON of a value if that is asked for. False when standard output is closed.
     fn print(&self, text: &str, value: &impl Serialize) -> anyhow::Result<bool> {
         if !self.json {
             return print(text);
@@ -238,7 +238,7 @@ impl Desk {
     }
 }
 
-/// Prints at once. False when nobody reads any more, as after `… | head -1`.
+/// Prints at once. False when standard output is closed, as after `… | head -1`.
 fn print(text: &str) -> anyhow::Result<bool> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {

@@ -1,7 +1,7 @@
-//! What a running gateway takes anew: on SIGHUP the certificates and the settings that can change while it runs, on
+//! What a running gateway reads again: on SIGHUP the certificates and the settings that can change while it runs, on
 //! SIGUSR1 its log files.
 //!
-//! Routes need no signal: their documents are followed.
+//! Routes need no signal, since the gateway follows their documents.
 
 use std::convert::Infallible;
 use std::path::PathBuf;

@@ -1,7 +1,7 @@
 //! Standard output and standard error, for text that a person reads.
 //!
-//! `print!` panics when the reader has gone, as in `pailou check … | head -1`. Who closes the pipe has read enough, so
-//! that is no fault here; a full disk is.
+//! `print!` panics when the reader is gone, as in `pailou check … | head -1`. A reader may close the pipe, so that is no
+//! fault here. A full disk is.
 
 use std::io::{self, ErrorKind, Write};
 
@@ -17,7 +17,7 @@ pub(crate) fn out(text: &str) -> io::Result<()> {
     }
 }
 
-/// Writes a line to standard error. Where that is closed, nobody can be told.
+/// Writes a line to standard error. If that is closed, the line is lost.
 pub(crate) fn err(line: &str) {
     let _ = writeln!(io::stderr(), "{line}");
 }

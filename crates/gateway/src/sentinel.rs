@@ -10,7 +10,7 @@ use pailou_nacos::{Client, ConfigName, ConfigState, ConfigWatch};
 use pailou_telemetry::{Metrics, events};
 use tokio::time::Interval;
 
-/// How often it is asked whether the server refuses a config.
+/// How often the follower checks whether the server refuses a config.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Keeps the rules in force that are published. What is deleted is gone; what cannot be read leaves the old rules as they are.

@@ -1,6 +1,6 @@
 //! Signals: those that end the process in order, and those that a running gateway obeys.
 //!
-//! No other signal that people send by habit may end it at once: USR2 and ALRM are caught and mean nothing.
+//! Other signals that people send by habit must not end it: USR2 and ALRM are caught and do nothing.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 

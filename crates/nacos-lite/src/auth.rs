@@ -1,4 +1,4 @@
-//! The one user and its tokens. Opaque ones: this is no place for secrets.
+//! The one user and its tokens. The tokens are opaque, since this server holds no secrets.
 
 use std::{
     collections::BTreeMap,

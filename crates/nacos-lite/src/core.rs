@@ -43,7 +43,7 @@ impl Core {
 
     /// Does something with the state. The lock is held for that long and never across an await.
     pub(crate) fn with<T>(&self, act: impl FnOnce(&mut State, Instant) -> T) -> T {
-        // A panic under the lock is a bug of one request; the others go on.
+        // A panic under the lock is a bug of one request. Other requests go on.
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let (due, revision) = (state.next_due(), state.config_revision());
         let result = act(&mut state, Instant::now());

@@ -3,11 +3,11 @@
 //! It speaks what Nacos clients speak, gRPC (port + 1000) and HTTP v1, so that `curl`, the official Python SDK and
 //! `pailou-nacos` work against it unmodified. Its answers, delays and errors follow a real 3.1.0 server.
 //!
-//! **It keeps nothing**: all services and configs are gone when it stops. **It is not for production**: no cluster, no
-//! storage, no console, tokens without a signature.
+//! **It keeps nothing**: all services and configs are gone when it stops. **It is not for production**: it is one server,
+//! without storage or a console, and its tokens have no signature.
 //!
-//! What goes in: the requests of Nacos clients, and of the process that runs it through [`Registry`]. What comes out:
-//! answers and pushes. What it must not know: the gateway. It can be told to misbehave, see [`Faults`].
+//! It takes the requests of Nacos clients, and those of the process that runs it, through [`Registry`]. It gives answers
+//! and pushes. It must not know the gateway. It can be told to misbehave: see [`Faults`].
 //!
 //! ```
 //! use pailou_nacos_lite::{Instance, Options, Registry};

@@ -1,4 +1,4 @@
-//! How the client reaches a server: any byte stream will do.
+//! How the client reaches a server, over any byte stream.
 
 use std::{future::Future, io, pin::Pin, sync::Arc};
 
@@ -45,7 +45,7 @@ impl Connector for Tcp {
     }
 }
 
-/// The way to the servers: streams by the connector, over TLS where that is wanted.
+/// Streams to the servers: by the connector, over TLS if the options say so.
 #[derive(Clone)]
 pub(crate) struct Network {
     connector: Arc<dyn Connector>,

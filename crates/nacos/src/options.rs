@@ -25,7 +25,7 @@ pub struct ClientOptions {
     /// Whether gRPC is spoken over TLS. Nacos has a switch of its own for that; when not said here, gRPC does what HTTP
     /// does: over TLS at servers with `https://`.
     pub grpc_tls: Option<bool>,
-    /// How TLS is spoken, where it is.
+    /// The settings of TLS, for servers that speak it.
     pub tls: TlsOptions,
     /// The namespace's id (not its display name); `""` and `public` are the default one.
     pub namespace: String,
@@ -42,8 +42,8 @@ pub struct ClientOptions {
     pub audit_interval: Duration,
     /// How often gRPC is tried again while the servers are reached over HTTP, after some sooner attempts. Default 60 s.
     pub grpc_retry_interval: Duration,
-    /// Whether connections that are made, lost or not to be had are logged. Default yes; whoever follows
-    /// [`Client::states`](crate::Client::states) and logs them by itself says no, so that no line comes twice.
+    /// Whether the client logs connections that are made, lost or impossible. Default yes. A program that logs
+    /// [`Client::states`](crate::Client::states) itself turns this off, so that no line comes twice.
     pub log_connections: bool,
     /// The longest message that is accepted. Default 64 MiB: a service of 50,000 instances is 16 MiB.
     pub max_message_bytes: usize,

@@ -1,4 +1,4 @@
-//! One look at one server's gRPC port, step by step: for diagnosis, where the session only says that it has no
+//! One look at one server's gRPC port, step by step. It is for diagnosis, since a session only says that it has no
 //! connection.
 
 use std::sync::Arc;
@@ -21,8 +21,8 @@ use crate::{
 pub struct Probe {
     /// The server's name for our connection, as the first answer has it.
     pub connection: Option<String>,
-    /// Whether a second question over the same connection was answered with the same name. It is not where something
-    /// between distributes requests over several connections, and then nothing works that a session needs.
+    /// Whether a second question over the same connection was answered with the same name. If it was not, something in
+    /// between distributes requests over several connections, and no session can work.
     pub is_one_connection: bool,
 }
 
@@ -36,7 +36,7 @@ pub enum ProbeError {
     #[error("{0}")]
     Tls(String),
     /// Something listens there and speaks TLS, which is not turned on for gRPC.
-    #[error("it speaks TLS, and TLS is off for gRPC")]
+    #[error("the port speaks TLS, and TLS is off for gRPC")]
     WantsTls,
     /// Something listens there and does not speak HTTP/2, or says nothing at all.
     #[error("no gRPC: {0}")]

@@ -17,7 +17,7 @@ use crate::{
 /// An own instance that the client keeps registered: after each reconnect it registers it again at once.
 ///
 /// Dropping it deregisters in the background; [`Registration::deregister`] waits for the server. An instance also
-/// leaves when the process dies, since it lives as long as its connection, or by its beats over HTTP.
+/// leaves when the process dies: over gRPC it lives as long as its connection, and over HTTP as long as its beats.
 pub struct Registration {
     handle: Arc<Handle>,
     name: ServiceName,

@@ -1,4 +1,4 @@
-//! Tasks of the client that must not end: one that panics begins again.
+//! Tasks of the client that must not end. A task that panics is started again.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ where
     F: Future<Output = ()> + Send + 'static,
 {
     loop {
-        // A task of its own, so that its panic ends nothing else; in a set, so that it ends with us.
+        // It is a task of its own, so that its panic ends nothing else. It is in a set, so that it ends with this future.
         let mut task = JoinSet::new();
         task.spawn(start());
         match task.join_next().await {

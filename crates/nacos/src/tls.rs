@@ -1,4 +1,4 @@
-//! TLS to the servers: whom the client believes, who it is, and what went wrong in words that help.
+//! TLS to the servers: the authorities that the client believes, its own certificate, and errors in words that help.
 
 mod first;
 mod problem;

@@ -13,7 +13,7 @@ use crate::{
 
 /// A watched service: always the newest state that the server reported.
 ///
-/// States are whole, and only the newest is kept: a slow reader skips states, it never lags behind. A lost connection
+/// States are whole, and only the newest is kept, so a slow reader skips states and never lags behind. A lost connection
 /// or a failed request changes no state; see [`ServiceWatch::last_error`] and the state's age. The client unsubscribes
 /// when the last watch of a service is dropped.
 #[derive(Clone)]

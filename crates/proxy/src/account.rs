@@ -1,4 +1,4 @@
-//! What is noted of a request on its way, for the event at its end.
+//! What is noted of a request while it is served, for the event at its end.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ const EVENT_STREAMS: [&str; 3] = [
     "multipart/x-mixed-replace",
 ];
 
-/// The answer to one gRPC message comes whole. One that stays open for longer than this is waiting for more to say.
+/// The answer to one gRPC message comes whole. A call that stays open for longer than this counts as a stream.
 const CALL: Duration = Duration::from_secs(1);
 
 /// When things happened, and what the access log says of the client.
@@ -35,7 +35,7 @@ pub(crate) struct Account {
     messages: Messages,
 }
 
-/// What a client says of itself; nothing if nobody reads it.
+/// What a client says of itself; empty if no log wants it.
 #[derive(Debug, Default)]
 pub(crate) struct Said {
     user_agent: Option<HeaderValue>,
@@ -104,7 +104,7 @@ impl Account {
         self.stream = Some(StreamKind::Tunnel);
     }
 
-    /// It is a gRPC call, in whatever clothes.
+    /// The request is a gRPC call, or a gRPC-Web one.
     pub(crate) fn calls(&mut self) {
         self.is_call = true;
     }
@@ -171,7 +171,7 @@ fn trace_id(traceparent: &str) -> Option<&str> {
     let mut parts = traceparent.split('-');
     let (version, trace) = (parts.next()?, parts.next()?);
     let (parent, flags) = (parts.next()?, parts.next()?);
-    // Version 00 ends here; later ones may go on.
+    // Version 00 ends here. A later version may have more.
     let is_legal = is_hex(version, 2)
         && version != "ff"
         && (version != "00" || parts.next().is_none())

@@ -14,15 +14,14 @@ use crate::request_id::X_REQUEST_ID;
 use crate::respond::{is_last, say_persistence};
 use crate::rewrite;
 
-/// The methods that the gateway knows; others are passed on as they are, but for
+/// The methods that the gateway knows. Other methods are passed on unchanged, except
 /// CONNECT and TRACE.
 pub(crate) const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
-/// What a step answered in the endpoint's place, as the steps before it change
-/// it.
+/// A step's answer in the endpoint's place, as changed by the steps before that step.
 pub(crate) fn step(exchange: &mut Exchange, mut said: Answer) -> Response<Download> {
     match pass(exchange, &mut said) {
-        // On a stream a success would be a WebSocket that nobody serves.
+        // On a stream that asks for a WebSocket the client would take a success for one.
         Ok(()) if exchange.connection.switches() && said.status.is_success() => {
             problem(exchange, Cause::NotSwitched)
         }
@@ -59,7 +58,7 @@ fn pass(exchange: &Exchange, said: &mut Answer) -> Result<(), Cause> {
 pub(crate) fn problem(exchange: &mut Exchange, cause: Cause) -> Response<Download> {
     exchange.cause = Some(cause);
     if cause == Cause::ClientGone {
-        // Nobody is there to read it.
+        // The client is gone.
         exchange.status = 0;
         return Response::new(Download::Nothing);
     }
@@ -110,7 +109,7 @@ fn shape(exchange: &Exchange) -> Option<&ErrorShape> {
     exchange.route.as_ref()?.errors.as_ref()
 }
 
-/// The whole answer. Its connection goes on where it can.
+/// The whole answer. With `keeps` the connection may serve another request.
 fn write(exchange: &mut Exchange, said: Answer, keeps: bool) -> Response<Download> {
     let Answer {
         status,

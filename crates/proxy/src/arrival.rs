@@ -109,7 +109,7 @@ async fn speak(server: Arc<Server>, socket: Socket, connection: Shared) {
     }
 }
 
-/// Says why, where that needs no handshake.
+/// Tells a client why it is turned away, if that needs no handshake.
 pub(crate) fn turn_away(listener: &Listener, errors: &Shape, socket: &TcpStream) {
     if listener.tls.is_none() {
         let answer = errors.bare(Cause::TooManyConnections, &RequestId::new());

@@ -18,7 +18,7 @@ use crate::server::Server;
 use crate::transport::Remote;
 use crate::upload::Outgoing;
 
-/// How long one connection may take to come about.
+/// How long it may take to make one connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How many endpoints and idle connections are tried.
@@ -79,7 +79,7 @@ impl Asking<'_> {
         Err(failed)
     }
 
-    /// A connection to the endpoint; one that does not come about is reported.
+    /// A connection to the endpoint. A failure to connect is reported.
     async fn line(&self, remote: Remote, pick: &Pick) -> Option<Line> {
         let opened = self.server.line(remote, CONNECT_TIMEOUT).await;
         if let Some(outcome) = opened.as_ref().err().and_then(|failure| failure.outcome()) {
@@ -98,7 +98,7 @@ impl Asking<'_> {
         *sent.method_mut() = request.method().clone();
         *sent.uri_mut() = request.uri().clone();
         *sent.headers_mut() = request.headers().clone();
-        // The gate's deadline is kept by whoever runs it.
+        // The caller of the gate keeps the gate's deadline.
         let never = |_: &mut std::task::Context<'_>| Poll::<std::convert::Infallible>::Pending;
         let Ok(answer) = line.send(sent, never).await;
         let answer = answer.map_err(|_: LineFailure| AskError::Broken)?;
@@ -120,7 +120,7 @@ async fn read(line: &mut Line, mut body: Incoming, max_bytes: usize) -> Result<B
             if let Poll::Ready(frame) = Pin::new(&mut body).poll_frame(cx) {
                 return Poll::Ready(frame);
             }
-            // How it ends is told to the body.
+            // The body is told how the connection ends.
             let _ = line.poll_drive(cx);
             Pin::new(&mut body).poll_frame(cx)
         });

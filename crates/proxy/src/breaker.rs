@@ -21,11 +21,11 @@ pub(crate) struct Guard {
     /// Its route among those that the request has passed, and its place there.
     pub(crate) passed: usize,
     pub(crate) place: usize,
-    /// Nothing if it was refused.
+    /// `None` if the breaker refused the request.
     pub(crate) permit: Option<Permit>,
-    /// Until when the rest of its route may take to answer, if the breaker limits that.
+    /// When the answer is due, if the breaker limits that time.
     pub(crate) due: Option<Instant>,
-    /// The request as it was there, if it may go elsewhere from there.
+    /// The request as it was at the breaker, if it may go to another route from there.
     pub(crate) saved: Option<Saved>,
 }
 
@@ -36,7 +36,7 @@ pub(crate) struct Saved {
     pub(crate) query: Option<String>,
 }
 
-/// What of a request every plan has in common.
+/// The part of a request that all its plans share.
 #[derive(Clone, Debug)]
 pub(crate) struct Frame {
     pub(crate) extensions: Extensions,
@@ -66,13 +66,13 @@ impl End {
 /// What an end is to a breaker.
 enum Verdict {
     Good,
-    /// Nobody's fault but the client's.
+    /// Not at all: the fault is the client's.
     Nothing,
     Bad(Failure),
 }
 
-/// Tells the breakers what came of the request, the last one first, and sends it
-/// elsewhere where one of them says so: once.
+/// Tells the breakers the outcome of the request, the last breaker first. Sends the
+/// request to another route, once, if a breaker says so.
 pub(crate) async fn settle(exchange: &mut Exchange, mut outcome: Outcomes) -> Outcomes {
     while let Some(mut guard) = exchange.guards.pop() {
         if let Some(failure) = tell(exchange, &mut guard, End::of(&outcome)) {
@@ -142,7 +142,7 @@ fn words(status: StatusCode) -> String {
     letters.collect()
 }
 
-/// What takes the place of a failure, if something does.
+/// The answer of another route in the place of a failure, if there is one.
 async fn instead(
     exchange: &mut Exchange,
     guard: Guard,
@@ -180,7 +180,7 @@ async fn instead(
     tries::send(exchange, &planned).await
 }
 
-/// Lets go of what came of the first route.
+/// Drops the outcome of the first route.
 fn drop_of(exchange: &mut Exchange, outcome: Outcomes) {
     if let (Some(pick), Ok(received)) = (exchange.pick.take(), outcome) {
         pick.report(Outcome::Answered {
@@ -190,7 +190,7 @@ fn drop_of(exchange: &mut Exchange, outcome: Outcomes) {
     }
 }
 
-/// Takes back what came after the breaker.
+/// Takes back what was done to the request after the breaker.
 fn rewind(exchange: &mut Exchange, guard: &Guard) {
     exchange.passed.truncate(guard.passed + 1);
     if let Some(passed) = exchange.passed.last_mut() {

@@ -1,9 +1,9 @@
 //! How many bytes of a message the gateway holds while the other side takes
 //! none: `limits.buffer_bytes` each way of a request.
 //!
-//! They wait to be written, or, on HTTP/2, to be read. What is left of the bound
-//! is for the pieces between: the one with which a queue overflows, the one that
-//! is handed over, the one that was read, and what TLS has enciphered.
+//! Such bytes wait to be written, or, on HTTP/2, to be read. The rest of the bound
+//! is for pieces in between: the one that fills a queue, the one that is handed
+//! over, the one that was read, and the one that TLS has encrypted.
 
 use std::io;
 use std::pin::Pin;
@@ -13,8 +13,8 @@ use pailou_config::LimitSettings;
 use tokio::io::{AsyncRead, AsyncReadExt as _, ReadBuf};
 
 /// The most bytes that are read at once. The HTTP engine allocates powers of two,
-/// and doubles them whenever a read fills its buffer: one byte less never does.
-/// What is held of a read holds all of its buffer.
+/// and doubles a buffer when a read fills it. One byte less never fills it.
+/// A piece that is held keeps the whole buffer of its read.
 const PIECE: u64 = (16 << 10) - 1;
 
 /// Plain text that TLS takes before its records are written: one record.
@@ -29,8 +29,8 @@ pub(crate) struct Buffers {
     /// Bytes that wait for a client, and a client's window of HTTP/2. A request's
     /// head has room here.
     pub(crate) client: usize,
-    /// The same of an endpoint, with room for a response's head. A piece less,
-    /// so that a window on one side and a queue on the other are within the bound.
+    /// The same for an endpoint, with room for a response's head. It is a piece less,
+    /// so that a window on one side and a queue on the other stay within the bound.
     pub(crate) endpoint: usize,
 }
 

@@ -28,7 +28,7 @@ pub(crate) enum Cause {
     MalformedBody,
     /// HTTP on a port for TLS.
     PlainHttp,
-    /// The host is not one that the connection's certificate is for.
+    /// The connection's certificate is not for the host.
     Misdirected,
     /// The listener sends everybody to https.
     HttpsElsewhere,
@@ -36,9 +36,9 @@ pub(crate) enum Cause {
     ClientGone,
     /// The client read more slowly than it may.
     ClientTooSlow,
-    // Nobody to ask.
+    // There is no endpoint to ask.
     NoRoute,
-    /// It has passed this gateway before.
+    /// The request has passed this gateway before.
     Loop,
     /// There is no route table yet, and the gateway ends before there is one.
     NoTable,
@@ -53,15 +53,15 @@ pub(crate) enum Cause {
     UpstreamReset,
     UpstreamMalformed,
     UpstreamTls,
-    /// It answered a WebSocket's request as any other.
+    /// It answered the request for a WebSocket with a plain success.
     NotSwitched,
-    /// It said yes to a WebSocket that it was not asked for.
+    /// Its proof of the switch to a WebSocket is wrong.
     WebsocketAccept,
     ResponseTimeout,
     ReadTimeout,
     UpstreamWriteTimeout,
     TotalTimeout,
-    /// More than a step takes that needs a response whole.
+    /// The body is longer than a step takes that needs it whole.
     UpstreamTooLarge,
     /// A step of the route refused it.
     Refused(Refusal),
@@ -89,8 +89,8 @@ pub(crate) struct Answer {
 impl Cause {
     /// The status, the label and the explanation.
     ///
-    /// `ClientGone` has no status: nobody is there to read an answer. Nor has
-    /// `ClientTooSlow`, whose client has one already.
+    /// `ClientGone` has no status, since there is no client to answer.
+    /// `ClientTooSlow` has none, since its client has one already.
     pub(crate) fn answer(self) -> Answer {
         let (status, cause, detail) = match self {
             Cause::MalformedHead => (
@@ -112,7 +112,7 @@ impl Cause {
             Cause::MalformedConnection => (
                 400,
                 "malformed_connection",
-                "the Connection header names what it may not",
+                "the Connection header names a header that it must not name",
             ),
             Cause::HeaderName => (400, "header_name", "a header name has an underscore"),
             Cause::UnknownTransferEncoding => (
@@ -149,7 +149,7 @@ impl Cause {
             Cause::HeadTooLarge => (
                 431,
                 "head_too_large",
-                "the request headers are larger or more than the limit",
+                "the request headers exceed the limit, in size or in number",
             ),
             Cause::MalformedBody => (
                 400,
@@ -173,7 +173,7 @@ impl Cause {
             Cause::Loop => (
                 508,
                 "loop",
-                "the request has passed this gateway before: a service that it leads to sends it back",
+                "the request has passed this gateway before: a service behind it sends it back",
             ),
             Cause::NoTable => (503, "no_table", "the gateway has no routes yet"),
             Cause::ServiceUnknown => (
@@ -211,7 +211,7 @@ impl Cause {
             Cause::UpstreamMalformed => (
                 502,
                 "upstream_malformed",
-                "the endpoint's answer is not HTTP, or not framed in one way",
+                "the endpoint's answer is not HTTP, or its framing has two meanings",
             ),
             Cause::UpstreamTls => (
                 502,
@@ -221,12 +221,12 @@ impl Cause {
             Cause::NotSwitched => (
                 502,
                 "not_switched",
-                "the answer is a success and no switch to WebSocket",
+                "the endpoint answered with a success, but did not switch to WebSocket",
             ),
             Cause::WebsocketAccept => (
                 502,
                 "websocket_accept",
-                "the endpoint's switch to WebSocket has not the Sec-WebSocket-Accept that its key asks for",
+                "the endpoint's switch to WebSocket has a wrong Sec-WebSocket-Accept",
             ),
             Cause::ResponseTimeout => (
                 504,
@@ -266,7 +266,7 @@ impl Cause {
             Cause::CircuitOpen => (
                 503,
                 "circuit_open",
-                "so many of the last requests failed that none is let through for a while",
+                "too many of the last requests failed, so none is let through for a while",
             ),
             Cause::CircuitTimeout => (
                 504,
@@ -301,8 +301,8 @@ impl Cause {
         )
     }
 
-    /// Whether a service, or the way to it, is to blame: what a circuit breaker
-    /// counts.
+    /// Whether the fault is that of a service or the network to it. A circuit breaker
+    /// counts these.
     pub(crate) fn is_of_upstream(self) -> bool {
         matches!(
             self,

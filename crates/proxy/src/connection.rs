@@ -29,26 +29,26 @@ use crate::websocket::Opening;
 pub(crate) enum Stage {
     /// Between requests, or reading a request's head.
     Head = 0,
-    /// A head was handed to the HTTP engine, and no request came of it yet.
+    /// A head was handed to the HTTP engine, which has not made a request of it yet.
     Handed = 1,
     /// A request is under way.
     Exchange = 2,
     /// The protocol was switched; bytes pass both ways until either side ends.
     Tunnel = 3,
-    /// The answer is out and what the client still sends is thrown away.
+    /// The answer is sent, and what the client still sends is dropped.
     Closing = 4,
 }
 
 const NEVER: u64 = u64::MAX;
 
-/// What a drain leaves a new connection for its opening, and then for its first
-/// request.
+/// How long a drain waits for the opening of a new connection, and then for its
+/// first request.
 pub(crate) const FIRST_REQUEST: Duration = Duration::from_secs(1);
 
 /// The two ends of a client's connection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ends {
-    /// The client, or the proxy that it comes by.
+    /// The client, or the proxy that it comes through.
     pub(crate) client: SocketAddr,
     /// Where it connected to.
     pub(crate) local: SocketAddr,
@@ -56,7 +56,7 @@ pub(crate) struct Ends {
 
 #[cfg(test)]
 impl Ends {
-    /// Those of a client's connection to port 80 of this host.
+    /// The ends of a connection from this client to port 80 of this host.
     pub(crate) fn of(client: IpAddr) -> Ends {
         Ends {
             client: (client, 4711).into(),
@@ -67,13 +67,12 @@ impl Ends {
 
 /// The state of one client connection.
 ///
-/// Everything is written by the connection's own task; the register of
-/// connections only looks. So relaxed atomics are enough, and the locks are
-/// never waited for.
+/// Only the connection's own task writes here; the set of connections only
+/// reads. So relaxed atomics are enough, and no lock is ever contended.
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) id: u64,
-    /// The client, or the proxy that it comes by.
+    /// The client, or the proxy that it comes through.
     pub(crate) peer: PeerName,
     pub(crate) listener: Arc<Listener>,
     ends: Ends,
@@ -84,7 +83,7 @@ pub(crate) struct Connection {
     /// Whether a byte of the head that is being read has come.
     head_begun: AtomicBool,
     served: AtomicU32,
-    /// Requests and ends of uploads under way.
+    /// How many requests, and rests of uploads, are under way.
     under_way: AtomicUsize,
     must_close: AtomicBool,
     body_refused: AtomicBool,
@@ -117,8 +116,8 @@ struct Slots {
     tunnel: Option<Box<Tunnel>>,
     /// Of a stream, for its exchange: what a 200 is followed by.
     opening: Option<Opening>,
-    /// The timer of the last exchange, for the next one. To set one up costs more
-    /// than to look at it.
+    /// The timer of the last exchange, for the next one, since making a timer costs
+    /// more than keeping it.
     timer: Timer,
     /// For the exchange: why its client was cut.
     cut: Option<Cause>,
@@ -136,8 +135,8 @@ impl Connection {
         Connection::with(id, (peer, ends), listener, secured, connections, None)
     }
 
-    /// A stream of this connection. It has a state of its own; what the client
-    /// is owed, and what was served, the connection counts.
+    /// A stream of this connection. The stream has a state of its own, but the
+    /// connection counts what the client is owed and what was served.
     pub(crate) fn stream(self: &Arc<Self>) -> Shared {
         let (listener, secured) = (self.listener.clone(), self.secured.clone());
         let parent = Some(Arc::clone(self));
@@ -186,8 +185,8 @@ impl Connection {
         self.parent.as_deref().unwrap_or(self)
     }
 
-    /// What an endpoint is told of a request's client. Of one behind a proxy
-    /// nobody knows the port.
+    /// What an endpoint is told of a request's client. The port of a client behind a
+    /// proxy is unknown.
     pub(crate) fn introduction(&self, client: IpAddr) -> Introduction {
         let port = match client == self.peer.address {
             true => self.ends.client.port(),
@@ -207,8 +206,8 @@ impl Connection {
         }
     }
 
-    /// Whether a request for this host may come over it: on TLS only for one
-    /// that the client has seen a certificate for, if the listener says so.
+    /// Whether a request for this host may come over it. On TLS, if the listener
+    /// says so, the certificate that the client has seen must be for the host.
     pub(crate) fn is_for(&self, host: &str) -> bool {
         let secured = self.secured.as_ref();
         secured
@@ -254,7 +253,7 @@ impl Connection {
         self.enter(Stage::Handed);
     }
 
-    /// A request came of the head that was handed on.
+    /// The engine has made a request of the head.
     pub(crate) fn begin_exchange(&self) -> Option<Heading> {
         self.enter(Stage::Exchange);
         self.slots().heading.take()
@@ -282,7 +281,7 @@ impl Connection {
         self.ended.load(Relaxed) && self.ended.swap(false, Relaxed)
     }
 
-    /// Sets the end of the request under way, for a client that takes nothing.
+    /// Sets when the request under way is cut because its client takes nothing.
     pub(crate) fn cut_at(&self, at: Option<Instant>) {
         let at = at.map_or(NEVER, |at| {
             u64::try_from(at.saturating_duration_since(self.opened).as_nanos()).unwrap_or(NEVER)
@@ -296,12 +295,12 @@ impl Connection {
         (at != NEVER).then(|| self.opened + Duration::from_nanos(at))
     }
 
-    /// The request under way had to end, while bytes waited for its client.
+    /// Notes that the request under way was cut while bytes waited for its client.
     pub(crate) fn cut(&self, cause: Cause) {
         self.slots().cut = Some(cause);
     }
 
-    /// Why it had to, if it had.
+    /// Why the request was cut, if it was.
     pub(crate) fn cut_cause(&self) -> Option<Cause> {
         self.slots().cut
     }
@@ -311,7 +310,7 @@ impl Connection {
         self.whole_connection().served.load(Relaxed)
     }
 
-    /// What came of the body is not what it has to be.
+    /// Notes that the body is malformed.
     pub(crate) fn refuse_body(&self) {
         self.body_refused.store(true, Relaxed);
     }
@@ -321,8 +320,8 @@ impl Connection {
         self.is_whole.store(is_whole, Relaxed);
     }
 
-    /// Whether the request under way has come to its last byte. The engine's
-    /// word is not enough: a body whose connection goes ends for it in peace.
+    /// Whether the request under way has come to its last byte. The engine cannot
+    /// say: for it a body whose connection ends has ended well.
     pub(crate) fn is_whole(&self) -> bool {
         self.is_whole.load(Relaxed)
     }
@@ -331,9 +330,9 @@ impl Connection {
         self.body_refused.load(Relaxed)
     }
 
-    /// Whether the client should be given time to read the answer before the
-    /// socket goes: it may still be sending, and closing on unread bytes
-    /// resets the connection and destroys the answer.
+    /// Whether the client should get time to read the answer before the socket is
+    /// closed. The client may still be sending, and closing a socket with unread
+    /// bytes resets the connection, so that the answer is lost.
     pub(crate) fn lingers(&self) -> bool {
         self.lingers.load(Relaxed)
     }
@@ -342,8 +341,8 @@ impl Connection {
         self.lingers.store(true, Relaxed);
     }
 
-    /// Whether the client has been silent for so long that the HTTP engine is
-    /// better put away.
+    /// Whether the client has been silent for so long that the HTTP engine is to be
+    /// dropped.
     pub(crate) fn rests(&self) -> bool {
         self.rests.load(Relaxed)
     }
@@ -373,7 +372,7 @@ impl Connection {
         std::mem::take(&mut self.slots().interim)
     }
 
-    /// Leaves what the connection goes on with after its 101.
+    /// Leaves the tunnel that follows the 101.
     pub(crate) fn switch_to(&self, tunnel: Box<Tunnel>) {
         self.slots().tunnel = Some(tunnel);
     }
@@ -384,8 +383,8 @@ impl Connection {
         self.slots().opening = Some(opening);
     }
 
-    /// Whether the client asks for a WebSocket on a stream. It takes any success
-    /// for a yes then.
+    /// Whether the client asks for a WebSocket on a stream. Such a client takes any
+    /// success for the switch.
     pub(crate) fn switches(&self) -> bool {
         self.switches.load(Relaxed)
     }
@@ -400,8 +399,8 @@ impl Connection {
     }
 
     /// Asks the connection to end as soon as it is between two requests. The
-    /// connection itself decides when that is, so that no request is lost
-    /// between the look and the close.
+    /// connection itself decides when that is, so that no request is lost between
+    /// the decision and the close.
     pub(crate) fn ask_to_close(&self) {
         self.must_close.store(true, Relaxed);
         self.task.wake();
@@ -421,15 +420,15 @@ impl Connection {
         self.task.register(waker);
     }
 
-    /// Something is owed that ends with the guard.
+    /// Counts something that the client is owed until the guard is dropped.
     pub(crate) fn owe(self: &Arc<Self>) -> Owed {
         let connection = self.parent.as_ref().unwrap_or(self);
         connection.under_way.fetch_add(1, Relaxed);
         Owed(Arc::clone(connection))
     }
 
-    /// Whether closing now would cost nobody an answer: between requests. A
-    /// new connection has a moment to send its first one.
+    /// Whether closing now would lose no answer, since the connection is between
+    /// requests. A new connection has a moment to send its first request.
     pub(crate) fn is_idle(&self, now: Instant) -> bool {
         self.stage() == Stage::Head
             && !self.head_begun()

@@ -1,6 +1,7 @@
-//! Every open client connection: the caps, and what a drain needs to know.
+//! The set of open client connections: the caps, and what a drain needs to know.
 //!
-//! Touched when a connection opens and when it closes, never by a request.
+//! A connection is added when it opens and removed when it closes. Requests never
+//! touch the set.
 
 mod place;
 
@@ -57,7 +58,7 @@ struct Entry {
 
 #[derive(Debug)]
 enum Stage {
-    /// What comes before the first request is under way, since then.
+    /// The PROXY header and the TLS handshake are under way, since then.
     Opening(Instant),
     /// The connection may not go on.
     Doomed,
@@ -159,15 +160,15 @@ impl Connections {
         self.panics.load(Relaxed)
     }
 
-    /// Has every connection look at whether the gateway drains.
+    /// Makes every connection check whether the gateway drains.
     pub(crate) fn wake_all(&self) {
         for connection in self.held() {
             connection.wake();
         }
     }
 
-    /// Asks the connections that are between requests to close, and closes
-    /// those that have been opening for long.
+    /// Asks the connections between requests to close, and closes those that have
+    /// been opening for long.
     pub(crate) fn close_idle(&self) {
         let now = Instant::now();
         for connection in self.held() {
@@ -180,7 +181,7 @@ impl Connections {
         }
     }
 
-    /// Cuts every connection; says how many requests were under way.
+    /// Cuts every connection. Returns how many requests were under way.
     pub(crate) fn close_all(&self) -> usize {
         let cut = self.owed();
         let tasks: Vec<_> = (self.open().connections.values())
@@ -199,8 +200,8 @@ impl Connections {
         entries.filter(|entry| entry.is_opening(now, true)).count()
     }
 
-    /// Keeps the connections that have been opening for long from serving any
-    /// request; gives their tasks.
+    /// Dooms the connections that have been opening for long, so that they serve no
+    /// request. Returns their tasks.
     fn doom_opening(&self, now: Instant) -> Vec<AbortHandle> {
         let mut open = self.open();
         let entries = open.connections.values_mut();
@@ -218,8 +219,8 @@ impl Connections {
         self.changed.notified().await;
     }
 
-    /// The open connections, out of the lock: dropping the last handle of one
-    /// takes the lock again.
+    /// The open connections. The lock is free when this returns, since dropping the
+    /// last handle of a connection takes the lock again.
     fn held(&self) -> Vec<Shared> {
         let open = self.open();
         let entries = open.connections.values();
@@ -237,7 +238,8 @@ impl Connections {
 }
 
 impl Entry {
-    /// Whether it is opening, and has just begun to or has not.
+    /// Whether the connection is opening, and whether it has just begun, as `is_new`
+    /// asks.
     fn is_opening(&self, now: Instant, is_new: bool) -> bool {
         match self.stage {
             Stage::Opening(since) => (now.duration_since(since) <= FIRST_REQUEST) == is_new,

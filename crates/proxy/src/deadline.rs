@@ -7,8 +7,8 @@ use tokio::time::{Instant, Sleep};
 
 /// One timer for many deadlines, one after the other.
 ///
-/// It is set again only when it fires early or is set too late. Deadlines that
-/// move on with every request or every piece of a body cost nothing.
+/// The timer is set again only when it fires early or is set too late. So
+/// a deadline that moves with every request or every piece of a body costs nothing.
 #[derive(Debug, Default)]
 pub(crate) struct Timer(Option<Pin<Box<Sleep>>>);
 

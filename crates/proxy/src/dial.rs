@@ -1,4 +1,4 @@
-//! A way to an endpoint: one that is there already, or a new one.
+//! A line to an endpoint: an idle one, or a new one.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::server::Server;
 use crate::transport::{ConnectFailure, Remote};
 
 impl Server {
-    /// A line to the remote; a new connection comes about within `timeout`.
+    /// A line to the remote. A new connection is made within `timeout`.
     pub(crate) async fn line(
         &self,
         remote: Remote,
@@ -23,7 +23,7 @@ impl Server {
         if let Some(connection) = self.pool.take(&remote).await {
             return Ok(Line::Connection(connection));
         }
-        // In a box, as above: a request seldom needs what connecting needs.
+        // In a box, as above: few requests need the state of connecting.
         Box::pin(self.open(remote, timeout)).await
     }
 

@@ -15,7 +15,7 @@ use crate::flow;
 use crate::plan;
 use crate::steps;
 
-/// The head that every try sends, as far as it is planned.
+/// The head that every try will send, while steps still change it.
 #[derive(Debug)]
 pub(crate) struct Draft<'a> {
     pub(crate) path: Cow<'a, str>,
@@ -23,8 +23,8 @@ pub(crate) struct Draft<'a> {
     pub(crate) headers: HeaderMap,
 }
 
-/// Finds the route of a request and runs its steps, and so on while routes
-/// forward it. `host` is the name in its Host.
+/// Finds the route of a request and runs its steps, and repeats that while routes
+/// forward the request. `host` is the name in the Host header.
 pub(crate) async fn dispatch(
     exchange: &mut Exchange,
     host: Option<&str>,
@@ -46,7 +46,7 @@ pub(crate) async fn dispatch(
     Ok(())
 }
 
-/// The end of a request that no route takes: a 404, unless CORS settings say more.
+/// The end of a request that no route takes: a 404, unless CORS settings answer it.
 fn unrouted(
     exchange: &mut Exchange,
     host: Option<&str>,
@@ -107,9 +107,9 @@ pub(crate) async fn again(
     Ok(())
 }
 
-/// Gives the request another path, finds the route that takes it, and runs its
-/// steps. After a `failure` it has a time of its own: the first route may have
-/// used up its.
+/// Gives the request another path, finds the route that takes the path, and runs its
+/// steps. After a `failure` the second route has a time-out of its own, since the first
+/// route may have used up its time.
 async fn divert(
     exchange: &mut Exchange,
     host: Option<&str>,
@@ -214,11 +214,11 @@ async fn pass(
 /// What came of a search.
 struct Found {
     bindings: Bindings,
-    /// The path with its slashes decoded, if the route wants it so.
+    /// The path with decoded slashes, if the route decodes them.
     target: Option<String>,
 }
 
-/// Finds the route. It is the exchange's from now on; where there is none, that stays which forwarded the request.
+/// Finds the route and gives it to the exchange. If there is none, the exchange keeps the route that forwarded the request.
 fn find(
     exchange: &mut Exchange,
     host: Option<&str>,
@@ -246,7 +246,7 @@ fn find(
     found
 }
 
-/// What the table decides by.
+/// The request as the table sees it.
 fn request<'r>(
     exchange: &'r Exchange,
     host: Option<&'r str>,

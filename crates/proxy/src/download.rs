@@ -35,8 +35,8 @@ pub(crate) enum Download {
     Endpoint(Flow),
 }
 
-/// The body could not be sent to its end. What is missing shows the client
-/// that the answer is broken.
+/// The body could not be sent to its end. The missing rest shows the client that
+/// the answer is broken.
 #[derive(Clone, Copy, Debug, Error)]
 #[error("the response's body ended before its end")]
 pub(crate) struct Broken;
@@ -84,8 +84,8 @@ impl Flow {
             copies: None,
             web: None,
         };
-        // What an endpoint of HTTP/2 sends behind the head of such an answer is a
-        // fault of its stream, and nothing that the client waits for.
+        // If an HTTP/2 endpoint sends anything after the head of such an answer, its
+        // stream is faulty. The client does not wait for that.
         if flow.incoming.is_end_stream() || flow.exchange.method == Method::HEAD {
             flow.end();
         }
@@ -106,7 +106,7 @@ impl Flow {
         self.web.as_mut()?.last.take()
     }
 
-    /// The body as the client is sent it.
+    /// The body that the client is sent.
     pub(crate) fn into_download(mut self) -> Download {
         if self.line.is_some() {
             return Download::Endpoint(self);
@@ -122,7 +122,7 @@ impl Flow {
         self.line.is_none()
     }
 
-    /// Leaves the rest of the body to the endpoint, and with it the connection.
+    /// Gives up the rest of the body, and with it the connection.
     pub(crate) fn leave(&mut self) {
         self.line = None;
         self.copies = None;
@@ -137,7 +137,7 @@ impl Flow {
         self.copies.get_or_insert_default().add(copying);
     }
 
-    /// All of the body, if it has at most so many bytes.
+    /// The whole body, if it has at most `most` bytes.
     pub(crate) async fn collect(&mut self, most: usize) -> Result<Bytes, Cause> {
         let mut bytes = BytesMut::new();
         let expected = self.incoming.size_hint().lower();
@@ -221,7 +221,7 @@ impl Flow {
             return self.pass(cx, frame);
         }
         if let Some(line) = &mut self.line {
-            // How it ends is told to the body.
+            // The body is told how the connection ends.
             let _ = line.poll_drive(cx);
         }
         if let Poll::Ready(frame) = self.poll_incoming(cx) {
@@ -232,8 +232,8 @@ impl Flow {
         self.pass(cx, Some(Err(broken)))
     }
 
-    /// Passes a frame on. The engine throws away what it has not written yet
-    /// when a body breaks; it may write it first.
+    /// Passes a frame on. When a body breaks, the engine drops what it has not
+    /// written yet, so it gets the time to write that first.
     fn pass(
         &mut self,
         cx: &Context<'_>,
@@ -355,8 +355,8 @@ impl Body for Download {
 /// An upload whose endpoint has answered already.
 ///
 /// It goes on for as long as the endpoint takes it. When the endpoint takes
-/// nothing more, the rest is thrown away: many clients send all of a request
-/// before they read.
+/// nothing more, the rest is read and dropped, since many clients send the whole
+/// request before they read.
 struct UploadEnd {
     upload: Arc<Upload>,
     line: Line,
@@ -368,7 +368,7 @@ struct UploadEnd {
 impl UploadEnd {
     /// How long the endpoint may take nothing.
     const STALL: Duration = Duration::from_secs(2);
-    /// How long the client may take to send what nobody wants.
+    /// How long the client may take to send a rest that is dropped.
     const DRAIN: Duration = Duration::from_secs(10);
 
     /// The connection, if it can serve another request.

@@ -53,14 +53,15 @@ pub(crate) struct Exchange {
     /// As it was matched.
     pub(crate) path: Bytes,
     pub(crate) client: IpAddr,
-    /// What the client used, as far as a trusted proxy says.
+    /// The scheme that the client used; a trusted proxy may say which.
     pub(crate) scheme: Scheme,
     /// The Host header as it came.
     pub(crate) host: HeaderValue,
-    /// What is drawn of weights: one number, however often a route is looked for.
+    /// The random number for weight groups. It stays the same, however often a route
+    /// is looked for.
     pub(crate) draw: u32,
     pub(crate) route: Option<Arc<Route>>,
-    /// Which endpoints of the service it wants, where the route lets it say.
+    /// Which endpoints of the service the request asks for, if the route allows that.
     pub(crate) part: Option<String>,
     /// The hash of what keeps it together with others, where the route's policy hashes.
     pub(crate) key: Option<u64>,
@@ -70,19 +71,19 @@ pub(crate) struct Exchange {
     pub(crate) is_counted: bool,
     /// The steps that the request has passed, route by route.
     pub(crate) passed: Vec<Passed>,
-    /// The circuit breakers among them that do not know yet what came of it.
+    /// The circuit breakers among these steps that have not been told the outcome yet.
     pub(crate) guards: Vec<Guard>,
-    /// What a breaker needs to send the request elsewhere.
+    /// What a breaker needs to send the request to another route.
     pub(crate) frame: Option<Box<Frame>>,
-    /// Whether a breaker has done so.
+    /// Whether a breaker has sent the request to another route.
     pub(crate) fell_back: bool,
-    /// What they want of the response, whoever it comes from.
+    /// What steps want to change in the response, whoever gives it.
     pub(crate) response_changes: Vec<Change>,
     /// The protocol that the client asks to switch to, if it may.
     pub(crate) upgrade: Option<HeaderValue>,
-    /// Whether it is a gRPC call, whose client reads its own kind of errors.
+    /// Whether it is a gRPC call: its errors are gRPC statuses.
     pub(crate) grpc: bool,
-    /// How the client is answered, if it speaks gRPC-Web.
+    /// The form of the answer for a client that speaks gRPC-Web.
     pub(crate) web: Option<Web>,
     /// Whether the client waits for an interim answer.
     pub(crate) expects_continue: bool,
@@ -95,18 +96,18 @@ pub(crate) struct Exchange {
     pub(crate) pick: Option<Pick>,
     pub(crate) tried: Tried,
     pub(crate) tries: u32,
-    /// How many of the tries there were before a circuit breaker sent the request
-    /// elsewhere.
+    /// How many tries there were before a circuit breaker sent the request to
+    /// another route.
     pub(crate) tries_before: u32,
-    /// Those of the tries that came to nothing.
+    /// The tries that failed.
     pub(crate) failed_tries: Vec<TryEnd>,
     /// How many of the tries were refused connections.
     pub(crate) refusals: u32,
-    /// Whether every endpoint was tried, and the tries began anew.
+    /// Whether every endpoint was tried, and a second round has begun.
     pub(crate) returned: bool,
     pub(crate) try_began: Instant,
-    /// The address that the endpoint of the try under way is known by, and the
-    /// one where it is spoken to.
+    /// The address of the endpoint of the try under way, and the address that the
+    /// try connects to.
     pub(crate) picked: Option<SocketAddr>,
     pub(crate) upstream: Option<SocketAddr>,
     pub(crate) account: Account,
@@ -117,12 +118,13 @@ pub(crate) struct Exchange {
     pub(crate) bytes_in: u64,
     pub(crate) bytes_out: u64,
     pub(crate) timer: Timer,
-    /// Goes with what is left of the upload when the answer was early.
+    /// Counts the request as in flight. After an early answer it stays with the rest
+    /// of the upload.
     pub(crate) in_flight: Option<RequestInFlight>,
     _owed: Owed,
 }
 
-/// Serves a request. This is the order of it:
+/// Serves a request, in this order:
 ///
 /// 1. `plan`: the head is checked, its target parsed.
 /// 2. `dispatch`: its route is found; `steps`: the route's steps change the head
@@ -159,7 +161,7 @@ pub(crate) struct Passed {
     pub(crate) facts: Box<Facts>,
     /// How many of the route's steps.
     pub(crate) steps: usize,
-    /// What they wrote down, each with its place.
+    /// The notes of these steps, each with the step's place.
     pub(crate) notes: Vec<(usize, Note)>,
 }
 
@@ -264,8 +266,7 @@ impl Exchange {
         }
     }
 
-    /// Ready with the reason when the request has taken too long before its
-    /// response's head.
+    /// Ready, with the reason, when the time before the response's head is over.
     pub(crate) fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<Cause> {
         if self.expects_continue {
             self.connection.waits(cx.waker());
@@ -280,8 +281,7 @@ impl Exchange {
         }
     }
 
-    /// Until when to wait for the response's head, and what it is too late for
-    /// then.
+    /// When the response's head is due, and the cause if it is late.
     fn head_due(&mut self, cx: &Context<'_>) -> (Instant, Cause) {
         let awaited = match &self.upload {
             Some(upload) => upload.awaited(cx),
@@ -302,9 +302,9 @@ impl Exchange {
         self.bounded(due, cause)
     }
 
-    /// Until when a connection may come about, and what it is too late for
-    /// then. A request that still has a body to send has as long for its
-    /// connection as for its answer.
+    /// When a connection must be made, and the cause if it is late. A request that
+    /// still has a body to send has as much time for its connection as for its
+    /// answer.
     pub(crate) fn connect_due(&self) -> (Instant, Cause) {
         let due = self
             .response_due
@@ -312,8 +312,8 @@ impl Exchange {
         self.bounded(due, Cause::ResponseTimeout)
     }
 
-    /// A deadline, or an earlier one of those that hold for everything before the
-    /// response's head: the circuit breakers' and the whole exchange's.
+    /// The earliest of `due` and the deadlines of the circuit breakers and of the whole
+    /// exchange, which apply to everything before the response's head.
     fn bounded(&self, due: Instant, cause: Cause) -> (Instant, Cause) {
         let guards = self.guards.iter().filter_map(|guard| guard.due);
         let guards = guards.map(|due| (due, Cause::CircuitTimeout));
@@ -333,16 +333,15 @@ impl Exchange {
         route.map_or(Duration::MAX, |route| route.timeouts.tunnel_idle)
     }
 
-    /// Says when a tunnel that is a WebSocket has to end with the gateway; nothing
-    /// of any other, whose language nobody here knows.
+    /// For a tunnel that is a WebSocket: says when it has to end with the gateway.
+    /// `None` for any other tunnel, since the gateway does not know its protocol.
     pub(crate) fn stops_websocket(&self) -> Option<watch::Receiver<bool>> {
         let protocol = self.upgrade.as_ref()?;
         let is_websocket = protocol.as_bytes().eq_ignore_ascii_case(b"websocket");
         is_websocket.then(|| self.server.stopping())
     }
 
-    /// Makes of a response's head what the steps wanted of it when the request
-    /// passed them.
+    /// Changes a response's head as the steps wanted when the request passed them.
     pub(crate) fn change_response(&self, headers: &mut HeaderMap) {
         for change in &self.response_changes {
             change.apply(headers);
@@ -407,7 +406,7 @@ impl Drop for Exchange {
     fn drop(&mut self) {
         self.pick = None;
         if self.status == 0 && self.cause.is_none() {
-            // Its task ended under it: the client went away, or was cut.
+            // The task was dropped: the client went away, or was cut.
             self.cause = Some(match std::thread::panicking() {
                 true => Cause::Panic,
                 false => Cause::ClientGone,
@@ -436,8 +435,8 @@ impl std::fmt::Debug for Exchange {
 mod tests {
     use super::*;
 
-    /// The engine moves the future of an exchange twice: what is rare belongs
-    /// into a box of its own.
+    /// The engine moves the future of an exchange twice, so rare parts of it belong
+    /// into a box.
     #[test]
     fn the_future_of_an_exchange_is_small() {
         fn size<F: Future>(

@@ -1,18 +1,18 @@
-//! What is remembered of tries that came to nothing: for the access log, a metric,
-//! and the header of `retry.tries_header`.
+//! What is remembered of failed tries, for the access log, a metric, and the header
+//! of `retry.tries_header`.
 
 use http::{HeaderMap, HeaderValue};
 use pailou_telemetry::events::TryEnd;
 
 use crate::exchange::Exchange;
 
-/// Writes down the try under way, which has failed.
+/// Notes that the try under way has failed.
 pub(crate) fn note(exchange: &mut Exchange, reason: &'static str, status: Option<u16>) {
     exchange.failed_tries.extend(end(exchange, reason, status));
 }
 
-/// Tells the client of all tries, where the settings want that: the failed ones, and
-/// the one whose answer this is.
+/// Lists all tries in the answer, if the settings want that: the failed ones, and the
+/// one that brought this answer.
 pub(crate) fn tell(exchange: &Exchange, is_answered: bool, fields: &mut HeaderMap) {
     let Some(name) = &exchange.server.tries_header else {
         return;

@@ -1,12 +1,12 @@
-//! A set of header names that most heads have none of.
+//! A set of header names, for sets of which most heads have none.
 
 use http::{HeaderMap, HeaderName};
 
-/// Names to take out of heads.
+/// Names to remove from heads.
 ///
-/// To ask a map for a name costs a hash of it. So a head's own names, which are
-/// few, are looked at first, by their lengths; only a head that may have one of the
-/// set pays for more.
+/// Looking a name up in a map costs a hash. So the lengths of a head's own names,
+/// which are few, are checked first. Only a head that may have a name of the set pays
+/// for more.
 #[derive(Debug)]
 pub(crate) struct FieldSet<const N: usize> {
     names: [HeaderName; N],

@@ -1,5 +1,5 @@
-//! Sentinel's flow rules, asked once for each request: before all filters of its first route but those of CORS, which in Spring
-//! are asked before any filter.
+//! Sentinel's flow rules, which are asked once for each request. They come before all filters of its first route except those of
+//! CORS, which Spring asks before any filter.
 
 use pailou_filters::FlowRequest;
 

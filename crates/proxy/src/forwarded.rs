@@ -1,20 +1,20 @@
 //! What the upstream is told about the client: by `X-Forwarded-*`, by `Forwarded`
 //! (RFC 7239), or by both, as `forwarded.header` says.
 //!
-//! A peer in a trusted network is a proxy of ours: what it says of the client
-//! is kept, and its own address is appended. From anybody else these headers
-//! are claims: they are dropped and written anew. So are `Forwarded` and the
-//! names of the setting `forwarded.claims`, such as `X-Real-IP`.
+//! A peer in a trusted network is a proxy of ours. What it says of the client
+//! is kept, and its own address is appended. From any other peer these headers
+//! are dropped and written anew. `Forwarded` and the names of the setting
+//! `forwarded.claims`, such as `X-Real-IP`, are dropped too.
 //!
 //! - `X-Forwarded-For`: the peer's address, after those that a trusted peer sent.
 //! - `X-Forwarded-Proto`: `https` on TLS, else `http`.
 //! - `X-Forwarded-Host`: the Host header as it came.
-//! - `X-Forwarded-Port`: the port in that host, or the one of that scheme: the
-//!   one the client used, which need not be the one that is listened on.
+//! - `X-Forwarded-Port`: the port in that host, or the default port of that
+//!   scheme. The client used this port; the listener's may be another.
 //!
-//! Of a list that a trusted peer sent the first element counts, which is the one
-//! of the proxy that is nearest to the client. What is no scheme, host or port
-//! is written anew.
+//! In a list from a trusted peer the first element counts, which comes from the
+//! proxy nearest to the client. A value that is no scheme, host or port is written
+//! anew.
 //!
 //! Of `Forwarded` the element of the client counts, not the first: what is in
 //! front of it is a stranger's word. What is malformed goes, and so does all that is in
@@ -33,7 +33,7 @@ use pailou_routing::Host;
 use crate::connection::Connection;
 use rfc7239::Element;
 
-/// A chain of addresses longer than this is not looked through further.
+/// At most this many addresses of a chain are read.
 const MAX_HOPS: usize = 32;
 
 /// How requests are spoken.

@@ -32,8 +32,8 @@ pub(crate) fn is_call(headers: &HeaderMap) -> bool {
         && matches!(after, None | Some(b'+' | b';' | b' '))
 }
 
-/// How long the client gives its call (`grpc-timeout`). What is no such time is
-/// left to the endpoint to refuse.
+/// How long the client gives its call (`grpc-timeout`). A malformed value is left to
+/// the endpoint, which refuses it.
 pub(crate) fn timeout(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get("grpc-timeout")?.to_str().ok()?;
     let (unit, digits) = (
@@ -54,13 +54,13 @@ pub(crate) fn timeout(headers: &HeaderMap) -> Option<Duration> {
     }
 }
 
-/// Counts the messages of a body as its pieces pass: each is a byte of flags, its length in four, and so many bytes.
+/// Counts the messages of a body as its pieces pass. A message is a byte of flags, four bytes of length, and its bytes.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Messages {
     begun: u32,
     /// Bytes that are left of the message.
     left: u32,
-    /// How much of the next one's prefix has come, and what its length is so far.
+    /// How many bytes of the next prefix have come, and the length as far as it has come.
     prefix: u8,
     length: u32,
 }
@@ -68,7 +68,7 @@ pub(crate) struct Messages {
 impl Messages {
     const PREFIX: u8 = 5;
 
-    /// Takes the next piece; nothing more is looked at once there are several.
+    /// Takes the next piece. Once there are several messages, pieces are not read any more.
     pub(crate) fn pass(&mut self, mut piece: &[u8]) {
         while let (false, [first, rest @ ..]) = (self.are_many(), piece) {
             if self.left > 0 {
@@ -95,8 +95,8 @@ impl Messages {
     }
 }
 
-/// A problem as a gRPC client reads it: HTTP says 200, and the trailers, which
-/// stand in the head, say what happened.
+/// A problem as a gRPC client reads it. The HTTP status is 200, and the trailers,
+/// which stand in the head, say what happened.
 pub(crate) fn refusal(cause: Cause, answer: &cause::Answer) -> Answer {
     let mut headers = HeaderMap::new();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
@@ -113,8 +113,8 @@ pub(crate) fn refusal(cause: Cause, answer: &cause::Answer) -> Answer {
     }
 }
 
-/// By the table of gRPC (http-grpc-status-mapping), and the cause where that
-/// says more.
+/// The gRPC status, by gRPC's table (http-grpc-status-mapping), or by the cause if
+/// that says more.
 fn status(cause: Cause, http: u16) -> u16 {
     const UNKNOWN: u16 = 2;
     const DEADLINE_EXCEEDED: u16 = 4;

@@ -1,9 +1,9 @@
 //! gRPC-Web: gRPC for clients that see no trailers, such as browsers (the
 //! protocol: PROTOCOL-WEB of gRPC).
 //!
-//! A call's messages are framed as gRPC frames them. What differs: the content
-//! type; trailers, which are the last frame of an answer's body; and the text
-//! form, whose bodies are in base64. Whatever is no such call passes as it is.
+//! The messages of a call are framed as in gRPC. Three things differ: the content
+//! type; the trailers, which are the last frame of an answer's body; and the text
+//! form, whose bodies are in base64. Any other request passes unchanged.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
@@ -58,8 +58,8 @@ pub(crate) fn is_call(headers: &HeaderMap) -> bool {
 }
 
 impl Web {
-    /// Makes the head of such a call one of gRPC; also says how its body is read,
-    /// if not as it is. `None` if it is no such call.
+    /// Turns the head of such a call into one of gRPC. Also returns the decoder of its
+    /// body, if it needs one. `None` if it is no such call.
     pub(crate) fn begin(headers: &mut HeaderMap) -> Option<(Web, Option<Decoder>)> {
         let value = headers.get(header::CONTENT_TYPE)?.clone();
         let kind = Kind::of(value.as_bytes())?;
@@ -80,8 +80,8 @@ impl Web {
         Some((web, Some(Decoder::default())))
     }
 
-    /// Makes an answer's head one of gRPC-Web. Gives the last of its body if the
-    /// answer ends with its head; `None` if it is not an answer of gRPC.
+    /// Turns an answer's head into one of gRPC-Web. If the answer ends with its head,
+    /// returns the whole body. `None` if it is not an answer of gRPC.
     pub(crate) fn answer(&self, headers: &mut HeaderMap, is_over: bool) -> Option<Option<Bytes>> {
         let value = headers.get(header::CONTENT_TYPE)?.clone();
         let suffix = match after(value.as_bytes(), GRPC)? {
@@ -130,8 +130,8 @@ fn typed(parts: &[&[u8]]) -> Option<HeaderValue> {
     HeaderValue::from_bytes(&parts.concat()).ok()
 }
 
-/// What a head says as trailers. A page of another origin reads bodies, and of
-/// heads only what it was allowed to.
+/// Removes the trailers from a head, and returns them. A page of another origin can
+/// read bodies, but only some headers.
 fn taken(headers: &mut HeaderMap) -> HeaderMap {
     const OF_STATUS: [HeaderName; 3] = [
         HeaderName::from_static("grpc-status"),

@@ -1,8 +1,7 @@
 //! Header fields that concern one connection only, in both directions.
 //!
-//! A client's nominations are honoured before anything is planned:
-//! `Connection: x-request-id` would otherwise take away what the gateway itself
-//! puts there.
+//! A client's nominations are honoured before anything is planned. Otherwise
+//! `Connection: x-request-id` would remove a header of the gateway's own.
 
 use std::sync::LazyLock;
 
@@ -18,7 +17,7 @@ use crate::field_set::FieldSet;
 /// More nominations than any honest client makes.
 const MAX_NOMINATIONS: usize = 10;
 
-/// Fields that a client cannot take away from the upstream by nominating them.
+/// Fields that a client cannot hide from the endpoint by nominating them.
 const PROTECTED: [&str; 8] = [
     "host",
     "content-length",
@@ -30,7 +29,7 @@ const PROTECTED: [&str; 8] = [
     "forwarded",
 ];
 
-/// The `Connection` header names what it may not, or is no list of tokens.
+/// The `Connection` header names a field that it must not name, or is no list of tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct MalformedConnection;
 
@@ -44,13 +43,13 @@ pub(crate) struct Asked<'a> {
     pub(crate) upgrades: &'a [String],
 }
 
-/// Makes a request's head fit to be planned; says which protocol it asks to
-/// switch to, if it may. Of several it is the first that it may.
+/// Makes a request's head fit to be planned. Returns the protocol to switch to, if
+/// the request names an allowed one; of several, the first.
 ///
-/// The fields that frame the body go too: the gateway frames it anew.
+/// The fields that frame the body are removed too, since the gateway frames it anew.
 ///
-/// In HTTP/2 no client can ask for an upgrade by these fields: there they are
-/// the gateway's own words.
+/// An HTTP/2 client cannot ask for an upgrade by these fields. If they are there,
+/// the gateway wrote them.
 pub(crate) fn clean_request(
     headers: &mut HeaderMap,
     asked: Asked<'_>,
@@ -91,14 +90,14 @@ impl Asked<'_> {
 
     fn allows(&self, protocol: &[u8]) -> bool {
         let is_it = |allowed: &String| protocol.eq_ignore_ascii_case(allowed.as_bytes());
-        // RFC 6455 section 4.1: a WebSocket is asked for by GET.
+        // RFC 6455 section 4.1: the request for a WebSocket is a GET.
         let is_right = !protocol.eq_ignore_ascii_case(b"websocket") || *self.method == Method::GET;
         is_right && self.upgrades.iter().any(is_it)
     }
 }
 
-/// Whether an endpoint switched to the protocol that it was asked for. One that
-/// does not say is believed.
+/// Whether an endpoint switched to the protocol that the request asked for. If the
+/// answer names no protocol, it counts as that one.
 pub(crate) fn is_switch_to(headers: &HeaderMap, protocol: &HeaderValue) -> bool {
     let mut said = elements(headers, &UPGRADE);
     said.all(|one| one.eq_ignore_ascii_case(protocol.as_bytes()))
@@ -120,8 +119,8 @@ pub(crate) fn closes(headers: &HeaderMap, version: Version) -> bool {
     }
 }
 
-/// Takes from a response what concerned the endpoint's connection, or framed
-/// its body there.
+/// Removes from a response the fields of the endpoint's connection, and those that
+/// framed the body there.
 pub(crate) fn clean_response(headers: &mut HeaderMap, status: StatusCode) {
     if headers.contains_key(CONNECTION) {
         // A malformed list nominates nothing.
@@ -141,9 +140,9 @@ pub(crate) fn clean_response(headers: &mut HeaderMap, status: StatusCode) {
     }
 }
 
-/// Fields of one connection, whichever way they go. `X-Application-Context`, by which old Spring
-/// applications tell their name, profile and port, is nobody else's business; Spring
-/// Cloud Gateway keeps it back as well.
+/// Fields of one connection, in both directions. `X-Application-Context`, in which old
+/// Spring applications tell their name, profile and port, must not reach clients. Spring
+/// Cloud Gateway removes it as well.
 static OF_ONE_HOP: LazyLock<FieldSet<7>> = LazyLock::new(|| {
     FieldSet::new([
         HeaderName::from_static("keep-alive"),

@@ -18,7 +18,7 @@ use crate::exchange;
 use crate::server::Server;
 use crate::tunnel::Tunnel;
 
-/// Fields that the engine has room for without a setting.
+/// The number of fields that the engine has room for by default.
 const ENGINE_FIELDS: usize = 100;
 
 /// Serves one connection until it ends.
@@ -97,8 +97,8 @@ pub(crate) fn engine(limits: &LimitSettings, buffers: Buffers, case: HeaderCase)
     builder
 }
 
-/// Lets go of what a connection still holds of its last exchange, which holds
-/// the connection.
+/// Drops what a connection still holds of its last exchange, since that holds the
+/// connection in turn.
 struct Left(Shared);
 
 impl Drop for Left {

@@ -25,18 +25,17 @@ use crate::streams::Streams;
 use crate::tunnels::Tunnels;
 use crate::websocket;
 
-/// The least that a client may send ahead on all streams of a connection: what
-/// their uploads can hold of the gateway's memory together.
+/// The least window for all streams of a connection. It bounds the memory that their
+/// uploads hold together.
 const CONNECTION_WINDOW_BYTES: u32 = 1 << 20;
 
-/// Streams that a client may reset before they were looked at (CVE-2023-44487).
+/// How many streams a client may reset before they were accepted (CVE-2023-44487).
 const PENDING_RESETS: usize = 20;
 
-/// Streams of one connection that may break the protocol before it is cut.
+/// How many streams of a connection may break the protocol before it is cut.
 const LOCAL_RESETS: usize = 100;
 
-/// How often a client that holds a stream is asked whether it is there, and
-/// how long it may take to say so.
+/// How often a client with a stream is pinged, and how long its answer may take.
 const PING_EVERY: Duration = Duration::from_secs(30);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -121,8 +120,8 @@ impl<'a> End<'a> {
         }
     }
 
-    /// Ready once: the engine then says so to the client, and goes on until the
-    /// last stream has ended.
+    /// Ready once. The engine then tells the client, and goes on until the last stream
+    /// has ended.
     fn poll_due(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.is_asked {
             return Poll::Pending;
@@ -160,7 +159,7 @@ fn heading(request: &mut Request<Incoming>) -> Heading {
     let fault = fault.or(name_host(request).err());
     let headers = request.headers_mut();
     join_cookies(headers);
-    // Nobody waits for an interim answer: a stream's window holds a body back.
+    // An interim answer is not needed, since a stream's window holds the body back.
     headers.remove(header::EXPECT);
     let fields = headers.iter();
     let bytes: usize = fields
@@ -210,8 +209,8 @@ fn name_host(request: &mut Request<Incoming>) -> Result<(), Cause> {
     }
 }
 
-/// HTTP/2 lets a client send its cookies in pieces; servers of HTTP/1.1 know
-/// one line only (RFC 9113 section 8.2.3).
+/// Joins the cookies, which an HTTP/2 client may send in pieces. Servers of HTTP/1.1
+/// expect one line (RFC 9113 section 8.2.3).
 fn join_cookies(headers: &mut HeaderMap) {
     if headers.get_all(header::COOKIE).iter().nth(1).is_none() {
         return;

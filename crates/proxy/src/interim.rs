@@ -8,8 +8,8 @@ use crate::connection::Shared;
 use crate::hops;
 use crate::upload::Outgoing;
 
-/// Passes on to the client what the endpoint says before its answer. It is the
-/// endpoint's to say whether it wants the body.
+/// Passes the endpoint's interim answers on to the client, so that the endpoint decides
+/// whether it wants the body.
 pub(crate) fn pass_on(request: &mut Request<Outgoing>, connection: Shared) {
     hyper::ext::on_informational(request, move |interim| {
         let status = interim.status();
@@ -30,8 +30,8 @@ pub(crate) fn pass_on(request: &mut Request<Outgoing>, connection: Shared) {
     });
 }
 
-/// Lets the client send its body: an endpoint of HTTP/2 holds it back by its
-/// window, and is not asked.
+/// Lets the client send its body. An HTTP/2 endpoint is not asked, since its window
+/// holds the body back.
 pub(crate) fn go_on(connection: &Shared) {
     connection.send_interim(b"HTTP/1.1 100 Continue\r\n\r\n");
 }

@@ -1,4 +1,4 @@
-//! Doing it: listeners and the exchange, with hyper for HTTP and pingora for
+//! Serving requests: listeners and the exchange, with hyper for HTTP and pingora for
 //! transport.
 //!
 //! One job: to carry each request to an endpoint and its answer back. In go
@@ -7,30 +7,31 @@
 //! and pingora. It must not know where routes and endpoints come from.
 //!
 //! The way of a request: the `edge` lets only sound heads and bodies through
-//! to hyper's server (`http1`); `exchange` is the order of all that follows:
-//! `plan` finds the route and plans the head that every try sends; `tries`
-//! picks endpoints and says what may be tried again; `line` is a connection to
-//! an endpoint with hyper's client on it, kept in the `pool`; `respond` and
-//! `download` pass the answer on; `answer` writes what the gateway says itself,
-//! by the one mapping in `cause`.
+//! to hyper's server (`http1`). `exchange` is the order of all that follows.
+//! `plan` finds the route and plans the head that every try sends. `tries`
+//! picks endpoints and decides what may be tried again. `line` is a connection
+//! to an endpoint with hyper's client on it, and the `pool` keeps idle ones.
+//! `respond` and `download` pass the answer on. `answer` writes the gateway's
+//! own answers, by the one mapping in `cause`.
 //!
 //! What a client may rely on:
 //!
-//! - Header names with an underscore are dropped, as nginx does: behind WSGI
-//!   and its kin `X_Forwarded_For` and `X-Forwarded-For` are one. Of upgrades
-//!   only WebSocket is passed on.
-//! - `X-Request-Id` is kept from anybody if it is 1 to 128 letters, digits or
-//!   `-_.:+/=@`, and made otherwise. It is in the answer and in every problem.
+//! - Header names with an underscore are dropped, as in nginx, since WSGI and
+//!   the like cannot tell `X_Forwarded_For` from `X-Forwarded-For`. Only
+//!   upgrades of `forwarded.upgrades` pass, by default WebSocket.
+//! - `X-Request-Id` is kept, whoever sent it, if it is 1 to 128 letters, digits
+//!   or `-_.:+/=@`. Otherwise the gateway makes one. It is in the answer and in
+//!   every problem.
 //! - `X-Forwarded-For`, `-Proto`, `-Host` and `-Port` are written, or `Forwarded`,
 //!   or all of them; from a peer that is not trusted, every `X-Forwarded-*`, `Forwarded` and `X-Real-IP` is
 //!   dropped first. The Host header is passed on as it came.
 //! - Lines of a head end with CR and LF. Chunked bodies are held to RFC 9112
 //!   section 7.1 and written anew. Trailers that a `Trailer` field announces
 //!   pass both ways.
-//! - An endpoint may answer while it is sent to, at any size. After an answer
-//!   that came early the upload goes on for as long as the endpoint takes it.
+//! - An endpoint may answer while it receives the request, at any size. After an
+//!   early answer the upload goes on for as long as the endpoint takes it.
 //! - The response's deadline runs from the last byte of the request, over all
-//!   tries; an upload that makes progress is not timed by it. An upload below
+//!   tries, so an upload that makes progress does not use it up. An upload below
 //!   `limits.body_min_rate` ends with 408, and a client that takes an answer more
 //!   slowly than `limits.write_min_rate` is cut.
 //! - Interim answers (100, 103) pass to a client that sent

@@ -1,5 +1,5 @@
-//! One request's way to an endpoint: a connection of its own, or a stream of
-//! one that it shares.
+//! One request's line to an endpoint: a connection of its own, or a stream of a
+//! shared one.
 
 mod http1;
 mod http2;
@@ -30,7 +30,7 @@ pub(crate) enum Line {
 /// Why a request got no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LineFailure {
-    /// Nothing of the request was sent, or nobody looked at it.
+    /// Nothing of the request was sent, or the endpoint did not look at it.
     Unsent,
     /// The connection ended before the answer's head had come.
     Ended,
@@ -60,8 +60,8 @@ impl Line {
         }
     }
 
-    /// Sends a request; the head of its answer, unless `ended` gives a reason to
-    /// give up first.
+    /// Sends a request and returns the head of its answer, unless `ended` gives a
+    /// reason to give up first.
     pub(crate) async fn send<E>(
         &mut self,
         request: Request<Outgoing>,
@@ -110,7 +110,7 @@ impl Line {
 
 /// Whether a connection may serve another request after this answer.
 pub(crate) fn keeps<B>(answer: &Response<B>) -> bool {
-    // To an endpoint of HTTP/1.0 the engine would speak HTTP/1.0 from now on.
+    // The engine would from now on speak HTTP/1.0 with an endpoint of HTTP/1.0.
     answer.version() == Version::HTTP_11 && !hops::closes(answer.headers(), Version::HTTP_11)
 }
 

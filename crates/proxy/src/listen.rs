@@ -1,4 +1,4 @@
-//! Binding: sockets are taken at start, so that a taken port is one clear
+//! Binding: sockets are opened at the start, so that a port in use is one clear
 //! error before anything else runs.
 
 use std::io;
@@ -52,7 +52,7 @@ pub struct Bound {
 }
 
 impl Bound {
-    /// Says what is particular to the listener; it speaks plain HTTP otherwise.
+    /// Sets what is particular to the listener. Without this it speaks plain HTTP.
     pub fn with(self, listener: Listener) -> Bound {
         Bound { listener, ..self }
     }
@@ -71,8 +71,8 @@ impl Bound {
         // A restarted gateway must not wait for the old one's connections to
         // leave TIME_WAIT.
         socket.set_reuseaddr(true)?;
-        // Accepted sockets inherit it: a tunnel whose client vanished without
-        // a FIN has no other end.
+        // Accepted sockets inherit this. Nothing else ends a tunnel whose client
+        // vanished without a FIN.
         socket.set_keepalive(true)?;
         socket.bind(address)?;
         let socket = socket.listen(BACKLOG)?;

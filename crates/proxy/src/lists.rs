@@ -1,5 +1,5 @@
-//! One list: a field that comes in several lines is one list wherever it is read (RFC 9110 section 5.3). Who sits in
-//! front may split lines or join them, and nothing may change by it.
+//! Wherever a field is read, its lines are one list (RFC 9110 section 5.3). A proxy in front may split or join lines,
+//! which must change nothing.
 //!
 //! Found on `Connection`: of 300 POSTs to an endpoint that said `x` in one line and `close` in the next, 150 were 502.
 

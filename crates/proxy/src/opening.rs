@@ -1,8 +1,8 @@
 //! What comes before the first request on a client's connection: the PROXY
 //! header, then the TLS handshake.
 //!
-//! It runs in the connection's own task, within `limits.handshake_timeout`:
-//! a client that is slow here keeps nobody waiting.
+//! It runs in the connection's own task, within `limits.handshake_timeout`, so a
+//! slow client delays no other.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -30,7 +30,7 @@ use crate::tls::{Certified, ClientCertificate, Watched};
 pub(crate) enum Unopened {
     /// It took too long.
     Timeout,
-    /// It comes from where no PROXY header is believed, and needs one.
+    /// The connection needs a PROXY header, and none is believed from its peer.
     Stranger,
     /// The PROXY header is missing or malformed.
     ProxyHeader,
@@ -63,15 +63,15 @@ impl Unopened {
 /// What a TLS connection was opened on.
 #[derive(Debug)]
 pub(crate) struct Secured {
-    /// The certificate that requests have to be for; any host will do if there
-    /// is none.
+    /// The certificate that must be for the host of each request. Without it any host
+    /// will do.
     pub(crate) binds_to: Option<Arc<Certified>>,
     /// The certificate that the client showed.
     pub(crate) client: Option<ClientCertificate>,
 }
 
-/// Who the client is: the peer, or whom a balancer speaks for. Takes the PROXY
-/// header from the socket and nothing else.
+/// Who the client is: the peer, or the client that a balancer names. Reads the PROXY
+/// header from the socket and nothing more.
 pub(crate) async fn client(
     listener: &Listener,
     socket: &mut TcpStream,
@@ -113,7 +113,7 @@ pub(crate) async fn client(
     }
 }
 
-/// How long the rest of a PROXY header is left to come.
+/// The pause before the next look for the rest of a PROXY header.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// The TLS handshake.
@@ -149,8 +149,8 @@ pub(crate) async fn secure(
     Ok((Socket::Tls(Box::new(stream)), secured))
 }
 
-/// Whether a client begins with a method and not with a handshake. What it sent
-/// is read then: bytes that nobody read would destroy the answer.
+/// Whether a client begins with a method and not with a handshake. Its bytes are read
+/// then, since closing a socket with unread bytes would lose the answer.
 async fn speaks_http(socket: &TcpStream) -> bool {
     let mut first = [0];
     let is_http = socket.peek(&mut first).await.is_ok() && first[0].is_ascii_uppercase();

@@ -1,9 +1,9 @@
-//! How slow the other side may be while it is waited for.
+//! How slow the other side may be while the gateway waits for it.
 //!
-//! Time that it takes is taken from what it has in hand, and every byte gives it
-//! the time that the byte may take. So an average counts, and not a moment; and
-//! since no more than some time can be in hand, what went well an hour ago is no
-//! excuse. Only time in which there is something to wait for counts.
+//! The other side has an account of time. Waiting is taken from the account, and
+//! every byte adds the time that the byte may take. So the average rate counts, and
+//! not that of a moment. The account has an upper bound, so that a fast hour does
+//! not make up for a slow one. Only time in which the gateway waits counts.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ pub(crate) struct Rules {
     pub(crate) silence: Duration,
 }
 
-/// What the other side has in hand.
+/// The account of time of the other side.
 #[derive(Debug)]
 pub(crate) struct Pace {
     rules: Rules,
@@ -31,7 +31,7 @@ pub(crate) struct Pace {
     waits_since: Option<Instant>,
 }
 
-/// What the other side is when it is late.
+/// In which way the other side is late.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Late {
     Silent,
@@ -58,8 +58,8 @@ impl Pace {
         self.restart();
     }
 
-    /// Until when the other side is waited for, and what it is then. The wait
-    /// begins now, unless it has begun.
+    /// When the other side is late, and in which way. The wait begins now, unless it
+    /// has begun.
     pub(crate) fn due(&mut self) -> (Instant, Late) {
         let since = *self.waits_since.get_or_insert_with(Instant::now);
         if self.rules.min_rate > 0 && self.in_hand < self.rules.silence {
@@ -68,7 +68,7 @@ impl Pace {
         (since + self.rules.silence, Late::Silent)
     }
 
-    /// The same of a client that an answer's bytes wait for: when it is cut, and
+    /// The same for a client while an answer's bytes wait for it: when it is cut, and
     /// why.
     pub(crate) fn cut_due(&mut self, connection: &Connection) -> (Instant, Cause) {
         let (due, late) = self.due();
@@ -79,13 +79,13 @@ impl Pace {
         }
     }
 
-    /// So many bytes have come or gone: the wait is over.
+    /// Notes that `bytes` have come or gone, which ends the wait.
     pub(crate) fn moved(&mut self, bytes: usize) {
         if let Some(since) = self.waits_since.take() {
             self.in_hand = self.in_hand.saturating_sub(since.elapsed());
         }
         if self.rules.min_rate > 0 && bytes > 0 {
-            // Bytes come in bursts, as far apart as silence may be.
+            // Bytes may come in bursts, with the longest allowed silence between them.
             let most = self.rules.after + self.rules.silence;
             let earned = Duration::from_secs_f64(bytes as f64 / self.rules.min_rate as f64);
             self.in_hand = most.min(self.in_hand + earned);

@@ -1,10 +1,10 @@
-//! Panics in tasks that nobody waits for.
+//! Panics in tasks whose end no other task awaits.
 
 use pailou_telemetry::Metrics;
 use pailou_telemetry::events::TaskEnded;
 
-/// Lives in a task, and tells when a panic ends it. The panic costs what the task
-/// serves, and nothing else.
+/// Lives in a task, and reports when a panic ends the task. The panic costs what the
+/// task serves, and nothing else.
 pub(crate) struct ToldOfPanic {
     task: &'static str,
     metrics: Metrics,

@@ -35,7 +35,7 @@ pub(crate) struct Planned {
     method: Method,
     uri: Uri,
     headers: HeaderMap,
-    /// The spelling of header names, where it is kept.
+    /// The spelling of header names, if the settings keep it.
     extensions: Extensions,
     /// Whether the client takes trailers, as gRPC asks for.
     wants_trailers: bool,
@@ -88,7 +88,7 @@ impl Planned {
         request
     }
 
-    /// What HTTP/2 says in other words: the host, and how the body ends.
+    /// Changes what HTTP/2 writes in another way: the host, and the framing of the body.
     fn name_authority(&self, remote: &Remote, request: &mut Request<Outgoing>) {
         let headers = request.headers_mut();
         let host = headers.remove(header::HOST);
@@ -106,13 +106,13 @@ impl Planned {
     }
 }
 
-/// Says to an endpoint that trailers are taken: many servers send none otherwise.
-/// In HTTP/1.1 `TE` is of one hop, and `Connection` says so (RFC 9110 section
-/// 10.1.4).
+/// Tells an endpoint that the client takes trailers, since many servers send none
+/// otherwise. In HTTP/1.1 `TE` counts for one hop, which `Connection` must say (RFC
+/// 9110 section 10.1.4).
 fn ask_for_trailers(headers: &mut HeaderMap, http: Http) {
     if http == Http::Http1 {
         if headers.contains_key(header::CONNECTION) {
-            // A switch of protocols: what follows has none.
+            // After a switch of protocols there are no trailers.
             return;
         }
         headers.insert(header::CONNECTION, HeaderValue::from_static("te"));
@@ -178,7 +178,7 @@ pub(crate) async fn plan(
     Ok(planned(exchange, frame, draft)?)
 }
 
-/// Checks what is refused whatever its route, and takes out what is of this hop.
+/// Refuses what is refused on every route, and removes the headers of this hop.
 fn clean(
     exchange: &mut Exchange,
     heading: &Heading,
@@ -199,8 +199,8 @@ fn clean(
     Ok(())
 }
 
-/// Who the client is and what it used, as far as the one that says so is believed.
-/// Sends it to https where the listener wants that.
+/// Finds out who the client is and which scheme and host it used, from the headers of
+/// a trusted proxy if there is one. Redirects to https if the listener wants that.
 fn believe(
     exchange: &mut Exchange,
     headers: &mut HeaderMap,
@@ -254,7 +254,7 @@ fn translate(exchange: &mut Exchange, headers: &mut HeaderMap) -> Result<(), Cau
     Ok(())
 }
 
-/// What is refused whatever its route.
+/// Refuses what is refused on every route.
 fn check(
     exchange: &Exchange,
     heading: &Heading,
@@ -271,7 +271,7 @@ fn check(
     if heading.bytes > limits.header_bytes {
         return Err(Cause::HeadTooLarge);
     }
-    // Of HTTP/1.1 the edge has counted them.
+    // The edge has counted the fields of an HTTP/1.1 request.
     if exchange.version == Version::HTTP_2 && fields > limits.header_count {
         return Err(Cause::HeadTooLarge);
     }
@@ -312,8 +312,8 @@ fn take_body(exchange: &mut Exchange, heading: &Heading, body: Incoming, headers
     ));
 }
 
-/// `OPTIONS *` asks of the server itself, which is the gateway (RFC 9110 section
-/// 9.3.7).
+/// The answer to `OPTIONS *`, which asks about the server itself, here the gateway
+/// (RFC 9110 section 9.3.7).
 fn of_the_gateway() -> Ended {
     let mut answer = Answer {
         status: StatusCode::NO_CONTENT,
@@ -324,7 +324,8 @@ fn of_the_gateway() -> Ended {
     Ended::Answered(Box::new(answer))
 }
 
-/// The one Host of the request. HTTP/1.0 knows none; a URL as its target has one.
+/// The one Host of the request. A request of HTTP/1.0 may have none. A target that is a
+/// URL takes precedence.
 fn host_of(
     headers: &HeaderMap,
     version: Version,
@@ -391,8 +392,8 @@ fn changed_target(sent: &[u8], path: &str, query: Option<&str>) -> Option<String
     Some(target)
 }
 
-/// What is said of a request, and how long it may take, once its first route is
-/// known.
+/// Adds the headers that introduce the client, and sets the deadlines, once the first
+/// route is known.
 pub(crate) fn introduce(exchange: &mut Exchange, headers: &mut HeaderMap) -> Result<(), Cause> {
     headers.insert(&X_REQUEST_ID, exchange.request_id.value());
     if let Some(via) = &exchange.server.via {
@@ -406,8 +407,8 @@ pub(crate) fn introduce(exchange: &mut Exchange, headers: &mut HeaderMap) -> Res
     Ok(())
 }
 
-/// The deadlines of the exchange's route, which may be one that another has
-/// forwarded to. `call_timeout` is the client's own deadline, of a gRPC call.
+/// Sets the deadlines of the exchange by its route, which may be one that another route
+/// has forwarded to. `call_timeout` is the client's own deadline in a gRPC call.
 pub(crate) fn set_deadlines(exchange: &mut Exchange, call_timeout: Option<Duration>) {
     let Some(route) = &exchange.route else {
         return;

@@ -1,8 +1,8 @@
 //! Idle connections to endpoints.
 //!
-//! Each worker thread has a shard of its own, so that the lock of a shard is
-//! hardly ever waited for. A worker without a connection to an endpoint looks
-//! at the others before a new one is made.
+//! Each worker thread has a shard of its own, so the lock of a shard is hardly ever
+//! contended. A worker without a connection to an endpoint looks into the other
+//! shards before it makes a new connection.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -33,7 +33,7 @@ struct Shard {
 }
 
 impl Pool {
-    /// A pool for so many workers, of at most so many connections each.
+    /// A pool for `workers`, with at most `most` connections each.
     pub(crate) fn new(workers: usize, most: usize, idle_timeout: Duration) -> Pool {
         Pool {
             shards: (0..workers.max(1)).map(|_| Mutex::default()).collect(),
@@ -72,7 +72,7 @@ impl Pool {
     /// Closes what has been idle for too long.
     pub(crate) fn sweep(&self) {
         for shard in &self.shards {
-            // Closed out of the lock.
+            // The connections are closed after the lock is free.
             drop(self.expired(&mut lock(shard)));
         }
     }

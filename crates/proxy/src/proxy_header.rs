@@ -7,8 +7,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 pub(crate) use write::Introduction;
 
-/// The most bytes of a header that is taken: room for every TLV that balancers
-/// send, and no more than one look at the socket.
+/// The longest header that is accepted. It has room for every TLV that balancers
+/// send, and fits into one look at the socket.
 pub(crate) const MAX_BYTES: usize = 4096;
 
 /// How a header of version 2 begins.
@@ -26,15 +26,15 @@ pub(crate) enum Found {
     /// A header of so many bytes.
     Header {
         bytes: usize,
-        /// The client; none where the balancer speaks for itself (`LOCAL`,
-        /// `UNKNOWN`, an address that is no IP address).
+        /// The client; `None` if the balancer itself is the client (`LOCAL`, `UNKNOWN`, an
+        /// address that is no IP address).
         client: Option<SocketAddr>,
     },
     /// The beginning of a header, or of something else.
     Open,
     /// No header.
     Nothing,
-    /// A header that says what no header says.
+    /// A malformed header.
     Malformed,
 }
 

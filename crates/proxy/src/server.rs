@@ -41,7 +41,7 @@ pub struct ProxyOptions {
     pub forwarded: ForwardedSettings,
     /// Bounds on retries.
     pub retry: RetrySettings,
-    /// The ways of TLS to endpoints.
+    /// The TLS settings for endpoints.
     pub upstream_tls: UpstreamTls,
     /// Flow rules, which may be replaced at any time.
     pub flow: FlowCell,

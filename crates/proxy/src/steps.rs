@@ -16,7 +16,7 @@ use crate::exchange::{Ended, Exchange, Passed};
 use crate::flow;
 use crate::plan;
 
-/// Runs the route's steps, first to last, until one answers or fails. `counts`: flow rules are asked on the way.
+/// Runs the route's steps, first to last, until one answers or fails. With `counts`, flow rules count the request on the way.
 pub(crate) async fn run(
     exchange: &mut Exchange,
     facts: Facts,
@@ -61,8 +61,8 @@ pub(crate) async fn run(
     Ok(())
 }
 
-/// The normal form of a path that filters have made. Texts of a document, put
-/// together with parts of a path, may mean what a client may not send.
+/// The normal form of a path that filters have made. A filter puts texts of a document
+/// and parts of the path together, and the result may be a path that no client may send.
 fn checked(path: &str) -> Result<String, Cause> {
     let target = Target::parse(path.as_bytes())
         .map_err(|error| Cause::MalformedTarget(plan::detail(error)))?;
@@ -79,7 +79,7 @@ struct Passing {
     guards: Vec<Guard>,
 }
 
-/// Also says what ended the request, if one of the steps did.
+/// Runs the steps. Also returns what ended the request, if a step did.
 async fn each(
     exchange: &Exchange,
     route: &Route,
@@ -117,7 +117,7 @@ async fn each(
     (ended, passing)
 }
 
-/// Lets steps at the request, one after the other, until one ends it.
+/// Lets the steps change the request, one after the other, until one ends it.
 async fn through(
     exchange: &Exchange,
     steps: &[Step],
@@ -137,7 +137,7 @@ async fn through(
     None
 }
 
-/// Lets one step at the request; says what ends it, if the step does.
+/// Lets one step change the request. Returns what ends the request, if the step does.
 async fn act(
     exchange: &Exchange,
     step: &Step,
@@ -204,8 +204,8 @@ fn enter(breaker: &CircuitBreaker, place: usize, head: &RequestHead<'_>) -> Guar
     }
 }
 
-/// What the steps have made of a text, as a piece of the text that the client
-/// sent if it is one.
+/// A text as the steps have left it, borrowed from the client's text if it is a piece of
+/// that.
 fn kept<'t>(sent: &Cow<'t, str>, now: Cow<'_, str>) -> Cow<'t, str> {
     if let (Cow::Borrowed(sent), Cow::Borrowed(now)) = (sent, &now) {
         let start = (now.as_ptr() as usize).wrapping_sub(sent.as_ptr() as usize);

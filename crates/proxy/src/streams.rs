@@ -1,8 +1,9 @@
 //! The tasks that serve the streams of HTTP/2 connections.
 //!
 //! The engine asks for a response's body only when the client's window has
-//! room. A client that opens none, or little, would hold its endpoint for ever, and
-//! nothing above the engine would hear of it: so a stream's task watches itself.
+//! room. A client that opens no window, or a small one, would hold its endpoint for
+//! ever, and the code above the engine would not notice. So the task of a stream
+//! watches itself.
 
 use std::future::Future;
 use std::pin::pin;
@@ -24,21 +25,20 @@ tokio::task_local! {
 /// What a stream's task knows of itself.
 #[derive(Debug, Default)]
 struct Stream {
-    /// Whether the client has been given a piece, and has not asked for more.
+    /// Whether the client has a piece to take, and has not asked for more.
     is_full: AtomicBool,
     /// Bytes that it has been given.
     given: AtomicUsize,
     connection: std::sync::OnceLock<Shared>,
 }
 
-/// Notes whose stream this task serves; the deadline of its request is in
-/// there.
+/// Notes the stream that this task serves, which has the deadline of its request.
 pub(crate) fn serves(connection: &Shared) {
     let _ = OWN.try_with(|own| own.connection.set(connection.clone()));
 }
 
-/// Notes a piece of the body that is on its way to the client, by its bytes, or
-/// that there is none.
+/// Notes the size of the piece of the body that is on its way to the client, or that
+/// there is none.
 pub(crate) fn gave(piece: Option<usize>) {
     let _ = OWN.try_with(|own| {
         own.is_full.store(piece.is_some(), Relaxed);

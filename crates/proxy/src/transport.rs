@@ -27,9 +27,9 @@ use crate::proxy_header::Introduction;
 use crate::upstream_tls::{UpstreamTls, explain};
 use crate::wire::Wire;
 
-/// A writer hears of room when a third of the send buffer is free. In one that
-/// grows to 4 MiB an endpoint that takes 30 KiB/s would seem to take nothing
-/// for longer than a write may take.
+/// The kernel reports room when a third of the send buffer is free. In a buffer that
+/// grows to 4 MiB, an endpoint that takes 30 KiB/s would seem to take nothing for
+/// longer than the write time-out.
 const SEND_BUFFER_BYTES: u32 = 128 << 10;
 /// HTTP/2 as TLS names it (RFC 7301).
 const H2: &[u8] = b"h2";
@@ -37,22 +37,21 @@ const H2: &[u8] = b"h2";
 /// The least time between two lines about TLS that failed.
 const SAY_EVERY: Duration = Duration::from_secs(10);
 
-/// Where a connection leads. Connections to one remote serve each other's
-/// requests.
+/// Where a connection leads. Any connection to a remote can serve any request for that
+/// remote.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Remote {
     pub(crate) address: net::SocketAddr,
     /// The version of HTTP.
     pub(crate) http: Http,
     pub(crate) tls: Option<Secured>,
-    /// What the endpoint is told before all else. A connection that was made for
+    /// What the endpoint is told first, in a PROXY header. A connection that was made for
     /// one client serves no other.
     pub(crate) introduction: Option<Box<Introduction>>,
 }
 
 impl Remote {
-    /// Where the endpoint of a pick is spoken to: as the route says, or else as
-    /// the endpoint says.
+    /// The remote of a pick, with the protocol of the route, or else that of the endpoint.
     pub(crate) fn of(destination: &Destination, pick: &Pick) -> Remote {
         let transport = destination.transport(pick);
         Remote {
@@ -92,23 +91,22 @@ impl Remote {
 /// How a remote is spoken to over TLS.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Secured {
-    /// The way of TLS, by its place in the settings.
+    /// The TLS settings, by their place.
     pub(crate) profile: usize,
-    /// The host name that the endpoint was registered by.
+    /// The host name that the endpoint registered.
     pub(crate) host: Option<Arc<str>>,
 }
 
-/// Why a connection did not come about.
+/// Why a connection could not be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ConnectFailure {
     /// The endpoint refused it, or the network says that there is no such host.
     Refused,
-    /// It did not come about in time.
+    /// It was not made in time.
     TimedOut,
-    /// TLS did not come about: a certificate is not accepted, or the endpoint
-    /// does not speak TLS.
+    /// TLS failed: a certificate is not accepted, or the endpoint does not speak TLS.
     Tls,
-    /// No socket, no port, no descriptor: the endpoint has no part in it.
+    /// The gateway has no socket, port or descriptor left. It is not about the endpoint.
     Ours,
 }
 
@@ -179,7 +177,7 @@ impl Transport {
         stream: Stream,
     ) -> std::result::Result<Wire, String> {
         let profile = self.tls.profile(secured.profile);
-        let profile = profile.ok_or("the route's way of TLS is not in the settings")?;
+        let profile = profile.ok_or("the TLS settings that the route names do not exist")?;
         let mut config = profile.config().await.map_err(|fault| fault.to_string())?;
         if remote.http == Http::Http2 {
             Arc::make_mut(&mut config).alpn_protocols = vec![H2.to_vec()];
@@ -196,7 +194,7 @@ impl Transport {
         }
     }
 
-    /// Says why TLS failed: a few lines a minute, however many connections fail.
+    /// Logs why TLS failed, at most every [`SAY_EVERY`], however many connections fail.
     pub(crate) fn say(&self, address: net::SocketAddr, error: &str) {
         let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
@@ -275,7 +273,7 @@ fn type_of(error: &io::Error) -> ErrorType {
         io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted => {
             ErrorType::ConnectError
         }
-        // Descriptors, memory, ports: nothing the endpoint did.
+        // Descriptors, memory, ports: not the endpoint's fault.
         _ => ErrorType::InternalError,
     }
 }

@@ -1,20 +1,21 @@
 //! The tries of a request: which endpoint, how long, what went wrong, and
 //! whether another try is safe.
 //!
-//! - No byte was sent (the connection was refused or did not come about): the
-//!   next endpoint, whatever the method.
-//! - Something was sent and no answer came back: only for idempotent requests
-//!   whose body, if any, is still at hand.
-//! - An answer that is nothing but a status of gRPC which the route names: if the
-//!   body is still at hand.
-//! - Anything else: never, unless the route has a `Retry` filter, which says which
-//!   answers are asked for again, for which methods, and whether late ones are.
+//! - No byte was sent, since the connection was refused or not made: the next
+//!   endpoint is tried, whatever the method.
+//! - Something was sent and no answer came back: the next endpoint is tried if
+//!   the request is idempotent and its body, if any, was kept.
+//! - The answer is only a gRPC status that the route names: the next endpoint is
+//!   tried if the body was kept.
+//! - In any other case there is no other try, unless the route has a `Retry`
+//!   filter. The filter names the answers and methods that are tried again, and
+//!   says whether late answers are.
 //!
 //! Every try counts against the route's number and must begin before the
 //! response's deadline, which is one over all tries. A refused connection does
-//! not count: it took no time, and the next endpoint may be well. A retry of the
-//! second kind is paid for from the service's budget; one of the first kind adds
-//! no load to anybody, since nobody has seen the request.
+//! not count: it took no time, and the next endpoint may be well. After it a try
+//! adds no load, since no endpoint has seen the request. Every other retry is
+//! paid for from the service's budget.
 
 use http::{HeaderValue, Request, Response};
 use http_body::Body as _;
@@ -35,9 +36,9 @@ use crate::plan::Planned;
 use crate::transport::{ConnectFailure, Remote};
 use crate::upload::Outgoing;
 
-/// In TLS 1.3 an endpoint judges its client only after the handshake.
+/// In TLS 1.3 an endpoint judges the client's certificate after the handshake.
 const ENDED_TLS: &str = "the endpoint ended TLS after the handshake: it may ask for a certificate of the gateway, or not accept the \
-                         one that it has (`cert_file` and `key_file` of the way of TLS)";
+                         one that it has (`cert_file` and `key_file` of its TLS settings)";
 
 /// The head of an endpoint's response, and the connection that it came on.
 pub(crate) struct Received {
@@ -45,10 +46,10 @@ pub(crate) struct Received {
     pub(crate) line: Line,
 }
 
-/// How a try failed, and what it may be followed by.
+/// How a try failed, and whether another may follow.
 struct Failed {
     cause: Cause,
-    /// What it says about the endpoint, if anything.
+    /// What the failure says about the endpoint, if anything.
     outcome: Option<Outcome>,
     again: Again,
 }
@@ -57,9 +58,9 @@ struct Failed {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Again {
     Never,
-    /// Nobody has seen the request.
+    /// Yes, at no cost: no endpoint has seen the request.
     Free,
-    /// An endpoint may have acted on it.
+    /// Yes, from the budget: an endpoint may have acted on the request.
     Paid,
 }
 
@@ -122,8 +123,8 @@ fn give_back(exchange: &Exchange, received: Received) {
     }
 }
 
-/// The pause before another try that the route asks for, and the new deadline of
-/// that try, if each has one.
+/// Waits before another try if the route asks for a pause, and sets the new deadline
+/// if each try has its own.
 async fn pause(exchange: &mut Exchange) {
     let Some(route) = exchange.route.clone() else {
         return;
@@ -203,8 +204,8 @@ async fn connect(exchange: &mut Exchange, remote: Remote) -> Result<Line, Failed
     };
     let cause = match failure {
         ConnectFailure::Ours => return Err(Failed::ours()),
-        // The request's own time was shorter than the connection's: no word
-        // about the endpoint.
+        // The request's own time was shorter than the connection's, which says
+        // nothing about the endpoint.
         ConnectFailure::TimedOut if due <= Instant::now() => {
             return Err(Failed::timed_out(too_late));
         }
@@ -219,7 +220,7 @@ async fn connect(exchange: &mut Exchange, remote: Remote) -> Result<Line, Failed
     })
 }
 
-/// Where the endpoint that was picked is spoken to, and how.
+/// The address of the picked endpoint, and the protocol to speak there.
 fn remote(exchange: &Exchange) -> Option<Remote> {
     let (route, pick) = (exchange.route.as_ref()?, exchange.pick.as_ref()?);
     let remote = Remote::of(route.target.destination()?, pick);
@@ -231,11 +232,11 @@ fn remote(exchange: &Exchange) -> Option<Remote> {
     })
 }
 
-/// The endpoint's own name, where it is to get that as its Host: the host that it
-/// was registered by, or its address, and its port.
+/// The endpoint's own name, if the route sends that as the Host: the host that the
+/// endpoint registered, or its address, with its port.
 fn host(exchange: &Exchange, remote: &Remote) -> Option<HeaderValue> {
     let (route, pick) = (exchange.route.as_ref()?, exchange.pick.as_ref()?);
-    // HTTP/1.1 asks for one, also where the client's HTTP/1.0 did not.
+    // HTTP/1.1 needs a Host, also if the client's HTTP/1.0 request had none.
     if route.preserve_host && !exchange.host.is_empty() {
         return None;
     }
@@ -262,7 +263,7 @@ fn request(exchange: &Exchange, planned: &Planned, remote: &Remote) -> Request<O
     request
 }
 
-/// The connection came about, and no answer came of it.
+/// The connection was made, but no answer came over it.
 fn send_failed(exchange: &Exchange, failure: LineFailure, reused: bool) -> Failed {
     let upload = exchange.upload.as_ref();
     if let Some(cause) = upload.and_then(|upload| upload.failure()) {
@@ -305,7 +306,7 @@ fn send_failed(exchange: &Exchange, failure: LineFailure, reused: bool) -> Faile
     }
 }
 
-/// Why a try failed, unless it was by a fault of the client's.
+/// Why a try failed; `None` if the fault was the client's.
 fn reason(failed: &Failed, stale: bool) -> Option<&'static str> {
     let is_late_or_malformed = matches!(
         failed.cause,
@@ -319,7 +320,7 @@ fn reason(failed: &Failed, stale: bool) -> Option<&'static str> {
 }
 
 impl Failed {
-    /// Something that no endpoint can help.
+    /// A failure that has nothing to do with any endpoint.
     fn ours() -> Failed {
         Failed {
             cause: Cause::Internal,
@@ -341,8 +342,8 @@ impl Failed {
     }
 }
 
-/// Whether sending the request again cannot do harm and is possible. `stale`: an
-/// idle connection was closed, which no endpoint means.
+/// Whether the request can be sent again and does no harm when it is. `stale`: the
+/// endpoint had closed an idle connection, which is not about the request.
 fn is_allowed(exchange: &Exchange, failed: &Failed, stale: bool) -> bool {
     let Some(route) = &exchange.route else {
         return false;
@@ -365,7 +366,7 @@ fn is_at_hand(exchange: &Exchange) -> bool {
     upload.is_none_or(|upload| upload.is_at_hand())
 }
 
-/// Whether an answer is a failure that the route has tried again, and can.
+/// Whether an answer is a failure that the route wants tried again, and that can be.
 fn is_rejected(exchange: &Exchange, received: &Received) -> bool {
     let Some(route) = &exchange.route else {
         return false;
@@ -375,8 +376,8 @@ fn is_rejected(exchange: &Exchange, received: &Received) -> bool {
     (is_refused || is_refused_call(route, received)) && is_at_hand(exchange)
 }
 
-/// Whether an answer is a status of gRPC and nothing else, so that nobody has done
-/// anything yet.
+/// Whether an answer is only a gRPC status, so that no endpoint has done anything
+/// yet.
 fn is_refused_call(route: &Route, received: &Received) -> bool {
     if route.retry_grpc.is_empty() {
         return false;
@@ -387,8 +388,8 @@ fn is_refused_call(route: &Route, received: &Received) -> bool {
         && statuses.any(|rejected| status.is_some_and(|status| status == rejected.code()))
 }
 
-/// Moves on from such an answer; gives it back if there is no other endpoint to
-/// ask.
+/// Drops such an answer and moves on. Returns the answer if there is no other
+/// endpoint to ask.
 fn reject(exchange: &mut Exchange, received: Received) -> Option<Received> {
     let pick = exchange.pick.take();
     if !next(exchange, true, Again::Paid) {
@@ -407,8 +408,8 @@ fn reject(exchange: &mut Exchange, received: Received) -> Option<Received> {
     None
 }
 
-/// Moves on to another endpoint, if one more try is allowed, there is one and
-/// it can be paid for.
+/// Moves on to another endpoint, if one more try is allowed, there is another
+/// endpoint, and the budget allows the try.
 fn next(exchange: &mut Exchange, elsewhere: bool, again: Again) -> bool {
     let Some(route) = exchange.route.clone() else {
         return false;
@@ -438,12 +439,12 @@ fn next(exchange: &mut Exchange, elsewhere: bool, again: Again) -> bool {
 /// Whether there may be one more try. Without retries there is none, also after
 /// a refusal.
 fn has_tries(exchange: &Exchange, retry: &Retry, again: Again) -> bool {
-    // A refusal is free while there are others to ask, and no longer.
+    // Refusals are free only while there are endpoints that were not asked.
     let counted = match exchange.returned {
         true => exchange.tries - exchange.tries_before,
         false => exchange.tries - exchange.tries_before - exchange.refusals,
     };
-    // Beyond what can be remembered a try would go where another was.
+    // The tried endpoints beyond this number cannot be remembered, and would be tried twice.
     let is_bounded = exchange.tried.len() < Tried::MAX;
     let now = Instant::now();
     let due = match retry.timeouts && again == Again::Paid {
@@ -461,7 +462,7 @@ fn has_tries(exchange: &Exchange, retry: &Retry, again: Again) -> bool {
 fn pick_again(exchange: &mut Exchange, returns: bool, is_paid: impl FnOnce() -> bool) -> bool {
     let picked = pick(exchange);
     if picked == Err(Cause::EndpointsTried) && returns {
-        // There is no other; it may be better by now.
+        // There is no other endpoint. This one may be better by now.
         exchange.tried = Tried::none();
         exchange.returned = true;
     }

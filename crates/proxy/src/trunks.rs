@@ -1,8 +1,8 @@
 //! Connections to endpoints that requests share, over HTTP/2.
 //!
 //! Each worker thread has its own, so that requests of two workers do not wait
-//! for each other. One connection at a time is opened to a remote: whoever comes
-//! meanwhile waits for it, rather than open a hundred.
+//! for each other. A worker opens one connection at a time to a remote. Requests
+//! that come meanwhile wait for it, so that a burst does not open a hundred.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -35,7 +35,7 @@ struct Route {
 #[derive(Debug)]
 struct Kept {
     trunk: Arc<Trunk>,
-    /// Since when nobody has been seen on it.
+    /// Since when the sweep has found no request on it.
     idle_since: Option<Instant>,
 }
 
@@ -87,7 +87,7 @@ impl Trunks {
                 gone.extend(trunks.extract_if(.., |kept| kept.is_over(self.idle_timeout)));
                 !trunks.is_empty() || Arc::strong_count(route) > 1
             });
-            // Closed out of the lock.
+            // The connections are closed after the lock is free.
             drop(gone);
         }
     }

@@ -22,7 +22,7 @@ use direction::{Direction, Ended};
 use farewell::{Farewell, To};
 use patient::Patient;
 
-/// How long the end of a tunnel may take to be written, to one that reads nothing.
+/// How long it may take to write the end of a tunnel to a side that reads nothing.
 const LAST_WORD: Duration = Duration::from_secs(1);
 
 /// How long nothing may pass once one side has ended. Whoever left for good is not waited for as long as an open tunnel is.
@@ -74,13 +74,13 @@ impl Tunnel {
             () = moved.stopped(idle_timeout) => {}
             () = overdue(stopping) => {}
         }
-        // Whoever has not been told yet is told of the end.
+        // Each side that does not know yet is told of the end.
         let told = async { tokio::join!(to_client.shutdown(), to_endpoint.shutdown()) };
         let _ = tokio::time::timeout(LAST_WORD, told).await;
     }
 
-    /// The same over a stream of HTTP/2, as soon as it has been switched. It ends
-    /// with the stream, and so with the client's connection.
+    /// The same over an HTTP/2 stream, once the stream has been switched. The tunnel
+    /// ends with the stream, and so with the client's connection.
     pub(crate) async fn run_over(self: Box<Self>, switching: OnUpgrade) {
         if let Ok(client) = switching.await {
             let client = TokioIo::new(client);
@@ -152,8 +152,8 @@ struct Moved {
 }
 
 impl Moved {
-    /// Waits until nothing has passed for so long. It looks once in each such
-    /// time, so it may take up to twice as long.
+    /// Waits until nothing has passed for `idle_timeout`. It looks once in each such
+    /// time, so the wait may be twice as long.
     async fn stopped(&self, idle_timeout: Duration) {
         let mut before = None;
         loop {

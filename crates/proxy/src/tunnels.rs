@@ -1,6 +1,6 @@
-//! The tunnels over one connection of HTTP/2. Each has a task of its own; the
-//! connection's task owns them all, as it owns the one tunnel that a connection
-//! of HTTP/1.1 may become.
+//! The tunnels over one HTTP/2 connection. Each tunnel has a task of its own. The
+//! connection's task owns all of them, as the task of an HTTP/1.1 connection owns
+//! the one tunnel that this may become.
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -27,7 +27,7 @@ impl Tunnels {
         })
     }
 
-    /// Runs a tunnel until it ends. A panic costs this one, and is told of.
+    /// Runs a tunnel until it ends. A panic costs this tunnel only, and is reported.
     pub(crate) fn run(&self, tunnel: impl Future<Output = ()> + Send + 'static) {
         let told = ToldOfPanic::new("tunnel", &self.metrics);
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);

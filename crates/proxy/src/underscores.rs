@@ -1,14 +1,14 @@
 //! Header names with an underscore.
 //!
-//! Behind CGI, WSGI and their kin `X_Forwarded_For` and `X-Forwarded-For` are one
-//! variable. Whoever may send the first spelling can forge the second, so that
-//! nginx and this gateway drop such names unless a setting says otherwise.
+//! CGI, WSGI and the like make one variable of `X_Forwarded_For` and
+//! `X-Forwarded-For`. A client that may send the first spelling could forge the
+//! second. So nginx and this gateway drop such names unless a setting says otherwise.
 
 use http::{HeaderMap, HeaderName};
 use pailou_config::{ForwardedSettings, Underscores};
 
-/// Names that only the gateway, or a proxy that it trusts, may give: what they are
-/// for lies in the file that writes them.
+/// Names that only the gateway, or a proxy that it trusts, may give. The file that
+/// writes a name says what it is for.
 const OWN: [&str; 14] = [
     "connection",
     "content-length",
@@ -46,7 +46,8 @@ impl Rule {
         }
     }
 
-    /// Takes from a request's head what it may not have. A look at each name.
+    /// Removes the names from a request's head that it may not have. Cost: a look at
+    /// each name.
     pub(crate) fn apply(&self, headers: &mut HeaderMap) -> Result<(), Refused> {
         if !headers.keys().any(has_underscore) {
             return Ok(());
@@ -64,7 +65,7 @@ impl Rule {
         Ok(())
     }
 
-    /// Whether the name with dashes is not the client's to give.
+    /// Whether the name, with dashes, is one that a client may not give.
     fn passes_for_another(&self, name: &HeaderName) -> bool {
         let dashed = name.as_str().replace('_', "-");
         dashed.starts_with("x-forwarded-")

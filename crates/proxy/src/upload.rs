@@ -1,8 +1,9 @@
 //! A request's body on its way from the client to the endpoint of a try.
 //!
-//! It streams. As long as it is small, what has passed is kept, so that
-//! another try can send it again. Whoever is waited for is noted: a client
-//! that stops sending and an endpoint that stops taking are two faults.
+//! The body streams. While it is small, the bytes that have passed are kept, so
+//! that another try can send them again. The upload notes whether it waits for the
+//! client or for the endpoint, since a client that stops sending and an endpoint
+//! that stops taking are two faults.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -50,8 +51,9 @@ pub(crate) struct Upload {
 #[derive(Debug)]
 struct State {
     incoming: Incoming,
-    /// A copy of all that has passed, unless it is too much. What passed itself may
-    /// be a byte, and hold the buffer that it was read into.
+    /// A copy of all bytes that have passed, unless they are too many. The pieces
+    /// themselves are not kept: a piece of one byte would hold the whole buffer of its
+    /// read.
     kept: Option<Vec<u8>>,
     trailers: Option<HeaderMap>,
     bytes: u64,
@@ -63,7 +65,7 @@ struct State {
     messages: Messages,
     failure: Option<Cause>,
     exchange: Option<Waker>,
-    /// What makes of the client's bytes those that are sent.
+    /// Decodes the client's bytes into those that are sent.
     decoder: Option<Decoder>,
     /// The first frame, if it came with the head.
     first: Option<Option<Result<Frame<Bytes>, hyper::Error>>>,
@@ -72,7 +74,7 @@ struct State {
 /// Who is waited for.
 #[derive(Clone, Copy, Debug)]
 enum Waits {
-    /// Nobody: no try has begun to send.
+    /// Neither: no try has begun to send.
     Nobody,
     Client,
     Endpoint(Instant),
@@ -121,14 +123,14 @@ impl Upload {
         })
     }
 
-    /// Has the body decoded on its way. Nobody knows its length then.
+    /// Decodes the body on its way. Its length is unknown then.
     pub(crate) fn decode(&mut self, decoder: Decoder) {
         self.length = None;
         self.state().decoder = Some(decoder);
     }
 
-    /// Takes what of the body came with its head, so that both go on in one
-    /// piece: a write of its own wakes the endpoint once more. Waits for nothing.
+    /// Takes the part of the body that came with the head, so that both are sent in one
+    /// write: a second write would wake the endpoint again. Does not wait.
     pub(crate) async fn look(&self) {
         let mut has_looked = false;
         std::future::poll_fn(|cx| {

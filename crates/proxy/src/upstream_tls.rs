@@ -21,13 +21,13 @@ use self::files::Files;
 /// How often files are looked at again.
 const REFRESH: Duration = Duration::from_secs(30);
 
-/// The ways of TLS to endpoints, in the order of [`Settings::all_upstream_tls`]. Clones share what was loaded.
+/// The TLS settings for endpoints, in the order of [`Settings::all_upstream_tls`]. Clones share what was loaded.
 #[derive(Clone, Debug)]
 pub struct UpstreamTls {
     profiles: Arc<[Arc<Profile>]>,
 }
 
-/// What is wrong with the settings of a way of TLS.
+/// The faults of some TLS settings.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[error("{path}: {problem}")]
 pub struct UpstreamTlsFault {
@@ -37,7 +37,7 @@ pub struct UpstreamTlsFault {
     pub problem: String,
 }
 
-/// One way of TLS to endpoints.
+/// TLS settings for endpoints, ready to use.
 #[derive(Debug)]
 pub(crate) struct Profile {
     section: String,
@@ -78,7 +78,7 @@ impl UpstreamTls {
         }
     }
 
-    /// The way of TLS at a place in the order of the settings.
+    /// The TLS settings at a place in the order of the settings.
     pub(crate) fn profile(&self, place: usize) -> Option<&Arc<Profile>> {
         self.profiles.get(place)
     }

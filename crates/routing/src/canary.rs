@@ -7,7 +7,7 @@ use pailou_upstream::{Fallback, Split};
 
 use crate::request_value::RequestValue;
 
-/// The longest value that is looked at: longer ones name no endpoint.
+/// The longest value that is read. A longer one cannot name an endpoint.
 const MAX_VALUE_BYTES: usize = 256;
 
 /// Where the requests of a route say which endpoints they want.
@@ -22,7 +22,7 @@ pub struct Canary {
 }
 
 impl Canary {
-    /// The names in `spec` are tokens, so that none is lost.
+    /// The names in `spec` are tokens, so parsing them cannot fail.
     pub(crate) fn compile(spec: &CanarySpec) -> Option<Canary> {
         let propagate = spec.propagate.as_deref();
         Some(Canary {

@@ -66,7 +66,7 @@ impl TableCell {
     }
 
     fn retired(&self) -> std::sync::MutexGuard<'_, Vec<Arc<Table>>> {
-        // A list of Arcs is whole whatever panicked beside it.
+        // A list of Arcs stays whole, whatever panicked beside it.
         self.shared
             .retired
             .lock()

@@ -8,11 +8,11 @@
 //! ten thousand hosts cost ten thousand nodes and not as many maps.
 //!
 //! Routes in Spring's form have roots of their own, since their segments are
-//! compared decoded. They are found by what is literal at the beginning of their
-//! paths and at the end of their hosts, and tried then.
+//! compared decoded. The index finds them by the literal beginning of their paths
+//! and the literal end of their hosts. Then they are tried.
 //!
-//! A search keeps the least rank that it has found and leaves out every subtree
-//! that cannot beat it, so the result is the one of a linear scan.
+//! A search keeps the least rank that it has found and skips every subtree that
+//! cannot beat it. So the result is that of a linear scan.
 
 use std::borrow::Cow;
 use std::hash::BuildHasher;
@@ -186,7 +186,7 @@ impl Index {
     }
 
     /// The first route below `limit` that takes all of `span` and that `accepts`
-    /// says yes to, or `None`.
+    /// accepts, or `None`.
     ///
     /// Cost: one hash look-up per label of the host and per segment of the path
     /// that routes have, and a call of `accepts` per candidate that could be the

@@ -21,7 +21,8 @@ pub(crate) struct Matcher {
     path: PathPattern,
     /// How many conditions there are beside host and path.
     conditions: usize,
-    /// Whether one of them binds something. Most do not, and are left alone then.
+    /// Whether one of them binds something. If none does, which is usual, binding is
+    /// skipped.
     binds: bool,
     /// Its weights in groups of which one route is drawn.
     weights: Vec<(Arc<str>, u32)>,
@@ -39,8 +40,7 @@ struct Named {
 }
 
 impl Matcher {
-    /// Compiles the predicates of a route; what is wrong with them goes to
-    /// `report`.
+    /// Compiles the predicates of a route. Faults go to `report`.
     pub(crate) fn compile(spec: &RouteSpec, compat: Compat, report: &Report) -> Option<Matcher> {
         let matcher = Matcher {
             predicates: Vec::with_capacity(spec.predicates.len()),
@@ -103,8 +103,8 @@ impl Matcher {
         predicates.map(|named| (&*named.name, &*named.predicate))
     }
 
-    /// A route in Spring's form. What the index finds of it is tried, but for a
-    /// path about which the index decides.
+    /// A route in Spring's form. It is tried when the index finds it, except by a path
+    /// for which the index alone decides.
     fn spring(mut self, spec: &RouteSpec, compat: Compat, report: &Report) -> Option<Matcher> {
         let mut place = SpringPlace::default();
         let mut is_complete = true;

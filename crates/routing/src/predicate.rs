@@ -28,8 +28,8 @@ use value::ValueMatch;
 
 /// A compiled condition on requests.
 ///
-/// `Display` says what it asks for, as the explanation of a route that did not
-/// match shows it.
+/// `Display` says what it asks for. The explanation of a route that did not match
+/// shows that.
 pub trait Predicate: Debug + Display + Send + Sync {
     /// Whether the request fulfils it. Takes no lock and does not allocate.
     fn matches(&self, request: &Request<'_>) -> bool;
@@ -88,8 +88,8 @@ pub static REGISTRY: &[Entry] = &[
     cookies::ENTRY,
 ];
 
-/// Compiles a predicate. What is wrong with it goes to `report`, which decides:
-/// an answer beside an error is not to be used.
+/// Compiles a predicate. Faults go to `report`. If there is an error among them, the
+/// result must not be used.
 ///
 /// ```
 /// use http::{HeaderMap, Method};

@@ -19,21 +19,21 @@ pub struct Request<'a> {
     pub target: &'a Target<'a>,
     /// The header fields as the client sent them.
     pub headers: &'a HeaderMap,
-    /// `http` or `https`: what the client used, as far as a trusted proxy says.
+    /// `http` or `https`: the scheme that the client used; a trusted proxy may say which.
     pub scheme: &'static str,
-    /// The client's address, as far as a trusted proxy says.
+    /// The client's address; a trusted proxy may say which.
     pub client: IpAddr,
     /// The address at the other end of the connection.
     pub peer: IpAddr,
-    /// The time; `None` is now. It is asked for by few, so that the clock is read
-    /// only for those.
+    /// The time; `None` is now. Few predicates need it, so the clock is read only for
+    /// those.
     pub time: Option<SystemTime>,
     /// A random number, one for the whole search: what is drawn by weight.
     pub draw: u32,
 }
 
 impl<'a> Request<'a> {
-    /// A request of which no more is known: over plain HTTP, from nobody.
+    /// A request over plain HTTP without a client, of which nothing else is known.
     pub fn new(
         method: &'a Method,
         host: Option<&'a str>,

@@ -27,9 +27,9 @@ pub struct Route {
     pub spec: Arc<RouteSpec>,
     /// Its filters.
     pub chain: Chain,
-    /// Who answers.
+    /// What answers.
     pub target: RouteTarget,
-    /// Where a request says which endpoints it wants, if the route asks.
+    /// Where a request names the endpoints that it wants, if the route allows that.
     pub canary: Option<Canary>,
     /// What keeps its requests together, if its policy hashes.
     pub hash_key: Option<HashKey>,
@@ -56,12 +56,12 @@ pub struct Route {
     pub encoded_slashes: EncodedSlashes,
     /// What is measured of it.
     pub metrics: Arc<RouteMetrics>,
-    /// What was accepted and is worth knowing.
+    /// The warnings.
     pub warnings: Vec<Fault>,
     matcher: Matcher,
 }
 
-/// Who answers the requests of a route.
+/// What answers the requests of a route.
 #[derive(Clone, Debug)]
 pub enum RouteTarget {
     /// An endpoint of a service.
@@ -73,7 +73,7 @@ pub enum RouteTarget {
 }
 
 impl RouteTarget {
-    /// How often a request is forwarded from route to route; more is a loop.
+    /// How often a request may be forwarded from route to route. More would be a loop.
     pub const MAX_FORWARDS: usize = 3;
 
     /// The service's endpoints, if a service answers.
@@ -122,7 +122,7 @@ pub struct Compiler<'a> {
     pub namespace: &'a str,
     /// The group of services that name none.
     pub group: &'a str,
-    /// The ways of TLS to endpoints that a route may name.
+    /// The TLS settings for endpoints that a route may name.
     pub upstream_tls: &'a BTreeMap<String, UpstreamTlsSettings>,
     /// The line of Spring Cloud Gateway whose behaviour routes in its form have.
     pub compat: Compat,
@@ -166,7 +166,7 @@ impl<'a> Compiler<'a> {
         })
     }
 
-    /// The place of the way of TLS that a target is named with; a fault if there is no such.
+    /// The place of the TLS settings that a target names; a fault if there are none.
     fn upstream_tls(&self, spec: &TargetSpec, path: &str, report: &Report) -> usize {
         let Some(name) = spec.tls() else {
             return 0;
@@ -275,7 +275,7 @@ fn transport_of(protocol: Protocol) -> Transport {
 impl Destinations for Compiler<'_> {
     fn destination(&self, spec: &TargetSpec, field: &Field<'_>) -> Option<Destination> {
         if let Some(nacos) = spec.service().and_then(|service| service.nacos.as_ref()) {
-            // It is looked for where the route's own service is.
+            // It is looked up in the Nacos of the route's own service.
             field.fault(format!(
                 "a filter asks services of its route's Nacos; `nacos: {}` cannot be honoured here",
                 nacos.escape_debug()
@@ -410,7 +410,7 @@ impl Route {
             return Route::compile(spec, &compiler);
         }
         let unknown = unknown_nacos(&spec, settings);
-        // Compiled all the same, for the other faults.
+        // The route is compiled all the same, to find its other faults.
         let mut faults = Route::compile(spec, compiler).err().unwrap_or_default();
         faults.push(unknown);
         Err(faults)

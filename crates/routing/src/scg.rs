@@ -1,7 +1,7 @@
 //! The predicates of Spring Cloud Gateway, by the names that its documents give them.
 //!
-//! Each means what it means there, with the differences that its file names; those that a route feels are warnings on it. A
-//! predicate that cannot be honoured refuses its route, and never widens a match.
+//! Each means the same as there, except for the differences that its file names. A route that is affected gets a warning. A
+//! predicate that cannot be honoured refuses its route, so that no match becomes wider.
 //!
 //! To add one: a file `src/scg/<name>.rs`, one line in [`REGISTRY`], one row in `README.md`.
 
@@ -74,8 +74,7 @@ pub static REGISTRY: &[Entry] = &[
     refused::CLOUD_FOUNDRY,
 ];
 
-/// Compiles a predicate of Spring's. What is wrong with it goes to `report`, which decides: an answer beside an error is not to be
-/// used.
+/// Compiles a predicate of Spring's. Faults go to `report`. If there is an error among them, the result must not be used.
 ///
 /// ```
 /// use http::{HeaderMap, Method};
@@ -117,7 +116,7 @@ fn write_list(f: &mut fmt::Formatter<'_>, items: &[impl fmt::Display]) -> fmt::R
     Ok(())
 }
 
-/// Says of constraints with groups that capture that Spring fails on them.
+/// Warns of constraints with capturing groups, on which Spring fails.
 fn warn_of_groups<'c>(arg: &ScgArg<'_>, constraints: impl Iterator<Item = &'c str>) {
     for constraint in constraints {
         arg.warn(format!(

@@ -19,8 +19,7 @@ use draw::Groups;
 
 /// The routes that are in force together.
 ///
-/// They stand in one total order, the order in which a plain scan would look;
-/// the first that matches takes the request:
+/// They stand in one total order, and the first that matches takes the request:
 ///
 /// 1. `order`, the lower first;
 /// 2. the form of the document, native first;
@@ -38,8 +37,8 @@ pub struct Table {
     revision: u64,
     md5: String,
     routes: Vec<Arc<Route>>,
-    /// What a search needs of each route. It reads that here and leaves the routes
-    /// themselves, which are spread over memory, alone.
+    /// What a search needs of each route. A search reads only this, and not the routes
+    /// themselves, which are spread over memory.
     traits: Vec<Traits>,
     by_id: HashMap<Arc<str>, usize>,
     index: Index,
@@ -80,10 +79,10 @@ pub struct Verdict<'t> {
 impl Table {
     /// Puts compiled routes in order and builds the index.
     ///
-    /// `revision` counts the tables of this process and `md5` tells the documents
-    /// apart; both are only carried. Disabled routes are left out. Of several
-    /// routes with one id the first given stays and the others are left out: to
-    /// report them is up to the caller, who knows the documents.
+    /// `revision` counts the tables of this process, and `md5` is the digest of the
+    /// documents; both are only kept. Disabled routes are left out. If several routes
+    /// have one id, the first stays and the others are left out. The caller, who knows
+    /// the documents, reports them.
     pub fn assemble(revision: u64, md5: impl Into<String>, routes: Vec<Arc<Route>>) -> Table {
         let mut ids = HashSet::with_capacity(routes.len());
         let mut routes: Vec<Arc<Route>> = routes
@@ -173,8 +172,7 @@ impl Table {
         traits.is_none_or(|traits| traits.is_conditional)
     }
 
-    /// The same by a plain scan. It is what [`find`](Table::find) is proven
-    /// against.
+    /// The same by a linear scan. Tests compare [`find`](Table::find) with it.
     pub fn scan(&self, request: &Request<'_>) -> Option<&Arc<Route>> {
         let mut draws = self.groups.draws(&self.routes, request);
         let mut routes = self.routes.iter().enumerate();
@@ -199,9 +197,9 @@ impl Table {
         })
     }
 
-    /// The routes in Spring's form that are tried on every request, since no literal
-    /// of theirs is where the index looks: paths that begin with a wildcard, and
-    /// hosts that end in one. A request costs what they cost.
+    /// The routes in Spring's form that are tried on every request, since the index
+    /// cannot find them: their paths begin with a wildcard, and their hosts end with
+    /// one. They add to the cost of every request.
     pub fn always_tried(&self) -> impl Iterator<Item = &Arc<Route>> {
         self.routes
             .iter()
@@ -211,10 +209,10 @@ impl Table {
             })
     }
 
-    /// Warnings about routes that no request can reach, because one before them
-    /// takes every request that they would: it covers their host and path and
-    /// asks for nothing that they do not ask for. A route in Spring's form is held
-    /// against those that ask for paths alone.
+    /// Warnings about routes that no request can reach, because an earlier route takes
+    /// all their requests: it covers their host and path, and has no condition that
+    /// they do not have. A route in Spring's form is compared with routes that have
+    /// only paths.
     pub fn shadowed(&self) -> Vec<Fault> {
         self.routes
             .iter()

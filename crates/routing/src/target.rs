@@ -1,8 +1,8 @@
 //! The request target: one parse decides what is matched and what is forwarded.
 //!
-//! A gateway that matches one spelling of a path and forwards another can be
-//! talked past its own rules (`/api/..%2fadmin`, `/%61dmin`, `/api/..;/admin`).
-//! So there is one policy, here, and its result serves both purposes:
+//! If a gateway matches one spelling of a path and forwards another, a client can
+//! get around its rules (`/api/..%2fadmin`, `/%61dmin`, `/api/..;/admin`). So
+//! there is one policy, here, and its result is both matched and forwarded:
 //!
 //! - Resolved: dot segments (plain or encoded) and doubled slashes. Slashes are
 //!   merged first, then dot segments go, as nginx does.
@@ -114,7 +114,7 @@ impl<'a> Target<'a> {
     }
 
     /// Whether the path has a `%2F`, which is a character of its segment here and
-    /// a separator to some servers. What becomes of it is the route's to say.
+    /// a separator for some servers. The route decides what becomes of it.
     pub fn has_encoded_slash(&self) -> bool {
         self.has_encoded_slash
     }

@@ -1,8 +1,8 @@
 //! Events, metrics, the access log and log set-up.
 //!
-//! One job: to make what happens visible. In go events (one type each, in [`events`]); out come log lines, metric series in
-//! two text formats and one access-log line per request. Each event makes its log line and its metric in the same call, so that
-//! neither is ever forgotten.
+//! One job: to make what happens visible. It takes events (one type each, in [`events`]). It gives log lines, metric series in two
+//! text formats and one access-log line for each request. Each event makes its log line and its metric in the same call, so that
+//! neither is forgotten.
 //!
 //! Nothing here blocks the caller: what is measured per request are atomics reached through `Arc` handles ([`RouteMetrics`],
 //! [`ServiceMetrics`]), and every line goes through a bounded queue to a writer thread; a full queue drops the line and counts it.

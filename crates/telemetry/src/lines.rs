@@ -1,4 +1,4 @@
-//! A bounded queue of finished lines in front of one writer thread: whoever logs never waits for a disk, a pipe or a terminal.
+//! A bounded queue of finished lines in front of one writer thread, so that logging never waits for a disk, a pipe or a terminal.
 
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-/// How many lines may wait. A request's line is at most a few KiB, so a stalled pipe costs tens of MiB at worst, then lines.
+/// How many lines may wait. A request's line is at most a few KiB, so a stalled pipe costs at most tens of MiB. Then lines are dropped.
 pub(crate) const QUEUE_LINES: usize = 16_384;
 /// The writer rests this long after a batch, so that under load one wake-up (a system call on the worker) serves many lines.
 const REST: Duration = Duration::from_millis(5);
@@ -62,10 +62,10 @@ impl Lines {
         })
     }
 
-    /// Writes to `sink` from the next batch on, and lets go of what was written to so far.
+    /// Writes to `sink` from the next batch on, and closes the old sink.
     pub(crate) fn redirect(&self, sink: Sink) {
         *lock(&self.next_sink) = Some(sink);
-        // A batch of nothing, so that a quiet log lets go as well; in a full queue there is a batch anyway.
+        // An empty batch, so that a quiet log closes the old sink as well. A full queue has a batch anyway.
         let (done, _) = sync_channel(1);
         let _ = self.sender.try_send(Message::Flush(done));
     }
@@ -81,7 +81,7 @@ impl Lines {
     pub(crate) fn flush(&self, limit: Duration) {
         let (done, written) = sync_channel(1);
         if self.sender.try_send(Message::Flush(done)).is_ok() {
-            // A sink that does not take its lines in time loses them: the process is about to end.
+            // A sink that does not take its lines in time loses them, since the process is about to end.
             let _ = written.recv_timeout(limit);
         }
     }
@@ -122,7 +122,7 @@ fn write_batches(
         }
         batch.clear();
         for done in flushes.drain(..) {
-            // Whoever asked may have stopped waiting.
+            // The caller may have stopped waiting.
             let _ = done.try_send(());
         }
         if drained {

@@ -164,7 +164,7 @@ impl Metrics {
         }
     }
 
-    /// From now on there are the series of Spring Cloud Gateway too, of routes that are compiled after this.
+    /// Turns on the series of Spring Cloud Gateway, for routes that are compiled after this.
     pub fn add_spring_names(&self) {
         self.state.has_spring_names.store(true, Ordering::Relaxed);
     }
@@ -177,7 +177,7 @@ impl Metrics {
     /// Every series as text.
     pub fn render_as(&self, format: TextFormat) -> String {
         let mut text = String::new();
-        // It fails only when the sink does, and a String does not.
+        // Writing fails only when the sink does, and a String does not.
         let _ = encode(&mut text, &self.registry);
         if self.state.has_spring_names.load(Ordering::Relaxed) {
             let in_table = self.state.totals.table_routes.load(Ordering::Relaxed);

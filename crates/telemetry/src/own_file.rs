@@ -1,7 +1,7 @@
-//! Which places the gateway may write to: a slip in a setting must not cost an operator a file.
+//! Which places the gateway may write to, so that a wrong setting does not cost an operator a file.
 //!
 //! A place is ours when nothing is there, or a regular file that is empty or begins as our own files of that kind do.
-//! A link, a folder, a FIFO, a socket, a device and a file of somebody else's are never written to.
+//! The gateway never writes to a link, a folder, a FIFO, a socket, a device or a file of another program.
 
 use std::ffi::OsStr;
 use std::fs::{self, File, FileType, Metadata};
@@ -39,7 +39,7 @@ pub enum NotOurs {
         /// Why.
         error: io::Error,
     },
-    /// It cannot be told what is there.
+    /// It cannot be found out what is there.
     #[error("{} cannot be looked at: {error}", path.display())]
     Unknown {
         /// The place.

@@ -1,4 +1,4 @@
-//! Tasks that must not end: each has an owner, is started again when it ends, and is told of when it does.
+//! Tasks that must not end. Each has an owner, and is started again when it ends, which is reported.
 
 use std::fmt::Display;
 use std::future::Future;
@@ -124,7 +124,7 @@ impl Pauses {
         }
     }
 
-    /// Waits before the next start. Whoever ran for long begins with a short pause again.
+    /// Waits before the next start. After a long run the pause is short again.
     async fn pause(&mut self) {
         if self.started.elapsed() > LONGEST_PAUSE {
             self.next = FIRST_PAUSE;

@@ -1,7 +1,7 @@
-//! The words that label series: fixed lists, so that every label has a bound and every series is there before its first event.
+//! The words that label series. They are fixed lists, so that every label has a bound and every series exists before its first event.
 //!
-//! They are part of what boards and alerts depend on. A word that is in no list is counted under `other`; tests where the words are
-//! made see to it that none is missing.
+//! Dashboards and alerts depend on these words. A word that is in no list is counted under `other`. Tests in the crates that use the
+//! words show that none is missing.
 
 /// When a request can end for a cause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -180,7 +180,7 @@ pub(crate) const fn words<T: Copy, const N: usize>(
 mod tests {
     use super::*;
 
-    /// A label is written in alerts: one spelling for all.
+    /// Alerts contain these labels, so all have one spelling.
     #[test]
     fn labels_are_snake_case_sorted_and_told_once() {
         let lists: [&[&str]; 8] = [

@@ -40,7 +40,7 @@ pub struct Entry {
     pub name: &'static str,
     /// What it does, in one line.
     pub summary: &'static str,
-    /// Reads its arguments; faults and `None` when they are wrong.
+    /// Reads its arguments. `None` if they are wrong, which is reported.
     parse: fn(&Field<'_>) -> Option<Policy>,
     /// The policy with its default arguments.
     default: fn() -> Policy,
@@ -56,7 +56,7 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// A policy; `arguments` is their canonical text, by which equal policies are known.
+    /// A policy. `arguments` is the canonical text of its arguments; equal texts mean equal policies.
     fn new(name: &'static str, arguments: &str, balance: impl Balance) -> Policy {
         Policy {
             name,
@@ -185,9 +185,9 @@ impl Share {
 
 /// A policy: makes a chooser for each new state of a selection.
 pub(crate) trait Balance: fmt::Debug + Send + Sync + 'static {
-    /// A chooser over `shares`, which are not empty and in a stable order; it goes on where `before` was.
+    /// A chooser over `shares`, which are not empty and in a stable order. It continues where `before` was.
     ///
-    /// Called when the endpoints change, and so off the path of most requests.
+    /// Called when the endpoints change, never by a request.
     fn compile(&self, shares: &Arc<[Share]>, before: Option<&dyn Chooser>) -> Box<dyn Chooser>;
 }
 
@@ -196,8 +196,8 @@ pub(crate) trait Chooser: Send + Sync + 'static {
     /// The index of the share that the next request goes to. Requests with an equal `key` want the same one, if the policy hashes.
     fn choose(&self, key: Option<u64>) -> usize;
 
-    /// The same for a request whose first choice cannot be used: chosen by weight and independently of [`Chooser::choose`], so that what
-    /// one endpoint cannot take is spread over all others instead of falling on its successor.
+    /// The same for a request whose first choice cannot be used. The choice is by weight and independent of [`Chooser::choose`], so that
+    /// the load of one endpoint is spread over all others and does not fall on its successor.
     fn choose_again(&self) -> usize;
 
     /// The first share in the order of `key` that `may` be used, for a policy that hashes: what one endpoint cannot take goes where the

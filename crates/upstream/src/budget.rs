@@ -1,7 +1,8 @@
-//! The retry budget: retries are a share of a service's traffic, so that they cannot double its load while it is failing under it.
+//! The retry budget: retries are a share of a service's traffic, so that they cannot double the load of a service that fails under
+//! load.
 //!
-//! The scheme is Finagle's `RetryBudget`: each request pays a fraction of a retry in, each retry takes a whole one out, what was paid
-//! in is forgotten after ten seconds, and a few retries a second are free.
+//! The scheme is that of Finagle's `RetryBudget`. Each request pays a fraction of a retry, and each retry costs a whole one. Payments
+//! are forgotten after ten seconds. A few retries a second are free.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -9,15 +10,15 @@ use tokio::time::Instant;
 
 /// How many of the last seconds count, the present one included.
 const WINDOW_SECONDS: u64 = 10;
-/// The price of one retry; a request pays so many percent of it.
+/// The price of one retry, of which a request pays a percentage.
 const RETRY: u64 = 100;
 /// The most that one second saves up, in retries. Beyond it a request costs one load and no write.
 const MOST_A_SECOND: u64 = 1_000;
 
-/// The retries that one service can pay for: another service's failures take nothing of them.
+/// The retries that one service can pay for. Failures of other services do not use them up.
 ///
-/// All atomics; a saturated budget costs a request one load. On lines of its own: every request may write it, and the service around it
-/// is only read.
+/// It consists of atomics; a saturated budget costs a request one load. It lies on cache lines of its own, since every request may write
+/// it, and the service around it is only read.
 #[derive(Debug)]
 #[repr(align(64))]
 pub struct RetryBudget {
@@ -25,8 +26,8 @@ pub struct RetryBudget {
     seconds: [AtomicU64; WINDOW_SECONDS as usize],
 }
 
-/// What happened in one second; in one word: 16 bits of the second, 17 of the percents paid in, 14 of the retries that were paid, 17
-/// of those that were free.
+/// What happened in one second, in one word: 16 bits of the second, 17 bits of the percents that were paid, 14 bits of the paid
+/// retries, 17 bits of the free ones.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Second {
     /// Seconds since the budget was opened, modulo 2^16 (18 hours).
@@ -62,7 +63,7 @@ impl Second {
         ((self.at << PAID_BITS | paid_in) << TAKEN_BITS | self.taken) << FREE_BITS | self.free
     }
 
-    /// What is known of second `at` by this word: nothing if it is another second's.
+    /// What this word says of second `at`: nothing if it is of another second.
     fn of(word: u64, at: u64) -> Second {
         let second = Second::from_word(word);
         match second.at == at {
@@ -100,7 +101,7 @@ impl RetryBudget {
         });
     }
 
-    /// Whether one retry can be paid for; it is then paid. So many a second are free, up to 131,071.
+    /// Pays for one retry if that is possible, and returns whether it is. `free` retries a second cost nothing, up to 131,071.
     pub fn take(&self, free_per_second: u32, now: Instant) -> bool {
         let at = self.second(now);
         let most_free = u64::from(free_per_second).min(Second::MOST_FREE);
@@ -119,7 +120,7 @@ impl RetryBudget {
             .is_ok()
     }
 
-    /// What is left of what the last seconds paid in, `present` among them.
+    /// What is left of the payments of the last seconds, `present` among them.
     fn saved(&self, present: Second) -> u64 {
         let earlier = (1..WINDOW_SECONDS).map(|age| {
             let at = present.at.wrapping_sub(age) & ((1 << AT_BITS) - 1);

@@ -12,9 +12,9 @@ use crate::transport::Transport;
 pub struct Destination {
     /// The endpoints.
     pub selection: Arc<Selection>,
-    /// What they speak, whatever they say of themselves.
+    /// The protocol of the route, which takes precedence over that of the endpoints.
     pub transport: Option<Transport>,
-    /// Which way of TLS is meant, by its place in the settings: 0 is the usual one.
+    /// The TLS settings, by their place: 0 are the default ones.
     pub upstream_tls: usize,
     /// Whether connections to them begin with a PROXY header.
     pub proxy_protocol: bool,

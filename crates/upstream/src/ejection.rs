@@ -1,4 +1,4 @@
-//! What becomes of an endpoint that failed: how long it is out, how it comes back, and how far all of this goes.
+//! What becomes of a failed endpoint: how long it is out, how it returns, and how many may be out.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ pub(crate) struct Ejection {
 }
 
 impl Member {
-    /// Takes what requests have marked since the last look; whether anything changed.
+    /// Takes the marks of requests since the last look. Returns whether anything changed.
     pub(crate) fn settle(
         &mut self,
         now: Instant,
@@ -33,7 +33,7 @@ impl Member {
         self.seen = standing.term;
         match standing.condition {
             Condition::Out(failure) => {
-                // Two marks since the last look: an answer lay between.
+                // There were two marks since the last look, with an answer between them.
                 if !is_next {
                     self.failures = 0;
                 }
@@ -46,7 +46,7 @@ impl Member {
                     trouble.answered(now);
                 }
             }
-            // The supervisor puts it on trial, and knows.
+            // The supervisor itself puts an endpoint on trial, so it knows.
             Condition::OnTrial | Condition::Tested => {}
         }
         true
@@ -65,11 +65,11 @@ impl Member {
         Trouble::ejected(&mut self.trouble, address, cause, backoff, now, news);
     }
 
-    /// Does what time does: ends the back-off, moves a slow start on, reminds. Says whether a schedule may differ now.
+    /// Does what is due: ends the back-off, moves a slow start on, logs a reminder. Returns whether a schedule may differ now.
     pub(crate) fn advance(&mut self, now: Instant, news: &News) -> bool {
         let is_over = self.ejection.is_some_and(|it| it.until <= now) && self.may_return();
         let mut changed = false;
-        // An answer may have come first: the next look sees that.
+        // An answer may have come first. The next look sees that.
         if is_over && let Some(trial) = self.endpoint.try_again() {
             self.seen = trial.term;
             self.ejection = None;
@@ -86,7 +86,7 @@ impl Member {
         changed
     }
 
-    /// A fresh registration speaks for another process: whatever is held against the address is forgotten, but it starts slowly.
+    /// A fresh registration means another process. All failures of the address are forgotten, but it starts slowly.
     pub(crate) fn lift(&mut self, now: Instant, news: &News) {
         if self.endpoint.standing().is_well() {
             return;
@@ -100,7 +100,7 @@ impl Member {
         }
     }
 
-    /// Whether an ejected one may return by itself. A held one may not: nobody lists it, so that nothing speaks for it.
+    /// Whether an ejected endpoint may return by itself. A held one may not, since Nacos does not list it.
     pub(crate) fn may_return(&self) -> bool {
         !self.is_held()
     }

@@ -9,15 +9,15 @@ use std::time::Duration;
 use crate::standing::{Condition, Failure, Standing, StandingCell};
 use crate::wake::Bell;
 
-/// So many requests in a row without an answer in time eject an endpoint: it accepts and hangs.
+/// This many requests in a row without an answer in time eject an endpoint, which accepts and hangs.
 const TIMEOUTS_TO_EJECT: u32 = 5;
 /// The newest answer counts for an eighth of the latency, as in TCP's round-trip time (RFC 6298).
 const LATENCY_SHARE: u64 = 8;
 
 /// One address of one service: its counters, and how it stands with ejection.
 ///
-/// It is the same value for as long as the service lists the address, whatever else changes. An address may belong to another service
-/// within seconds: nothing here is shared between services.
+/// It is the same value for as long as the service lists the address, whatever else changes. It is not shared between services, since an
+/// address may belong to another service within seconds.
 pub struct Endpoint {
     address: SocketAddr,
     bell: Arc<Bell>,
@@ -84,7 +84,7 @@ impl Endpoint {
         self.standing.load()
     }
 
-    /// It answered a request that was picked in that term. An answer of the present term makes it well.
+    /// Notes an answer to a request that was picked in that term. An answer of the present term makes the endpoint well.
     pub(crate) fn answered(&self, term: u32, status: u16, latency: Duration) {
         self.measure(latency);
         if status >= 500 {
@@ -107,8 +107,8 @@ impl Endpoint {
         self.mark(Condition::Well, |now| now.term == term && !now.is_well());
     }
 
-    /// It failed a request that was picked in that term. A failure of the present term puts it out at once; picks skip it from here on,
-    /// and the supervisor does the rest.
+    /// Notes a failure of a request that was picked in that term. A failure of the present term puts the endpoint out at once: picks skip
+    /// it from now on, and the supervisor does the rest.
     pub(crate) fn failed(&self, term: u32, failure: Failure) {
         let now = self.standing();
         if now.term != term || now.is_out() {
@@ -135,7 +135,7 @@ impl Endpoint {
         self.standing.mark(Condition::OnTrial, Standing::is_out)
     }
 
-    /// Forgets whatever was held against it. For the writer of a new set.
+    /// Forgets all its failures. For the writer of a new set.
     pub(crate) fn absolve(&self) -> Standing {
         self.forget_timeouts();
         let absolved = self.standing.mark(Condition::Well, |_| true);
@@ -165,7 +165,7 @@ impl Endpoint {
     }
 
     fn forget_timeouts(&self) {
-        // Read first: the line stays shared between workers while all is well.
+        // The read comes first, so that workers share the cache line while all is well.
         if self.timeouts.load(Ordering::Relaxed) != 0 {
             self.timeouts.store(0, Ordering::Relaxed);
         }

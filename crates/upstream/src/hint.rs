@@ -8,7 +8,7 @@ static NOTHING_TRIED: Tried = Tried::none();
 /// What a request says about the endpoint that it wants.
 #[derive(Clone, Copy, Debug)]
 pub struct Hint<'a> {
-    /// Where it was already: not there again.
+    /// The endpoints that the request has tried; it should not go there again.
     pub tried: &'a Tried,
     /// The hash of what keeps requests together: a policy that hashes sends equal ones to the same endpoint.
     pub key: Option<u64>,

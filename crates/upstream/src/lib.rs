@@ -1,13 +1,13 @@
 //! Which endpoint: services, selections, policies and ejection.
 //!
-//! One job: to say which endpoint the next request of a route goes to. In go whole endpoint sets ([`Service::update`]), what became of
-//! each pick ([`Pick::report`]) and time ([`Services::supervise`]); out come picks ([`Selection::pick`]) and a view for people
-//! ([`Service::view`]). It must not know who told the endpoints, nor how a request is sent.
+//! One job: to say which endpoint the next request of a route goes to. It takes whole endpoint sets ([`Service::update`]), the outcome of
+//! each pick ([`Pick::report`]) and the time ([`Services::supervise`]). It gives picks ([`Selection::pick`]) and a view for people
+//! ([`Service::view`]). It must not know where endpoints come from, nor how a request is sent.
 //!
 //! State changes at three rates, each with its own home: an endpoint set and what ejection makes of it live in a [`Service`] behind a
 //! lock; a selection's schedule is one immutable value behind a swap, rebuilt when its service changes; counters and the mark of an
 //! ejection are atomics of the endpoint, which survive every update. A pick loads the schedule, asks the policy, and takes no lock and
-//! allocates nothing. A report sets the mark and rings the supervisor, which rebuilds: no request thread does.
+//! allocates nothing. A report sets the mark and wakes the supervisor. Only the supervisor rebuilds schedules, never a request thread.
 //!
 //! Whether an endpoint is in or out, and why, is decided in one place (`verdict`) for schedules, metrics and views alike.
 //!

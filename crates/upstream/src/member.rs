@@ -15,9 +15,9 @@ use crate::verdict::Verdict;
 
 /// How long an endpoint that was registered afresh after an ejection takes to its full share.
 const SLOW_START: Duration = Duration::from_secs(10);
-/// It rises in steps: each is a rebuild.
+/// The share rises in this many steps, since each step is a rebuild.
 const SLOW_START_STEP: Duration = Duration::from_secs(1);
-/// What it begins with, of its weight.
+/// The part of its weight that it begins with.
 const SLOW_START_FROM: f64 = 0.1;
 
 /// What discovery says of an address, what ejection made of it, and its state that survives both.
@@ -109,7 +109,8 @@ impl Member {
         self.listings.first().map(|listing| listing.registration)
     }
 
-    /// Whether it is worth remembering although it is no longer listed: its requests are under way, or it would escape its ejection.
+    /// Whether it must be remembered although it is no longer listed: its requests are under way, or it is ejected and would otherwise
+    /// return as well.
     pub(crate) fn is_remembered(&self, now: Instant) -> bool {
         self.endpoint.in_flight() > 0 || self.ejection.is_some_and(|ejection| ejection.until > now)
     }
@@ -130,7 +131,7 @@ impl Member {
         Some(SLOW_START_FROM + (1.0 - SLOW_START_FROM) * step / steps)
     }
 
-    /// When it changes by itself next, or something is to be said of it.
+    /// When its next change or log line is due.
     pub(crate) fn next_change(&self, now: Instant) -> Option<Instant> {
         let returns = self
             .ejection

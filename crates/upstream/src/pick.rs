@@ -39,14 +39,14 @@ pub enum Outcome {
     Malformed,
     /// It refused the connection, or the network says that there is no such host.
     Refused,
-    /// The connection did not come about in time.
+    /// The connection was not made in time.
     ConnectTimeout,
-    /// It broke a connection before its answer was complete. Not for an idle connection that it closed before the request arrived: that
-    /// is its right, and says nothing.
+    /// It broke a connection before its answer was complete. An idle connection that it closed before the request arrived is not meant:
+    /// an endpoint may do that.
     Reset,
     /// It took the request and did not answer in time.
     Timeout,
-    /// It does not speak TLS as it should: its certificate is not believed, or it does not believe ours.
+    /// TLS with it failed: its certificate is not believed, or it does not believe ours.
     Tls,
 }
 
@@ -90,7 +90,7 @@ impl Pick {
         self.transport
     }
 
-    /// The host name that it was registered by, if it was by one.
+    /// The host name that it registered, if it did.
     pub fn host(&self) -> Option<&Arc<str>> {
         self.host.as_ref()
     }
@@ -100,9 +100,9 @@ impl Pick {
         &self.endpoint
     }
 
-    /// Says what became of the request. Takes no lock: a failure marks the endpoint out by one atomic, and the supervisor does the rest.
+    /// Reports the outcome of the request. Takes no lock: a failure marks the endpoint out by one atomic, and the supervisor does the rest.
     ///
-    /// A pick that was made before the endpoint's latest ejection or return says nothing about it now: it changes neither.
+    /// A pick from before the endpoint's latest ejection or return says nothing about the present, and changes nothing.
     pub fn report(&self, outcome: Outcome) {
         let failure = match outcome {
             Outcome::Answered { status, latency } => {
@@ -123,7 +123,7 @@ impl Drop for Pick {
     fn drop(&mut self) {
         self.endpoint.end();
         if self.is_test {
-            // Without a report the trial is still open; the condition has changed already if there was one.
+            // Without a report the trial is still open. After a report the condition has changed already.
             self.endpoint
                 .shift(self.term, Condition::Tested, Condition::OnTrial);
         }

@@ -1,4 +1,4 @@
-//! A selection's schedule: which endpoints may be picked, and who is next. It is all that a pick reads.
+//! A selection's schedule: which endpoints may be picked, and which is next. A pick reads nothing else.
 
 use std::fmt;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ const REDRAWS: usize = 8;
 /// Why there is no endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoEndpoint {
-    /// Nobody has said yet which endpoints the service has.
+    /// It is not known yet which endpoints the service has.
     #[error("the service's endpoints are not known yet")]
     Unknown,
     /// The service has none.
@@ -36,7 +36,7 @@ pub(crate) struct Schedule {
     chooser: Option<Box<dyn Chooser>>,
     /// Ejected endpoints are among the shares, and are used.
     panic: bool,
-    /// What to say when there are no shares.
+    /// The error when there are no shares.
     nothing: NoEndpoint,
     /// The same by parts, where the selection is parted.
     parts: Parts,
@@ -125,7 +125,7 @@ impl Schedule {
         self.panic
     }
 
-    /// The policy's choice, or another by weight when that one was tried, is on trial or has just been ejected.
+    /// The policy's choice. If that was tried, is on trial or has just been ejected, another one is drawn by weight.
     pub(crate) fn pick(&self, hint: &Hint<'_>) -> Result<Pick, NoEndpoint> {
         let Some(chooser) = &self.chooser else {
             return Err(self.nothing);
@@ -164,7 +164,7 @@ impl Schedule {
                 return Ok(pick);
             }
         }
-        // Better a listed one that is ejected or on trial than none at all.
+        // A listed endpoint that is ejected or on trial is better than none.
         self.draw_among(|share| is_left(share) && !share.held && is_free(share))
             .or_else(|| self.draw_among(|share| is_left(share) && share.held && is_free(share)))
             .or_else(|| self.draw_among(|share| is_left(share) && !share.held))

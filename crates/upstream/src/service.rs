@@ -67,7 +67,7 @@ impl Service {
         &self.retry_budget
     }
 
-    /// Whether anybody has said which endpoints it has; a service that is known to be empty is known.
+    /// Whether it is known which endpoints it has. A service that is known to be empty is known.
     pub fn is_known(&self) -> bool {
         *self.known.borrow()
     }
@@ -212,7 +212,7 @@ impl Service {
         selection
     }
 
-    /// Takes what requests have reported, returns endpoints whose back-off is over, moves slow starts on; says when to come again.
+    /// Takes the reports of requests, returns endpoints whose back-off is over, and moves slow starts on. Returns when the next call is due.
     ///
     /// Costs little when there is nothing to do.
     pub(crate) fn advance(&self, now: Instant) -> Option<Instant> {
@@ -253,7 +253,7 @@ impl Service {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // A panic under this lock is a bug, and the gateway serves on with what the state is.
+        // A panic under this lock is a bug. The gateway goes on with the state as it is.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

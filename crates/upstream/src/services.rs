@@ -18,7 +18,7 @@ use crate::trouble::Troubles;
 
 /// All services that anybody holds, one of each id.
 ///
-/// It knows them weakly: a service goes when the last selection over it and the last who watches it have gone.
+/// It knows them weakly: a service is dropped with the last selection over it and the last task that watches it.
 #[derive(Debug)]
 pub struct Services {
     context: Arc<Context>,
@@ -30,7 +30,7 @@ pub struct Services {
 pub(crate) struct Context {
     pub(crate) settings: EjectionSettings,
     pub(crate) metrics: Metrics,
-    /// Addresses that fail, of which all services say one thing together.
+    /// Addresses that fail. All services together log one story of an address.
     pub(crate) troubles: Arc<Troubles>,
     /// Tells the supervisor that something may fall due earlier than it thinks.
     pub(crate) wake: Arc<Notify>,
@@ -75,7 +75,7 @@ impl Services {
         if let Some(service) = services.get(id).and_then(Weak::upgrade) {
             return service;
         }
-        // When the map would grow, and not each time: ten thousand new services would look at each other.
+        // Only when the map would grow. Otherwise each of ten thousand new services would look at all others.
         if services.len() == services.capacity() {
             services.retain(|_, service| service.strong_count() > 0);
         }
@@ -120,9 +120,9 @@ impl Services {
         all
     }
 
-    /// Draws the consequences of what requests report, returns ejected endpoints when their back-off is over and moves slow starts on.
+    /// Acts on the reports of requests, returns ejected endpoints when their back-off is over, and moves slow starts on.
     ///
-    /// Runs until it is dropped, and may be dropped at any time. A report wakes it at once. Without it ejected endpoints stay out.
+    /// Runs until it is dropped, which may be at any time. A report wakes it at once. Without it ejected endpoints stay out.
     pub async fn supervise(self: Arc<Self>) -> Infallible {
         loop {
             let next = self.advance();
@@ -137,7 +137,7 @@ impl Services {
         }
     }
 
-    /// One round of [`Services::supervise`]; says when the next one is due, reports aside.
+    /// One round of [`Services::supervise`]. Returns when the next round is due if no report comes before.
     pub fn advance(&self) -> Option<Instant> {
         let now = Instant::now();
         let live = self.live();

@@ -12,15 +12,15 @@ pub struct EndpointSet {
     /// The endpoints. An address may be listed several times, such as in two clusters or as two versions: each selection uses the
     /// heaviest listing that it wants and that may have traffic, and counts the address once.
     pub endpoints: Vec<EndpointSpec>,
-    /// False when discovery says of itself that its health marks mean nothing now (too many of them would be bad): `healthy` is
-    /// then ignored, and ejection alone decides.
+    /// False when the health marks mean nothing now, since Nacos would mark too many endpoints as unhealthy. `healthy` is then
+    /// ignored, and ejection alone decides.
     pub health_is_known: bool,
     /// Whether this comes from a snapshot and not live.
     pub stale: bool,
 }
 
 impl EndpointSet {
-    /// A set of these endpoints, fresh from discovery whose health marks are good.
+    /// A live set of these endpoints, with health marks that count.
     pub fn of(endpoints: impl IntoIterator<Item = EndpointSpec>) -> EndpointSet {
         EndpointSet {
             endpoints: endpoints.into_iter().collect(),
@@ -39,7 +39,7 @@ pub struct EndpointSpec {
     pub weight: f64,
     /// False when an operator took it out.
     pub enabled: bool,
-    /// Whether discovery believes it to be alive.
+    /// Whether Nacos marks it as healthy.
     pub healthy: bool,
     /// The cluster it is in.
     pub cluster: Arc<str>,
@@ -47,14 +47,14 @@ pub struct EndpointSpec {
     pub transport: Transport,
     /// The port where it speaks HTTP/2, if that is another one. Its state is one, whichever port is spoken to.
     pub grpc_port: Option<u16>,
-    /// The host name that it was registered by, if it was by one: its certificate is for that.
+    /// The host name that it registered, if it did. Its certificate is for that name.
     pub host: Option<Arc<str>>,
     /// Its labels.
     pub metadata: Arc<BTreeMap<String, String>>,
     /// Whether it is kept although discovery no longer lists it: all listings of an address, or none.
     pub held: bool,
-    /// Changes when the address was registered afresh: whatever the endpoint did before, it is another process now. The same
-    /// for all listings of an address.
+    /// Changes when the address was registered afresh, which means another process. It is the same for all listings of an
+    /// address.
     pub registration: u64,
 }
 

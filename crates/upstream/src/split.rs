@@ -1,8 +1,8 @@
-//! A selection in parts: which endpoints a request gets depends on what it says.
+//! A selection in parts, for a grey release: the request says which part of the endpoints it wants.
 //!
 //! An endpoint's part is the value of one key of its metadata, such as `version`. A request that names a part gets
-//! an endpoint of it; what others get is the fallback's to say. This is the grey release that gateways in front of Nacos
-//! write by hand (a header compared with the metadata of instances).
+//! an endpoint of this part. The fallback decides for other requests. Gateways in front of Nacos often have such code
+//! of their own (a header compared with the metadata of instances).
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -26,7 +26,7 @@ pub enum Fallback {
     /// An untagged endpoint; any if there are none.
     #[default]
     Untagged,
-    /// None: the request is answered with 503.
+    /// No endpoint: the request is answered with 503.
     Refuse,
 }
 

@@ -1,14 +1,14 @@
 //! How an endpoint stands with ejection, in one word.
 //!
-//! Requests mark an endpoint out, or well again, by one atomic exchange. The supervisor reads the word and draws the consequences:
-//! back-off, schedules, logs. A term counts the marks, so that what an old request reports does not touch the present.
+//! Requests mark an endpoint out, or well again, by one atomic exchange. The supervisor reads the word and does the rest:
+//! back-off, schedules, logs. A term counts the marks, so that the report of an old request does not change the present.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// How an endpoint stands, and since which change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Standing {
-    /// Counts ejections, returns and lifts. What a pick of an earlier term reports says nothing about the present one.
+    /// Counts ejections, returns and lifts. A report of a pick from an earlier term says nothing about the present.
     pub(crate) term: u32,
     pub(crate) condition: Condition,
 }
@@ -18,11 +18,11 @@ pub(crate) struct Standing {
 pub(crate) enum Condition {
     /// Any number of requests.
     Well,
-    /// Back from ejection: one request, on which the rest depends.
+    /// Back from ejection: one request at a time. Its outcome decides.
     OnTrial,
     /// Back from ejection, and that one request is under way.
     Tested,
-    /// None, except in panic mode. Why.
+    /// None, except in panic mode. It has the reason.
     Out(Failure),
 }
 
@@ -126,7 +126,8 @@ impl StandingCell {
         Standing::from_word(self.0.load(Ordering::Acquire))
     }
 
-    /// Moves on to a condition of the next term, if `may` still says so of the present standing; the new standing, if it did.
+    /// Moves on to a condition of the next term, if `may` still allows that for the present standing. Returns the new standing if it
+    /// moved.
     pub(crate) fn mark(&self, to: Condition, may: impl Fn(Standing) -> bool) -> Option<Standing> {
         let update = |word| {
             let now = Standing::from_word(word);
@@ -138,7 +139,7 @@ impl StandingCell {
         Some(Standing::from_word(before.ok()?).next(to))
     }
 
-    /// Changes the condition within a term, unless somebody changed it first.
+    /// Changes the condition within a term, unless another thread was first.
     pub(crate) fn shift(&self, term: u32, from: Condition, to: Condition) -> bool {
         let word = |condition| Standing { term, condition }.to_word();
         self.0

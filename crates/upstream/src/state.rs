@@ -17,12 +17,12 @@ use crate::set::EndpointSpec;
 use crate::verdict::{Reason, weight_fault};
 use crate::wake::Bell;
 
-/// What discovery said last, and what ejection made of it. Changed a few times a second at most; never read by a pick.
+/// What discovery said last, and what ejection made of it. It changes a few times a second at most. No pick reads it.
 #[derive(Debug, Default)]
 pub(crate) struct State {
     /// In the order of addresses, which is stable from one update to the next.
     pub(crate) members: BTreeMap<SocketAddr, Member>,
-    /// No longer listed, but not to be forgotten yet.
+    /// Addresses that are no longer listed, but must not be forgotten yet.
     pub(crate) departed: BTreeMap<SocketAddr, Member>,
     pub(crate) is_known: bool,
     pub(crate) health_is_known: bool,
@@ -35,7 +35,7 @@ pub(crate) struct State {
 }
 
 impl State {
-    /// Takes what requests have marked; whether anything changed.
+    /// Takes the marks of requests. Returns whether anything changed.
     pub(crate) fn settle(
         &mut self,
         now: Instant,
@@ -49,7 +49,7 @@ impl State {
         changed
     }
 
-    /// Does what time does; whether a schedule may differ now.
+    /// Does what is due. Returns whether a schedule may differ now.
     pub(crate) fn advance(&mut self, now: Instant, news: &News) -> bool {
         self.departed.retain(|_, member| member.is_remembered(now));
         let mut changed = false;
@@ -59,7 +59,7 @@ impl State {
         changed
     }
 
-    /// Notes when something changes by itself next.
+    /// Notes when the next change is due.
     pub(crate) fn look_ahead(&mut self, now: Instant) {
         let changes = self
             .members

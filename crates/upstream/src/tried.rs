@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 /// The addresses that a request has tried already, so that a retry goes elsewhere.
 ///
-/// It lies within the request's own state: no allocation up to four tries, and room for [`Tried::MAX`].
+/// It is a part of the request's own state. Up to four tries it allocates nothing, and it has room for [`Tried::MAX`].
 #[derive(Clone, Debug, Default)]
 pub struct Tried {
     first: [Option<SocketAddr>; Tried::INLINE],
@@ -24,7 +24,7 @@ impl Tried {
         }
     }
 
-    /// Remembers an address. Beyond [`Tried::MAX`] it is forgotten: no request has that many tries.
+    /// Remembers an address. Beyond [`Tried::MAX`] addresses are not remembered, since no request has that many tries.
     pub fn push(&mut self, address: SocketAddr) {
         if let Some(free) = self.first.iter_mut().find(|slot| slot.is_none()) {
             *free = Some(address);

@@ -1,4 +1,4 @@
-//! What is said of an address that fails again and again: one line when it begins, one a minute while it lasts, one when it is over,
+//! What the log says of an address that fails again and again: one line at the beginning, one a minute meanwhile, one at the end,
 //! however many services list the address.
 
 use std::collections::{BTreeSet, HashMap};
@@ -11,11 +11,11 @@ use tokio::time::Instant;
 
 use crate::news::News;
 
-/// How often it is said that it lasts.
+/// The time between two lines meanwhile.
 const REMINDER: Duration = Duration::from_secs(60);
 /// An endpoint that has answered is believed after this long without a further ejection.
 const CALM: Duration = Duration::from_secs(10);
-/// A line names so many services.
+/// The most services that a line names.
 const NAMED: usize = 5;
 
 /// The troubles of all addresses.
@@ -26,12 +26,12 @@ pub(crate) struct Troubles(Mutex<HashMap<SocketAddr, Story>>);
 #[derive(Debug)]
 struct Story {
     since: Instant,
-    /// For how many services it is not over.
+    /// How many services still have trouble with it.
     open: usize,
     services: BTreeSet<String>,
     cause: &'static str,
     ejections: u32,
-    /// How many of them the log knows of.
+    /// How many of these the log has named.
     told: u32,
     next_reminder: Instant,
 }
@@ -48,8 +48,8 @@ pub(crate) struct Trouble {
 }
 
 impl Troubles {
-    /// Counts an ejection by a service, which has no trouble with the address so far if it is a `new` one. Whether the log
-    /// knows that the address is in trouble.
+    /// Counts an ejection by a service; `new` says that the service had no trouble with the address so far. Returns whether the log
+    /// knows already that the address is in trouble.
     fn ejected(
         &self,
         address: SocketAddr,
@@ -77,7 +77,7 @@ impl Troubles {
         is_known
     }
 
-    /// Says that it lasts, if that is due and there is something new.
+    /// Logs that the trouble goes on, if a line is due and there is something new.
     fn remind(&self, address: SocketAddr, now: Instant) {
         let mut stories = self.lock();
         let story = stories.get_mut(&address);
@@ -97,7 +97,7 @@ impl Troubles {
         }
     }
 
-    /// It is over for one service; what there was, if it is over for all.
+    /// Ends the trouble for one service. Returns the whole story if it is over for all services.
     fn ended(&self, address: SocketAddr) -> Option<Story> {
         let mut stories = self.lock();
         let story = stories.get_mut(&address)?;
@@ -161,7 +161,7 @@ impl Trouble {
         self.well_since.get_or_insert(now);
     }
 
-    /// Whether it is over. If not, says what is due.
+    /// Whether it is over. If not, logs what is due.
     pub(crate) fn is_calm(&mut self, now: Instant) -> bool {
         if self.well_since.is_some_and(|since| since + CALM <= now) {
             return true;
@@ -173,7 +173,7 @@ impl Trouble {
         false
     }
 
-    /// The endpoint is well again: says so, and why, if it is for all services.
+    /// The endpoint is well again. Logs that, with the reason, if it is well for all services.
     pub(crate) fn returned(mut self, reason: &'static str, news: &News) {
         self.is_over = true;
         match self.troubles.ended(self.address) {
@@ -182,7 +182,7 @@ impl Trouble {
         }
     }
 
-    /// When there is something to say.
+    /// When the next line is due.
     pub(crate) fn due(&self) -> Instant {
         let calm = self.well_since.map(|since| since + CALM);
         calm.map_or(self.next_reminder, |calm| calm.min(self.next_reminder))
@@ -190,7 +190,7 @@ impl Trouble {
 }
 
 impl Drop for Trouble {
-    /// Nobody lists the endpoint any more, or no route leads to its service.
+    /// No service lists the endpoint any more, or no route leads to its service.
     fn drop(&mut self) {
         if !self.is_over
             && let Some(story) = self.troubles.ended(self.address)

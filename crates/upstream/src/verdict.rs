@@ -10,13 +10,13 @@ use crate::set::EndpointSpec;
 /// Why an endpoint is in or out: the one list of words, for JSON and for people.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum Reason {
-    /// Nothing is against it.
+    /// No reason is against it.
     #[serde(rename = "eligible")]
     Eligible,
     /// An operator took it out.
     #[serde(rename = "disabled")]
     Disabled,
-    /// Discovery believes it to be dead.
+    /// Nacos marks it as unhealthy.
     #[serde(rename = "unhealthy")]
     Unhealthy,
     /// Its weight is 0.
@@ -25,7 +25,7 @@ pub enum Reason {
     /// Its weight is negative, infinite or not a number.
     #[serde(rename = "weight refused")]
     WeightRefused,
-    /// It refused, reset or did not answer; in panic mode it is used all the same.
+    /// It refused, reset or did not answer. In panic mode it is used all the same.
     #[serde(rename = "ejected")]
     Ejected,
     /// An active check fails; in panic mode it is used all the same.
@@ -154,7 +154,7 @@ impl Verdict {
         !self.has(Reason::Held) && Verdict(self.0 & !found).is_in()
     }
 
-    /// Every reason; that it is eligible if there is no other.
+    /// Every reason; `eligible` if there is no other.
     pub(crate) fn reasons(self) -> Vec<Reason> {
         let given = Reason::ALL.into_iter().filter(|reason| self.has(*reason));
         match self.0 {

@@ -9,23 +9,23 @@ use super::{
 };
 
 section! {
-    /// The snapshot: the routes and endpoints that were last good, on disk, so that the gateway starts while Nacos is down.
-    /// It is used only where Nacos does not answer, and only for the servers and data ids that it was taken from.
+    /// The snapshot: the last good routes and endpoints, on disk, so that the gateway can start while Nacos is down. It counts
+    /// only where Nacos does not answer, and only for the servers and data ids that it was taken from.
     SnapshotSettings in "snapshot" {
-        /// The file, or `off`. Its folder must exist and be writable, and nothing but a snapshot may be there: the gateway does
-        /// not start otherwise. One that cannot write it later serves all the same and warns. It holds route documents and
-        /// instances as they are in Nacos, and nothing of these settings: no account, no password. Each gateway needs its own;
-        /// a second one that shares it reads it, warns, and does not write it.
+        /// The file, or `off`. Its folder must exist and be writable, and nothing but a snapshot may be there. Otherwise the
+        /// gateway does not start. A gateway that cannot write it later goes on serving and warns. The file holds route documents
+        /// and instances as they are in Nacos, and nothing of these settings: no account, no password. Each gateway needs its own
+        /// file. A second gateway with the same file reads it, warns, and does not write it while the first one runs.
         path: Option<PathBuf> = Some(PathBuf::from("pailou-snapshot")), PathOrOff;
     }
 }
 
 section! {
-    /// What SIGTERM and SIGINT do: not ready, deregister, wait, stop accepting, finish what is in flight, exit when idle.
+    /// The steps after SIGTERM and SIGINT: not ready, deregister, wait, stop accepting, finish the requests in flight, exit.
     ShutdownSettings in "shutdown" {
-        /// How long listeners stay open after the signal, for load balancers and clients that have not heard of it yet.
+        /// How long listeners stay open after the signal, for load balancers and clients that have not noticed yet.
         drain_delay: Duration = Duration::from_secs(5), Time(Duration::ZERO..=secs(300));
-        /// How long after the signal what is still in flight is cut. Kubernetes kills after 30s unless
+        /// When requests still in flight are cut, counted from the signal. Kubernetes kills after 30s unless
         /// `terminationGracePeriodSeconds` says otherwise; keep this below it.
         deadline: Duration = Duration::from_secs(30), Time(secs(1)..=secs(3_600));
     }
@@ -129,25 +129,26 @@ const ACCESS_FORMAT: Parsed<AccessLogFormat> = Parsed {
 };
 
 section! {
-    /// Logs: the gateway's own events go to standard error, the access log to standard output, or each to a file. Secrets are
-    /// in neither, at any level.
+    /// Logs: the gateway's own events go to standard error, and the access log to standard output, or each to a file. Neither has
+    /// secrets, at any level.
     LogSettings in "log" {
-        /// How much is logged. SIGHUP takes a change of it.
+        /// How much is logged. SIGHUP takes a change of this setting.
         level: LogLevel = LogLevel::Info, Choice(LEVELS), also "LOG_LEVEL";
         /// What the lines look like; `auto`: text on a terminal, JSON elsewhere.
         format: LogFormat = LogFormat::Auto, Choice(FORMATS);
-        /// The file that the gateway's own events are added to, or `off` for standard error. A file that was rotated is opened
-        /// anew within a second, and at once on SIGUSR1. SIGHUP takes a change of it. Nothing but a log may be there.
+        /// The file for the gateway's own events, or `off` for standard error. A rotated file is opened anew within a second, and
+        /// at once on SIGUSR1. SIGHUP takes a change of this setting. Nothing but a log may be there.
         file: Option<PathBuf> = None, PathOrOff;
         /// The same for the access log, or `off` for standard output.
         access_file: Option<PathBuf> = None, PathOrOff;
-        /// Whether each request gets a line. It never holds up a request: lines that cannot be written in time are counted.
+        /// Whether each request has a line. Writing it never holds up a request: lines that cannot be written in time are dropped
+        /// and counted.
         access: bool = true, Flag;
         /// What these lines look like: `auto` as `log.format` says, `json`, `combined` (the format of Apache and nginx), or a
         /// template of your own with [fields in braces](observability.md#access-log).
         access_format: AccessLogFormat = AccessLogFormat::Auto, ACCESS_FORMAT;
-        /// By which names these lines call their fields, where they are JSON: those of OpenTelemetry's semantic conventions for
-        /// HTTP, or of the Elastic Common Schema.
+        /// The names of the fields where these lines are JSON: those of OpenTelemetry's semantic conventions for HTTP, or of the
+        /// Elastic Common Schema.
         access_fields: AccessLogFields = AccessLogFields::Otel, Choice(ACCESS_FIELDS);
     }
 }

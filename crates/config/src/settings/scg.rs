@@ -20,28 +20,28 @@ const IGNORE: &str = "ignore";
 section! {
     /// How route documents in the form of Spring Cloud Gateway are read.
     ScgSettings in "scg" {
-        /// Whose behaviour is followed: that of 4.3 (`4`), which is that of most older ones, or that of 5.0 (`5`), which reads only
-        /// `spring.cloud.gateway.server.webflux` and never takes `/x/` for `/x`.
+        /// The version whose behaviour is followed: 4.3 (`4`), which most older ones are like, or 5.0 (`5`). 5.0 reads only
+        /// `spring.cloud.gateway.server.webflux`, and never takes `/x/` for `/x`.
         compat: Compat = Compat::V4, Choice(&[("4", Compat::V4), ("5", Compat::V5)]);
-        /// The profiles whose parts of a document with several (`spring.config.activate.on-profile`) are read beside those for none.
-        /// Left out, it is Spring's `default`.
+        /// The active profiles. Of a document in several parts, the parts for these (`spring.config.activate.on-profile`) are read
+        /// beside those without a profile. Left out, it is Spring's `default`.
         profiles: Vec<String> = Vec::new(), List(NAME);
-        /// The names that `${NAME}` and `${NAME:default}` stand for environment variables with; `server.port` finds `SERVER_PORT`
-        /// too. Other names stay as they are written.
+        /// The names in `${NAME}` and `${NAME:default}` that stand for environment variables; `server.port` finds `SERVER_PORT` too.
+        /// Other placeholders stay as they are written.
         placeholders: Vec<Placeholder> = Vec::new(), List(PlaceholderName);
         /// What arguments such as `#{@ipKeyResolver}` mean, by the bean's name: `{ ipKeyResolver: client_address }`. Nothing
         /// else in `#{…}` is read.
         beans: BTreeMap<String, Node> = BTreeMap::new(), Map(AnyValue);
-        /// What stands in for filters of your own, by their names: one of Pailou's with its arguments, or `ignore`:
+        /// What takes the place of filters of your own, by their names: one of Pailou's with its arguments, or `ignore`:
         /// `{ AuthFilter: ignore, CheckToken: { forward_auth: { service: auth, path: /check } } }`.
         filters: BTreeMap<String, ScgFilter> = BTreeMap::new(), Map(Substitute);
-        /// The services that the discovery locator of a document may give a route (`Path=/NAME/**`), in any document that turns it
-        /// on. Spring gives one to every service that is registered; here no service is reachable that nobody named.
+        /// The services for which the discovery locator makes a route (`Path=/NAME/**`), in any document that turns the locator on.
+        /// Spring makes one for every registered service. Here only services that are named can be reached.
         locator: Vec<String> = Vec::new(), List(NAME);
-        /// Whether `/metrics` has requests by Spring Cloud Gateway's names and labels too, `spring_cloud_gateway_requests_seconds`, so
-        /// that boards which were made for it go on working.
+        /// Whether `/metrics` also counts requests by Spring Cloud Gateway's names and labels (`spring_cloud_gateway_requests_seconds`),
+        /// so that its dashboards go on working.
         metrics: bool = false, Flag;
-        /// Schemes of your own in `uri`, each with the one that it means: `{ grayLb: lb }`.
+        /// Schemes of your own in `uri`, each with the scheme that it means: `{ grayLb: lb }`.
         schemes: BTreeMap<String, &'static str> = BTreeMap::new(), Map(Choice(SCHEMES));
     }
 }

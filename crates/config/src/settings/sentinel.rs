@@ -7,8 +7,8 @@ use super::{
 };
 
 section! {
-    /// Flow rules of Sentinel's gateway adapter (`gw-flow`) and its API groups, which stand in Nacos configs as JSON. They are
-    /// followed while the gateway runs, by a limiter of its own: each gateway counts for itself.
+    /// Flow rules of Sentinel's gateway adapter (`gw-flow`) and its API groups, as JSON in Nacos configs. Every publish is followed.
+    /// Each gateway counts for itself.
     SentinelSettings in "sentinel" {
         /// The data id of the rules, in the namespace of `nacos`. Without one no rules are followed.
         flow_rules: Option<String> = None, Maybe(NAME);

@@ -16,18 +16,18 @@ use crate::{
 section! {
     /// What a route does unless it says otherwise.
     RouteDefaults in "defaults" {
-        /// Until the headers of the response, over all tries; then 504.
+        /// The time until the head of the response, over all tries; then 504.
         timeout: Duration = Duration::from_secs(60), Time(ms(1)..=hours(24));
-        /// For one connection to an endpoint; then the next endpoint is tried.
+        /// The time for one connection to an endpoint; then the next endpoint is tried.
         connect_timeout: Duration = Duration::from_secs(1), Time(ms(1)..=secs(60));
-        /// Between two reads of a response; not on upgraded connections. Raise it for streams that are silent for longer.
+        /// The time between two reads of a response; not on upgraded connections. Raise it for streams that are silent for longer.
         read_timeout: Duration = Duration::from_secs(60), Time(ms(1)..=hours(24));
         /// How long an upgraded connection, such as a WebSocket, may be silent both ways; then it is closed.
         tunnel_idle_timeout: Duration = Duration::from_secs(600), Time(ms(1)..=hours(24));
-        /// For a whole exchange with its body. Off, since a download may take its time.
+        /// The time for a whole exchange with its bodies. It is off, since a long download may be what a client wants.
         total_timeout: Limit = Limit::Off, TimeOrOff(ms(1)..=hours(24));
-        /// How many more endpoints are tried after the first one failed in a way that is safe to try again. An endpoint that refuses
-        /// the connection does not count: the next one is tried at once. 0 for a single try in any case.
+        /// How many more endpoints are tried when the first one failed and another try is safe. An endpoint that refuses the
+        /// connection does not count: the next one is tried at once. 0 allows a single try in any case.
         retries: u32 = 2, whole(0..=10);
         /// How an endpoint is chosen: [policies](recipes/balancing.md).
         balance: PartSpec = round_robin(), Part;
@@ -35,16 +35,16 @@ section! {
 }
 
 section! {
-    /// Bounds on tries after the first, so that they do not finish off services that are already failing.
+    /// Bounds on retries, so that they do not bring down services that are already failing.
     RetrySettings in "retry" {
-        /// The most requests that are sent a second time, in percent of those for the same service in the last 10s, and 1,000 a
-        /// second. A connection that could not be made does not count: nobody has seen the request.
+        /// The most retries, in percent of the requests for the same service in the last 10s, and 1,000 a second. A try after a
+        /// refused connection does not count, since no endpoint has seen the request.
         budget_percent: u32 = 20, whole(0..=100);
-        /// So many retries a second are always allowed for each service, or a quiet one could never be retried.
+        /// This many retries a second are always allowed for each service. Otherwise a request of a quiet service could never be retried.
         min_per_second: u32 = 10, whole(0..=100_000);
-        /// The most bytes of a request's body that are kept for another try. A longer body is sent once.
+        /// The most bytes of a request's body that are kept for a retry. A longer body is sent once.
         buffer_bytes: usize = 64 << 10, bytes(0..=16 << 20);
-        /// A header in which answers list every try: endpoint, status or reason, and how long. For looking into a fault: it tells
+        /// A header in which answers list every try: endpoint, status or reason, and time. Use it to find a fault only: it tells
         /// clients the addresses of endpoints.
         tries_header: Option<String> = None, Maybe(HEADER_NAME);
     }
@@ -53,12 +53,12 @@ section! {
 section! {
     /// Endpoints that refuse or reset connections are left out for a while.
     EjectionSettings in "ejection" {
-        /// For how long after the first failure; doubled with each further one.
+        /// For how long after the first failure. Each further failure doubles it.
         backoff: Duration = Duration::from_secs(1), Time(ms(10)..=secs(300));
-        /// And at most for this long.
+        /// The longest time that an endpoint is left out.
         max_backoff: Duration = Duration::from_secs(30), Time(ms(10)..=secs(3_600));
-        /// The largest share of a service's endpoints that is left out, in percent. Beyond it the fault is rather the network's
-        /// than theirs, and all are used again.
+        /// The largest share of a service's endpoints that is left out, in percent. Beyond it the network is the likely fault, and
+        /// all are used again.
         max_percent: u32 = 50, whole(0..=100);
     }
 }

@@ -9,26 +9,26 @@ use super::{
 };
 
 section! {
-    /// TLS to endpoints: to those that register with the metadata `secure: "true"` or `protocol: https`, and to those of routes
-    /// that say `protocol: https`. TLS 1.2 and 1.3. A renewed file is taken up within half a minute.
+    /// TLS to endpoints that register with the metadata `secure: "true"` or `protocol: https`, and to endpoints of routes with
+    /// `protocol: https`. TLS 1.2 and 1.3. A renewed file is used within half a minute.
     UpstreamTlsSettings in "upstream_tls" {
-        /// A PEM file with the certificates of the authorities that endpoints are believed for. Left out, it is the system's.
+        /// A PEM file with the authorities whose certificates endpoints may have. Left out, the system's authorities count.
         ca_file: Option<PathBuf> = None, Maybe(FilePath);
         /// The gateway's own certificate (PEM, with those that lead to its authority), for endpoints that ask for one.
         cert_file: Option<PathBuf> = None, Maybe(FilePath);
         /// Its private key (PEM, not encrypted).
         key_file: Option<PathBuf> = None, Maybe(FilePath);
-        /// The name that the endpoints' certificates are for, which is also sent to them (SNI). Left out, it is the host name that
-        /// an endpoint was registered by, or else its IP address.
+        /// The name in the endpoints' certificates, also sent as SNI. Left out, it is the host name that an endpoint registered, or
+        /// else its IP address.
         server_name: Option<String> = None, Maybe(NAME);
-        /// Whether certificates are verified. `false` believes anybody who answers at the address: for a test, not for a network.
+        /// Whether certificates are verified. With `false` any server at the address is believed, which is for tests only.
         verify: bool = true, Flag;
     }
 }
 
 /// What is said of [`UpstreamTlsSettings::read_others`].
 const OTHERS: &[&str] = &[
-    " More ways of TLS to endpoints, each by an id of lower-case letters, digits and `-` and with the same keys as",
+    " Other TLS settings for endpoints, each by an id of lower-case letters, digits and `-` and with the same keys as",
     " `upstream_tls`: `other_upstream_tls: { internal: { ca_file: ./internal-ca.pem } }`. A route means one of these by",
     " `service: { name: orders, tls: internal }`. Nothing is taken over from `upstream_tls`.",
 ];
@@ -42,7 +42,7 @@ impl UpstreamTlsSettings {
                 |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
             if id.text.is_empty() || id.text.len() > 64 || !id.text.bytes().all(is_id) {
                 field.fault_expected(
-                    "no id of a way of TLS",
+                    "no id of TLS settings",
                     "at most 64 lower-case letters, digits and `-`",
                 );
             } else {

@@ -13,7 +13,7 @@ use crate::resolve::{Names, Resolved};
 use crate::transport::{grpc_port_of, transport_of};
 use crate::view::RefusedView;
 
-/// Why an instance is out that will be in, or refused for good, in a moment: nothing to report.
+/// The reason of an instance that is out for a moment, until its host name is resolved. It is not reported.
 pub(crate) const PENDING: &str = "host name is being resolved";
 
 /// The host names among the instances' addresses.
@@ -25,8 +25,8 @@ pub(crate) fn host_names(instances: &[Instance]) -> BTreeSet<&str> {
         .collect()
 }
 
-/// The endpoints, and the instances that are none, with the reason. An address may be listed several times (two versions, two
-/// clusters, a leftover of an earlier registration): which listing counts is the balancer's to say.
+/// The endpoints, and the refused instances with the reason. An address may be listed several times (two versions, two
+/// clusters, a leftover of an earlier registration). The balancer decides which listing counts.
 pub(crate) fn endpoints(
     instances: &[Instance],
     names: &Names,
@@ -76,7 +76,7 @@ impl Collected<'_> {
         };
         self.endpoints.push(EndpointSpec {
             address,
-            // All addresses of a name together get what the instance was meant to get.
+            // The addresses of a name share the weight of their instance.
             weight: instance.weight / shares as f64,
             enabled: instance.enabled,
             healthy: instance.healthy,

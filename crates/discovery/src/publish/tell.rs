@@ -1,4 +1,4 @@
-//! What a publish tells in logs and metrics of each document.
+//! What logs and metrics say of each document after a publish.
 
 use pailou_config::{Fault, Severity};
 use pailou_telemetry::{Metrics, events};
@@ -11,12 +11,12 @@ use crate::view::DocumentState;
 /// The most faults or warnings of one kind that are logged at once; the rest is counted.
 const MAX_TOLD: usize = 100;
 
-/// Tells what the documents are to one another.
+/// Logs the faults between documents.
 pub(super) fn notes(faults: &[Fault]) {
     bounded(faults, note);
 }
 
-/// Tells what came of a document's newest state.
+/// Logs and counts what became of a document's newest state.
 pub(super) fn verdict(verdict: &Verdict, metrics: &Metrics) {
     let document = &*verdict.document;
     state(document, verdict, metrics);
@@ -96,7 +96,7 @@ fn state(document: &str, verdict: &Verdict, metrics: &Metrics) {
     }
 }
 
-/// Group and namespace of a document, and what publishes a first version of it.
+/// Group and namespace of a document, and the command that publishes its first version.
 fn home(key: &DocumentKey) -> (&str, &str, String) {
     match key {
         DocumentKey::File(path) => ("", "", format!("write routes to {path}")),
@@ -119,7 +119,7 @@ fn home(key: &DocumentKey) -> (&str, &str, String) {
     }
 }
 
-/// Tells of each, but of no more than a person reads.
+/// Calls `tell_of` for the first [`MAX_TOLD`] faults, and counts the rest.
 fn bounded(faults: &[Fault], tell_of: impl Fn(&Fault)) {
     faults.iter().take(MAX_TOLD).for_each(tell_of);
     if faults.len() > MAX_TOLD {

@@ -1,4 +1,4 @@
-//! The part of publishing that computes and does not wait: it runs on a blocking thread.
+//! The part of publishing that computes and never waits. It runs on a blocking thread.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -34,16 +34,16 @@ pub(crate) struct Work {
     documents: Documents,
     compile: CompileRoute,
     revision: u64,
-    /// Whether a table is owed although nothing changes.
+    /// Whether the next round prepares a table even if no document has changed.
     is_table_due: bool,
-    /// What the documents are to one another: duplicates and shadowed routes of the last table.
+    /// The faults between documents: duplicate and shadowed routes of the last table.
     notes: Vec<Fault>,
 }
 
-/// What came of some updates.
+/// The result of a round.
 pub(crate) struct Outcome {
     pub(crate) verdicts: Vec<Verdict>,
-    /// Duplicates and shadowed routes that there were none of before.
+    /// Duplicate and shadowed routes that the table before did not have.
     pub(crate) new_notes: Vec<Fault>,
     pub(crate) prepared: Option<Prepared>,
     pub(crate) documents: Vec<DocumentView>,
@@ -51,9 +51,9 @@ pub(crate) struct Outcome {
     pub(crate) texts: Arc<[Option<SavedText>]>,
     /// Which documents are to be taken again, as the gateway failed over them.
     pub(crate) again: Vec<usize>,
-    /// Whether another round is needed, for these documents or for what was saved.
+    /// Whether another round is needed, for these documents or for the snapshot's.
     pub(crate) failed: bool,
-    /// Why there is no table although one was due.
+    /// Why no table was prepared although one was due.
     pub(crate) unprepared: Option<String>,
 }
 
@@ -80,17 +80,17 @@ impl Work {
         }
     }
 
-    /// Whether the snapshot has a text for a document that none is known of yet.
+    /// Whether the snapshot has a text for a document that is still unknown.
     pub(crate) fn can_restore(&self) -> bool {
         self.documents.can_restore()
     }
 
-    /// Has the next table prepared in any case, provided that some document was ever good.
+    /// Makes the next round prepare a table in any case, provided that some document was ever good.
     pub(crate) fn owe_table(&mut self) {
         self.is_table_due = true;
     }
 
-    /// Takes new states of documents and, when other routes follow, prepares the next table. With `anew`
+    /// Takes new states of documents. If the routes change, prepares the next table. With `anew`
     /// the snapshot's texts take the place of documents that are still unknown.
     pub(crate) fn apply(&mut self, updates: Vec<(usize, SourceState)>, anew: bool) -> Outcome {
         let mut again = Vec::new();

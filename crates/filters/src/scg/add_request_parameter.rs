@@ -19,9 +19,9 @@ pub(crate) const ENTRY: Entry = Entry::scg(
 
 /// The rest of the query stays byte for byte.
 ///
-/// Spring encodes the percent signs of the text unless the request has escapes
-/// itself, and so does this filter. A variable stays one value, where Spring lets
-/// it begin another parameter.
+/// Like Spring, this filter encodes the percent signs of the text unless the request
+/// itself has escapes. A variable stays one value. In Spring it can begin another
+/// parameter.
 #[derive(Debug)]
 struct AddRequestParameter {
     name: String,

@@ -19,12 +19,11 @@ pub(crate) const ENTRY: Entry = Entry::scg(
     compile,
 );
 
-/// Failures are connections and answers that do not come about, and answers of
-/// `statusCodes`. What Resilience4j's settings say for the breaker's name stands in the
-/// arguments `circuitbreaker` and `timelimiter`, by the reader of documents.
+/// Failures are failed connections, missing answers, and answers of `statusCodes`. The
+/// reader of documents puts Resilience4j's settings for the breaker's name into the
+/// arguments `circuitbreaker` and `timelimiter`.
 ///
-/// Spring limits the time to one second unless it is told otherwise. Here the route's
-/// own time counts.
+/// Spring's default time-out is one second. Here the route's own time counts.
 fn compile(args: &ScgArgs<'_>, scope: &Scope<'_>) -> Option<Vec<Step>> {
     let name = args.get("name");
     let name = name

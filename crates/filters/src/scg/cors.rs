@@ -42,12 +42,12 @@ const OURS: [HeaderName; 6] = [
     ACCESS_CONTROL_MAX_AGE,
 ];
 
-/// What Spring's `DefaultCorsProcessor` does, but for the service's own fields of
-/// CORS: where these settings speak, the service's are taken away, since a browser
-/// takes no answer with both.
+/// What Spring's `DefaultCorsProcessor` does, with one difference: if these settings
+/// apply, the service's own CORS fields are removed, since a browser refuses an
+/// answer with both.
 ///
-/// The first pattern that takes the path counts. A path of no pattern passes as if
-/// there were no settings.
+/// The first pattern that takes the path counts. A path that no pattern takes passes
+/// as if there were no settings.
 #[derive(Debug)]
 struct Cors(Vec<(PathGlob, Config)>);
 

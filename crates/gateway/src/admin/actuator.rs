@@ -1,8 +1,8 @@
-//! What boards and scripts read of a Spring Cloud Gateway, with its JSON keys: `/actuator/gateway`, for reading only.
+//! `/actuator/gateway`, which dashboards and scripts read from a Spring Cloud Gateway, with its JSON keys. It only reads.
 //!
 //! The keys are Spring's: `route_id`, `predicate`, `filters`, `uri`, `order`, `metadata`. The texts of predicates and
-//! filters are near to its own and made for people. What changes routes there (POST, DELETE) is not here: routes come from
-//! their documents.
+//! filters are close to Spring's and meant for people. Requests that change routes (POST, DELETE) do not exist here, since
+//! routes come from their documents.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -37,7 +37,7 @@ pub(super) fn router(facts: Arc<Facts>) -> Router {
             "/actuator/gateway/routepredicates",
             get(async || Json(predicates())),
         )
-        // There are none: what Spring does in global filters is the exchange itself here.
+        // There are none. What Spring does in global filters is part of the exchange here.
         .route(
             "/actuator/gateway/globalfilters",
             get(async || Json(json!({}))),

@@ -1,8 +1,8 @@
 //! Who may ask the admin interface from a browser.
 //!
-//! A page of any site can make a browser on this machine send requests to loopback, and by a name of its own that it lets
-//! resolve to 127.0.0.1 it could read the answers (DNS rebinding). Such a request carries that name in `Host`, or the site in
-//! `Origin`. Neither can be chosen by the page, so that both are believed.
+//! A page of any web site can make a browser on this machine send requests to loopback. If the site lets a name of its own
+//! resolve to 127.0.0.1, the page can also read the answers (DNS rebinding). Such a request has that name in `Host`, or the
+//! site in `Origin`. A page cannot choose either header, so both are believed.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -73,7 +73,7 @@ impl Guard {
         if self.hosts.iter().any(|host| host == name) || is_loopback_name(name) {
             return true;
         }
-        // Elsewhere than on loopback nobody but the operator knows the names, and an address is never rebound.
+        // On other addresses than loopback only the operator knows the names, and an address is never rebound.
         !self.is_loopback && (self.hosts.is_empty() || ip(name).is_some())
     }
 }
@@ -168,7 +168,7 @@ mod tests {
             let judged = judged(LOOPBACK, &["gateway.internal"], Some(host), None);
             assert_eq!(judged, status, "{host}");
         }
-        // No browser leaves it out.
+        // Every browser sends this header.
         assert_eq!(judged(LOOPBACK, &[], None, None), 200);
     }
 

@@ -1,8 +1,8 @@
-//! What monitoring asks of a service that registers itself in Nacos, in the same form as the samples have it: whether it
-//! is registered, which instances a service has, and to leave and come back.
+//! The monitoring API of a service that registers itself in Nacos, in the same form as in the samples: whether it is
+//! registered, which instances a service has, and requests to leave Nacos and to come back.
 //!
-//! The two that change something touch the gateway's own registration alone. They need the token of the settings: who
-//! may see what the gateway knows need not be one who may take it out.
+//! The two requests that change something touch only the gateway's own registration. They need the token of the settings,
+//! since not everybody who may read may also take the gateway out.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,7 +37,7 @@ pub(crate) struct Monitoring {
     token: Option<Secret>,
     /// Whether Nacos is asked for services that the gateway does not follow.
     any_service: bool,
-    /// One change at a time: who leaves must be gone before it comes back.
+    /// One change at a time: the gateway must have left before it comes back.
     changing: Mutex<()>,
 }
 
@@ -155,7 +155,7 @@ async fn register(State((facts, monitoring)): Shared, headers: HeaderMap) -> Res
     };
     let status = match tokio::time::timeout(CONFIRMATION, registered).await {
         Ok(()) => StatusCode::OK,
-        // It goes on trying; the body says why it has not succeeded yet.
+        // The gateway goes on trying. The body says why it has not succeeded yet.
         Err(_) => StatusCode::ACCEPTED,
     };
     (status, own_view(&facts)).into_response()
@@ -177,7 +177,7 @@ impl Facts {
         if !self.discovery.view().registration.enabled {
             return Err("registration.enabled is false in the settings");
         }
-        // Under the lock that a shutdown takes before it deregisters: a registration that comes later than that would stay.
+        // This holds the lock that a shutdown takes before it deregisters. A later registration would stay.
         let phase = self.lock();
         match *phase {
             Phase::Serving => {
@@ -224,7 +224,7 @@ fn bearer(value: &[u8]) -> Option<&[u8]> {
         .then(|| rest.trim_ascii())
 }
 
-/// Compares in a time that says nothing of where two texts of one length differ.
+/// Compares in a time that does not show where two texts of the same length differ.
 fn is_same(given: &[u8], expected: &[u8]) -> bool {
     let differences = given.iter().zip(expected).fold(0, |sum, (one, other)| {
         std::hint::black_box(sum | (one ^ other))

@@ -54,7 +54,7 @@ pub(crate) enum NacosCommand {
 /// What can be done with a config.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ConfigCommand {
-    /// Print a config as it is; exit code 1 if there is none.
+    /// Print a config byte for byte; exit code 1 if there is none.
     Get {
         /// The data id, extension included.
         data_id: String,
@@ -77,11 +77,10 @@ pub(crate) enum ConfigCommand {
         /// The data id, extension included; it need not exist yet.
         data_id: String,
     },
-    /// List the changes of a config, newest first, or print the content that one of them holds.
+    /// List the changes of a config, newest first, or print the content that one change holds.
     #[command(
-        after_help = "It comes from the server's HTTP API, which not every server has and not every account may use.\n\
-                      The content of an insertion is the one that came; that of an update or a removal is the one \
-                      that went."
+        after_help = "The history comes from the server's HTTP API, which not every server has and not every account may use.\n\
+                      An insertion holds the new content. An update or a removal holds the content before it."
     )]
     History {
         /// The data id, extension included.
@@ -99,7 +98,7 @@ pub(crate) struct PublishArgs {
     pub(crate) data_id: String,
     /// The file; standard input if it is left out or `-`.
     pub(crate) file: Option<PathBuf>,
-    /// Publish only if the present content has this MD5. Servers before 3.0 leave a moment between the two.
+    /// Publish only if the present content has this MD5. On servers before 3.0 somebody may publish between check and publish.
     #[arg(long, value_name = "MD5")]
     pub(crate) if_md5: Option<String>,
     /// The format that the console shows; by the data id's extension unless given.
@@ -118,11 +117,11 @@ pub(crate) enum ServiceCommand {
         /// One page of them, from 1; all of them unless given.
         #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
         page: Option<u32>,
-        /// Names on a page.
+        /// How many names a page has.
         #[arg(long, default_value_t = 100, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=500))]
         size: u32,
     },
-    /// Print the instances of a service; exit code 1 if there is none. Disabled ones are not listed by Nacos.
+    /// Print the instances of a service; exit code 1 if there is none. Nacos does not list disabled instances.
     Show {
         /// The service, or `group@@service`.
         name: String,
@@ -132,7 +131,7 @@ pub(crate) enum ServiceCommand {
     /// Remove an instance that was registered over HTTP, or that outlives its owner.
     #[command(
         after_help = "An instance that its owner keeps registered over gRPC belongs to the owner's connection and cannot \
-                      be removed by anyone else: stop the owner, or disable the instance in the Nacos console."
+                      be removed by anyone else. Stop the owner, or disable the instance in the Nacos console."
     )]
     Deregister(DeregisterArgs),
     /// Print a line for the service's instances now and for each change, until Ctrl-C.
@@ -178,7 +177,7 @@ pub(crate) struct DeregisterArgs {
     /// Its cluster.
     #[arg(long, value_name = "NAME", default_value = pailou_nacos::DEFAULT_CLUSTER)]
     pub(crate) cluster: String,
-    /// It is a persistent one.
+    /// The instance is persistent.
     #[arg(long)]
     pub(crate) persistent: bool,
 }

@@ -29,14 +29,14 @@ pub(super) async fn check(
             findings.problem(
                 "session",
                 "",
-                format!("the server is there and does not answer: {error}"),
-                "Read the server's log; a balancer between must be one for TCP and keep idle connections for 10 s.",
+                format!("the server takes connections and does not answer: {error}"),
+                "Read the server's log. A balancer in between must work on layer 4 (TCP) and keep idle connections for 10 s.",
             );
             return Ok(None);
         }
     };
     match settings.nacos.credentials() {
-        None if is_open => findings.ok("login", "", "none is asked for, and none is set"),
+        None if is_open => findings.ok("login", "", "the server asks for none, and none is set"),
         None => {
             findings.problem(
                 "login",
@@ -131,11 +131,11 @@ fn tell(login: &Login, user: &str, (is_open, speaks_http): (bool, bool), finding
             return findings.warning(
                 "login",
                 user,
-                "is let in, and so is anybody: the server asks for no login",
-                "Turn nacos.core.auth.enabled on in the servers, or keep everyone else away from their ports.",
+                "the login works, but the server lets anybody in without one",
+                "Set nacos.core.auth.enabled=true in the servers, or close their ports to everyone else.",
             );
         }
-        Login::LoggedIn => return findings.ok("login", user, "is let in"),
+        Login::LoggedIn => return findings.ok("login", user, "the login works"),
         Login::WrongPassword(words) => (
             format!("most likely the server has this user with another password ({words})"),
             format!(
@@ -144,7 +144,7 @@ fn tell(login: &Login, user: &str, (is_open, speaks_http): (bool, bool), finding
             ),
         ),
         Login::UnknownUser(words) => (
-            format!("the server does not know this user, or has not loaded it yet ({words})"),
+            format!("the server does not know this user, or has not loaded the user yet ({words})"),
             format!(
                 "Create the user, or correct {username}; if the user or the server is new, wait 15 s and try again: servers \
                  load users every 15 s."
@@ -158,13 +158,13 @@ fn tell(login: &Login, user: &str, (is_open, speaks_http): (bool, bool), finding
             ),
         ),
         Login::Absent => (
-            "the server has no login for user and password".to_owned(),
+            "the server offers no login by user and password".to_owned(),
             "Look at nacos.core.auth.system.type in the servers: the gateway logs in with Nacos's own accounts only, on the \
              server's port and not the console's."
                 .to_owned(),
         ),
         Login::Failed(error) if speaks_http => (
-            format!("no answer that can be read: {error}"),
+            format!("the answer cannot be read: {error}"),
             "The port is open, and what answers the login there is not Nacos: look at what stands between, such as a proxy that \
              knows only some paths."
                 .to_owned(),
@@ -175,7 +175,7 @@ fn tell(login: &Login, user: &str, (is_open, speaks_http): (bool, bool), finding
         ),
     };
     if is_open {
-        let found = format!("{found}; the server asks for no login, so nothing fails yet");
+        let found = format!("{found}; nothing fails yet, since the server asks for no login");
         findings.warning("login", user, found, cure);
     } else {
         findings.problem("login", user, found, cure);

@@ -38,7 +38,7 @@ pub(super) fn files(
                 "document",
                 &name,
                 fault.problem,
-                "Correct the path in `routes` (it starts at the folder of the settings), or the file's rights.",
+                "Correct the path in `routes` (relative to the folder of the settings), or the rights of the file.",
             ),
         }
     }
@@ -96,7 +96,7 @@ fn tell(name: &str, judged: &Judged, findings: &mut Findings) {
             "document",
             name,
             format!("is refused: {}", lines.join("; ")),
-            "Correct it and publish it again; `pailou check` shows every fault. Until then its last good state is served.",
+            "Correct the document and publish it again; `pailou check` shows every fault. Until then the gateway serves the last good version.",
         );
     }
     match judged.faults.len() {
@@ -113,7 +113,12 @@ fn tell(name: &str, judged: &Judged, findings: &mut Findings) {
                 plural(more, "warning"),
                 faults.join("; ")
             );
-            findings.warning("document", name, found, "Look whether that is meant.");
+            findings.warning(
+                "document",
+                name,
+                found,
+                "Read the warnings: are these differences meant?",
+            );
         }
     }
 }
@@ -125,9 +130,9 @@ async fn missing(visit: &Visit<'_>, places: &Places, place: &Place, findings: &m
         return findings.problem(
             "document",
             &name,
-            "does not exist, and nothing like it was found elsewhere",
+            "does not exist, and no document of a similar name was found elsewhere",
             format!(
-                "Publish it: pailou nacos config publish {} FILE --group {}, with the --config or environment of this call",
+                "Publish the document: pailou nacos config publish {} FILE --group {}, with the same --config or environment as this command",
                 place.name, place.group
             ),
         );

@@ -1,4 +1,4 @@
-//! What was found, as it is told.
+//! The findings, and how they are printed.
 
 use std::io::{self, IsTerminal as _, Write as _};
 
@@ -15,40 +15,40 @@ use crate::say;
 pub(super) enum Outcome {
     /// As it should be.
     Ok,
-    /// It works, and a person should know.
+    /// It works, but a person should know.
     Warning,
     /// It does not work.
     Problem,
-    /// It could not be looked at.
+    /// It could not be checked.
     Unknown,
 }
 
-/// One thing that was looked at.
+/// One thing that was checked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Finding {
     /// The server that said so; absent for what is on this machine.
     server: Option<String>,
     check: &'static str,
-    /// The name of what was looked at; empty where there is only one.
+    /// The name of what was checked; empty if there is only one.
     subject: String,
     result: Outcome,
     found: String,
     cure: Option<String>,
 }
 
-/// All findings so far, told as they come.
+/// All findings so far. They are printed as they come.
 pub(super) struct Findings {
     all: Vec<Finding>,
     server: Option<String>,
     /// The id of the Nacos that the server is one of.
     nacos: String,
     tells: bool,
-    /// Whether the server's name has been told.
+    /// Whether the server's name has been printed.
     is_named: bool,
 }
 
 impl Findings {
-    /// None yet. `tells`: to standard output, as they come.
+    /// No findings yet. With `tells` they are printed to standard output as they come.
     pub(super) fn new(tells: bool) -> Findings {
         Findings {
             all: Vec::new(),
@@ -107,20 +107,20 @@ impl Findings {
         self.add(check, subject, Outcome::Unknown, found.into(), None);
     }
 
-    /// Says on a terminal what is being looked at: some steps take seconds.
+    /// Shows on a terminal what is being checked, since some steps take seconds.
     pub(super) fn progress(&self, what: &str) {
         if self.tells && io::stderr().is_terminal() && io::stdout().is_terminal() {
             let _ = write!(io::stderr(), "\r\x1b[K  … {what}");
         }
     }
 
-    /// Takes over what another list holds and has told already.
+    /// Adds the findings of another list, which has printed them already.
     pub(super) fn extend(&mut self, others: &Findings) {
         self.all.extend(others.all.iter().cloned());
         self.is_named |= others.is_named;
     }
 
-    /// Takes over what a server says otherwise than the first one did.
+    /// Adds the findings of a server that differ from those of the first server.
     pub(super) fn compare(&mut self, said: &Findings, first: &str, by_first: &Findings) {
         let is_same = |one: &&Finding| {
             by_first.all.iter().any(|other| {
@@ -154,7 +154,7 @@ impl Findings {
         self.count(Outcome::Warning)
     }
 
-    /// Tells the sum, or everything where nothing was told as it came.
+    /// Prints the sums, or, if nothing was printed so far, all findings as JSON.
     pub(super) fn finish(&self) -> anyhow::Result<()> {
         let (problems, warnings) = (self.count(Outcome::Problem), self.count(Outcome::Warning));
         if self.tells {
@@ -206,7 +206,7 @@ impl Findings {
                 _ => String::new(),
             };
             self.is_named |= finding.server.is_some();
-            // A reader that has gone has read enough; the exit code still tells.
+            // A reader may close standard output early. The exit code still tells the result.
             let _ = say::out(&format!("{heading}{}", finding.text()));
         }
         self.all.push(finding);

@@ -15,7 +15,11 @@ pub(super) async fn check(visit: &Visit<'_>, findings: &mut Findings) {
         Err(error) => return findings.unknown("gateway", &own.service, error.to_string()),
     };
     if state.instances.is_empty() {
-        return findings.ok("gateway", &own.service, "none is registered at the moment");
+        return findings.ok(
+            "gateway",
+            &own.service,
+            "no gateway is registered at the moment",
+        );
     }
     for instance in state.instances.iter() {
         let label = |key: &str| instance.metadata.get(key).map_or("-", String::as_str);
@@ -31,8 +35,8 @@ pub(super) async fn check(visit: &Visit<'_>, findings: &mut Findings) {
             Some(error) => findings.warning(
                 "gateway",
                 &subject,
-                format!("{found}; it says: {error}"),
-                "Correct the document that it refuses: it serves an older one.",
+                format!("{found}; its error: {error}"),
+                "Correct the document that the gateway refuses. Meanwhile it serves an older version.",
             ),
         }
     }

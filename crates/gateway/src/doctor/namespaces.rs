@@ -32,7 +32,7 @@ pub(super) fn check(
         let listed = match listed {
             Ok(listed) => listed,
             Err(error) => {
-                let found = format!("whether it exists is not told ({error})");
+                let found = format!("the server does not say whether it exists ({error})");
                 findings.unknown("namespace", id, found);
                 continue;
             }
@@ -57,7 +57,7 @@ pub(super) fn check(
             findings.warning(
                 "namespace",
                 id,
-                "was never created; Nacos serves it all the same, empty, and no console shows it",
+                "was never created. Nacos answers for it as for an empty namespace, and no console shows it",
                 "Correct the id, or create the namespace with this id in the console.",
             );
         }

@@ -98,7 +98,7 @@ pub(super) async fn http(
     let subject = format!("port {}", server.port);
     match last {
         Some(Ok(answer)) if wants_tls(server, &answer) => {
-            let found = "it speaks TLS, and TLS is off for it";
+            let found = "the port speaks TLS, and the settings have TLS off for it";
             let servers = findings.setting("servers", None);
             let cure = format!("Write `https://` before the server in {servers}.");
             findings.problem("http", &subject, found, cure);
@@ -124,9 +124,9 @@ pub(super) async fn http(
             let cure = if found.contains(TLS) {
                 tls_cure(findings)
             } else if let Some(came) = came {
-                found = format!("{found}; what came back begins with {came}");
+                found = format!("{found}; the answer begins with {came}");
                 format!(
-                    "The port is open, and what answers there is not Nacos: correct {}, or look at what has taken the port.",
+                    "The port is open, but what answers there is not Nacos: correct {}, or find out what uses the port.",
                     findings.setting("servers", None)
                 )
             } else {
@@ -139,7 +139,7 @@ pub(super) async fn http(
                 findings.problem("http", &subject, found, cure);
             } else {
                 let cure = format!(
-                    "{cure} It is needed to log in, and for all else where gRPC does not answer."
+                    "{cure} The gateway needs this port to log in, and for everything where gRPC does not answer."
                 );
                 findings.warning("http", &subject, found, cure);
             }
@@ -181,7 +181,7 @@ fn version(answer: &Answer) -> Option<String> {
 fn clock(answer: &Answer, findings: &mut Findings) {
     let date = answer.date.as_deref();
     let Some(theirs) = date.and_then(|date| httpdate::parse_http_date(date).ok()) else {
-        return findings.unknown("clock", "", "the server does not tell its time");
+        return findings.unknown("clock", "", "the server does not send its time");
     };
     let ours = SystemTime::now();
     let apart = match ours.duration_since(theirs) {
@@ -189,14 +189,14 @@ fn clock(answer: &Answer, findings: &mut Findings) {
         Err(ahead) => ahead.duration(),
     };
     if apart <= CLOCK {
-        return findings.ok("clock", "", "the server's agrees with this machine's");
+        return findings.ok("clock", "", "the server's clock agrees with this machine's");
     }
     let which = if theirs < ours { "behind" } else { "ahead of" };
     findings.warning(
         "clock",
         "",
-        format!("the server's is {} s {which} this machine's", apart.as_secs()),
-        "Let both follow the same time servers (NTP): logs, tokens and certificates are read against the clock.",
+        format!("the server's clock is {} s {which} this machine's", apart.as_secs()),
+        "Let both follow the same time servers (NTP): logs, tokens and certificates depend on the clock.",
     );
 }
 
@@ -224,7 +224,7 @@ pub(super) async fn grpc(
             return Ok(true);
         }
         Ok(_) => (
-            "two questions over one connection were answered by two: a balancer that understands HTTP/2 stands between"
+            "two servers answered two questions of one connection: a balancer for HTTP/2 stands in between"
                 .to_owned(),
             format!(
                 "Balance Nacos's gRPC port on layer 4 (TCP), or name the servers themselves in {}.",
@@ -244,20 +244,20 @@ pub(super) async fn grpc(
             ),
         ),
         Err(ProbeError::Tls(error)) => (
-            format!("takes TCP connections, and no TLS came about: {error}"),
+            format!("takes TCP connections, but TLS fails: {error}"),
             tls_cure(findings),
         ),
         Err(ProbeError::WantsTls) => (
-            "it speaks TLS, and TLS is off for gRPC".to_owned(),
+            "the port speaks TLS, and the settings have TLS off for gRPC".to_owned(),
             format!("Set {} to true.", findings.setting("grpc_tls", None)),
         ),
         // In TLS 1.3 a server refuses a client's certificate after the handshake.
         Err(ProbeError::Speak(error)) if error.contains(TLS) => (
-            format!("takes TCP connections, and ends them: {error}"),
+            format!("takes TCP connections, and closes them: {error}"),
             tls_cure(findings),
         ),
         Err(ProbeError::Speak(error)) => (
-            format!("takes TCP connections and does not answer as Nacos does: {error}"),
+            format!("takes TCP connections, but does not answer as Nacos does: {error}"),
             format!(
                 "Let this port ({rule}) lead to Nacos's gRPC port unchanged: no HTTP proxy in between, or set \
                  {setting}."
@@ -266,9 +266,9 @@ pub(super) async fn grpc(
         // Who only starts or is overloaded is waited for, and not asked over HTTP.
         Err(ProbeError::Refused(error)) => {
             let cure = if error == Error::Starting {
-                "Wait until the server has started; if it stays so, read its log (nacos.log, naming-raft.log)."
+                "Wait until the server has started. If this does not end, read the server's log (nacos.log, naming-raft.log)."
             } else {
-                "Read the server's log: it is there and refuses."
+                "Read the server's log: the server runs and refuses."
             };
             findings.problem("grpc", &subject, error.to_string(), cure);
             return Ok(false);
@@ -277,9 +277,8 @@ pub(super) async fn grpc(
     // What is to be encrypted is not asked over plain HTTP.
     let is_http_as_safe = server.is_https || settings.nacos.grpc_tls != Some(true);
     if seen.http && is_http_as_safe {
-        let found = format!(
-            "{found}; the gateway asks over HTTP instead, and sees changes some seconds later"
-        );
+        let found =
+            format!("{found}; the gateway uses HTTP instead, and sees changes some seconds later");
         findings.warning("grpc", &subject, found, cure);
     } else {
         findings.problem("grpc", &subject, found, cure);

@@ -194,13 +194,13 @@ impl Reason {
         match self {
             Reason::Disabled => "Enable an instance in the console.",
             Reason::Unhealthy => {
-                "Look whether the instances run and send their beats to this Nacos: it hears nothing of them."
+                "See whether the instances run and send their heartbeats to this Nacos, which hears nothing of them."
             }
             Reason::NoWeight | Reason::BadWeight => {
                 "Give an instance a weight above 0, in the console or where it registers."
             }
             Reason::Refused(_) => {
-                "Let the service register an address that others reach it at (NACOS_SERVICE_IP, \
+                "Let the service register an address at which others reach it (NACOS_SERVICE_IP, \
                  spring.cloud.nacos.discovery.ip), or change discovery.allow_addresses or discovery.allow_loopback."
             }
         }
@@ -270,7 +270,7 @@ fn subsets(wanted: &Wanted, eligible: &[&Instance], findings: &mut Findings) {
             "subset",
             &subject,
             format!("no eligible instance with {subset}"),
-            "Correct cluster and metadata in the route, or register instances with them; both are compared letter by letter.",
+            "Correct cluster and metadata in the route, or register instances with these values. Both are compared letter by letter.",
         );
     }
 }
@@ -366,8 +366,8 @@ async fn empty(
         return findings.problem(
             "service",
             &name,
-            "it exists, and all its instances have left",
-            "Start the service; if it runs, look at its log for what it says of Nacos.",
+            "the service exists, but all its instances have left",
+            "Start the service. If it runs, see what its log says of Nacos.",
         );
     }
     let near = nearest(&place.name, near.iter().map(String::as_str));
@@ -380,9 +380,9 @@ async fn empty(
             ),
         ),
         None => (
-            "no instance, here or in any other group or namespace that was looked at".to_owned(),
-            "Start the service; if it runs, look at the Nacos address, namespace and group that it registers with, and at its \
-             log."
+            "no instance, neither here nor in the other groups and namespaces that were searched".to_owned(),
+            "Start the service. If it runs, see which Nacos address, namespace and group it registers with, and what its \
+             log says."
                 .to_owned(),
         ),
     };

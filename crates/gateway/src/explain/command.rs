@@ -1,4 +1,4 @@
-//! `pailou explain`: the same question from the command line, of a document or of a gateway that runs.
+//! `pailou explain`: the same from the command line, for a document or a running gateway.
 //!
 //! One request, or a file of them.
 
@@ -42,7 +42,7 @@ async fn one(args: &ExplainArgs, asked: &Asked) -> anyhow::Result<bool> {
     Ok(explanation.route.is_some())
 }
 
-/// A line for each request, to be compared with what another gateway does.
+/// Prints a line for each request, to be compared with another gateway.
 async fn many(args: &ExplainArgs, asked: &Asked, file: &Path) -> anyhow::Result<bool> {
     let text = match file.as_os_str() == "-" {
         true => std::io::read_to_string(std::io::stdin()),
@@ -64,7 +64,7 @@ async fn many(args: &ExplainArgs, asked: &Asked, file: &Path) -> anyhow::Result<
                 all_found &= explanation.route.is_some();
                 text::line_of(&explanation)
             }
-            // A request that is refused is an answer too.
+            // A refused request counts as an answer.
             Err(error) => {
                 all_found = false;
                 format!("-\t{error:#}")

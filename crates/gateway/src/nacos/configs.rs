@@ -99,7 +99,7 @@ async fn publish(desk: &Desk, args: &PublishArgs) -> anyhow::Result<()> {
         let present = present.ok_or_else(|| missing(desk, &args.data_id))?;
         if !present.md5.eq_ignore_ascii_case(md5) {
             bail!(
-                "not published: the present content's MD5 is {}, not {md5}",
+                "not published: the MD5 of the present content is {}, not {md5}",
                 present.md5
             );
         }
@@ -277,9 +277,9 @@ async fn history(desk: &Desk, data_id: &str, id: Option<&str>) -> anyhow::Result
         data_id,
     };
     let offers = |error: HttpError| match error {
-        HttpError::Absent => anyhow::anyhow!(
-            "this server offers no history of configs over HTTP: look in its console"
-        ),
+        HttpError::Absent => {
+            anyhow::anyhow!("this server offers no history of configs over HTTP: see its console")
+        }
         HttpError::Forbidden(words) => anyhow::anyhow!(
             "the server refused the history ({words}): from 3.0 on it is for administrators"
         ),

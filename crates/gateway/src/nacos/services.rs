@@ -155,7 +155,7 @@ async fn register(desk: &Desk, args: &RegisterArgs) -> anyhow::Result<()> {
     };
     let registration = desk.client.register(&name, instance.clone()).await?;
     let text = format!(
-        "registered {} as an instance of {name}\nIt is ephemeral: it stays until this command ends (Ctrl-C).\n",
+        "registered {} as an instance of {name}\nThe instance is ephemeral: it stays until this command ends (Ctrl-C).\n",
         address(&instance)
     );
     let value = json!({

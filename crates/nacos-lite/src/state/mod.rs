@@ -1,4 +1,4 @@
-//! What the server knows, as a machine without I/O: every operation takes the time, pushes go into bounded queues.
+//! What the server knows, as a machine without I/O. Every operation gets the time, and pushes go into bounded queues.
 
 mod catalog;
 mod configs;
@@ -159,8 +159,8 @@ impl State {
             .min()
     }
 
-    /// Sends the pushes that are due, repeats those that were not acknowledged, and lets time take its toll of silent
-    /// connections, of instances without beats and of unused services.
+    /// Sends the pushes that are due, repeats those that were not acknowledged, and removes silent connections, instances
+    /// without beats and unused services when their time is over.
     pub(crate) fn run_due(&mut self, now: Instant) {
         if self.next_sweep.is_some_and(|at| at <= now) {
             (self.next_sweep, self.last_sweep) = (None, Some(now));

@@ -1,4 +1,4 @@
-//! Services, their instances and who asks for them.
+//! Services, their instances and their subscribers.
 
 use std::{collections::BTreeMap, time::Duration};
 

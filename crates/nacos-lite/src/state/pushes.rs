@@ -1,4 +1,4 @@
-//! When subscribers are told: changes are gathered, pushes that nobody acknowledges are repeated.
+//! When subscribers are told: changes are gathered, and pushes without an acknowledgement are repeated.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -38,7 +38,7 @@ impl Reply {
         match status {
             401 | 403 => Error::Forbidden { operation, message },
             429 => Error::Overloaded,
-            // What stands between says that the server is not there.
+            // A proxy in between says that the server is not there.
             502 | 504 => Error::Lost(message),
             503 => Error::Starting,
             500 if message.contains(NO_PATH) => refused(operation, 404, message),

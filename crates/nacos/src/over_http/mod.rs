@@ -1,7 +1,7 @@
-//! The same messages over HTTP: for servers without gRPC, and for where it cannot be reached.
+//! The same messages over HTTP, for servers without gRPC or without a way to their gRPC port.
 //!
-//! A request is translated into an HTTP request of the server's API, and what is answered into the message that gRPC
-//! would have brought. So everything above is the same on every transport, but for what only a push or a poll can do.
+//! A request is translated into an HTTP request of the server's API, and the answer into the message that gRPC would
+//! have brought. So everything above is the same on every transport, except what only a push or a poll can do.
 
 mod answer;
 mod asked;
@@ -177,8 +177,8 @@ impl Http {
         }
     }
 
-    /// Waits until the server tells that one of these configs differs from what is known of it, or that none did for
-    /// as long as it holds the question. `None` where the server cannot do that.
+    /// Waits until the server says that one of these configs has changed, or that none did while it held the question.
+    /// `None` if the server cannot do that.
     pub(crate) async fn await_changes(
         &self,
         held: &[Held],
@@ -203,8 +203,8 @@ impl Http {
         }
     }
 
-    /// Asks for a service that is not there: the cheapest question that every server of this API answers. Whoever
-    /// refuses it for lack of rights is there too.
+    /// Asks for a service that does not exist, the cheapest question that every server of this API answers. A server
+    /// that refuses it for lack of rights is there too.
     async fn probe(&self, token: Option<&str>) -> Result<(), Error> {
         let call = match self.api {
             Api::V1 => v1::probe(),

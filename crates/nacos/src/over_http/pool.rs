@@ -161,7 +161,7 @@ impl Pool {
             .await
             .map_err(|error| lost(reason(&*error)))?
             .to_bytes();
-        // It is ready for another one as soon as its driver has seen the end of this one.
+        // The connection is ready for another request once its driver has seen the end of this one.
         if connection.sender.ready().await.is_ok() {
             connection.used = Instant::now();
             self.lock().push(connection);
@@ -174,7 +174,7 @@ impl Pool {
         })
     }
 
-    /// A connection that is still good, as far as can be told; those that are not go.
+    /// An idle connection that seems to be good. Bad ones are dropped.
     fn kept(&self) -> Option<Connection> {
         let mut idle = self.lock();
         idle.retain(|connection| {

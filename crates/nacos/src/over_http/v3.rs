@@ -1,6 +1,6 @@
 //! HTTP v3: the client API of Nacos since 3.0, and of its admin API what a client lacks there.
 //!
-//! It neither holds questions nor tells of protection: everything is polled, and `healthy` may be a lie unnoticed.
+//! It cannot hold questions, so everything is polled. It does not tell of protection, so `healthy` may be wrong without notice.
 
 use http::Method;
 use serde::{Deserialize, de::DeserializeOwned};

@@ -1,7 +1,7 @@
 //! The audit: compares what is known with what the server says, in case a push was lost.
 //!
-//! Pushes trail changes by half a second, so a first difference proves nothing. Only what still differs after a pause
-//! without a push is drift: it is counted, and the answer is taken.
+//! Pushes come half a second after a change, so a first difference proves nothing. A difference that is still there after
+//! a pause without a push is drift: it is counted, and the answer is taken.
 
 use std::{collections::HashMap, convert::Infallible, time::Duration};
 
@@ -17,7 +17,7 @@ use crate::{
     model::{ConfigName, Instance, Origin, ServiceName, ServiceState, same_instances},
 };
 
-/// Questions in flight at a time: an audit is in no hurry.
+/// The most questions in flight at a time. It is low, since an audit is not urgent.
 const IN_FLIGHT: usize = 8;
 
 /// How long a difference may last before it is drift: pushes come 0.6 s after a change on an idle server.

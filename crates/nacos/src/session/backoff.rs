@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-/// A connection that lived this long was a good one: what follows is a new trouble.
+/// A connection that lived this long was a good one, so its end does not count as one more failure.
 const GOOD_LIFE: Duration = Duration::from_secs(10);
 
-/// The pause before an attempt at a server not yet tried: short, so that a blip heals at once, but spread, so that
-/// not all clients of a server come back at one moment.
+/// The pause before an attempt at a server not yet tried. It is short, so that a short outage ends at once, and spread, so
+/// that the clients of a server do not all come back at the same moment.
 const AT_ONCE: Duration = Duration::from_millis(150);
 
 /// The pause after all servers failed once; it doubles with each round.

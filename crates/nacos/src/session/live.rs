@@ -98,7 +98,7 @@ pub(super) async fn prepare<'a>(
     })
 }
 
-/// Serves a connection until it ends. What remains to be done for the one before is done beside.
+/// Serves a connection until it ends. The rest of the work for the connection before is done at the same time.
 pub(super) async fn serve(
     core: &Core,
     prepared: Prepared<'_>,
@@ -132,7 +132,7 @@ pub(super) async fn serve(
     }
 }
 
-/// Names the port where something answers that is no Nacos, such as another server that has taken it.
+/// Adds the port to an error where something that is no Nacos answers, such as another server on that port.
 fn at_port(core: &Core, server: &ServerAddress, error: Error) -> Error {
     match (&error, core.network.grpc_address(server)) {
         (Error::Refused { .. } | Error::Malformed { .. } | Error::Lost(_), Some(at)) => {
@@ -213,8 +213,8 @@ fn why_never(end: End) -> Error {
     }
 }
 
-/// Asks again and again whether the server still knows us, which is also what keeps the server from dropping us; and
-/// at once when something makes that doubtful. Returns when the connection must be given up.
+/// Asks again and again whether the server still knows the connection, which also keeps the server from dropping it. Asks
+/// at once when there is a doubt. Returns when the connection must be given up.
 pub(super) async fn keep_alive(core: &Core, link: &Link) -> Error {
     let period = core.options.health_check_interval;
     let mut ticks = interval(period);
@@ -225,7 +225,7 @@ pub(super) async fn keep_alive(core: &Core, link: &Link) -> Error {
             _ = ticks.tick() => {}
             () = link.suspected() => {}
         }
-        // One question may get lost in a busy server's pause; two in a row mean that no one is there.
+        // One question may get lost in a busy server's pause. Two in a row mean that the server is gone.
         if silence(core, link).await.is_some()
             && let Some(error) = silence(core, link).await
         {

@@ -1,4 +1,4 @@
-//! The session of one namespace: connects, stays connected, and keeps the server told.
+//! The session of one namespace: it connects, stays connected, and tells the server what is wanted.
 
 pub(crate) mod answers;
 mod audit;
@@ -20,11 +20,10 @@ use crate::{
     state::Transport,
 };
 
-/// After how many failed attempts at gRPC in a row HTTP is tried, when there are not more servers than that: each is
-/// tried once before.
+/// HTTP is tried after this many failed attempts at gRPC in a row, and after one at each server if there are more servers.
 const GRPC_ATTEMPTS: usize = 2;
 
-/// How long gRPC may take at a server that answers HTTP: it is there, so that it answers at once or not at all.
+/// How long gRPC may take at a server that answers HTTP. Such a server answers at once or not at all.
 const SOON: Duration = Duration::from_secs(1);
 
 /// Runs until the client is closed. A panic costs the connection, and the session begins again.
@@ -61,7 +60,7 @@ async fn run(core: Arc<Core>) {
         let begun = Instant::now();
         let end = tokio::select! {
             end = session.connect_and_serve() => end,
-            // While there is no connection, there is nothing to say farewell to.
+            // Without a connection there is no server to say farewell to.
             () = closing_unconnected(&core) => End::Closed,
         };
         let server = &servers[session.at];
@@ -115,7 +114,7 @@ async fn run(core: Arc<Core>) {
     }
 }
 
-/// Which server is next, and how it is spoken to: by what answers, never by what a server says that it is.
+/// Which server is next, and over which transport. What a server answers to decides, never what it says of itself.
 struct Session<'a> {
     core: &'a Core,
     /// The server to try, then the one that is connected.
@@ -131,7 +130,8 @@ struct Session<'a> {
 impl<'a> Session<'a> {
     /// One attempt at one server, and the connection's life when it succeeds.
     async fn connect_and_serve(&mut self) -> End {
-        // What worked last is tried first: where gRPC is out of reach, each attempt at it may take its whole time limit.
+        // The transport that worked last is tried first, since each attempt at an unreachable gRPC port may take its whole time
+        // limit.
         let is_over_http = matches!(self.last, Some(Transport::HttpV1 | Transport::HttpV3));
         if is_over_http && let Ok(http) = Http::find(self.core, self.server()).await {
             return self.serve_http(http).await;
@@ -167,14 +167,14 @@ impl<'a> Session<'a> {
         End::NeverConnected(error)
     }
 
-    /// One more attempt at gRPC, at a server that has just answered otherwise.
+    /// One more attempt at gRPC, at a server that has just answered over HTTP.
     async fn prepare_soon(&self) -> Option<live::Prepared<'a>> {
         let attempt = live::prepare(self.core, self.server(), self.epoch + 1);
         timeout(SOON, attempt).await.ok()?.ok()
     }
 
-    /// Whether HTTP may take gRPC's place: what was to be encrypted is never sent in the clear, since whoever can cut
-    /// one way could then read the other.
+    /// Whether HTTP may take gRPC's place. Plain HTTP must not replace gRPC over TLS, since an attacker who cuts the one
+    /// could then read the other.
     fn is_http_as_safe(&self) -> bool {
         let server = self.server();
         let grpc = self.core.network.grpc_address(server);
@@ -194,7 +194,7 @@ impl<'a> Session<'a> {
         live::serve(self.core, *prepared, predecessor.retire(self.core)).await
     }
 
-    /// Counts a new connection, and says when it speaks otherwise than the one before.
+    /// Counts a new connection, and logs when its transport is not that of the connection before.
     fn connected(&mut self, transport: Transport) {
         self.epoch += 1;
         self.out_of_reach = 0;

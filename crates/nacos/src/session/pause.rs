@@ -6,8 +6,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::{core::Core, error::Error};
 
-/// A longer pause is ended by a server that can be reached again; a shorter one is over soon anyway. So everything is live
-/// again two seconds after an outage.
+/// A longer pause ends early when a server can be reached again. So everything is live again two seconds after an outage.
 const SHORT: Duration = Duration::from_secs(1);
 
 /// How long one look may take: a server that takes a connection does so at once.
@@ -15,8 +14,8 @@ const LOOK: Duration = Duration::from_secs(1);
 
 /// Waits as long as the back-off says, and returns the server to try next when one can be reached before.
 ///
-/// Where a server takes connections and does not answer, being reached says nothing: the pause is short then, since the attempt
-/// itself has waited for its answer.
+/// If a server takes connections but does not answer, reaching it says nothing. The pause is short then, since the attempt itself
+/// has waited for an answer.
 pub(super) async fn pause(
     core: &Core,
     backoff: Duration,
@@ -29,9 +28,9 @@ pub(super) async fn pause(
         return None;
     }
     match failure {
-        // Nobody was there.
+        // No server was reached.
         Some(Error::NotConnected(_)) => {}
-        // It is there, and asks to be left alone.
+        // The server is there, and refuses for now.
         Some(Error::Overloaded | Error::Forbidden { .. }) => {
             sleep(backoff).await;
             return None;

@@ -1,7 +1,7 @@
 //! Tells the server what is wanted: everything on a new connection, then each change.
 //!
-//! What is wanted is the table; what the connection was told is noted here. A key is worked on by one job at a time,
-//! and again when it changed meanwhile, so the last word is always the newest.
+//! The list of what is wanted is kept elsewhere; this notes what the connection was told. One job at a time works on a key.
+//! If the key changes meanwhile, the job runs again, so that the server always gets the newest state last.
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
@@ -24,8 +24,8 @@ use crate::{
     wire::{InstanceRequest, SubscribeServiceRequest, instance_type},
 };
 
-/// Requests in flight at a time: enough to tell a thousand services within a few round trips, few enough for the
-/// server to take.
+/// The most requests in flight at a time. A thousand services then take a few round trips, and the server is not
+/// overloaded.
 const IN_FLIGHT: usize = 64;
 
 /// How often a config is asked for in a row while the server says that it differs from what it just sent.
@@ -38,11 +38,12 @@ pub(super) struct Replay<'a> {
     link: &'a Link,
     ready: BTreeSet<Key>,
     running: HashSet<Key>,
-    /// The running jobs that tell the server off.
+    /// The running jobs that withdraw something from the server.
     farewells: HashSet<Key>,
     jobs: FuturesUnordered<Job<'a>>,
     retries: Retries,
-    /// What the server was told on this connection and must be told off; registrations only if it may have taken them.
+    /// What the server was told on this connection and must be withdrawn. Registrations are here only if the server may have
+    /// taken them.
     told: HashSet<Key>,
     /// The instances that it was told of: an end of a registration must name what is to end.
     registered: HashMap<ServiceName, Instance>,
@@ -114,7 +115,7 @@ impl<'a> Replay<'a> {
         match result {
             Ok(()) => {
                 self.retries.forget(&key);
-                // What was told while it ceased to be wanted still has to be told off.
+                // What was told while it ceased to be wanted must still be withdrawn.
                 if is_farewell {
                     self.told.remove(&key);
                     if let Key::Registration(name) = &key {
@@ -171,7 +172,7 @@ impl<'a> Replay<'a> {
         let (core, link) = (self.core, self.link);
         match core.desired.registration(&name) {
             Some((instance, version, false)) => {
-                // Noted before it is sent: should the answer get lost, it still has to be told off.
+                // This is noted before it is sent. If the answer gets lost, it must still be withdrawn.
                 let former = self.registered.insert(name.clone(), instance.clone());
                 Box::pin(async move {
                     let mut result =

@@ -1,4 +1,4 @@
-//! The stream of what the server sends by itself: acknowledged first, then handed over.
+//! The stream of messages that the server sends by itself. Each is acknowledged first, then handed over.
 
 use serde::Deserialize;
 use tokio::sync::{mpsc, watch};
@@ -159,7 +159,7 @@ impl Reader<'_> {
     }
 
     fn acknowledge(&self, acknowledgement: Payload) -> Option<End> {
-        // The queue is long: a server that has not read it for so long is not there.
+        // The queue is long. A server that has not read it for so long is gone.
         let problem = "the server does not read our acknowledgements";
         self.outgoing
             .try_send(acknowledgement)

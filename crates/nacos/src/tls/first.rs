@@ -73,8 +73,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for FirstBytes<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> FirstBytes<S> {
-    /// A write that fails before anything was read may fail because of what is to be read: a server that refuses a
-    /// client says so and closes. Since it closed, there is something to wait for: at least the end.
+    /// If a write fails before anything was read, the reason may be in what is to be read: a server that refuses a client
+    /// says so and closes. Since the server has closed, the read ends.
     fn after_write<T>(
         &mut self,
         context: &mut Context<'_>,

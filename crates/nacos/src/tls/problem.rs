@@ -1,4 +1,4 @@
-//! What an error of TLS means to whoever has to mend it.
+//! What an error of TLS means, in words that help to mend it.
 
 use std::{fmt, io};
 

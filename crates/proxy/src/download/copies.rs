@@ -23,8 +23,8 @@ impl Copies {
         });
     }
 
-    /// Takes copies of a frame. One that grows too long is given up, and so are all at
-    /// trailers, which no copy has.
+    /// Copies a frame. A copy that grows too long is given up. When trailers come, all
+    /// copies are given up, since no copy can have trailers.
     pub(super) fn take(&mut self, frame: &Frame<Bytes>) {
         let Some(piece) = frame.data_ref() else {
             self.0.clear();
@@ -36,7 +36,7 @@ impl Copies {
         });
     }
 
-    /// Hands them over: the body is whole.
+    /// Hands the copies over, since the body is whole.
     pub(super) fn keep(self) {
         for copy in self.0 {
             copy.copying.keep(copy.bytes.freeze());

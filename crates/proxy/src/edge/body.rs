@@ -25,8 +25,8 @@ impl Body {
         }
     }
 
-    /// How many of the bytes are the body's, and whether that is all of it;
-    /// nothing if they cannot be.
+    /// How many of the bytes belong to the body, and whether the body ends with
+    /// them; `None` if they are malformed.
     fn take(&mut self, bytes: &[u8]) -> Option<(usize, bool)> {
         match self {
             Body::Length(left) => {
@@ -52,7 +52,7 @@ impl Edge {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         if !self.whole.is_empty() {
-            // The last of its head.
+            // The rest of the head comes first.
             return self.poll_head(cx, buf);
         }
         let before = buf.filled().len();

@@ -1,13 +1,13 @@
 //! A chunked body as it arrives: where it ends, and whether it is one.
 //!
-//! The HTTP engine is a little lenient with extensions. A proxy that guesses
-//! and one that does not, in a row, disagree about where the next request
-//! begins. So the framing is held to RFC 9112 section 7.1 before the engine
-//! sees it.
+//! The HTTP engine accepts some malformed extensions. Two proxies in a row, of
+//! which one guesses and the other does not, disagree about where the next
+//! request begins. So the framing is checked against RFC 9112 section 7.1
+//! before the engine sees it.
 
-/// Bytes of a line with a chunk's size. Nobody uses extensions.
+/// The longest line with a chunk's size. Nobody uses extensions.
 const SIZE_LINE_BYTES: usize = 1024;
-/// Bytes of all trailers.
+/// The most bytes of all trailers together.
 const TRAILER_BYTES: usize = 8192;
 
 /// What the bytes of one read were.
@@ -79,7 +79,7 @@ impl ChunkScan {
         Chunks::Open
     }
 
-    /// What comes after a byte that is not data; none if it may not be there.
+    /// What comes after a byte that is not data; `None` if that byte is malformed.
     fn after(&mut self, byte: u8) -> Option<Next> {
         self.length += 1;
         let next = match (self.next, byte) {

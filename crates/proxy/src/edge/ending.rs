@@ -1,10 +1,10 @@
 //! A client that sends nothing more while its request is under way.
 //!
-//! It has gone away, or it has only ended its half of the connection and waits
-//! for the answer (RFC 9293 section 3.6). TCP does not tell the two apart until
-//! something is sent. So an interim answer is sent, which every client of
-//! HTTP/1.1 has to ignore (RFC 9110 section 15.2): where nobody is left, the
-//! kernel answers it with a reset.
+//! Either the client has gone away, or it has only ended its half of the
+//! connection and waits for the answer (RFC 9293 section 3.6). TCP shows the
+//! difference only when something is sent. So the edge sends an interim answer,
+//! which every client of HTTP/1.1 has to ignore (RFC 9110 section 15.2). If the
+//! client is gone, its kernel replies with a reset.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use super::{Edge, PIECE, socket};
 
-/// How often a half-closed connection is looked at.
+/// How often a half-closed connection is checked.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// How far the end of a client has come.
@@ -25,7 +25,7 @@ pub(super) struct Ending {
     knows_interim: bool,
     /// Whether a byte of the answer has been written.
     answered: bool,
-    /// When the connection is looked at next; it is half-closed.
+    /// When the connection, which is half-closed, is checked next.
     look_at: Option<Instant>,
 }
 
@@ -36,15 +36,15 @@ impl Ending {
         self.answered = false;
     }
 
-    /// The answer begins: nothing may come before it any more.
+    /// The answer begins: from now on no interim answer may be sent.
     pub(super) fn answer(&mut self) {
         self.answered = true;
     }
 }
 
 impl Edge {
-    /// Waits for the client to go away. What it sends meanwhile is its next
-    /// request, and kept.
+    /// Waits for the client to go away. Bytes that come meanwhile belong to its
+    /// next request, and are kept.
     pub(super) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.ending.look_at.is_some() {
             return self.poll_broken(cx);

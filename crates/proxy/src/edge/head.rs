@@ -1,10 +1,10 @@
 //! A request's head as it arrives: where it ends, and whether its lines are
 //! lines.
 //!
-//! The HTTP engine forgives what it can: a line that ends without a carriage
-//! return, white space in odd places. A proxy that forgives and one that does
-//! not, in a row, disagree about where a field or a target ends. So lines are
-//! looked at here, before the engine sees them.
+//! The HTTP engine accepts some malformed lines: without a carriage return at
+//! the end, or with white space in odd places. Two proxies in a row, of which
+//! one accepts such lines and the other does not, disagree about where a field
+//! or a target ends. So lines are checked here, before the engine sees them.
 
 /// What the bytes of one read were.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,7 +112,7 @@ impl FirstLine {
         true
     }
 
-    /// So many bytes that decide nothing.
+    /// Takes `count` bytes that decide nothing.
     fn take_plain(&mut self, count: usize) -> bool {
         self.length += count;
         self.begins = false;

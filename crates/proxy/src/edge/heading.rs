@@ -1,10 +1,10 @@
-//! What has to be known of a head before the HTTP engine parses it: how its
-//! body is framed, by rules that no two servers read differently, and its
-//! target as it was sent.
+//! What the edge reads of a head before the HTTP engine parses it: how the body
+//! is framed, by rules that no two servers read differently, and the target as
+//! it was sent.
 //!
-//! The engine then gets a head that means the same and leaves it no choice:
-//! one plain `Content-Length`, a target that it cannot stumble over, and no
-//! `Expect`, which it would answer itself.
+//! The engine then gets a head with the same meaning and only one reading: one
+//! plain `Content-Length`, a target that every parser takes, and no `Expect`,
+//! which the engine would answer itself.
 
 use bytes::Bytes;
 
@@ -27,7 +27,7 @@ pub(crate) struct Heading {
     pub(crate) framing: Framing,
     /// Whether the client waits for an interim answer before it sends a body.
     pub(crate) expects_continue: bool,
-    /// Whether the client knows interim answers; of HTTP/1.0 it does not.
+    /// Whether the client knows interim answers. A client of HTTP/1.0 does not.
     pub(crate) knows_interim: bool,
     /// Why the request cannot be served, if its head shows it.
     pub(crate) fault: Option<Cause>,
@@ -164,8 +164,8 @@ impl Fields {
         cuts
     }
 
-    /// Everything that says where the body ends: a request that is refused has
-    /// none.
+    /// All fields that say where the body ends, since a refused request has no
+    /// body.
     fn all(&self) -> Vec<Cut> {
         let lines = self.expects.iter().chain(&self.lengths);
         lines.chain(&self.codings).map(Line::cut).collect()
@@ -173,8 +173,8 @@ impl Fields {
 }
 
 impl Line {
-    /// Leaves of an `Expect` what else it asks for, which is the endpoint's to
-    /// judge.
+    /// Takes `100-continue` out of an `Expect`, and leaves other expectations to
+    /// the endpoint.
     fn without_continue(&self) -> Cut {
         let rest: Vec<&[u8]> = elements(&self.value)
             .filter(|element| !element.is_empty() && !is_continue(element))
@@ -236,7 +236,7 @@ fn ends_with_chunked(codings: &[u8]) -> bool {
         .is_some_and(|last| last.trim_ascii().eq_ignore_ascii_case(b"chunked"))
 }
 
-/// A piece of a head that something as long or shorter takes the place of.
+/// A piece of a head, and the bytes that replace it, which are not longer.
 #[derive(Debug)]
 struct Cut {
     from: usize,

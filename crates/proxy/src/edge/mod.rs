@@ -1,10 +1,10 @@
 //! A client's connection as the HTTP engine reads and writes it.
 //!
 //! The edge stands in front of the engine. The engine sees only whole heads
-//! whose framing has one meaning, only bodies that are what they say, and never
-//! a byte of a request before the one in front of it is done. What ends a
-//! connection between requests is here too: the deadline for a head, the
-//! silence that a client may keep, the client that reads nothing.
+//! whose framing has one meaning, and bodies of the announced length. It sees
+//! no byte of a request before the request before it is done. The limits that
+//! end a connection between requests are here too: the deadline for a head, the
+//! longest silence of a client, the longest time that a client reads nothing.
 
 mod body;
 mod chunks;
@@ -42,36 +42,36 @@ use ending::Ending;
 pub(crate) use head::{Head, HeadScan};
 use write::Writes;
 
-/// How long a client may go on sending after an answer that ended its
-/// request early, and may so read that answer.
+/// After an answer that ended its request early, a client may go on sending
+/// for this long, so that it gets to read the answer.
 const LINGER: Duration = Duration::from_secs(3);
 
-/// How long a connection is silent before its engine is put away, with the
-/// memory that it takes.
+/// After this much silence the engine of a connection is dropped, to free its
+/// memory.
 const REST: Duration = Duration::from_secs(1);
 
 /// What a client of HTTP/2 sends first.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// Bytes that are read of a head that does not come at once, and of what a
-/// client sends before its turn.
+/// How many bytes are read at once of a head that comes in pieces, and of what
+/// a client sends before its turn.
 const PIECE: usize = 4096;
 
 /// A client's connection under the HTTP engine.
 pub(crate) struct Edge {
     /// Taken only when the edge is dropped.
     socket: Option<Socket>,
-    /// What was read past the end of a head or a body.
+    /// Bytes that were read beyond the end of a head or a body.
     ahead: BytesMut,
-    /// A head that did not come in one piece, as far as it has come.
+    /// The part that has come of a head that comes in pieces.
     partial: Vec<u8>,
-    /// What is left to give of such a head.
+    /// The part of such a head that the engine has not been given yet.
     whole: BytesMut,
     scan: HeadScan,
     reading: Reading,
     writes: Writes,
     timer: Timer,
-    /// When the silence before a head, or the head, has lasted too long.
+    /// When the next head is due, or the silence before it is too long.
     head_due: Option<Instant>,
     silent_since: Option<Instant>,
     refused: bool,
@@ -87,7 +87,7 @@ enum Reading {
     Head,
     /// The body of the request under way.
     Body(Body),
-    /// Whatever it is: the protocol was switched.
+    /// Anything, since the protocol was switched.
     Anything,
 }
 
@@ -161,8 +161,8 @@ impl Edge {
     }
 
     fn poll_begun(&mut self, cx: &mut Context<'_>) -> Poll<Begun> {
-        // That the client has gone, or that the socket is broken, shows when
-        // it is read.
+        // The next read finds out whether the client has gone or the socket is
+        // broken.
         if !self.ahead.is_empty() || socket(&mut self.socket).poll_readable(cx).is_ready() {
             self.connection.rest(false);
             return Poll::Ready(Begun::Yes);
@@ -178,8 +178,8 @@ impl Edge {
         socket(&mut self.socket).say_end();
     }
 
-    /// From here on bytes pass as they are. What was read ahead comes first.
-    /// What goes to the client is no answer any more, and may take its time.
+    /// From here on bytes pass unchanged, those that were read ahead first. The
+    /// limits on answers no longer apply to what goes to the client.
     pub(crate) fn switch(&mut self) {
         self.reading = Reading::Anything;
         self.writes.pace.any_rate();
@@ -287,7 +287,7 @@ impl Edge {
         }
         let (heading, left) = Heading::take(head);
         self.reading = match (heading.fault, heading.framing) {
-            // Where the next request would begin nobody knows.
+            // Nobody knows where the next request would begin.
             (Some(_), _) => Reading::Body(Body::new(Framing::Length(u64::MAX))),
             (None, Framing::Length(0)) => Reading::Head,
             (None, framing) => Reading::Body(Body::new(framing)),
@@ -299,7 +299,7 @@ impl Edge {
         Ok(left)
     }
 
-    /// No more of a head has come: is it late?
+    /// Nothing more of a head has come: checks whether the head is late.
     fn poll_head_due(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if !self.connection.head_begun() {
             // Silence between requests is no fault: the connection ends.
@@ -351,20 +351,20 @@ impl Edge {
         }
     }
 
-    /// Answers a request that has no head to speak of, past the engine; gives
-    /// the error to fail the read with.
+    /// Answers a request without a usable head, and does not ask the engine.
+    /// Returns the error for the engine's read.
     fn refuse(&mut self, cause: Cause) -> io::Error {
         self.refused = true;
         self.connection.linger();
         let answer = self.server.refusal(&self.connection, cause);
-        // One try: a client whose socket is full right after it connected
-        // reads nothing anyway.
+        // One try is enough: a client whose socket is full right after it
+        // connected reads nothing anyway.
         self.writes.last_word(socket(&mut self.socket), &answer);
         io::ErrorKind::InvalidData.into()
     }
 }
 
-/// Where a piece of a head went.
+/// What became of a piece of a head.
 enum Piece {
     Given,
     Kept,
@@ -416,7 +416,7 @@ impl Drop for Edge {
     }
 }
 
-/// Throws away what the client still sends, until it has read the answer and
+/// Drops what the client still sends, until the client has read the answer and
 /// closes.
 async fn drain(mut socket: Socket) -> io::Result<()> {
     socket.shutdown().await?;

@@ -24,7 +24,7 @@ impl Socket {
             Socket::Plain(socket) => socket.poll_read_ready(cx).map(drop),
             Socket::Tls(stream) => {
                 let (socket, session) = stream.get_mut();
-                // What came is deciphered already, and may not have been read.
+                // Bytes that came may be deciphered already, and wait to be read.
                 let is_here = session.process_new_packets().map_or(true, |state| {
                     state.plaintext_bytes_to_read() > 0 || state.peer_has_closed()
                 });
@@ -36,8 +36,7 @@ impl Socket {
         }
     }
 
-    /// Writes what fits now. On TLS the rest goes out with what is written next,
-    /// or with the end.
+    /// Writes what fits now. On TLS the next write, or the end, sends the rest.
     pub(super) fn try_write(self: Pin<&mut Self>, bytes: &[u8]) {
         match self.get_mut() {
             Socket::Plain(socket) => drop(socket.try_write(bytes)),
@@ -50,7 +49,7 @@ impl Socket {
         }
     }
 
-    /// What has broken it, if anything has.
+    /// The error that broke the socket, if there is one.
     pub(super) fn error(&self) -> Option<io::Error> {
         let socket = match self {
             Socket::Plain(socket) => socket,
@@ -59,7 +58,7 @@ impl Socket {
         socket.take_error().unwrap_or_else(Some)
     }
 
-    /// Says on TLS that nothing more comes, as far as that fits now.
+    /// On TLS, says that nothing more comes, if that fits into the socket now.
     pub(super) fn say_end(self: Pin<&mut Self>) {
         if let Socket::Tls(stream) = self.get_mut() {
             let (socket, session) = stream.get_mut();

@@ -22,8 +22,9 @@ type Driver = http1::Connection<TokioIo<Wire>, Outgoing>;
 
 /// A connection to an endpoint.
 ///
-/// Whoever uses it also drives it. A request with a body is different: its
-/// upload has to go on while the client does not read, so a task drives it.
+/// The task that uses the connection also drives it. A request with a body is
+/// different: its upload must go on while the client does not read, so a second
+/// task drives the connection.
 #[derive(Debug)]
 pub(crate) struct Connection {
     remote: Remote,
@@ -93,7 +94,7 @@ impl Connection {
         let (done, driver) = tokio::sync::oneshot::channel::<Box<Driver>>();
         let task = tokio::spawn(async move {
             if let Ok(mut driver) = driver.await {
-                // How it ends is told to whoever waits for an answer.
+                // A request that waits for its answer is told how the connection ends.
                 let _ = Pin::new(&mut *driver).await;
             }
         });
@@ -103,8 +104,8 @@ impl Connection {
         }
     }
 
-    /// Sends a request; the head of its answer, unless `ended` gives a reason to
-    /// give up first.
+    /// Sends a request and returns the head of its answer, unless `ended` gives a
+    /// reason to give up first.
     pub(crate) async fn send<E>(
         &mut self,
         request: Request<Outgoing>,

@@ -18,15 +18,15 @@ use crate::buffers::Buffers;
 use crate::upload::Outgoing;
 use crate::wire::Wire;
 
-/// Requests that share one connection. Servers allow 100 to 256 by default; the
-/// next one opens another connection.
+/// The most requests on one connection. Servers allow 100 to 256 by default. The
+/// next request opens another connection.
 const MOST_STREAMS: usize = 100;
 
-/// The least that an endpoint may send ahead on all streams of a connection.
+/// The least window for all streams of a connection.
 const CONNECTION_WINDOW_BYTES: u32 = 1 << 20;
 
-/// How often an endpoint with a request under way is asked whether it is there,
-/// and how long it may take to say so. A host that vanished says nothing else.
+/// How often an endpoint with a request under way is pinged, and how long its answer
+/// may take. Only this finds a host that vanished.
 const PING_EVERY: Duration = Duration::from_secs(20);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -59,7 +59,7 @@ impl Trunk {
         let handshake = builder.handshake(TokioIo::new(wire)).await;
         let (sender, driver) = handshake.map_err(|_| LineFailure::Unsent)?;
         let driver = tokio::spawn(async move {
-            // How it ends is told to whoever waits for an answer.
+            // Requests that wait for an answer are told how the connection ends.
             let _ = driver.await;
         });
         Ok(Arc::new(Trunk {
@@ -127,8 +127,8 @@ impl Stream {
     }
 }
 
-/// Why a stream failed (RFC 9113 section 8.7 says which requests nobody has
-/// looked at).
+/// Why a stream failed. RFC 9113 section 8.7 says which requests the endpoint has
+/// not looked at.
 pub(super) fn failure_in(error: &h2::Error) -> LineFailure {
     match error.reason() {
         Some(h2::Reason::REFUSED_STREAM) => LineFailure::Unsent,

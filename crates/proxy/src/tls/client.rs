@@ -5,8 +5,8 @@
 //! - `x-client-cert-san`: the subject alternative names, separated by commas:
 //!   `DNS:alice.example,URI:spiffe://shop/alice`.
 //!
-//! Both are ASCII, and escaped so that no name can pass for two. A client can
-//! send neither: they are dropped from each request, on every listener.
+//! Both are ASCII, and escaped so that one name cannot look like two. A client
+//! cannot send them: they are dropped from each request, on every listener.
 
 use std::fmt::Write as _;
 use std::sync::LazyLock;
@@ -38,8 +38,8 @@ pub(crate) struct ClientCertificate {
     not_after: SystemTime,
 }
 
-/// Tells the endpoint of a client's certificate, if there is one, and nothing
-/// that the client says of it itself.
+/// Writes the headers about a client's certificate, if there is one, and removes those
+/// that the client sent.
 pub(crate) fn tell(client: Option<&ClientCertificate>, headers: &mut HeaderMap) {
     OURS.remove_from(headers);
     if let Some(client) = client {

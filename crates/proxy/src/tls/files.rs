@@ -54,7 +54,7 @@ pub(super) fn read(file: &Path) -> Result<Vec<u8>, Flaw> {
 
 /// No more than it takes to see that it is too much.
 fn read_bytes(file: &Path) -> io::Result<Vec<u8>> {
-    // To open a pipe is to wait for who writes to it.
+    // Opening a pipe would wait for its writer.
     if !std::fs::metadata(file)?.is_file() {
         return Err(io::Error::other("it is no regular file"));
     }
@@ -174,7 +174,7 @@ fn pair(
     })?;
     let pair = CertifiedKey::new(chain, key);
     match pair.keys_match() {
-        // A key of a kind that does not tell its public half is believed.
+        // A key that cannot tell its public half is accepted.
         Ok(()) | Err(Error::InconsistentKeys(InconsistentKeys::Unknown)) => Ok(pair),
         Err(Error::InconsistentKeys(_)) => Err(Flaw::fatal(
             &files.key,
@@ -189,7 +189,7 @@ fn pair(
     }
 }
 
-/// What does not keep a chain from being used.
+/// The flaws that do not keep a chain from being used.
 fn doubts(file: &Path, chain: &[Facts], now: SystemTime) -> Vec<Flaw> {
     let mut flaws = Vec::new();
     let Some(leaf) = chain.first() else {

@@ -2,9 +2,10 @@
 //! is, and files that change while the gateway runs.
 //!
 //! `files` reads a certificate with its key, and a `flaw` is what is wrong with
-//! them; `names` is what a certificate is for; `choice` finds the certificate for
-//! a host; `terms` is how one listener speaks TLS at a moment; `watched` keeps
-//! that up with the files; `client` is what a client's certificate says.
+//! them. `names` is what a certificate is for. `choice` finds the certificate for a
+//! host. `terms` is how one listener speaks TLS at a moment, and `watched` keeps
+//! the terms up to date with the files. `client` is what a client's certificate
+//! says.
 
 mod choice;
 mod client;
@@ -40,10 +41,10 @@ pub(crate) const ALPN: &[&[u8]] = &[b"h2", b"http/1.1"];
 /// How often the files are looked at.
 const WATCH_INTERVAL: Duration = Duration::from_secs(2);
 
-/// From so long before its end a certificate is warned of.
+/// Warnings begin this long before a certificate ends.
 const EXPIRES_SOON: Duration = Duration::from_secs(14 * 86_400);
 
-/// How often it is warned of.
+/// The time between two warnings.
 const WARN_AGAIN: Duration = Duration::from_secs(86_400);
 
 /// The certificates of all listeners, kept up with their files. Cheap to clone.
@@ -83,8 +84,8 @@ impl Certificates {
     ) -> Result<(Certificates, Vec<Fault>), Vec<Fault>> {
         let now = SystemTime::now();
         let mut faults = Vec::new();
-        // Listeners that ask clients for nothing trust all alike, so a session
-        // of one may go on at another.
+        // Listeners without client certificates treat all clients alike, so a session
+        // of one may be resumed at another.
         let tickets = terms::tickets();
         let mut loaded = Vec::new();
         for (index, listener) in listeners.iter().enumerate() {
@@ -142,8 +143,8 @@ impl Certificates {
         }
     }
 
-    /// Looks at the files now, and tells at once what is wrong with them.
-    /// Blocks while it reads.
+    /// Looks at the files now, and reports at once what is wrong with them. Blocks
+    /// while it reads.
     pub fn reload(&self) {
         self.look(true);
     }

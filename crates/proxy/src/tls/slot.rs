@@ -22,8 +22,8 @@ pub(super) struct Trouble {
     looks: u64,
 }
 
-/// A certificate and its key are not always replaced in one step: what is wrong
-/// at one look only is not told.
+/// A certificate and its key are not always replaced in one step, so a flaw that
+/// only one look has seen is not reported.
 const TOLD_AT_LOOK: u64 = 2;
 
 impl Trouble {

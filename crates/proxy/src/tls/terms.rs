@@ -1,5 +1,5 @@
-//! How one listener speaks TLS at a moment. It never changes; files that do
-//! make another one.
+//! How one listener speaks TLS at a moment. The terms never change. Changed files
+//! make new terms.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -57,8 +57,8 @@ impl Terms {
     }
 }
 
-/// A new key for session tickets. It is changed every six hours, and the one
-/// before it is taken for six hours more.
+/// A new key for session tickets. The key changes every six hours, and the key
+/// before it counts for six hours more.
 pub(super) fn tickets() -> Tickets {
     ring::Ticketer::new().expect("the system has random numbers")
 }
@@ -112,7 +112,7 @@ pub(super) fn verifier(
     Ok((Some(verifier), flaws))
 }
 
-/// What is strange about an authority.
+/// The warnings about an authority.
 fn doubt_authority(file: &Path, der: &[u8], now: SystemTime) -> Option<Flaw> {
     let facts = Facts::of(der)?;
     if !facts.is_authority {

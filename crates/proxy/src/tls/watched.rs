@@ -186,7 +186,7 @@ fn renew(
         return false;
     };
     if certified.not_after < now && slot.used.not_after >= now {
-        // A file that was put back by mistake; what is in use is better.
+        // An old file was put back by mistake. The certificate in use is better.
         let flaw = flaw::expired(&certified.file, certified.not_after, now);
         slot.trouble = Some(Trouble::new(flaw));
         return false;
@@ -230,7 +230,7 @@ fn renew_trust(
             }
             slot.take(Trust {
                 verifier,
-                // A session goes on without another look at the certificate.
+                // A resumed session would not verify the certificate again.
                 tickets: terms::tickets(),
             });
             true
@@ -249,7 +249,7 @@ fn tell_doubts(flaws: &[Flaw]) {
     }
 }
 
-/// Names that a certificate before has already.
+/// Reports names that an earlier certificate has already.
 fn report_double(
     certified: &Certified,
     before: &[Slot<Arc<Certified>>],

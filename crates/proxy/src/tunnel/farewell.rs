@@ -1,5 +1,5 @@
-//! How a WebSocket ends when the gateway does: each side gets a Close frame
-//! behind the last whole frame of the other one, and a moment to answer it.
+//! How a WebSocket ends when the gateway does: each side gets a Close frame after
+//! the last whole frame from the other side, and some time to answer it.
 
 use std::time::Duration;
 
@@ -7,12 +7,12 @@ use tokio::sync::watch;
 
 use super::frames::Frames;
 
-/// How long both sides have for their Close frames. Those that know what a Close
-/// is answer at once; servers wait for 5 s to 30 s (Jetty, `ws`). The deadline of
-/// the shutdown may be sooner, and cuts what is left.
+/// How long both sides have for their Close frames. Most answer a Close at once, and
+/// servers wait for 5 s to 30 s (Jetty, `ws`). The deadline of the shutdown may be
+/// sooner, and cuts what is left.
 pub(super) const CLOSE_WAIT: Duration = Duration::from_secs(5);
 
-/// Whose words a direction carries.
+/// Whose bytes a direction carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum To {
     Client,
@@ -92,8 +92,8 @@ impl Farewell {
         }
     }
 
-    /// The Close frame that the receiver gets now, if it is time for it. The sender's
-    /// own is as good.
+    /// The Close frame that the receiver gets now, if it is time. If the sender's own
+    /// Close has passed, none is needed.
     pub(super) fn close(&mut self) -> Option<Vec<u8>> {
         if self.stage != Stage::Finishing || !self.frames.is_between() {
             return None;
@@ -102,7 +102,7 @@ impl Farewell {
         (!self.frames.has_closed()).then(|| self.to.close())
     }
 
-    /// Takes what may not pass any more, to find the sender's Close frame in it.
+    /// Takes bytes that may not pass any more, to find the sender's Close frame in them.
     pub(super) fn swallow(&mut self, bytes: &[u8]) {
         self.frames.follow(bytes);
     }

@@ -32,13 +32,13 @@ enum At {
     Length { missing: u8, length: u64, mask: u64 },
     /// So many bytes of the frame.
     Rest(u64),
-    /// Nobody knows: what came is no frame.
+    /// Unknown, since what came is no frame.
     Lost,
 }
 
 impl Frames {
-    /// Follows bytes to the first end of a frame among them; says how many they
-    /// are. All of them if there is none.
+    /// Follows bytes to the first end of a frame, and returns how many those are. If no
+    /// frame ends, these are all bytes.
     pub(super) fn follow_one(&mut self, bytes: &[u8]) -> usize {
         let mut followed = 0;
         while followed < bytes.len() {
@@ -68,8 +68,8 @@ impl Frames {
         self.has_closed
     }
 
-    /// Takes one field of a frame, or a part of it; says how many bytes that were:
-    /// one at least.
+    /// Takes one field of a frame, or a part of it. Returns its number of bytes, at
+    /// least one.
     fn step(&mut self, bytes: &[u8]) -> usize {
         let byte = bytes[0];
         match self.at {

@@ -1,4 +1,4 @@
-//! A client that may take its time, and not for ever.
+//! A client that may be slow, but only up to a limit.
 
 use std::io;
 use std::pin::Pin;
@@ -10,8 +10,8 @@ use tokio::time::Instant;
 
 use crate::deadline::Timer;
 
-/// Bytes to a client, of whom no write may take longer than so long. Of HTTP/1.1
-/// the edge does this.
+/// Writes to a client, none of which may take longer than a limit. With HTTP/1.1 the
+/// edge does this.
 pub(super) struct Patient<T> {
     inner: T,
     timeout: Duration,

@@ -7,7 +7,7 @@ use rustls::{AlertDescription, CertificateError, Error};
 
 use crate::wire::tls_error;
 
-/// Why there was no handshake with an endpoint, and what helps. `section` is where the way of TLS is set.
+/// Why there was no handshake with an endpoint, and what helps. `section` is where the TLS settings stand.
 pub(crate) fn explain(error: &io::Error, section: &str, name: &ServerName<'_>) -> String {
     match tls_error(error) {
         Some(Error::InvalidMessage(_)) => {

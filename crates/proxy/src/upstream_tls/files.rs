@@ -1,4 +1,4 @@
-//! The files of a way of TLS, and what is made of them.
+//! The files of TLS settings, and what is made of them.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

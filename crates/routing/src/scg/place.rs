@@ -1,11 +1,11 @@
 //! Where a route in Spring's form stands in the index.
 //!
-//! The index finds routes that may take a request; what it finds is tried, so that it may find too many and never too few.
+//! The index finds routes that may take a request, and each of these is tried. So the index may find too many routes, but never too few.
 
 use super::{HostKey, SpringHost, SpringPath, Takes};
 use crate::predicate::MAX_SEGMENTS;
 
-/// More places than this for one route are one place for any host.
+/// A route with more places than this gets one place for any host.
 const MAX_PLACES: usize = 64;
 
 /// A route's places.
@@ -29,7 +29,7 @@ pub(crate) struct Beginning {
 impl SpringPlace {
     /// Adds hosts, one of which has to match.
     pub(crate) fn add_hosts(&mut self, patterns: &[SpringHost]) {
-        // Of two predicates either is true of the route.
+        // Each of two predicates must hold, so the places of either are enough.
         if self.hosts.is_none() {
             let keys = patterns.iter().map(|pattern| pattern.key().clone());
             self.hosts = Some(keys.collect());
@@ -50,13 +50,13 @@ impl SpringPlace {
         }
     }
 
-    /// Whether the index decides about paths alone: of what it finds none has to be tried.
+    /// Whether the index alone decides, so that a route that it finds need not be tried.
     pub(crate) fn decides_paths(&self) -> bool {
         let is_whole = |paths: &Vec<Beginning>| paths.iter().all(|path| path.takes != Takes::Some);
         self.path_predicates == 1 && self.paths.as_ref().is_some_and(is_whole)
     }
 
-    /// Whether every request comes by it: nothing of it is literal where the index looks.
+    /// Whether the route is tried on every request, since nothing of it is literal where the index looks.
     pub(crate) fn is_everywhere(&self) -> bool {
         let is_any_host = |keys: &Vec<HostKey>| keys.contains(&HostKey::Any);
         let is_any_path =

@@ -1,9 +1,8 @@
 //! `Version`: the request asks for this version of an API, or with `+`, for this one or a later one.
 //!
-//! Of 5.0 only. Where requests say their version is an application's setting in Spring (`spring.webflux.apiversion`), which the
-//! predicate gets as arguments `apiversion.…`. A request that says none matches by the default version if there is one. In Spring a
-//! version that is none is answered with 400, and a request without one, if there is no default, with 404 on every route; here both
-//! just do not match.
+//! It exists in 5.0 only. In Spring an application's settings (`spring.webflux.apiversion`) say where requests have their version; the
+//! predicate gets them as arguments `apiversion.…`. A request without a version has the default version, if there is one. Spring
+//! answers an invalid version with 400, and a request without any version with 404 on every route. Here both just do not match.
 
 use std::{borrow::Cow, fmt};
 

@@ -1,8 +1,7 @@
 //! `Weight`: of the routes of one group that take a request, one is drawn.
 //!
-//! Spring draws before it looks at the other predicates, among all routes that the group ever had, so that a request may be drawn
-//! for a route that does not take it and end as 404. Here the draw is among the routes whose other predicates hold, in the table that
-//! is in force.
+//! Spring draws among all routes that the group ever had, before it checks the other predicates. So a request may be drawn for a
+//! route that does not take it, and end as 404. Here the draw is among the routes of the current table whose other predicates hold.
 
 use std::{fmt, sync::Arc};
 

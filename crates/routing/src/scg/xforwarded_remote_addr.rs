@@ -1,7 +1,7 @@
 //! `XForwardedRemoteAddr`: the client that `X-Forwarded-For` names is in one of these networks.
 //!
-//! The header is believed as far as `forwarded.trusted_proxies` says: of a peer that is no proxy of ours nothing is left of it, and the peer
-//! itself counts. In Spring anyone may claim to be anyone.
+//! The header is believed as `forwarded.trusted_proxies` says. If the peer is no trusted proxy, the header was dropped and the peer
+//! itself counts. In Spring any client may claim any address.
 
 use std::{fmt, net::IpAddr};
 
@@ -33,12 +33,12 @@ impl XForwardedRemoteAddr {
         let mut lines = request.headers.get_all(&FOR).iter();
         let line = match (lines.next(), lines.next()) {
             (Some(line), None) => line.to_str().ok()?,
-            // As Spring does: of several lines none is believed.
+            // As in Spring, several lines are not believed.
             _ => "",
         };
         let entries = line.split(',').map(str::trim);
         let mut entries: Vec<&str> = entries.filter(|entry| !entry.is_empty()).collect();
-        // The gateway has added the peer, as it goes on.
+        // The gateway has added the peer to the header that it forwards.
         let address = |entry: &str| Some(entry.parse::<IpAddr>().ok()?.to_canonical());
         let peer = request.peer.to_canonical();
         if entries.last().and_then(|last| address(last)) == Some(peer) {

@@ -1,4 +1,4 @@
-//! What a table makes of a request: the one decision by which requests are served and explained.
+//! What a table makes of a request. The same decision serves requests and explains them.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ pub struct Decided<'t> {
     pub decoded: Option<String>,
 }
 
-/// A request that no route takes, or that its route does not want.
+/// A request that no route takes, or that its route refuses.
 #[derive(Debug)]
 pub struct Refused<'t> {
     /// Why.
@@ -33,7 +33,7 @@ pub struct Refused<'t> {
 pub enum Refusal {
     /// No route takes it: 404.
     NoRoute,
-    /// Its path has an encoded slash, and no route wants that: 400.
+    /// Its path has an encoded slash, which its route refuses: 400.
     EncodedSlash,
     /// Its target has a character that must be encoded, and its route is in the form of Spring Cloud Gateway, which refuses
     /// such a target before it looks for a route: 400.

@@ -39,7 +39,7 @@ impl BreakerOpened<'_> {
     }
 }
 
-/// The wait is over: a few requests are let through, to see.
+/// The wait is over, and a few requests are let through as a test.
 #[derive(Clone, Copy, Debug)]
 pub struct BreakerTries<'a> {
     /// The breaker.

@@ -15,9 +15,9 @@ pub struct TablePublished<'a> {
     pub revision: u64,
     /// How many routes it has.
     pub routes: usize,
-    /// How many routes of the documents it has not, since a document before theirs has their id.
+    /// How many routes were left out, since an earlier document has their id.
     pub duplicates: usize,
-    /// How many of its routes no request reaches, since one before them takes them all.
+    /// How many of its routes no request reaches, since an earlier route takes all of them.
     pub shadowed: usize,
     /// The digest over all its documents.
     pub md5: &'a str,
@@ -114,7 +114,7 @@ impl DocumentPartlyApplied<'_> {
             faults = self.faults,
             warnings = self.warnings,
             md5 = self.md5,
-            "a route document was applied, but for routes that cannot run"
+            "a route document was applied without the routes that cannot run"
         );
     }
 }
@@ -155,7 +155,7 @@ impl DocumentRefused<'_> {
     }
 }
 
-/// A route document was deleted or emptied without saying so on purpose; its last good version stays.
+/// A route document was deleted or is blank, which is not how to remove routes. Its last good version stays.
 #[derive(Clone, Copy, Debug)]
 pub struct DocumentMissing<'a> {
     /// The document.
@@ -233,7 +233,7 @@ pub struct SessionConnected<'a> {
     pub namespace: &'a str,
     /// The server.
     pub server: &'a str,
-    /// How the server is spoken to, such as `grpc`.
+    /// The transport, such as `grpc`.
     pub transport: &'static str,
 }
 
@@ -256,16 +256,16 @@ impl SessionConnected<'_> {
     }
 }
 
-/// A session speaks to its server in another way than the one before it.
+/// A session uses another transport than the session before it.
 #[derive(Clone, Copy, Debug)]
 pub struct TransportChanged<'a> {
     /// The id of the Nacos that it is with.
     pub nacos: &'a str,
     /// The namespace it is for.
     pub namespace: &'a str,
-    /// How the server was spoken to.
+    /// The transport before.
     pub from: &'static str,
-    /// How it is spoken to now.
+    /// The transport now.
     pub to: &'static str,
 }
 
@@ -287,7 +287,7 @@ impl TransportChanged<'_> {
     }
 }
 
-/// A session with a Nacos broke; what it told stays in use and it is set up again.
+/// A session with a Nacos was lost. What it told stays in use, and the session is set up again.
 #[derive(Clone, Copy, Debug)]
 pub struct SessionLost<'a> {
     /// The id of the Nacos that it is with.
@@ -320,8 +320,8 @@ impl SessionLost<'_> {
     }
 }
 
-/// What to do about a session that there is none of.
-const DOCTOR: &str = "it is tried again by itself; `pailou doctor` looks for the reason";
+/// What to do when there is no session.
+const DOCTOR: &str = "the gateway tries again by itself; `pailou doctor` looks for the reason";
 
 /// Attempts to set up a session failed.
 #[derive(Clone, Copy, Debug)]
@@ -400,7 +400,7 @@ impl Registered<'_> {
     }
 }
 
-/// The gateway could not register itself; it serves all the same and tries again.
+/// The gateway could not register itself. It goes on serving, and tries again.
 #[derive(Clone, Copy, Debug)]
 pub struct RegistrationFailed<'a> {
     /// Its service.

@@ -31,7 +31,7 @@ pub struct RequestDone<'a> {
     pub request_id: &'a str,
     /// The trace that the request belongs to, of a well-formed `traceparent`.
     pub trace_id: Option<&'a str>,
-    /// The client, by the forwarded-for rules.
+    /// The client, by the rules of `forwarded.trusted_proxies`.
     pub client: Option<IpAddr>,
     /// Who the request is of, as an authentication filter found: the subject of a token, a user, a consumer.
     pub user: Option<&'a str>,
@@ -82,7 +82,7 @@ impl std::fmt::Display for TryEnd {
     }
 }
 
-/// What is open for as long as both sides like.
+/// An exchange that stays open for as long as both sides like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StreamKind {
     /// A response of events, such as `text/event-stream`.

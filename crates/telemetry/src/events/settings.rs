@@ -38,7 +38,7 @@ impl SettingsRefused<'_> {
     pub fn record(&self, metrics: &Metrics) {
         metrics.totals().settings_reloaded.failed();
         for error in self.errors {
-            error!(target: "pailou", error, "the settings are not taken, the old ones stay");
+            error!(target: "pailou", error, "the settings have faults, the old ones stay");
         }
     }
 }

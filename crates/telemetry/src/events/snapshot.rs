@@ -40,7 +40,7 @@ pub struct SnapshotWriteFailed<'a> {
     pub path: &'a str,
     /// Why.
     pub error: &'a str,
-    /// Whether a line is due: every failure is counted, not every one is told.
+    /// Whether a log line is due. Every failure is counted, but not every one is logged.
     pub log: bool,
 }
 
@@ -103,7 +103,7 @@ impl DocumentRestored<'_> {
     }
 }
 
-/// Endpoints of services that nobody vouches for are served from the snapshot; each service's gauge says so too.
+/// Endpoints that Nacos has not confirmed are served from the snapshot. The gauge of each service says so too.
 #[derive(Clone, Copy, Debug)]
 pub struct EndpointsRestored {
     /// How many services.

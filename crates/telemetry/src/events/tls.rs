@@ -75,7 +75,7 @@ impl CertificateRefused<'_> {
     }
 }
 
-/// A certificate is in use that not every client will accept.
+/// A certificate in use has a flaw for which some clients will refuse it.
 #[derive(Clone, Copy, Debug)]
 pub struct CertificateDoubtful<'a> {
     /// The file.
@@ -94,7 +94,7 @@ impl CertificateDoubtful<'_> {
             file = self.file,
             error = self.error,
             expected = self.cure,
-            "a certificate is doubtful"
+            "some clients will refuse a certificate"
         );
     }
 }
@@ -104,7 +104,7 @@ impl CertificateDoubtful<'_> {
 pub struct CertificateExpires<'a> {
     /// The file.
     pub file: &'a str,
-    /// How long it is still good for; nothing if it has ended.
+    /// How long it is still valid; `None` if it has expired.
     pub left: Option<Duration>,
 }
 

@@ -19,7 +19,7 @@ pub struct EndpointEjected<'a> {
     pub cause: &'static str,
     /// For how long.
     pub backoff: Duration,
-    /// Whether the log knows that the address is in trouble, with this service or another: it will be reminded.
+    /// Whether the log knows already that the address is in trouble, with this service or another. It gets a line a minute then.
     pub is_known: bool,
 }
 
@@ -69,7 +69,7 @@ impl EndpointStillFailing<'_> {
     }
 }
 
-/// What there was of ejections of one address until it was over for all services.
+/// The ejections of one address, from the first until it was well for all services.
 #[derive(Clone, Copy, Debug)]
 pub struct EjectionStory<'a> {
     /// The services that it was ejected by.
@@ -282,7 +282,7 @@ impl HoldBegan<'_> {
     }
 }
 
-/// A hold is over: what is listed now is all there is.
+/// A hold is over. From now on only listed endpoints are used.
 #[derive(Clone, Copy, Debug)]
 pub struct HoldEnded<'a> {
     /// The service.
@@ -302,7 +302,7 @@ impl HoldEnded<'_> {
     }
 }
 
-/// Nacos did not say in time which endpoints a service has; the gateway goes on without.
+/// Nacos did not say in time which endpoints a service has. The gateway goes on without them.
 #[derive(Clone, Copy, Debug)]
 pub struct ServiceFirstStateLate<'a> {
     /// The service.

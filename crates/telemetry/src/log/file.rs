@@ -31,8 +31,8 @@ pub fn look_at_log(path: &Path) -> Result<(), NotOurs> {
     look(path, &Kept::Events)
 }
 
-/// Looks whether an access log of that format can be kept at `path`. A log that was begun in another format is taken for one, but
-/// for one that was begun by another template.
+/// Checks whether an access log of that format can be kept at `path`. A log in another format is accepted, except one that another
+/// template began.
 ///
 /// # Errors
 /// Something that is no such log is there, or it cannot be written.
@@ -51,8 +51,8 @@ fn look(path: &Path, kept: &Kept) -> Result<(), NotOurs> {
     }
 }
 
-/// Where lines are added. It takes part in a rotation by itself: a second after the file was renamed or removed, the next line
-/// goes to a new one. Until that can be opened, lines go on to the old one.
+/// Where lines are added. It notices a rotation by itself: a second after the file was renamed or removed, the next line goes to a
+/// new file. Until that can be opened, lines go to the old one.
 #[derive(Debug)]
 pub(crate) struct LogFile {
     path: PathBuf,
@@ -117,7 +117,7 @@ fn unknown(path: &Path, error: io::Error) -> NotOurs {
 }
 
 impl Kept {
-    /// Whether a file that begins so is such a log. Events and requests begin alike, but where a format is the access log's alone.
+    /// Whether a file that begins so is such a log. Events and requests begin alike, except in the formats that only the access log has.
     fn is_ours(&self, head: &[u8]) -> bool {
         match self {
             Kept::Events => access_log::begins_with_time(head),
@@ -165,7 +165,7 @@ mod tests {
         assert!(text(&rotated).ends_with("two\n"));
         assert!(text(&path).ends_with("three\n") && !text(&path).contains("two"));
 
-        // A file of somebody else's that comes in its place is left alone.
+        // A file of another program in its place is not touched.
         fs::rename(&path, &rotated).expect("renamed");
         fs::write(&path, "routes: {}\n").expect("a file");
         log.looked = Instant::now().checked_sub(LOOK).expect("a time");

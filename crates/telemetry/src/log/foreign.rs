@@ -9,14 +9,14 @@ use tracing::{Level, Metadata, Subscriber};
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::{Context, Filter};
 
-/// What calls each endpoint that refuses a connection an error. The gateway tells of it in its own words, goes on to another
-/// endpoint, and counts it.
+/// A target that logs each refused connection to an endpoint as an error. The gateway logs and counts refusals itself, and goes on
+/// to another endpoint.
 const TOLD_BY_US: &str = "pingora_core::connectors";
 
 /// The most lines a second of all foreign targets together.
 const LINES_PER_SECOND: u64 = 50;
 
-/// Lets targets of this workspace say what they want; all others say INFO and above, and not too much of it.
+/// Limits other crates to INFO and above, and to a rate. Targets of this workspace are not limited.
 #[derive(Debug)]
 pub(super) struct Foreign {
     start: Instant,
@@ -88,8 +88,8 @@ impl<S: Subscriber> Filter<S> for Foreign {
         }
     }
 
-    /// Without a hint the whole set-up counts as wanting TRACE, and each line that pingora says through the `log` crate at DEBUG is made
-    /// up and looked at before it is refused: a tenth of a request's instructions.
+    /// Without this hint the whole set-up counts as wanting TRACE. Each DEBUG line of pingora, through the `log` crate, would be formatted
+    /// before it is refused, which costs a tenth of a request's instructions.
     fn max_level_hint(&self) -> Option<LevelFilter> {
         Some(LevelFilter::TRACE)
     }

@@ -10,7 +10,7 @@ use crate::words::{METHODS, OTHER};
 
 /// Pairs of method and status that are looked through together.
 const CHUNK: usize = 8;
-/// A route has a handful of pairs. An endpoint that makes up more than these (64) is counted by class.
+/// The most pairs of a route, which usually has a handful. Beyond these (64) requests are counted by class.
 const MAX_CHUNKS: usize = 8;
 
 /// The status classes, by their first digit; `none` is a request that got no answer because its client had gone.
@@ -21,8 +21,8 @@ const CLASSES: [&str; 10] = [
 /// A method, and a status or a class of them; as labels.
 pub(crate) type Labelled = BTreeMap<(&'static str, String), u64>;
 
-/// Counts by method and status. A pair takes the next free place when it comes for the first time, and keeps it: what a route
-/// answers mostly is found at once.
+/// Counts by method and status. A pair takes the next free place when it comes for the first time, and keeps this place, so that
+/// the usual answers of a route are found at once.
 #[derive(Debug, Default)]
 pub(crate) struct Codes {
     first: Chunk,
@@ -72,7 +72,7 @@ impl Slot {
 }
 
 impl Codes {
-    /// Counts a request; 0 is no status. Gives the place where it was counted.
+    /// Counts a request; 0 is no status. Returns the place where it was counted.
     pub(crate) fn count(&self, method: &str, status: u16) -> &Slot {
         let slot = self.place(method, status);
         slot.count.fetch_add(1, Ordering::Relaxed);

@@ -19,8 +19,8 @@ use prometheus_client::metrics::MetricType;
 use super::State;
 use super::process::Process;
 
-/// In a table of more routes, or with more services, than these, a series by cause is shown from the route's first request or
-/// from its own first event on: a scrape has a bound.
+/// To bound a scrape: in a table of more routes than this, a route's series begin with its first request. With more services than
+/// this, the series by cause begin with the first event.
 pub(super) const MAX_AT_ZERO: usize = 1_000;
 
 /// A name, its help, and where the value is.
@@ -30,7 +30,7 @@ type Counter<T> = (&'static str, &'static str, fn(&T) -> &AtomicU64);
 /// Labels of one series.
 type Labels<'a, const N: usize> = [(&'static str, &'a str); N];
 
-/// What the registry asks at each scrape.
+/// What Prometheus's registry asks at each scrape.
 #[derive(Debug)]
 pub(crate) struct Export {
     state: Arc<State>,

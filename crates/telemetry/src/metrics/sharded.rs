@@ -31,7 +31,7 @@ impl<T> Default for Sharded<T> {
 impl<T: Default> Sharded<T> {
     /// The calling thread's.
     pub(crate) fn own(&self) -> &T {
-        // A thread that ends has lost its place already; any will do for the last it says.
+        // A thread that ends has lost its shard already. Any shard will do for its last counts.
         let at = OWN.try_with(|at| *at).unwrap_or_default();
         &self.0[at].get_or_init(Box::default).0
     }

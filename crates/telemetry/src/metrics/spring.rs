@@ -1,8 +1,7 @@
-//! Requests by the names and labels that Spring Cloud Gateway gives them, so that boards which were made for it go on showing
-//! something.
+//! Requests by the names and labels of Spring Cloud Gateway, so that its dashboards go on working.
 //!
-//! They are a summary with its maximum, as Micrometer writes a timer. The encoder of the other series knows no summaries, so that
-//! these are written here.
+//! They are a summary with its maximum, as Micrometer writes a timer. The encoder of the other series knows no summaries, so these are
+//! written here.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;

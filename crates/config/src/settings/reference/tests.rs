@@ -205,32 +205,33 @@ const INTRODUCTION: &str = "\
 
 Written from the code by `UPDATE=1 cargo test -p pailou-config reference_page`; a test fails while it is stale.
 
-Pailou has two halves of configuration. `gateway.yaml` is the static one: listeners, Nacos, limits. It is read at start, and
-a change needs a restart; the certificate files that it names are [watched](tls.md#rotation). Route documents are the live one: Nacos configs or files, read again whenever they change.
+The configuration of Pailou has two halves. `gateway.yaml` is the static half: listeners, Nacos, limits. It is read at the start, and a
+change needs a restart, except for [some settings](operations.md#signals). The certificate files that it names are
+[watched](tls.md#rotation). Route documents are the live half: Nacos configs or files that are read again whenever they change.
 
-Both are YAML, read by `serde-saphyr` (the usual `serde_yaml` is archived), or JSON, and strict: an unknown key, a duplicate key, a
-value out of range or an unknown tag is an error with line, column, path, what was expected and the nearest valid name; all
-of them in one run. Merge keys (`<<`) and aliases work, within bounds. Scalars keep their text: the version `1.10` stays
-`1.10`. `pailou check FILE…` reads both kinds without serving.
+Both are YAML or JSON, and both are read strictly. An unknown key, a duplicate key, a value out of range and an unknown tag are faults.
+A fault names line, column, path, what was expected and the nearest valid name, and one run finds all faults. Merge keys (`<<`) and
+aliases work, within bounds. Scalars keep their text: the version `1.10` stays `1.10`. `pailou check FILE…` checks both kinds without
+serving.
 
 ## gateway.yaml
 
-The commented example is [`gateway.yaml`](../gateway.yaml). Durations need a unit (`500ms`, `5s`, `2m`, `1h`), sizes may have
-one (`64KiB`, `10MiB`, `1GiB`; else bytes). Relative paths start at the folder of `gateway.yaml`.
+The commented example is [`gateway.yaml`](../gateway.yaml). A duration needs a unit (`500ms`, `5s`, `2m`, `1h`). A size may have one
+(`64KiB`, `10MiB`, `1GiB`); without a unit it is in bytes. Relative paths start at the folder of `gateway.yaml`.
 
-Each setting can come from the environment, which wins over the file: `PAILOU_`, the path with `_` for `.`, in capitals, so
-`nacos.grpc_port` is `PAILOU_NACOS_GRPC_PORT`. Lists take commas (`PAILOU_LISTENERS=0.0.0.0:80,0.0.0.0:81`), mappings
-`name=value,name=value`. The names that people already use come after it and are in the tables. An empty variable counts as
-unset; a `PAILOU_` variable that sets nothing is warned of. `NACOS_SERVICE_PORT` is ignored when `NACOS_SERVICE_HOST` exists,
-since Kubernetes sets both for a Service named `nacos`. `pailou run --print-config` shows every effective value and where it
-came from; secrets show as `***` there and everywhere else.
+The environment can set every setting, and takes precedence over the file. The variable is `PAILOU_` and the path in capitals, with `_`
+for `.`: `nacos.grpc_port` is `PAILOU_NACOS_GRPC_PORT`. A list has commas (`PAILOU_LISTENERS=0.0.0.0:80,0.0.0.0:81`), and a mapping is
+`name=value,name=value`. Some settings have a second variable, which people already use; the tables name it, and it comes after the
+first. An empty variable counts as unset. A `PAILOU_` variable that sets nothing causes a warning. `NACOS_SERVICE_PORT` is ignored if
+`NACOS_SERVICE_HOST` exists, since Kubernetes sets both for a Service named `nacos`. `pailou run --print-config` shows every effective
+value and the place that it came from. Secrets show as `***`, there and everywhere else.
 ";
 
 const ROUTES: &str = "
 ## Route documents
 
-A document is a mapping `routes` of ids to routes, at most 4 MiB. An id that begins with `/` is the route's path as well, and
-its value may then be just the name of a service:
+A document is a mapping `routes` of ids to routes, at most 4 MiB. An id that begins with `/` is the route's path as well, and the value
+of such an id may be just the name of a service:
 
 ```yaml
 routes:
@@ -247,27 +248,27 @@ routes:
     filters: [ { set_request_header: { name: x-env, value: canary } } ]
 ```
 
-A document with any error is refused whole and its last good state stays. So it does when a document is blank or deleted:
-`routes: {}` says that there are to be no routes. Which route takes a request does not depend on its place in the document.
+A document with any fault is refused as a whole, and its last good version stays. It also stays when the document is blank or deleted.
+To have no routes, publish `routes: {}`. Which route takes a request does not depend on the route's position in the document.
 
 ### The form of Spring Cloud Gateway
 
-A document may be one that Spring Cloud Gateway reads. Its content shows that, or `form: scg` in the item of `routes` says it. It is
-one of these:
+A document may be one that Spring Cloud Gateway reads. Its content shows the form, or `form: scg` in the item of `routes` sets it. These
+forms are read:
 
-- YAML with `spring.cloud.gateway.routes` or `spring.cloud.gateway.server.webflux.routes`, between whatever else an application has
-  there; with several parts for profiles (`scg.profiles`), dots in keys, and names in Spring's relaxed spellings.
+- YAML with `spring.cloud.gateway.routes` or `spring.cloud.gateway.server.webflux.routes`, also among other keys of an application;
+  with several parts for profiles (`scg.profiles`), dots in keys, and names in Spring's relaxed spellings.
 - Properties with the same keys.
 - JSON: a list of route definitions, alone or as `routeList` of an object. Arguments may be a mapping (`_genkey_0` too), a list or
   one text; of two definitions with one id the last stays.
 
-Such a document is refused route by route: a route that cannot run exactly is refused with its id, the field and the reason, and its
-last good version stays. Of routes with the same `order` the first in the document comes first, and all come after native ones.
-`default-filters` take turns with a route's own filters, `globalcors` and `metadata.cors` are a step in front of them, and limits on
-time come from `httpclient` and from `metadata`. `metadata.nacos` takes the keys of a native route's `service` but for its name:
-`metadata: { nacos: { group: G, cluster: C, metadata: { version: v2 } } }`. Nothing is evaluated: `#{@name}` is looked up in
-`scg.beans`, `${NAME:default}` where `scg.placeholders` has the name, and a route with any other expression is refused. What is read
-differently, and what is not read, is a warning.
+In such a document each route is judged alone. A route that cannot run is refused with its id, the field and the reason, and its last
+good version stays. Routes with the same `order` stand in the order of the document, after native routes. `default-filters` take turns
+with a route's own filters, as in Spring. `globalcors` and `metadata.cors` become a step in front of the filters. Time-outs come from
+`httpclient` and from `metadata`. `metadata.nacos` takes the keys of a native route's `service`, except the name:
+`metadata: { nacos: { group: G, cluster: C, metadata: { version: v2 } } }`. No expression is evaluated: `#{@name}` is looked up in
+`scg.beans`, `${NAME:default}` is filled in if `scg.placeholders` has the name, and a route with any other expression is refused. A
+warning names what is read differently, and what is not read.
 
-`[]` says that there are to be no routes; a document without a list of routes is refused.
+To have no routes, publish `[]` as the list. A document without a list of routes is refused.
 ";

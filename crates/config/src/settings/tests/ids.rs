@@ -173,7 +173,7 @@ other_upstream_tls:
         ),
         (
             "other_upstream_tls: { A_b: {} }",
-            "other_upstream_tls.A_b: no id of a way of TLS",
+            "other_upstream_tls.A_b: no id of TLS settings",
         ),
         (
             "upstream_tls: { profiles: {} }",
