@@ -97,7 +97,7 @@ fn text_in(mut folders: Vec<PathBuf>) -> String {
             let path = entry.expect("the entry can be read").path();
             if path.is_dir() {
                 folders.push(path);
-            } else {
+            } else if path.extension().is_some_and(|kind| kind == "rs") {
                 text += &fs::read_to_string(path).expect("the source is text");
             }
         }

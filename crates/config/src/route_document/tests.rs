@@ -269,7 +269,7 @@ const REFUSED: &[(&str, &[&str])] = &[
         "routes:\n  /a: { service: { nam: x, group: '' } }\n",
         &[
             "r.yaml:2:18: routes[\"/a\"].service: `name` is missing",
-            "r.yaml:2:20: routes[\"/a\"].service.nam: unknown key; expected one of name, nacos, group, namespace, cluster, metadata, protocol, tls, proxy_protocol, canary; \
+            "r.yaml:2:20: routes[\"/a\"].service.nam: unknown key; expected one of name, nacos, group, namespace, cluster, metadata, protocol, tls, proxy_protocol, canary, health_check; \
              did you mean `name`?",
             "r.yaml:2:35: routes[\"/a\"].service.group: ``; expected a Nacos group",
         ],
@@ -556,7 +556,7 @@ fn a_service_may_say_what_its_endpoints_speak() {
         ("tls: { ca_file: /etc/x }", "service.tls: "),
         (
             "protocol: http, tls: internal",
-            "service.tls: a way of TLS where none is spoken; expected https, or no way of TLS",
+            "service.tls: TLS settings where no TLS is spoken; expected https, or no `tls`",
         ),
     ] {
         let text = format!("routes:\n  /a: {{ service: {{ name: s, {service} }} }}\n");
@@ -598,7 +598,7 @@ fn a_route_may_go_to_a_url() {
         ("to: [ http://a ]", "to: not a URL"),
         (
             "to: { url: 'http://a', tls: x }",
-            "to.tls: a way of TLS where none is spoken",
+            "to.tls: TLS settings where no TLS is spoken",
         ),
         ("to: { tls: x }", "to: `url` is missing"),
         (

@@ -191,7 +191,7 @@ mod tests {
             assert_eq!(arguments(text).as_deref(), Ok(expected), "{text}");
         }
         for (text, problem) in [
-            ("{ key: 'claim:sub' }", "client_address, header:NAME"),
+            ("{ key: 'claim:' }", "client_address, header:NAME"),
             ("{ max_load_percent: 100 }", "from 101 to 10000"),
             ("{ keys: 'cookie:sid' }", "unknown key"),
             ("cookie:sid", "mapping"),

@@ -89,6 +89,7 @@ fn every_setting_has_a_variable_that_sets_it() {
                 "nacos.username",
                 "nacos.password_file",
                 "redis.password",
+                "credentials.folder",
                 "scg.beans",
                 "registration.metadata",
                 "defaults.balance",
