@@ -264,13 +264,13 @@ fn json_is_bounded_as_the_text_is() {
     let listed = |list: &serde_json::Value| list["faults"].as_array().expect("faults").len();
     // Those of reading, and those of compiling.
     for part in ["servce: a", "service: a, balance: nonsense"] {
-        let routes: String = (0..5_000)
+        let routes: String = (0..1_000)
             .map(|n| format!("  r{n}: {{ path: /r{n}/**, {part} }}\n"))
             .collect();
         let said = said("routes.yaml", &format!("routes:\n{routes}"));
         assert_eq!(listed(&said), 100, "{part}");
         let more = said["more_faults"].as_u64().expect("a count");
-        assert!(more >= 4_900, "{part}: {more}");
+        assert!(more >= 900, "{part}: {more}");
     }
     // In Spring's form each route has a verdict, and the faults of them all are bounded.
     let routes: String = (0..500)

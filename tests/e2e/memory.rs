@@ -1,6 +1,7 @@
 //! What the gateway holds in memory, and gives back.
 
 use std::net::SocketAddr;
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -17,6 +18,9 @@ const PEERS: u64 = 100;
 const MOST_BYTES: u64 = 256 << 10;
 
 const BODY_BYTES: usize = 50_000_000;
+
+/// One for all: a hundred of them are 5 GB, which keep a machine busy for a minute.
+static BODY: LazyLock<Vec<u8>> = LazyLock::new(|| vec![b'x'; BODY_BYTES]);
 
 /// An endpoint whose answers are 50 MB, and that reads nothing of a POST.
 pub(crate) async fn endpoint() -> SocketAddr {
@@ -43,7 +47,7 @@ async fn answer(mut stream: TcpStream) {
     }
     let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {BODY_BYTES}\r\n\r\n");
     let _ = stream.write_all(head.as_bytes()).await;
-    let _ = stream.write_all(&vec![b'x'; BODY_BYTES]).await;
+    let _ = stream.write_all(&BODY).await;
 }
 
 async fn gateway() -> (World, Registered, Gateway) {
@@ -115,7 +119,7 @@ async fn uploads_that_nobody_reads_cost_little() {
     for _ in 0..PEERS {
         let mut stream = silent(&gateway, head.as_bytes()).await;
         uploads.push(tokio::spawn(async move {
-            let _ = stream.write_all(&vec![b'x'; BODY_BYTES]).await;
+            let _ = stream.write_all(&BODY).await;
         }));
     }
     gateway.in_flight(PEERS).await;

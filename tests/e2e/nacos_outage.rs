@@ -1,5 +1,6 @@
 //! Nacos gone, restarted and healed: nobody notices.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::support::gateway::Gateway;
@@ -38,6 +39,31 @@ async fn a_nacos_killed_restarted_empty_and_healed_under_load_fails_no_request()
     until_status(&gateway.url("/healed/x"), 200).await;
     until_answered_by(&url, "second").await;
     load.finish().await.assert_clean();
+}
+
+/// Two targets told of it with one text, again at each try.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_loss_of_the_registry_is_one_line_with_what_to_do() {
+    let (mut world, _upstream, _registered, gateway) = World::small().await;
+    world.kill_registry().await;
+    gateway
+        .logged(&["WARN", "a session was lost", "pailou doctor"])
+        .await;
+    let mut attempts = BTreeSet::new();
+    until("some attempts to fail", async || {
+        let status = gateway.admin_json("/api/v1/status").await;
+        let at = &status["nacos"][0]["connection"]["last_error_unix_ms"];
+        attempts.insert(at.as_u64()?);
+        (attempts.len() > 4).then_some(())
+    })
+    .await;
+    let log = gateway.log();
+    let told = log.iter().filter(|line| {
+        ["session was lost", "cannot be reached", "not connected"]
+            .iter()
+            .any(|words| line.contains(words))
+    });
+    assert_eq!(told.count(), 1, "{log:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -248,19 +248,43 @@ async fn with_nacos_down_and_no_snapshot_requests_are_answered_at_once() {
     );
 }
 
-/// Another server had taken the port: neither the log nor `/readyz` said which port, or what to do.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_grpc_port_that_somebody_else_has_is_named() {
-    let mut world = World::new().await;
-    let grpc = world.grpc();
-    world.kill_registry().await;
-    let listener = tokio::net::TcpListener::bind(grpc).await.expect("the port");
+/// Answers every connection with something that is no gRPC.
+async fn somebody_else(at: std::net::SocketAddr) {
+    let listener = tokio::net::TcpListener::bind(at).await.expect("the port");
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
             let answer = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n";
             let _ = tokio::io::AsyncWriteExt::write_all(&mut stream, answer).await;
         }
     });
+}
+
+/// The first reason was told of for a minute, whatever came after it.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_reason_of_an_outage_is_told_of_at_once() {
+    let mut world = World::new().await;
+    let grpc = world.grpc();
+    world.kill_registry().await;
+    let gateway = world.gateway().await;
+    let first = gateway.logged(&["WARN", "Nacos cannot be reached"]).await;
+    assert!(!first.contains("does not speak"), "{first}");
+    somebody_else(grpc).await;
+    // Half a minute at most.
+    let pieces = [
+        "WARN",
+        "Nacos cannot be reached",
+        "does not speak Nacos's gRPC",
+    ];
+    gateway.logged(&pieces).await;
+}
+
+/// Another server had taken the port: neither the log nor `/readyz` said which port, or what to do.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_grpc_port_that_somebody_else_has_is_named() {
+    let mut world = World::new().await;
+    let grpc = world.grpc();
+    world.kill_registry().await;
+    somebody_else(grpc).await;
     let gateway = world.gateway().await;
     let port = grpc.port().to_string();
     gateway

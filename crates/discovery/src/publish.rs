@@ -193,7 +193,12 @@ impl Publisher {
         let new = self.feeds().subscribe(&services);
         self.await_services(&new).await;
         self.report_restored();
-        self.on_table(move |cell| cell.publish(table)).await;
+        let metrics = self.metrics.clone();
+        self.on_table(move |cell| {
+            cell.publish(table);
+            metrics.forget_unused();
+        })
+        .await;
         self.feeds().named(&services);
         let elapsed = started.elapsed();
         events::TablePublished {

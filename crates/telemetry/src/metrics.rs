@@ -272,6 +272,14 @@ impl Metrics {
         up.store(is_up.into(), Ordering::Relaxed);
     }
 
+    /// Gives back the memory of series that nobody holds any more. A scrape does it too, but a gateway may never be scraped: call
+    /// it when a table has been replaced.
+    pub fn forget_unused(&self) {
+        forget_dead(&mut lock(&self.state.routes));
+        forget_dead(&mut lock(&self.state.services));
+        forget_dead(&mut lock(&self.state.breakers));
+    }
+
     /// Counts a request that a filter's cache has answered, or has not.
     pub fn response_cache_asked(&self, is_hit: bool) {
         let totals = &self.state.totals;
@@ -498,9 +506,15 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 fn live<K: std::hash::Hash + Eq, T>(series: &mut Series<K, T>) -> Vec<Arc<T>> {
     let live: Vec<Arc<T>> = series.values().filter_map(Weak::upgrade).collect();
     if live.len() < series.len() {
-        series.retain(|_, weak| weak.strong_count() > 0);
+        forget_dead(series);
     }
     live
+}
+
+/// What is dead keeps its memory as long as its entry is there, and so does a map that was large once.
+fn forget_dead<K: std::hash::Hash + Eq, T>(series: &mut Series<K, T>) {
+    series.retain(|_, weak| weak.strong_count() > 0);
+    series.shrink_to(2 * series.len());
 }
 
 /// Forgets dead series when the map would otherwise grow: a gateway that is never scraped stays bounded too.

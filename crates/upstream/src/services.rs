@@ -145,7 +145,14 @@ impl Services {
     }
 
     fn live(&self) -> Vec<Arc<Service>> {
-        self.lock().values().filter_map(Weak::upgrade).collect()
+        let mut services = self.lock();
+        let live: Vec<_> = services.values().filter_map(Weak::upgrade).collect();
+        // What is dead keeps its memory as long as its entry is there.
+        if live.len() < services.len() {
+            services.retain(|_, service| service.strong_count() > 0);
+            services.shrink_to(2 * live.len());
+        }
+        live
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<ServiceId, Weak<Service>>> {

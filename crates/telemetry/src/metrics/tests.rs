@@ -172,6 +172,23 @@ fn in_a_large_table_a_route_shows_from_its_first_request_on() {
     assert!(lines(&text) > 50, "{text}");
 }
 
+/// A table of many routes that nobody scraped kept its series' memory.
+#[test]
+fn what_a_large_table_had_is_given_back() {
+    let metrics = Metrics::new();
+    let service = ServiceLabels::default();
+    let kept = metrics.route("kept", &service);
+    let many: Vec<_> = (0..10_000)
+        .map(|n| metrics.route(&format!("r{n}"), &service))
+        .collect();
+    let room = || lock(&metrics.state.routes).capacity();
+    assert!(room() >= 10_000);
+    drop(many);
+    metrics.forget_unused();
+    assert!(room() < 100, "{}", room());
+    assert!(Arc::ptr_eq(&kept, &metrics.route("kept", &service)));
+}
+
 #[test]
 fn a_removed_routes_series_goes_and_a_kept_one_counts_on() {
     let metrics = Metrics::new();
