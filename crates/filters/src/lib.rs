@@ -42,6 +42,7 @@ mod grpc_web;
 mod head;
 mod header;
 mod identity;
+mod introspect;
 mod ip_filter;
 mod java_regex;
 mod jwt;
@@ -69,6 +70,7 @@ mod shared;
 mod sources;
 mod step;
 mod strip_prefix;
+mod token;
 
 pub use breaker::{Breaker, BreakerSettings, Permit};
 pub use chain::{Chain, ResponseHalf, Wish};

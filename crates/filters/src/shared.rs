@@ -9,8 +9,8 @@ use pailou_telemetry::Metrics;
 
 use crate::Sources;
 use crate::breaker::{Breaker, BreakerSettings};
-use crate::jwt::Known;
 use crate::response_cache::ResponseCache;
+use crate::token::Known;
 
 /// State of filters by name: a filter that is compiled anew finds it again, as long
 /// as the route before it still runs and its settings are the same.

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use jsonwebtoken::jwk::{
     AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse,
 };
-use jsonwebtoken::{Algorithm, DecodingKey, DecodingKeyKind};
+use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, DecodingKeyKind};
 use serde_json::Value;
 
 use crate::sources::{Contents, Read};
@@ -87,6 +87,13 @@ impl KeySet {
     /// Public keys in PEM.
     pub(super) fn of_pem(text: &str) -> Result<KeySet, String> {
         Ok(KeySet::new(pem_keys(text)?))
+    }
+
+    /// The bytes of the first key, where it is a secret.
+    pub(crate) fn secret(&self) -> Option<&[u8]> {
+        let key = &self.keys.first()?.key;
+        let is_secret = key.family() == AlgorithmFamily::Hmac;
+        key.try_get_as_bytes().ok().filter(|_| is_secret)
     }
 
     /// Tells this reading from others.
@@ -379,7 +386,9 @@ mod tests {
     #[test]
     fn a_key_is_found_by_its_id_and_type() {
         let text = r#"{"keys":[{"kty":"oct","k":"c2VjcmV0","kid":"a"},{"kty":"oct","k":"c2VjcmV0","kid":"b","alg":"HS512"}]}"#;
-        let Contents::Keys(keys) = KeySet::read(text.as_bytes()).expect("legal").contents;
+        let Contents::Keys(keys) = KeySet::read(text.as_bytes()).expect("legal").contents else {
+            panic!("not keys");
+        };
         let count = |id, algorithm| keys.candidates(id, algorithm).count();
         assert_eq!(count(Some("a"), Algorithm::HS256), 1);
         assert_eq!(

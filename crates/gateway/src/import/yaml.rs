@@ -180,6 +180,7 @@ fn canary(spec: &CanarySpec) -> String {
         CanarySource::Header(name) => ("header", name),
         CanarySource::Cookie(name) => ("cookie", name),
         CanarySource::Query(name) => ("query", name),
+        CanarySource::Claim(name) => ("claim", name),
     };
     let fallback = match spec.fallback {
         CanaryFallback::Any => "any",

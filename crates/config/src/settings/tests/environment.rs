@@ -89,6 +89,7 @@ fn every_setting_has_a_variable_that_sets_it() {
                 "nacos.username",
                 "nacos.password_file",
                 "scg.beans",
+                "credentials.folder",
                 "registration.metadata",
                 "defaults.balance",
                 "snapshot.path",
