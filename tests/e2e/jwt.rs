@@ -27,7 +27,7 @@ routes:
   /maybe/**:
     service: user-service
     filters:
-      - jwt: { keys: { service: auth-service, path: /oauth2/jwks }, optional: true, claims: { sub: x-user-id } }
+      - jwt: { keys: { service: auth-service, path: /oauth2/jwks }, optional: true, claims: { sub: x-user-id, roles: x-roles } }
 ";
 
 fn claims(subject: &str) -> Value {
@@ -157,6 +157,7 @@ async fn a_rotated_key_is_found_and_made_up_ones_cost_one_look() {
     let publisher = Publisher::start(&old.jwks()).await;
     let _auth = world.register("auth-service", publisher.address()).await;
     world.publish(BY_SERVICE).await;
+    until_status(&gateway.url("/api/users/1"), 401).await;
     until_answered(&gateway, "/api/users/1", &old.token(&claims("a")), 200).await;
 
     publisher.answer(200, &new.jwks());
@@ -241,6 +242,7 @@ async fn keys_in_a_config_and_in_a_file_are_followed() {
              /file/**: { service: user-service, filters: [ { jwt: { keys: { file: keys.json } } } ] }\n",
         )
         .await;
+    until_status(&gateway.url("/api/users/1"), 401).await;
     let exp = json!({ "exp": now() + 300 });
     let (first, second) = (one.token(&exp), two.token(&exp));
     for path in ["/api/users/1", "/file/1"] {
@@ -289,6 +291,7 @@ async fn limits_and_grey_release_go_by_claims() {
              filters: [ { jwt: { keys: { config: jwt-keys.json } } } ]\n",
         )
         .await;
+    until_status(&gateway.url("/api/users/1"), 401).await;
     let token = |subject: &str, ring: &str| {
         signer.token(&json!({ "sub": subject, "ring": ring, "exp": now() + 300 }))
     };
@@ -318,4 +321,46 @@ async fn limits_and_grey_release_go_by_claims() {
     let answer = ask(&gateway, "/api/users/headers", Some(&token("c", "v2"))).await;
     let seen = answer.text().await.expect("a body");
     assert!(seen.contains("[\"x-ring\",\"v2\"]"), "{seen}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_opaque_token_is_asked_for_and_known_for_a_while() {
+    let (world, _upstream, _registered, gateway) = World::small().await;
+    let publisher = Publisher::start(r#"{"active":true,"sub":"seven","scope":"read"}"#).await;
+    let _auth = world.register("auth-service", publisher.address()).await;
+    world
+        .publish(
+            "routes:\n  /api/users/**:\n    service: user-service\n    filters:\n      - introspect: { service: auth-service, path: /oauth2/introspect, \
+             client_id: gateway, client_secret: s3cret, cache: 1s, claims: { sub: x-user-id, roles: x-roles }, require: { scope: read }, timeout: 1s }\n",
+        )
+        .await;
+    until_status(&gateway.url("/api/users/1"), 401).await;
+    for _ in 0..5 {
+        let answer = ask(&gateway, "/api/users/headers", Some("opaque")).await;
+        assert_eq!(answer.status(), 200);
+        let seen = answer.text().await.expect("a body");
+        assert!(
+            seen.contains("[\"x-user-id\",\"seven\"]") && !seen.contains("forged"),
+            "{seen}"
+        );
+    }
+    assert!((1..5).contains(&publisher.asked()), "{}", publisher.asked());
+    let asked = publisher.last();
+    assert!(asked.starts_with("POST /oauth2/introspect"), "{asked}");
+    assert!(
+        asked.contains("token=opaque&token_type_hint=access_token"),
+        "{asked}"
+    );
+    assert!(asked.contains("Basic Z2F0ZXdheTpzM2NyZXQ="), "{asked}");
+
+    // It is taken back, and soon taken no more.
+    publisher.answer(200, r#"{"active":false}"#);
+    until_answered(&gateway, "/api/users/1", "opaque", 401).await;
+    publisher.answer(200, r#"{"active":true,"scope":"write"}"#);
+    assert_eq!(status(&gateway, "/api/users/1", Some("other")).await, 403);
+    // Without a clear word the door stays closed, and opens again by itself.
+    publisher.answer(500, "");
+    assert_eq!(status(&gateway, "/api/users/1", Some("third")).await, 503);
+    publisher.answer(200, r#"{"active":true,"scope":"read"}"#);
+    until_answered(&gateway, "/api/users/1", "third", 200).await;
 }

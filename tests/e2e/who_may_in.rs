@@ -84,3 +84,87 @@ async fn a_form_of_another_site_is_refused() {
         "{explained}"
     );
 }
+
+const BOUNDED: &str = "
+routes:
+  /api/users/**:
+    service: user-service
+    filters:
+      - cors: { origins: ['https://shop.example', 'https://*.shop.example'], methods: [GET, POST, DELETE], headers: [x-a], credentials: true, max_age: 10m }
+      - methods: [GET, POST, OPTIONS]
+      - request_limits: { body_bytes: 10, header_bytes: 2KiB }
+";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_route_says_which_pages_methods_and_sizes_it_takes() {
+    let (world, _upstream, _registered, gateway) = World::small().await;
+    world.publish(BOUNDED).await;
+    let client = reqwest::Client::new();
+    let url = gateway.url("/api/users/read");
+    let ask = async |method: Method, headers: &[(&str, &str)], body: &'static str| {
+        let mut asked = client.request(method, &url).body(body);
+        for (name, value) in headers {
+            asked = asked.header(*name, *value);
+        }
+        asked.send().await.expect("an answer")
+    };
+    until("the route", async || {
+        let answer = ask(Method::DELETE, &[], "").await;
+        (answer.status() == 405).then_some(())
+    })
+    .await;
+    let answer = ask(Method::DELETE, &[("origin", "https://a.shop.example")], "").await;
+    assert_eq!(answer.status(), 405);
+    assert_eq!(answer.headers()["allow"], "GET, POST, OPTIONS");
+    // The page can read that.
+    let told = &answer.headers()["access-control-allow-origin"];
+    assert_eq!(told, "https://a.shop.example");
+    assert!(
+        answer
+            .text()
+            .await
+            .expect("a body")
+            .contains("method_denied")
+    );
+
+    let preflight = [
+        ("origin", "https://shop.example"),
+        ("access-control-request-method", "POST"),
+        ("access-control-request-headers", "x-a"),
+    ];
+    let answer = ask(Method::OPTIONS, &preflight, "").await;
+    assert_eq!(answer.status(), 200);
+    let headers = answer.headers();
+    assert_eq!(headers["access-control-allow-methods"], "GET,POST,DELETE");
+    assert_eq!(headers["access-control-allow-headers"], "x-a");
+    assert_eq!(headers["access-control-max-age"], "600");
+    assert_eq!(headers["access-control-allow-credentials"], "true");
+    let foreign = [("origin", "https://evil.example")];
+    assert_eq!(ask(Method::GET, &foreign, "").await.status(), 403);
+
+    assert_eq!(ask(Method::POST, &[], "0123456789").await.status(), 200);
+    let answer = ask(Method::POST, &[], "0123456789a").await;
+    assert_eq!(answer.status(), 413);
+    assert!(
+        answer
+            .text()
+            .await
+            .expect("a body")
+            .contains("body_too_large")
+    );
+    // Without a length it is cut while it streams.
+    let pieces = (0..3).map(|_| Ok::<_, std::io::Error>("0123456789"));
+    let body = reqwest::Body::wrap_stream(futures_util::stream::iter(pieces));
+    let streamed = client.post(&url).body(body).send().await;
+    assert_eq!(streamed.expect("an answer").status(), 413);
+    let long = "x".repeat(2100);
+    let answer = ask(Method::GET, &[("x-long", &long)], "").await;
+    assert_eq!(answer.status(), 431);
+    assert!(
+        answer
+            .text()
+            .await
+            .expect("a body")
+            .contains("head_too_large")
+    );
+}

@@ -8,6 +8,8 @@ mod users;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use base64::{Engine, alphabet};
 use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue};
 use pailou_config::Field;
@@ -29,6 +31,12 @@ pub(crate) const ENTRY: Entry = Entry::steps(
     "{ file: users.htpasswd, realm: intern, user_header: x-user, forward: false, except: ['/public/**'] }",
     "Lets requests pass that carry the name and password of a user (Basic), of which `file` or `config` has the hash by bcrypt or Argon2, as `htpasswd -B` writes it; any other is 401.",
     compile,
+);
+
+/// Some clients leave the padding out.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
 /// Longer credentials are refused unread.
@@ -190,43 +198,13 @@ fn credentials(head: &RequestHead<'_>) -> Result<Option<Credentials>, ()> {
     if values.next().is_some() || encoded.len() > MAX_BYTES {
         return Err(());
     }
-    let plain = base64(encoded.trim_ascii()).ok_or(())?;
+    let plain = BASE64.decode(encoded.trim_ascii()).map_err(|_| ())?;
     let colon = plain.iter().position(|byte| *byte == b':').ok_or(())?;
     let name = String::from_utf8(plain[..colon].to_vec()).map_err(|_| ())?;
     Ok(Some(Credentials {
         name,
         password: plain[colon + 1..].to_vec(),
     }))
-}
-
-/// Base64 (RFC 4648 section 4), with its padding or without.
-fn base64(text: &[u8]) -> Option<Vec<u8>> {
-    let end = text
-        .iter()
-        .rposition(|byte| *byte != b'=')
-        .map_or(0, |at| at + 1);
-    let mut bytes = Vec::with_capacity(end * 3 / 4);
-    for group in text[..end].chunks(4) {
-        let mut bits = 0u32;
-        for digit in group {
-            let value = match digit {
-                b'A'..=b'Z' => digit - b'A',
-                b'a'..=b'z' => digit - b'a' + 26,
-                b'0'..=b'9' => digit - b'0' + 52,
-                b'+' => 62,
-                b'/' => 63,
-                _ => return None,
-            };
-            bits = bits << 6 | u32::from(value);
-        }
-        bits <<= 6 * (4 - group.len());
-        let whole = bits.to_be_bytes();
-        match group.len() {
-            1 => return None,
-            digits => bytes.extend_from_slice(&whole[1..digits]),
-        }
-    }
-    Some(bytes)
 }
 
 impl Gate for BasicAuth {

@@ -191,9 +191,7 @@ impl Gate for ForwardAuth {
         head: &'a mut RequestHead<'_>,
         ask: &'a dyn Ask,
     ) -> Waiting<'a, Result<Next, AskError>> {
-        for name in &self.copy_headers {
-            header::drop_in_any_spelling(head.headers, [name]);
-        }
+        header::drop_in_any_spelling(head.headers, &self.copy_headers);
         let question = self.question(head);
         Box::pin(async move {
             let answer = ask

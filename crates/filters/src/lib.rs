@@ -44,6 +44,7 @@ mod grpc_web;
 mod head;
 mod header;
 mod identity;
+mod introspect;
 mod ip_filter;
 mod java_regex;
 mod jwt;
@@ -73,6 +74,7 @@ mod shared_buckets;
 mod sources;
 mod step;
 mod strip_prefix;
+mod token;
 
 pub use breaker::{Breaker, BreakerSettings, BreakerWait, BreakerWindow, Permit};
 pub use chain::{Chain, ResponseHalf, Wish};

@@ -7,8 +7,8 @@ use pailou_upstream::Destination;
 
 use crate::{
     Body, Edit, Gate, Rule, Shared, Step, add_request_header, add_response_header, api_key,
-    basic_auth, circuit_breaker, cors, csrf, errors, forward_auth, grpc_web, ip_filter, jwt,
-    methods, prefix, rate_limit, redirect, remove_request_header, remove_response_header,
+    basic_auth, circuit_breaker, cors, csrf, errors, forward_auth, grpc_web, introspect, ip_filter,
+    jwt, methods, prefix, rate_limit, redirect, remove_request_header, remove_response_header,
     request_limits, respond, rewrite_body, scg, set_request_header, set_response_header,
     strip_prefix,
 };
@@ -77,6 +77,7 @@ pub static REGISTRY: &[Entry] = &[
     remove_response_header::ENTRY,
     forward_auth::ENTRY,
     jwt::ENTRY,
+    introspect::ENTRY,
     api_key::ENTRY,
     basic_auth::ENTRY,
     ip_filter::ENTRY,

@@ -10,9 +10,9 @@ use pailou_telemetry::Metrics;
 
 use crate::Sources;
 use crate::breaker::{Breaker, BreakerSettings};
-use crate::jwt::Known;
 use crate::limit::{Buckets, Rate};
 use crate::response_cache::ResponseCache;
+use crate::token::Known;
 
 /// State of filters by name. A filter that is compiled anew finds its state again if
 /// the old route still runs and the settings are the same.

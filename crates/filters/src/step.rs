@@ -202,6 +202,9 @@ pub enum AskError {
     /// The answer is longer than it may be.
     #[error("the answer is too long")]
     TooLong,
+    /// It was answered, and the answer says neither yes nor no.
+    #[error("the answer says neither yes nor no")]
+    Unclear,
     /// More wait to be judged than may.
     #[error("too many requests wait to be judged")]
     Busy,

@@ -8,6 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::http::request::Parts;
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
 use serde_json::{Value, json};
@@ -96,6 +97,7 @@ struct Published {
     address: SocketAddr,
     answer: Mutex<(StatusCode, String)>,
     asked: AtomicU64,
+    last: Mutex<String>,
 }
 
 impl Publisher {
@@ -107,15 +109,25 @@ impl Publisher {
             address: listener.local_addr().expect("an address"),
             answer: Mutex::new((StatusCode::OK, text.to_owned())),
             asked: AtomicU64::new(0),
+            last: Mutex::default(),
         }));
-        let answer = async |State(publisher): State<Publisher>| {
-            publisher.0.asked.fetch_add(1, Ordering::SeqCst);
-            publisher
-                .0
-                .answer
-                .lock()
-                .expect("no panic under it")
-                .clone()
+        let answer = async |State(publisher): State<Publisher>, head: Parts, body: String| {
+            let published = &publisher.0;
+            published.asked.fetch_add(1, Ordering::SeqCst);
+            let Parts {
+                method,
+                uri,
+                headers,
+                ..
+            } = head;
+            let authorization = headers.get("authorization");
+            let authorization = authorization.and_then(|value| value.to_str().ok());
+            let said = format!(
+                "{method} {uri} {} {body}",
+                authorization.unwrap_or_default()
+            );
+            *published.last.lock().expect("no panic under it") = said;
+            published.answer.lock().expect("no panic under it").clone()
         };
         let app = Router::new().fallback(answer).with_state(publisher.clone());
         tokio::spawn(async move { axum::serve(listener, app).await });
@@ -131,6 +143,11 @@ impl Publisher {
     /// Where it listens.
     pub(crate) fn address(&self) -> SocketAddr {
         self.0.address
+    }
+
+    /// What it was asked last: method, target, `Authorization` and body.
+    pub(crate) fn last(&self) -> String {
+        self.0.last.lock().expect("no panic under it").clone()
     }
 
     /// How often it was asked.

@@ -30,14 +30,10 @@ fn gate(more: &str) -> Box<dyn Gate> {
 }
 
 fn sent(fields: &[(&'static str, &'static str)]) -> HeaderMap {
-    let fields = fields.iter().map(|(name, value)| {
-        (
-            HeaderName::from_static(name),
-            HeaderValue::from_static(value),
-        )
-    });
     let mut headers = HeaderMap::new();
-    fields.for_each(|(name, value)| _ = headers.append(name, value));
+    for (name, value) in fields {
+        headers.append(*name, HeaderValue::from_static(value));
+    }
     headers
 }
 

@@ -190,23 +190,6 @@ fn hashes_that_cost_too_much_are_passed_over() {
 }
 
 #[test]
-fn base64_is_read() {
-    for (text, bytes) in [
-        ("", Some(&b""[..])),
-        ("YQ==", Some(b"a")),
-        ("YQ", Some(b"a")),
-        ("YWI=", Some(b"ab")),
-        ("YWJj", Some(b"abc")),
-        ("++//", Some(&[0xfb, 0xef, 0xff])),
-        ("Y", None),
-        ("Y-==", None),
-        ("=YQ", None),
-    ] {
-        assert_eq!(base64(text.as_bytes()).as_deref(), bytes, "{text}");
-    }
-}
-
-#[test]
 fn what_is_no_setting_is_refused() {
     for (yaml, problem) in [
         ("{}", "no place of users"),

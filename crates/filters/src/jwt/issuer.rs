@@ -11,8 +11,10 @@ use pailou_config::{Field, Fields, TargetSpec, UpstreamUrl, UrlSpec};
 use serde_json::{Map, Value};
 
 use super::keys::KeySet;
+use crate::introspect::host_of;
 use crate::registry::Scope;
 use crate::sources::{Kind, Place, Source};
+use crate::token::MALFORMED;
 
 const REFRESH: Duration = Duration::from_secs(300);
 const REFRESHES: std::ops::RangeInclusive<Duration> =
@@ -171,7 +173,7 @@ fn reason(kind: &ErrorKind) -> Rejected {
         ErrorKind::InvalidAudience => "the token is for another audience",
         ErrorKind::MissingRequiredClaim(claim) if claim == "exp" => "the token has no end",
         ErrorKind::MissingRequiredClaim(_) => "the token lacks a claim",
-        _ => super::MALFORMED,
+        _ => MALFORMED,
     })
 }
 
@@ -306,13 +308,9 @@ fn endpoint(
         path.fault_expected(path.quoted(), "a path such as `/oauth2/jwks`");
         return None;
     };
-    let host = match target {
-        TargetSpec::Url(spec) => spec.url.to_string().split("://").nth(1).map(str::to_owned),
-        target => target.service().map(|service| service.name.clone()),
-    };
     Some(Place::Endpoint {
         destination: Box::new(scope.destinations.destination(target, field)?),
-        host: HeaderValue::try_from(host.unwrap_or_default()).ok()?,
+        host: host_of(target)?,
         path,
         refresh,
     })

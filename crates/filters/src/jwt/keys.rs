@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use jsonwebtoken::jwk::{
     AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse,
 };
-use jsonwebtoken::{Algorithm, DecodingKey, DecodingKeyKind};
+use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, DecodingKeyKind};
 use serde_json::Value;
 
 use crate::sources::{Contents, Read};
@@ -87,6 +87,13 @@ impl KeySet {
     /// Public keys in PEM.
     pub(super) fn of_pem(text: &str) -> Result<KeySet, String> {
         Ok(KeySet::new(pem_keys(text)?))
+    }
+
+    /// The bytes of the first key, where it is a secret.
+    pub(crate) fn secret(&self) -> Option<&[u8]> {
+        let key = &self.keys.first()?.key;
+        let is_secret = key.family() == AlgorithmFamily::Hmac;
+        key.try_get_as_bytes().ok().filter(|_| is_secret)
     }
 
     /// Tells this reading from others.

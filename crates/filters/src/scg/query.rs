@@ -21,7 +21,7 @@ pub(super) fn encode_text(text: &str, keeps_escapes: bool, to: &mut String) {
 }
 
 /// Encodes a text so that it stays one name or one value.
-pub(super) fn encode_value(value: &str, to: &mut String) {
+pub(crate) fn encode_value(value: &str, to: &mut String) {
     for byte in value.bytes() {
         push(
             to,

@@ -91,6 +91,7 @@ fn every_setting_has_a_variable_that_sets_it() {
                 "redis.password",
                 "credentials.folder",
                 "scg.beans",
+                "credentials.folder",
                 "registration.metadata",
                 "defaults.balance",
                 "snapshot.path",

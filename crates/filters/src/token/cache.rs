@@ -1,4 +1,4 @@
-//! Tokens that were verified, until they end.
+//! Tokens that were judged, until they end.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,22 +9,29 @@ use super::Verified;
 
 /// Shards of the table: requests with different tokens seldom meet at one lock.
 const SHARDS: usize = 16;
-/// Tokens of a shard. Only tokens that were verified get here, so that nobody fills it who has none.
+/// Tokens of a shard.
 const SHARD_TOKENS: usize = 512;
 
 /// SHA-256 of a token: two tokens with one are not to be found, and no token is kept.
 type Digest = [u8; 32];
 
-/// Verified tokens by their digests, 8,192 at most, some kilobytes each.
+/// Judged tokens by their digests, 8,192 at most, some kilobytes each.
 #[derive(Default)]
-pub(super) struct Tokens([Mutex<HashMap<Digest, Arc<Verified>>>; SHARDS]);
+pub(crate) struct Tokens([Mutex<HashMap<Digest, Arc<Verified>>>; SHARDS]);
+
+/// Nothing of what tokens say.
+impl std::fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Tokens")
+    }
+}
 
 /// What finds a token again.
 #[derive(Clone, Copy)]
-pub(super) struct Entry(Digest);
+pub(crate) struct Entry(Digest);
 
 impl Entry {
-    pub(super) fn of(token: &[u8]) -> Entry {
+    pub(crate) fn of(token: &[u8]) -> Entry {
         let mut bytes = Digest::default();
         bytes.copy_from_slice(digest(&SHA256, token).as_ref());
         Entry(bytes)
@@ -36,8 +43,8 @@ impl Tokens {
         &self.0[usize::from(entry.0[0]) % SHARDS]
     }
 
-    /// The token, if it was verified and has not ended at `now`. A lock of one shard, for as long as the look-up takes.
-    pub(super) fn get(&self, entry: Entry, now: u64) -> Option<Arc<Verified>> {
+    /// The token, if it was judged and has not ended at `now`. A lock of one shard, for as long as the look-up takes.
+    pub(crate) fn get(&self, entry: Entry, now: u64) -> Option<Arc<Verified>> {
         let shard = self.shard(entry);
         let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
         let found = shard.get(&entry.0).cloned();
@@ -46,7 +53,7 @@ impl Tokens {
     }
 
     /// Keeps a token. A full shard forgets those that have ended, or else any one.
-    pub(super) fn insert(&self, entry: Entry, verified: Arc<Verified>, now: u64) {
+    pub(crate) fn insert(&self, entry: Entry, verified: Arc<Verified>, now: u64) {
         let shard = self.shard(entry);
         let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
         if shard.len() >= SHARD_TOKENS && !shard.contains_key(&entry.0) {
