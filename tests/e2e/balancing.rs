@@ -375,3 +375,40 @@ async fn by(request: reqwest::RequestBuilder) -> String {
     let name = answer.headers()["x-instance"].to_str().expect("text");
     name.to_owned()
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_instance_that_joins_begins_with_a_part_of_its_share() {
+    let (world, _one, _registered, gateway) = World::small().await;
+    world
+        .publish(
+            "routes:\n  /late/**: { service: user-service, slow_start: 1h }\n  \
+             /soon/**: { service: user-service, slow_start: 2s }\n  /at-once/**: user-service\n",
+        )
+        .await;
+    until_answered_by(&gateway.url("/late/x"), "one").await;
+    let joined = Upstream::start("joined");
+    let _joined = world.register("user-service", joined.address()).await;
+    until_answered_by(&gateway.url("/at-once/x"), "joined").await;
+    let path = "/api/v1/services/user-service";
+    let is_slow = |view: &serde_json::Value| {
+        let endpoints = view["endpoints"].as_array();
+        endpoints.into_iter().flatten().any(|one| {
+            one["address"] == joined.address().to_string() && one["slow_start_percent"] == 10
+        })
+    };
+    gateway.admin_until("a slow start", path, is_slow).await;
+    let share = |shares: HashMap<String, f64>| shares.get("joined").copied().unwrap_or_default();
+    let slow = share(shares(&gateway, "/late/x", 440).await);
+    assert!((slow - 1.0 / 11.0).abs() < 0.02, "{slow}");
+    let at_once = share(shares(&gateway, "/at-once/x", 200).await);
+    assert!((at_once - 0.5).abs() < 0.02, "{at_once}");
+    // And ends with its whole share.
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
+    loop {
+        let soon = share(shares(&gateway, "/soon/x", 200).await);
+        if (soon - 0.5).abs() < 0.02 {
+            break;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "{soon}");
+    }
+}

@@ -123,6 +123,8 @@ async fn balancing() {
     for _ in 0..10 {
         assert_eq!(ask(&gateway, "/api/pictures/1", &[]).await.1, first);
     }
+    world.publish(&documents[1]).await;
+    until_status(&gateway.url("/api/warm/1"), 200).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -185,6 +185,11 @@ const KEYS: &[(&str, &str, &str)] = &[
         "How an endpoint is chosen: [policies](recipes/balancing.md). `defaults.balance` unless given.",
     ),
     (
+        "slow_start",
+        "`off`, or duration, 1s to 1h",
+        "How long an endpoint that begins to take requests takes to its whole share; `defaults.slow_start` unless given.",
+    ),
+    (
         "strip_prefix",
         "number of segments",
         "So many leading segments are cut from the path before it is forwarded.",

@@ -333,7 +333,9 @@ impl Route {
             compiler.upstream_tls(target, &format!("routes.{}", spec.id), &report)
         });
         let balance = spec.balance.as_ref().unwrap_or(&defaults.balance);
+        let slow_start = spec.slow_start.unwrap_or(defaults.slow_start).duration();
         let policy = balance::parse(balance, &report);
+        let policy = policy.map(|policy| policy.with_slow_start(slow_start.unwrap_or_default()));
         check_target(&spec, &report);
         let (false, Some(matcher), Some(policy)) = (report.has_errors(), matcher, policy) else {
             return Err(report.into_faults());

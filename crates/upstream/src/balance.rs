@@ -17,6 +17,7 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use pailou_config::{Field, PartSpec, Report, RequestKey};
 
@@ -52,6 +53,7 @@ pub struct Policy {
     name: &'static str,
     arguments: Arc<str>,
     key: Option<RequestKey>,
+    slow_start: Duration,
     balance: Arc<dyn Balance>,
 }
 
@@ -62,6 +64,7 @@ impl Policy {
             name,
             arguments: arguments.into(),
             key: None,
+            slow_start: Duration::ZERO,
             balance: Arc::new(balance),
         }
     }
@@ -95,6 +98,19 @@ impl Policy {
         &self.arguments
     }
 
+    /// The same, which gives an endpoint that begins to take requests so long until it gets its whole share.
+    pub fn with_slow_start(self, window: Duration) -> Policy {
+        Policy {
+            slow_start: window,
+            ..self
+        }
+    }
+
+    /// How long an endpoint that begins to take requests takes to its whole share.
+    pub fn slow_start(&self) -> Duration {
+        self.slow_start
+    }
+
     /// What it hashes of a request, if it hashes: a part of its arguments. A [`Hint`](crate::Hint) hands it the hash.
     pub fn key(&self) -> Option<&RequestKey> {
         self.key.as_ref()
@@ -120,7 +136,9 @@ impl fmt::Debug for Policy {
 
 impl PartialEq for Policy {
     fn eq(&self, other: &Policy) -> bool {
-        self.name == other.name && self.arguments == other.arguments
+        self.name == other.name
+            && self.arguments == other.arguments
+            && self.slow_start == other.slow_start
     }
 }
 
@@ -130,6 +148,7 @@ impl Hash for Policy {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.name.hash(state);
         self.arguments.hash(state);
+        self.slow_start.hash(state);
     }
 }
 

@@ -41,6 +41,7 @@ mod selection;
 mod service;
 mod services;
 mod set;
+mod slow_start;
 mod split;
 mod standing;
 mod state;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use pailou_config::EjectionSettings;
 use tokio::time::Instant;
@@ -55,7 +56,8 @@ impl Selection {
             return panic;
         }
         let candidates: Vec<&Candidate<'_>> = candidates.iter().collect();
-        let all = shares(&candidates, now);
+        let window = self.policy().slow_start();
+        let all = shares(&candidates, window, now);
         let parts = self.parts(&candidates, now);
         let is_panic = panic.is_some();
         let is_same_part = |(name, shares): (&&str, &Vec<Share>)| {
@@ -88,10 +90,11 @@ impl Selection {
         let Some(split) = &self.subset().split else {
             return BTreeMap::new();
         };
+        let window = self.policy().slow_start();
         let parts = split.sort(candidates, |candidate| candidate.listing);
         parts
             .into_iter()
-            .map(|(name, candidates)| (name, shares(&candidates, now)))
+            .map(|(name, candidates)| (name, shares(&candidates, window, now)))
             .collect()
     }
 
@@ -122,8 +125,9 @@ fn panic(candidates: &[Candidate<'_>], settings: &EjectionSettings) -> Option<Pa
     is_panic(settings, ejected, eligible).then_some(Panic { ejected, eligible })
 }
 
-fn shares(candidates: &[&Candidate<'_>], now: Instant) -> Vec<Share> {
-    let weight = |candidate: &&Candidate<'_>| candidate.listing.weight * candidate.member.part(now);
+fn shares(candidates: &[&Candidate<'_>], window: Duration, now: Instant) -> Vec<Share> {
+    let weight =
+        |candidate: &&Candidate<'_>| candidate.listing.weight * candidate.member.part(window, now);
     let weights: Vec<f64> = candidates.iter().map(weight).collect();
     let share = |(candidate, weight): (&&Candidate<'_>, u32)| Share {
         endpoint: Arc::clone(&candidate.member.endpoint),

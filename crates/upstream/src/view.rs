@@ -202,9 +202,7 @@ impl EndpointView {
                 .map(|selection| selection.subset().to_string())
                 .collect(),
             ejection: EjectionView::of(member, now),
-            slow_start_percent: member
-                .slow_start(now)
-                .map(|part| (part * 100.0).round() as u8),
+            slow_start_percent: member.slow_start.map(|slow_start| slow_start.percent(now)),
             checks: member.health.iter().filter_map(CheckView::of).collect(),
             in_flight: endpoint.in_flight(),
             picks: endpoint.picks(),
