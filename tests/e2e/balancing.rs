@@ -131,6 +131,30 @@ async fn least_request_sends_less_to_a_slow_instance() {
     assert!(served[1] > 0, "it is slow, not dead");
 }
 
+/// One client at a time: nothing is ever in flight, so that only what was measured tells them apart.
+#[tokio::test(flavor = "multi_thread")]
+async fn peak_ewma_sends_less_to_an_instance_that_answers_late() {
+    let world = World::new().await;
+    let (fast, late) = (
+        Upstream::start("fast"),
+        Upstream::slow("late", Duration::from_millis(150)),
+    );
+    let mut registered = Vec::new();
+    for upstream in [&fast, &late] {
+        registered.push(world.register("user-service", upstream.address()).await);
+    }
+    world
+        .publish("routes: { /peak/**: { service: user-service, balance: peak_ewma } }")
+        .await;
+    let gateway = world.gateway().await.ready().await;
+    for name in ["fast", "late"] {
+        until_answered_by(&gateway.url("/peak/x"), name).await;
+    }
+    let shares = shares(&gateway, "/peak/x", 300).await;
+    let late = shares.get("late").copied().unwrap_or_default();
+    assert!(late < 0.2, "the late one got {late}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn each_policy_reaches_every_instance() {
     let world = World::new().await;
@@ -143,11 +167,13 @@ async fn each_policy_reaches_every_instance() {
         .publish(
             "routes:\n  /rr/**: { service: user-service, balance: round_robin }\n  \
              /random/**: { service: user-service, balance: random }\n  \
-             /least/**: { service: user-service, balance: least_request }\n",
+             /least/**: { service: user-service, balance: least_request }\n  \
+             /peak/**: { service: user-service, balance: peak_ewma }\n  \
+             /hash/**: { service: user-service, balance: { consistent_hash: { key: 'header:x-user' } } }\n",
         )
         .await;
     let gateway = world.gateway().await.ready().await;
-    for path in ["/rr/x", "/random/x", "/least/x"] {
+    for path in ["/rr/x", "/random/x", "/least/x", "/peak/x", "/hash/x"] {
         for upstream in &upstreams {
             until_answered_by(&gateway.url(path), upstream.name()).await;
         }

@@ -123,8 +123,10 @@ async fn balancing() {
     for _ in 0..10 {
         assert_eq!(ask(&gateway, "/api/pictures/1", &[]).await.1, first);
     }
-    world.publish(&documents[1]).await;
-    until_status(&gateway.url("/api/warm/1"), 200).await;
+    for (document, path) in [(1, "/api/quick/1"), (2, "/api/warm/1")] {
+        world.publish(&documents[document]).await;
+        until_status(&gateway.url(path), 200).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

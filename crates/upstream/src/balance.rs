@@ -7,6 +7,7 @@ mod consistent_hash;
 mod cycle;
 mod draw;
 mod least_request;
+mod peak_ewma;
 mod random;
 mod ring;
 mod round_robin;
@@ -31,6 +32,7 @@ pub const REGISTRY: &[Entry] = &[
     round_robin::ENTRY,
     random::ENTRY,
     least_request::ENTRY,
+    peak_ewma::ENTRY,
     consistent_hash::ENTRY,
 ];
 

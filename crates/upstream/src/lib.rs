@@ -34,6 +34,7 @@ mod hint;
 mod id;
 mod member;
 mod news;
+mod peak;
 mod pick;
 mod rebuild;
 mod schedule;
