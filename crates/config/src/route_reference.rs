@@ -246,6 +246,23 @@ const KEYS: &[(&str, &str, &str)] = &[
          For methods that may run twice.",
     ),
     (
+        "retries.statuses",
+        "list of statuses from 400 to 599, `4xx`, `5xx`",
+        "An answer with such a status is a failed try, while the request is at hand (`retry.buffer_bytes`) and another endpoint is left. One \
+         with `Retry-After` is tried again after that time, or passed on if that is too late. The last answer is passed on.",
+    ),
+    (
+        "retries.methods",
+        "list of methods",
+        "The methods of requests that may run twice; those that are idempotent (RFC 9110 section 9.2.2) unless given.",
+    ),
+    (
+        "retries.try_timeout",
+        "duration, 1ms to 24h",
+        "How long one try may take for the headers of its answer, within `timeout`; then another endpoint is tried. Unless given, a try that \
+         takes all of `timeout` is the last.",
+    ),
+    (
         "enabled",
         "`true` or `false`; `true`",
         "A route that is not enabled is checked and takes no request.",

@@ -86,6 +86,7 @@ mod proxy_header;
 mod redirect;
 mod request_id;
 mod respond;
+mod retry_after;
 mod rewrite;
 mod serve;
 mod server;

@@ -2,9 +2,10 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use http::StatusCode;
 use pailou_config::{
-    Compat, EncodedSlashes, Fault, Field, GrpcStatus, Protocol, Report, RouteDefaults, RouteSpec,
-    ServiceSpec, Settings, Severity, TargetSpec, UpstreamTlsSettings,
+    Compat, EncodedSlashes, Fault, Field, GrpcStatus, Protocol, Report, RetriesSpec, RouteDefaults,
+    RouteSpec, ServiceSpec, Settings, Severity, TargetSpec, UpstreamTlsSettings,
 };
 use pailou_filters::{Chain, Destinations, Retry, Scope, Step};
 use pailou_telemetry::{Metrics, RouteMetrics};
@@ -258,6 +259,24 @@ impl<'a> Compiler<'a> {
     }
 }
 
+/// What is tried again, unless a filter says otherwise.
+fn retry(spec: &RetriesSpec, defaults: &RouteDefaults) -> Retry {
+    let status = |number| StatusCode::from_u16(number).ok();
+    let ranges = spec.statuses.iter();
+    let methods = spec.methods.as_ref().map(|methods| {
+        let methods = methods.iter();
+        methods.filter_map(|name| name.parse().ok()).collect()
+    });
+    Retry {
+        statuses: ranges
+            .filter_map(|(from, to)| status(*from).zip(status(*to)))
+            .collect(),
+        methods,
+        per_try: spec.try_timeout,
+        ..Retry::without_answers(spec.count.unwrap_or(defaults.retries))
+    }
+}
+
 fn transport_of(protocol: Protocol) -> Transport {
     let (tls, http) = match protocol {
         Protocol::Http => (false, Http::Http1),
@@ -355,7 +374,7 @@ impl Route {
             let name: Arc<str> = part.name.as_str().into();
             steps.into_iter().map(move |step| (name.clone(), step))
         }));
-        let retry = Retry::without_answers(spec.retries.count.unwrap_or(defaults.retries));
+        let retry = retry(&spec.retries, defaults);
         let sending = Sending::of(&chain, retry, spec.preserve_host);
         Ok(Arc::new(Route {
             id: Arc::clone(&spec.id),
