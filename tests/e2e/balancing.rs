@@ -438,3 +438,54 @@ async fn an_instance_that_joins_begins_with_a_part_of_its_share() {
         assert!(tokio::time::Instant::now() < deadline, "{soon}");
     }
 }
+
+/// Two in the gateway's own cluster and one elsewhere.
+#[tokio::test(flavor = "multi_thread")]
+async fn instances_of_the_own_cluster_come_first_and_others_when_those_are_too_few() {
+    let world = World::new().await;
+    let (one, two, far) = (
+        Upstream::start("one"),
+        Upstream::start("two"),
+        Upstream::start("far"),
+    );
+    let mut registered = Vec::new();
+    for (upstream, cluster) in [(&one, "hz"), (&two, "hz"), (&far, "sh")] {
+        let address = upstream.address();
+        let mut instance = pailou_nacos::Instance::new(address.ip().to_string(), address.port());
+        instance.cluster = cluster.to_owned();
+        registered.push(world.register_instance("user-service", instance).await);
+    }
+    world
+        .publish(
+            "routes:\n  /any/**: user-service\n  \
+             /far/**: { service: { name: user-service, cluster: sh } }\n",
+        )
+        .await;
+    let settings =
+        "discovery: { cluster: hz, cluster_min_percent: 100 }\nejection: { max_percent: 100 }";
+    let gateway = world.gateway_with(settings).await.ready().await;
+    until_answered_by(&gateway.url("/far/x"), "far").await;
+    let own = shares(&gateway, "/any/x", 100).await;
+    assert!(!own.contains_key("far") && own.len() == 2, "{own:?}");
+
+    // Half of the cluster is well, and all of it is wanted: half of the requests leave.
+    let load = Load::get(&gateway.url("/any/x"), 2);
+    two.kill();
+    until_answered_by(&gateway.url("/any/x"), "far").await;
+    let path = "/api/v1/services/user-service";
+    gateway
+        .admin_until("half to leave", path, |view| {
+            let selections = view["selections"].as_array();
+            selections
+                .into_iter()
+                .flatten()
+                .any(|one| one["away_percent"] == 50)
+        })
+        .await;
+    let metrics = gateway.metrics().await;
+    assert!(metrics.contains("pailou_service_away_percent"), "{metrics}");
+    one.kill();
+    load.finish().await.assert_clean();
+    let last = shares(&gateway, "/any/x", 20).await;
+    assert_eq!(last.get("far"), Some(&1.0), "{last:?}");
+}

@@ -107,7 +107,11 @@ async fn path_rewrite() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn balancing() {
-    let (world, _upstream, _registered, gateway) = World::small().await;
+    let settings = blocks("balancing")
+        .into_iter()
+        .find(|block| block.kind == "gateway");
+    let settings = settings.expect("settings").text;
+    let (world, _upstream, _registered, gateway) = World::small_with(&settings).await;
     let other = Upstream::start("other");
     let _other = world.register("user-service", other.address()).await;
     let documents = documents("balancing");

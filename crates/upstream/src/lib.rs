@@ -33,6 +33,7 @@ mod endpoint;
 mod hint;
 mod id;
 mod member;
+mod near;
 mod news;
 mod peak;
 mod pick;
@@ -60,6 +61,7 @@ pub use destination::Destination;
 pub use endpoint::Endpoint;
 pub use hint::Hint;
 pub use id::ServiceId;
+pub use near::Near;
 /// What [`Services::new`] takes.
 pub use pailou_config::EjectionSettings;
 pub use pick::{Outcome, Pick};

@@ -244,7 +244,7 @@ impl Service {
         state.window = state.longest_slow_start();
         let mut panic = None;
         for selection in state.live_selections() {
-            let of_selection = selection.rebuild(state, &self.context.settings, now);
+            let of_selection = selection.rebuild(state, &self.context, now);
             panic = panic.or(of_selection);
         }
         match (panic, state.panic) {
@@ -252,6 +252,9 @@ impl Service {
             (None, true) => self.news.panic_ended(),
             _ => {}
         }
+        let away = state.live_selections();
+        let away = away.iter().map(|selection| selection.away_percent());
+        self.news.away(away.max().unwrap_or_default());
         state.panic = panic.is_some();
         state.look_ahead(now);
         self.news.counts(state.counts());
