@@ -131,6 +131,30 @@ async fn least_request_sends_less_to_a_slow_instance() {
     assert!(served[1] > 0, "it is slow, not dead");
 }
 
+/// One client at a time: nothing is ever in flight, so that only what was measured tells them apart.
+#[tokio::test(flavor = "multi_thread")]
+async fn peak_ewma_sends_less_to_an_instance_that_answers_late() {
+    let world = World::new().await;
+    let (fast, late) = (
+        Upstream::start("fast"),
+        Upstream::slow("late", Duration::from_millis(150)),
+    );
+    let mut registered = Vec::new();
+    for upstream in [&fast, &late] {
+        registered.push(world.register("user-service", upstream.address()).await);
+    }
+    world
+        .publish("routes: { /peak/**: { service: user-service, balance: peak_ewma } }")
+        .await;
+    let gateway = world.gateway().await.ready().await;
+    for name in ["fast", "late"] {
+        until_answered_by(&gateway.url("/peak/x"), name).await;
+    }
+    let shares = shares(&gateway, "/peak/x", 300).await;
+    let late = shares.get("late").copied().unwrap_or_default();
+    assert!(late < 0.2, "the late one got {late}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn each_policy_reaches_every_instance() {
     let world = World::new().await;
@@ -143,11 +167,13 @@ async fn each_policy_reaches_every_instance() {
         .publish(
             "routes:\n  /rr/**: { service: user-service, balance: round_robin }\n  \
              /random/**: { service: user-service, balance: random }\n  \
-             /least/**: { service: user-service, balance: least_request }\n",
+             /least/**: { service: user-service, balance: least_request }\n  \
+             /peak/**: { service: user-service, balance: peak_ewma }\n  \
+             /hash/**: { service: user-service, balance: { consistent_hash: { key: 'header:x-user' } } }\n",
         )
         .await;
     let gateway = world.gateway().await.ready().await;
-    for path in ["/rr/x", "/random/x", "/least/x"] {
+    for path in ["/rr/x", "/random/x", "/least/x", "/peak/x", "/hash/x"] {
         for upstream in &upstreams {
             until_answered_by(&gateway.url(path), upstream.name()).await;
         }
@@ -374,4 +400,92 @@ async fn by(request: reqwest::RequestBuilder) -> String {
     assert_eq!(answer.status(), 200);
     let name = answer.headers()["x-instance"].to_str().expect("text");
     name.to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_instance_that_joins_begins_with_a_part_of_its_share() {
+    let (world, _one, _registered, gateway) = World::small().await;
+    world
+        .publish(
+            "routes:\n  /late/**: { service: user-service, slow_start: 1h }\n  \
+             /soon/**: { service: user-service, slow_start: 2s }\n  /at-once/**: user-service\n",
+        )
+        .await;
+    until_answered_by(&gateway.url("/late/x"), "one").await;
+    let joined = Upstream::start("joined");
+    let _joined = world.register("user-service", joined.address()).await;
+    until_answered_by(&gateway.url("/at-once/x"), "joined").await;
+    let path = "/api/v1/services/user-service";
+    let is_slow = |view: &serde_json::Value| {
+        let endpoints = view["endpoints"].as_array();
+        endpoints.into_iter().flatten().any(|one| {
+            one["address"] == joined.address().to_string() && one["slow_start_percent"] == 10
+        })
+    };
+    gateway.admin_until("a slow start", path, is_slow).await;
+    let share = |shares: HashMap<String, f64>| shares.get("joined").copied().unwrap_or_default();
+    let slow = share(shares(&gateway, "/late/x", 440).await);
+    assert!((slow - 1.0 / 11.0).abs() < 0.02, "{slow}");
+    let at_once = share(shares(&gateway, "/at-once/x", 200).await);
+    assert!((at_once - 0.5).abs() < 0.02, "{at_once}");
+    // And ends with its whole share.
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
+    loop {
+        let soon = share(shares(&gateway, "/soon/x", 200).await);
+        if (soon - 0.5).abs() < 0.02 {
+            break;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "{soon}");
+    }
+}
+
+/// Two in the gateway's own cluster and one elsewhere.
+#[tokio::test(flavor = "multi_thread")]
+async fn instances_of_the_own_cluster_come_first_and_others_when_those_are_too_few() {
+    let world = World::new().await;
+    let (one, two, far) = (
+        Upstream::start("one"),
+        Upstream::start("two"),
+        Upstream::start("far"),
+    );
+    let mut registered = Vec::new();
+    for (upstream, cluster) in [(&one, "hz"), (&two, "hz"), (&far, "sh")] {
+        let address = upstream.address();
+        let mut instance = pailou_nacos::Instance::new(address.ip().to_string(), address.port());
+        instance.cluster = cluster.to_owned();
+        registered.push(world.register_instance("user-service", instance).await);
+    }
+    world
+        .publish(
+            "routes:\n  /any/**: user-service\n  \
+             /far/**: { service: { name: user-service, cluster: sh } }\n",
+        )
+        .await;
+    let settings =
+        "discovery: { cluster: hz, cluster_min_percent: 100 }\nejection: { max_percent: 100 }";
+    let gateway = world.gateway_with(settings).await.ready().await;
+    until_answered_by(&gateway.url("/far/x"), "far").await;
+    let own = shares(&gateway, "/any/x", 100).await;
+    assert!(!own.contains_key("far") && own.len() == 2, "{own:?}");
+
+    // Half of the cluster is well, and all of it is wanted: half of the requests leave.
+    let load = Load::get(&gateway.url("/any/x"), 2);
+    two.kill();
+    until_answered_by(&gateway.url("/any/x"), "far").await;
+    let path = "/api/v1/services/user-service";
+    gateway
+        .admin_until("half to leave", path, |view| {
+            let selections = view["selections"].as_array();
+            selections
+                .into_iter()
+                .flatten()
+                .any(|one| one["away_percent"] == 50)
+        })
+        .await;
+    let metrics = gateway.metrics().await;
+    assert!(metrics.contains("pailou_service_away_percent"), "{metrics}");
+    one.kill();
+    load.finish().await.assert_clean();
+    let last = shares(&gateway, "/any/x", 20).await;
+    assert_eq!(last.get("far"), Some(&1.0), "{last:?}");
 }

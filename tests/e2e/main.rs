@@ -75,6 +75,8 @@ mod registry;
 mod regression;
 /// Live reloads under load.
 mod reload;
+/// What a route has tried again.
+mod retries;
 /// The samples of `examples/` behind the gateway.
 mod samples;
 /// Sentinel's flow rules.

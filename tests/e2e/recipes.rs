@@ -110,7 +110,11 @@ async fn path_rewrite() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn balancing() {
-    let (world, _upstream, _registered, gateway) = World::small().await;
+    let settings = blocks("balancing")
+        .into_iter()
+        .find(|block| block.kind == "gateway");
+    let settings = settings.expect("settings").text;
+    let (world, _upstream, _registered, gateway) = World::small_with(&settings).await;
     let other = Upstream::start("other");
     let _other = world.register("user-service", other.address()).await;
     let documents = documents("balancing");
@@ -125,6 +129,10 @@ async fn balancing() {
     let (_, first) = ask(&gateway, "/api/pictures/1", &[]).await;
     for _ in 0..10 {
         assert_eq!(ask(&gateway, "/api/pictures/1", &[]).await.1, first);
+    }
+    for (document, path) in [(1, "/api/quick/1"), (2, "/api/warm/1")] {
+        world.publish(&documents[document]).await;
+        until_status(&gateway.url(path), 200).await;
     }
 }
 

@@ -1,7 +1,9 @@
 //! What `retries` of a route says: a number, or a mapping of the number and of
 //! the answers that count as failures.
 
-use crate::field::Field;
+use std::time::Duration;
+
+use crate::{field::Field, request_value::is_token};
 
 const MAX_RETRIES: u64 = 10;
 
@@ -37,6 +39,13 @@ pub struct RetriesSpec {
     /// The statuses of gRPC that a call is tried again for, if its answer has
     /// nothing else.
     pub grpc_status: Vec<GrpcStatus>,
+    /// The statuses of answers that count as failures: ranges, both ends included.
+    pub statuses: Vec<(u16, u16)>,
+    /// The methods of requests that may run twice; `None` is those that are
+    /// idempotent.
+    pub methods: Option<Vec<String>>,
+    /// How long one try may take for its answer; `None` is as long as all of them.
+    pub try_timeout: Option<Duration>,
 }
 
 impl RetriesSpec {
@@ -44,26 +53,66 @@ impl RetriesSpec {
         if !field.is_mapping() {
             return RetriesSpec {
                 count: count(field),
-                grpc_status: Vec::new(),
+                ..RetriesSpec::default()
             };
         }
         let Some(mut fields) = field.mapping() else {
             return RetriesSpec::default();
         };
         let number = fields.optional("count").and_then(|field| count(&field));
-        let statuses = fields
-            .optional("grpc_status")
-            .and_then(|field| field.sequence_or_one())
-            .unwrap_or_default();
+        let mut list = |key| {
+            let list = fields.optional(key)?;
+            list.sequence_or_one()
+        };
+        let grpc = list("grpc_status").unwrap_or_default();
+        let statuses = list("statuses").unwrap_or_default();
+        let methods = list("methods");
+        let try_timeout = fields
+            .optional("try_timeout")
+            .and_then(|field| field.duration(MILLISECOND..=DAY));
         fields.finish();
         RetriesSpec {
             count: number,
-            grpc_status: statuses
+            grpc_status: grpc
                 .iter()
                 .filter_map(|field| field.one_of(STATUSES))
                 .collect(),
+            statuses: statuses.iter().filter_map(status).collect(),
+            methods: methods.map(|methods| methods.iter().filter_map(method).collect()),
+            try_timeout,
         }
     }
+}
+
+const MILLISECOND: Duration = Duration::from_millis(1);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// A status that can be a failure, or `4xx` or `5xx` for a hundred of them.
+fn status(field: &Field<'_>) -> Option<(u16, u16)> {
+    let text = field.string()?;
+    let number = text
+        .parse()
+        .ok()
+        .filter(|number| (400..=599).contains(number));
+    let range = match text.as_str() {
+        "4xx" => Some((400, 499)),
+        "5xx" => Some((500, 599)),
+        _ => number.map(|number| (number, number)),
+    };
+    if range.is_none() {
+        field.fault_expected(field.quoted(), "a status from 400 to 599, 4xx or 5xx");
+    }
+    range
+}
+
+/// Methods are compared as they are written: `get` is none that a client sends.
+fn method(field: &Field<'_>) -> Option<String> {
+    let text = field.string()?;
+    if !is_token(&text) || text.bytes().any(|byte| byte.is_ascii_lowercase()) {
+        field.fault_expected(field.quoted(), "a method in capitals, such as GET");
+        return None;
+    }
+    Some(text)
 }
 
 fn count(field: &Field<'_>) -> Option<u32> {
@@ -89,7 +138,11 @@ mod tests {
 
     #[test]
     fn a_number_and_a_mapping_say_the_same() {
-        let spec = |count, grpc_status| RetriesSpec { count, grpc_status };
+        let spec = |count, grpc_status| RetriesSpec {
+            count,
+            grpc_status,
+            ..RetriesSpec::default()
+        };
         let all = vec![GrpcStatus::Unavailable, GrpcStatus::ResourceExhausted];
         for (text, expected) in [
             ("3", spec(Some(3), vec![])),
@@ -105,6 +158,16 @@ mod tests {
         ] {
             assert_eq!(read(text).expect(text), expected, "{text}");
         }
+        let text = "{ statuses: [429, 5xx], methods: [GET, POST], try_timeout: 500ms }";
+        assert_eq!(
+            read(text).expect(text),
+            RetriesSpec {
+                statuses: vec![(429, 429), (500, 599)],
+                methods: Some(vec!["GET".into(), "POST".into()]),
+                try_timeout: Some(Duration::from_millis(500)),
+                ..RetriesSpec::default()
+            }
+        );
     }
 
     #[test]
@@ -114,6 +177,10 @@ mod tests {
             ("{ count: -1 }", "from 0 to 10"),
             ("{ grpc_status: [internal] }", "unavailable"),
             ("{ grpc-status: [unavailable] }", "unknown key"),
+            ("{ statuses: [200] }", "400 to 599"),
+            ("{ statuses: 6xx }", "400 to 599"),
+            ("{ methods: [get] }", "capitals"),
+            ("{ try_timeout: 0s }", "1ms to 24h"),
             ("[1]", "from 0 to 10"),
         ] {
             let error = read(text).expect_err(text);

@@ -139,6 +139,8 @@ pub struct RouteSpec {
     pub target: Option<TargetSpec>,
     /// How an endpoint is chosen.
     pub balance: Option<PartSpec>,
+    /// How long an endpoint that begins to take requests takes to its whole share.
+    pub slow_start: Option<Limit>,
     /// Until the response's headers, over all tries.
     pub timeout: Option<Duration>,
     /// For one connection to an endpoint.
@@ -173,6 +175,7 @@ impl PartialEq for RouteSpec {
             filters,
             target,
             balance,
+            slow_start,
             timeout,
             connect_timeout,
             read_timeout,
@@ -192,6 +195,7 @@ impl PartialEq for RouteSpec {
             && *filters == other.filters
             && *target == other.target
             && *balance == other.balance
+            && *slow_start == other.slow_start
             && *timeout == other.timeout
             && *connect_timeout == other.connect_timeout
             && *read_timeout == other.read_timeout

@@ -21,7 +21,9 @@ pub const MAX_DOCUMENT_BYTES: usize = 4 << 20;
 
 const MAX_ID_BYTES: usize = 256;
 const MILLISECOND: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(60 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What a route document turned out to be.
@@ -318,6 +320,9 @@ fn full_route(key: &Key, field: &Field<'_>) -> Option<RouteSpec> {
     let predicates = predicates(key, field, &mut fields);
     let target = TargetSpec::read_of_route(&mut fields);
     let balance = fields.optional("balance").and_then(|field| field.part());
+    let slow_start = fields
+        .optional("slow_start")
+        .and_then(|field| field.limit(SECOND..=HOUR));
     let mut filters: Vec<PartSpec> = ["strip_prefix", "prefix"]
         .into_iter()
         .filter_map(|name| {
@@ -379,6 +384,7 @@ fn full_route(key: &Key, field: &Field<'_>) -> Option<RouteSpec> {
         predicates,
         filters,
         balance,
+        slow_start,
         timeout,
         connect_timeout,
         read_timeout,
@@ -408,6 +414,7 @@ fn bare_route(key: &Key, field: &Field<'_>, target: Option<TargetSpec>) -> Route
         filters: Vec::new(),
         target,
         balance: None,
+        slow_start: None,
         timeout: None,
         connect_timeout: None,
         read_timeout: None,

@@ -186,6 +186,11 @@ const KEYS: &[(&str, &str, &str)] = &[
         "How an endpoint is chosen: [policies](recipes/balancing.md). `defaults.balance` unless given.",
     ),
     (
+        "slow_start",
+        "`off`, or duration, 1s to 1h",
+        "How long an endpoint that begins to take requests takes to its whole share; `defaults.slow_start` unless given.",
+    ),
+    (
         "strip_prefix",
         "number of segments",
         "How many leading segments are cut from the path before the request is forwarded.",
@@ -240,6 +245,23 @@ const KEYS: &[(&str, &str, &str)] = &[
         "list of `unavailable`, `resource_exhausted`",
         "A gRPC call that is answered with such a status and no message is tried again, if the whole request was kept \
          (`retry.buffer_bytes`). For methods that may run twice.",
+    ),
+    (
+        "retries.statuses",
+        "list of statuses from 400 to 599, `4xx`, `5xx`",
+        "An answer with such a status is a failed try, while the request is at hand (`retry.buffer_bytes`) and another endpoint is left. One \
+         with `Retry-After` is tried again after that time, or passed on if that is too late. The last answer is passed on.",
+    ),
+    (
+        "retries.methods",
+        "list of methods",
+        "The methods of requests that may run twice; those that are idempotent (RFC 9110 section 9.2.2) unless given.",
+    ),
+    (
+        "retries.try_timeout",
+        "duration, 1ms to 24h",
+        "How long one try may take for the headers of its answer, within `timeout`; then another endpoint is tried. Unless given, a try that \
+         takes all of `timeout` is the last.",
     ),
     (
         "enabled",

@@ -52,6 +52,12 @@ pub struct Retry {
     pub within: Option<Duration>,
     /// The pause before each further try; `None` is none.
     pub backoff: Option<Backoff>,
+    /// How long one try may take for its answer, within the time of all of them;
+    /// `None` is as long as that.
+    pub per_try: Option<Duration>,
+    /// Whether an answer that says when to try again (`Retry-After`, RFC 9110
+    /// section 10.2.3) is followed by another try then and not before.
+    pub obeys_retry_after: bool,
 }
 
 impl Retry {
@@ -66,6 +72,8 @@ impl Retry {
             returns: false,
             within: None,
             backoff: None,
+            per_try: None,
+            obeys_retry_after: true,
         }
     }
 

@@ -14,7 +14,7 @@ use pailou_redis::Redis;
 use pailou_routing::TableCell;
 use pailou_telemetry::tasks::Tasks;
 use pailou_telemetry::{AccessLog, Metrics, events};
-use pailou_upstream::Services;
+use pailou_upstream::{Near, Services};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::time::Instant;
 
@@ -139,7 +139,11 @@ impl Gateway {
         descriptors::limit_connections(&mut settings);
         options.limits = settings.limits.clone();
 
-        let services = Services::new(settings.ejection.clone(), metrics.clone());
+        let near = settings.discovery.cluster.clone().map(|cluster| Near {
+            cluster,
+            min_percent: settings.discovery.cluster_min_percent,
+        });
+        let services = Services::preferring(near, settings.ejection.clone(), metrics.clone());
         let mut tasks = Tasks::new(&metrics);
         let supervised = services.clone();
         tasks.keep("ejection", move || supervised.clone().supervise());

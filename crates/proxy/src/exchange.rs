@@ -296,6 +296,8 @@ impl Exchange {
             Awaited::Answer(since) => {
                 let response = self.response_timeout();
                 let due = *self.response_due.get_or_insert(since + response);
+                let of_try = self.try_time().map(|time| since.max(self.try_began) + time);
+                let due = of_try.map_or(due, |of_try| of_try.min(due));
                 (due, Cause::ResponseTimeout)
             }
         };
@@ -325,6 +327,11 @@ impl Exchange {
     fn response_timeout(&self) -> Duration {
         let route = self.route.as_ref();
         route.map_or(Duration::ZERO, |route| route.timeouts.response)
+    }
+
+    /// How long one try may take for its answer, if it has a time of its own.
+    pub(crate) fn try_time(&self) -> Option<Duration> {
+        self.route.as_ref().and_then(|route| route.retry.per_try)
     }
 
     /// How long a tunnel may be silent.

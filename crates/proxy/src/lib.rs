@@ -89,6 +89,7 @@ mod published_keys;
 mod redirect;
 mod request_id;
 mod respond;
+mod retry_after;
 mod rewrite;
 mod serve;
 mod server;

@@ -7,15 +7,17 @@
 //!   the request is idempotent and its body, if any, was kept.
 //! - The answer is only a gRPC status that the route names: the next endpoint is
 //!   tried if the body was kept.
-//! - In any other case there is no other try, unless the route has a `Retry`
-//!   filter. The filter names the answers and methods that are tried again, and
-//!   says whether late answers are.
+//! - In any other case there is no other try, unless the route has
+//!   `retries` with statuses or a time for each try, or a `Retry` filter. They name
+//!   the answers and methods that are tried again, and say whether late answers are.
 //!
 //! Every try counts against the route's number and must begin before the
 //! response's deadline, which is one over all tries. A refused connection does
 //! not count: it took no time, and the next endpoint may be well. After it a try
 //! adds no load, since no endpoint has seen the request. Every other retry is
 //! paid for from the service's budget.
+
+use std::time::{Duration, SystemTime};
 
 use http::{HeaderValue, Request, Response};
 use http_body::Body as _;
@@ -33,6 +35,7 @@ use crate::failed_tries;
 use crate::interim;
 use crate::line::{self, Line, LineFailure};
 use crate::plan::Planned;
+use crate::retry_after;
 use crate::transport::{ConnectFailure, Remote};
 use crate::upload::Outgoing;
 
@@ -72,12 +75,14 @@ pub(crate) async fn send(exchange: &mut Exchange, planned: &Planned) -> Result<R
         upload.look().await;
     }
     loop {
+        let mut least = Duration::ZERO;
         let end = match attempt(exchange, planned).await {
             Ok(received) if !is_rejected(exchange, &received) => return Ok(received),
             Ok(received) => {
                 let status = received.response.status();
-                if let Some(received) = reject(exchange, received) {
-                    return Ok(received);
+                match reject(exchange, received) {
+                    Err(received) => return Ok(received),
+                    Ok(time) => least = time,
                 }
                 Some(End::Answered(status))
             }
@@ -85,7 +90,7 @@ pub(crate) async fn send(exchange: &mut Exchange, planned: &Planned) -> Result<R
         };
         if let Some(end) = end {
             each_try::ended(exchange, end);
-            pause(exchange).await;
+            pause(exchange, least).await;
             each_try::begins(exchange, planned)?;
         }
     }
@@ -123,16 +128,19 @@ fn give_back(exchange: &Exchange, received: Received) {
     }
 }
 
-/// Waits before another try if the route asks for a pause, and sets the new deadline
-/// if each try has its own.
-async fn pause(exchange: &mut Exchange) {
+/// Waits before another try if the route, or the answer, asks for a pause, and sets
+/// the new deadline if each try has its own.
+async fn pause(exchange: &mut Exchange, least: Duration) {
     let Some(route) = exchange.route.clone() else {
         return;
     };
     let not_counted = exchange.tries_before + exchange.refusals + 1;
     let number = exchange.tries.saturating_sub(not_counted);
-    if let Some(backoff) = &route.retry.backoff {
-        let until = Instant::now() + backoff.pause(number, fastrand::f64());
+    let backoff = route.retry.backoff.as_ref();
+    let pause = backoff.map(|backoff| backoff.pause(number, fastrand::f64()));
+    let pause = pause.unwrap_or_default().max(least);
+    if !pause.is_zero() {
+        let until = Instant::now() + pause;
         tokio::time::sleep_until(until.min(exchange.connect_due().0)).await;
     }
     if route.retry.timeouts {
@@ -180,15 +188,18 @@ async fn attempt(exchange: &mut Exchange, planned: &Planned) -> Result<Received,
 
 /// An answer that did not come in time. The endpoint may still act on the request.
 fn late(exchange: &Exchange, cause: Cause) -> Failed {
-    let again = exchange
-        .route
-        .as_ref()
-        .is_some_and(|route| route.retry.timeouts);
+    let route = exchange.route.as_ref();
+    let again = route.is_some_and(|route| may_be_late(&route.retry));
     let mut failed = Failed::timed_out(cause);
     if again && cause == Cause::ResponseTimeout {
         failed.again = Again::Paid;
     }
     failed
+}
+
+/// Whether an answer that does not come in time may be followed by another try.
+fn may_be_late(retry: &Retry) -> bool {
+    retry.timeouts || retry.per_try.is_some()
 }
 
 /// A connection to the endpoint that was picked.
@@ -351,7 +362,7 @@ fn is_allowed(exchange: &Exchange, failed: &Failed, stale: bool) -> bool {
     let (retry, method) = (&route.retry, &exchange.method);
     let may_repeat = || match failed.cause {
         _ if stale => method.is_idempotent() || retry.repeats(method),
-        Cause::ResponseTimeout => retry.timeouts && retry.repeats(method),
+        Cause::ResponseTimeout => may_be_late(retry) && retry.repeats(method),
         _ => retry.resets && retry.repeats(method),
     };
     match failed.again {
@@ -388,13 +399,22 @@ fn is_refused_call(route: &Route, received: &Received) -> bool {
         && statuses.any(|rejected| status.is_some_and(|status| status == rejected.code()))
 }
 
-/// Drops such an answer and moves on. Returns the answer if there is no other
-/// endpoint to ask.
-fn reject(exchange: &mut Exchange, received: Received) -> Option<Received> {
+/// Drops such an answer, moves on, and says how long to wait before that. Returns the
+/// answer if there is no other endpoint to ask, or it asks for more time than is left.
+fn reject(exchange: &mut Exchange, received: Received) -> Result<Duration, Received> {
+    let least = match &exchange.route {
+        Some(route) if route.retry.obeys_retry_after => {
+            retry_after::time(received.response.headers(), SystemTime::now())
+        }
+        _ => Duration::ZERO,
+    };
+    if !least.is_zero() && Instant::now() + least >= exchange.connect_due().0 {
+        return Err(received);
+    }
     let pick = exchange.pick.take();
     if !next(exchange, true, Again::Paid) {
         exchange.pick = pick;
-        return Some(received);
+        return Err(received);
     }
     let status = received.response.status().as_u16();
     failed_tries::note(exchange, "status", Some(status));
@@ -405,7 +425,7 @@ fn reject(exchange: &mut Exchange, received: Received) -> Option<Received> {
         });
     }
     give_back(exchange, received);
-    None
+    Ok(least)
 }
 
 /// Moves on to another endpoint, if one more try is allowed, there is another

@@ -2,9 +2,10 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use http::StatusCode;
 use pailou_config::{
-    Compat, EncodedSlashes, Fault, Field, GrpcStatus, Protocol, Report, RouteDefaults, RouteSpec,
-    ServiceSpec, Settings, Severity, TargetSpec, UpstreamTlsSettings,
+    Compat, EncodedSlashes, Fault, Field, GrpcStatus, Protocol, Report, RetriesSpec, RouteDefaults,
+    RouteSpec, ServiceSpec, Settings, Severity, TargetSpec, UpstreamTlsSettings,
 };
 use pailou_filters::{Chain, Destinations, ErrorShape, Retry, Scope, Step};
 use pailou_telemetry::{Metrics, RouteMetrics};
@@ -262,6 +263,24 @@ impl<'a> Compiler<'a> {
     }
 }
 
+/// What is tried again, unless a filter says otherwise.
+fn retry(spec: &RetriesSpec, defaults: &RouteDefaults) -> Retry {
+    let status = |number| StatusCode::from_u16(number).ok();
+    let ranges = spec.statuses.iter();
+    let methods = spec.methods.as_ref().map(|methods| {
+        let methods = methods.iter();
+        methods.filter_map(|name| name.parse().ok()).collect()
+    });
+    Retry {
+        statuses: ranges
+            .filter_map(|(from, to)| status(*from).zip(status(*to)))
+            .collect(),
+        methods,
+        per_try: spec.try_timeout,
+        ..Retry::without_answers(spec.count.unwrap_or(defaults.retries))
+    }
+}
+
 fn transport_of(protocol: Protocol) -> Transport {
     let (tls, http) = match protocol {
         Protocol::Http => (false, Http::Http1),
@@ -338,7 +357,9 @@ impl Route {
             compiler.upstream_tls(target, &format!("routes.{}", spec.id), &report)
         });
         let balance = spec.balance.as_ref().unwrap_or(&defaults.balance);
+        let slow_start = spec.slow_start.unwrap_or(defaults.slow_start).duration();
         let policy = balance::parse(balance, &report);
+        let policy = policy.map(|policy| policy.with_slow_start(slow_start.unwrap_or_default()));
         check_target(&spec, &report);
         let (false, Some(matcher), Some(policy)) = (report.has_errors(), matcher, policy) else {
             return Err(report.into_faults());
@@ -358,7 +379,7 @@ impl Route {
             let name: Arc<str> = part.name.as_str().into();
             steps.into_iter().map(move |step| (name.clone(), step))
         }));
-        let retry = Retry::without_answers(spec.retries.count.unwrap_or(defaults.retries));
+        let retry = retry(&spec.retries, defaults);
         let sending = Sending::of(&chain, retry, spec.preserve_host);
         Ok(Arc::new(Route {
             id: Arc::clone(&spec.id),

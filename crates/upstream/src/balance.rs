@@ -7,6 +7,7 @@ mod consistent_hash;
 mod cycle;
 mod draw;
 mod least_request;
+mod peak_ewma;
 mod random;
 mod ring;
 mod round_robin;
@@ -17,6 +18,7 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use pailou_config::{Field, PartSpec, Report, RequestKey};
 
@@ -30,6 +32,7 @@ pub const REGISTRY: &[Entry] = &[
     round_robin::ENTRY,
     random::ENTRY,
     least_request::ENTRY,
+    peak_ewma::ENTRY,
     consistent_hash::ENTRY,
 ];
 
@@ -52,6 +55,7 @@ pub struct Policy {
     name: &'static str,
     arguments: Arc<str>,
     key: Option<RequestKey>,
+    slow_start: Duration,
     balance: Arc<dyn Balance>,
 }
 
@@ -62,6 +66,7 @@ impl Policy {
             name,
             arguments: arguments.into(),
             key: None,
+            slow_start: Duration::ZERO,
             balance: Arc::new(balance),
         }
     }
@@ -95,6 +100,19 @@ impl Policy {
         &self.arguments
     }
 
+    /// The same, which gives an endpoint that begins to take requests so long until it gets its whole share.
+    pub fn with_slow_start(self, window: Duration) -> Policy {
+        Policy {
+            slow_start: window,
+            ..self
+        }
+    }
+
+    /// How long an endpoint that begins to take requests takes to its whole share.
+    pub fn slow_start(&self) -> Duration {
+        self.slow_start
+    }
+
     /// What it hashes of a request, if it hashes: a part of its arguments. A [`Hint`](crate::Hint) hands it the hash.
     pub fn key(&self) -> Option<&RequestKey> {
         self.key.as_ref()
@@ -120,7 +138,9 @@ impl fmt::Debug for Policy {
 
 impl PartialEq for Policy {
     fn eq(&self, other: &Policy) -> bool {
-        self.name == other.name && self.arguments == other.arguments
+        self.name == other.name
+            && self.arguments == other.arguments
+            && self.slow_start == other.slow_start
     }
 }
 
@@ -130,6 +150,7 @@ impl Hash for Policy {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.name.hash(state);
         self.arguments.hash(state);
+        self.slow_start.hash(state);
     }
 }
 

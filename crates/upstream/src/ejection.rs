@@ -19,9 +19,12 @@ pub(crate) struct Ejection {
 
 impl Member {
     /// Takes the marks of requests since the last look. Returns whether anything changed.
+    ///
+    /// `window` is the longest time that a route gives for a slow start.
     pub(crate) fn settle(
         &mut self,
         now: Instant,
+        window: Duration,
         settings: &EjectionSettings,
         news: &News,
     ) -> bool {
@@ -42,6 +45,7 @@ impl Member {
             Condition::Well => {
                 self.failures = 0;
                 self.ejection = None;
+                self.begins(false, window, now);
                 if let Some(trouble) = &mut self.trouble {
                     trouble.answered(now);
                 }
@@ -56,7 +60,7 @@ impl Member {
         let backoff = backoff_after(settings, self.failures, fastrand::f64());
         let cause = failure.word();
         self.failures += 1;
-        self.slow_since = None;
+        self.slow_start = None;
         self.ejection = Some(Ejection {
             until: now + backoff,
             cause,
@@ -75,8 +79,10 @@ impl Member {
             self.ejection = None;
             changed = true;
         }
-        if self.slow_since.is_some() {
-            self.slow_since = self.slow_since.filter(|_| self.slow_start(now).is_some());
+        if self.slow_start.is_some() {
+            self.slow_start = self
+                .slow_start
+                .filter(|slow_start| !slow_start.is_over(now));
             changed = true;
         }
         let calm = self.trouble.take_if(|trouble| trouble.is_calm(now));
@@ -87,13 +93,14 @@ impl Member {
     }
 
     /// A fresh registration means another process. All failures of the address are forgotten, but it starts slowly.
-    pub(crate) fn lift(&mut self, now: Instant, news: &News) {
-        if self.endpoint.standing().is_well() {
+    pub(crate) fn lift(&mut self, now: Instant, window: Duration, news: &News) {
+        let is_well = self.endpoint.standing().is_well();
+        self.begins(!is_well, window, now);
+        if is_well {
             return;
         }
         self.failures = 0;
         self.ejection = None;
-        self.slow_since = Some(now);
         self.seen = self.endpoint.absolve().term;
         if let Some(trouble) = self.trouble.take() {
             trouble.returned("registered afresh", news);

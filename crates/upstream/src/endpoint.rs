@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::peak::Peak;
 use crate::standing::{Condition, Failure, Standing, StandingCell};
 use crate::wake::Bell;
 
@@ -27,6 +28,8 @@ pub struct Endpoint {
     picks: AtomicU64,
     /// Smoothed, in microseconds; 0 before the first answer.
     latency_us: AtomicU64,
+    /// For policies that avoid slow ones.
+    peak: Peak,
     /// Answers with a status of 500 or more.
     error_answers: AtomicU64,
 }
@@ -41,6 +44,7 @@ impl Endpoint {
             timeouts: AtomicU32::new(0),
             picks: AtomicU64::new(0),
             latency_us: AtomicU64::new(0),
+            peak: Peak::new(),
             error_answers: AtomicU64::new(0),
         }
     }
@@ -71,6 +75,10 @@ impl Endpoint {
         self.error_answers.load(Ordering::Relaxed)
     }
 
+    pub(crate) fn peak(&self) -> &Peak {
+        &self.peak
+    }
+
     pub(crate) fn begin(&self) {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
         self.picks.fetch_add(1, Ordering::Relaxed);
@@ -87,6 +95,7 @@ impl Endpoint {
     /// Notes an answer to a request that was picked in that term. An answer of the present term makes the endpoint well.
     pub(crate) fn answered(&self, term: u32, status: u16, latency: Duration) {
         self.measure(latency);
+        self.peak.answered(latency);
         if status >= 500 {
             self.error_answers.fetch_add(1, Ordering::Relaxed);
         }

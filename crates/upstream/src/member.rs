@@ -10,15 +10,9 @@ use crate::ejection::Ejection;
 use crate::endpoint::Endpoint;
 use crate::selection::Subset;
 use crate::set::EndpointSpec;
+use crate::slow_start::SlowStart;
 use crate::trouble::Trouble;
 use crate::verdict::Verdict;
-
-/// How long an endpoint that was registered afresh after an ejection takes to its full share.
-const SLOW_START: Duration = Duration::from_secs(10);
-/// The share rises in this many steps, since each step is a rebuild.
-const SLOW_START_STEP: Duration = Duration::from_secs(1);
-/// The part of its weight that it begins with.
-const SLOW_START_FROM: f64 = 0.1;
 
 /// What discovery says of an address, what ejection made of it, and its state that survives both.
 #[derive(Debug)]
@@ -31,7 +25,7 @@ pub(crate) struct Member {
     pub(crate) ejection: Option<Ejection>,
     /// Ejections in a row, without an answer between them.
     pub(crate) failures: u32,
-    pub(crate) slow_since: Option<Instant>,
+    pub(crate) slow_start: Option<SlowStart>,
     pub(crate) trouble: Option<Trouble>,
     /// What active checks have found.
     pub(crate) health: Vec<Health>,
@@ -45,7 +39,7 @@ impl Member {
             endpoint,
             ejection: None,
             failures: 0,
-            slow_since: None,
+            slow_start: None,
             trouble: None,
             health: Vec::new(),
         }
@@ -115,20 +109,16 @@ impl Member {
         self.endpoint.in_flight() > 0 || self.ejection.is_some_and(|ejection| ejection.until > now)
     }
 
-    /// How much of its weight it gets now.
-    pub(crate) fn part(&self, now: Instant) -> f64 {
-        self.slow_start(now).unwrap_or(1.0)
+    /// How much of its weight it gets now from those who give it so long for a slow start.
+    pub(crate) fn part(&self, window: Duration, now: Instant) -> f64 {
+        self.slow_start
+            .map_or(1.0, |slow_start| slow_start.part(window, now))
     }
 
-    /// How much of its weight it gets, if it starts slowly.
-    pub(crate) fn slow_start(&self, now: Instant) -> Option<f64> {
-        let age = now.saturating_duration_since(self.slow_since?);
-        if age >= SLOW_START {
-            return None;
-        }
-        let steps = SLOW_START.as_secs_f64() / SLOW_START_STEP.as_secs_f64();
-        let step = (age.as_secs_f64() / SLOW_START_STEP.as_secs_f64()).floor();
-        Some(SLOW_START_FROM + (1.0 - SLOW_START_FROM) * step / steps)
+    /// It takes requests from now on, and did not before: it starts slowly where a route wants that, the longest within `window`. After an
+    /// ejection that another registration has lifted it does so anyway.
+    pub(crate) fn begins(&mut self, is_lifted: bool, window: Duration, now: Instant) {
+        self.slow_start = SlowStart::begin(is_lifted, window, now);
     }
 
     /// When its next change or log line is due.
@@ -137,11 +127,7 @@ impl Member {
             .ejection
             .filter(|_| self.may_return())
             .map(|ejection| ejection.until);
-        let steps = self.slow_since.map(|since| {
-            let done =
-                now.saturating_duration_since(since).as_secs_f64() / SLOW_START_STEP.as_secs_f64();
-            since + SLOW_START_STEP.mul_f64(done.floor() + 1.0)
-        });
+        let steps = self.slow_start.map(|slow_start| slow_start.next_step(now));
         let line = self.trouble.as_ref().map(Trouble::due);
         [returns, steps, line].into_iter().flatten().min()
     }
@@ -156,29 +142,6 @@ mod tests {
         let bell = Bell::new(Arc::default());
         let endpoint = Endpoint::new(([127, 0, 0, 1], 80).into(), bell);
         Member::new(listings, Arc::new(endpoint))
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_slow_start_rises_from_a_tenth_to_all_in_ten_seconds() {
-        let mut member = member(vec![EndpointSpec::new(([127, 0, 0, 1], 80).into())]);
-        let start = Instant::now();
-        assert_eq!(member.part(start), 1.0);
-        member.slow_since = Some(start);
-        for (milliseconds, percent, next) in [
-            (0, 10, 1),
-            (999, 10, 1),
-            (1_000, 19, 2),
-            (5_500, 55, 6),
-            (9_999, 91, 10),
-        ] {
-            let now = start + Duration::from_millis(milliseconds);
-            assert_eq!((member.part(now) * 100.0).round(), f64::from(percent));
-            assert_eq!(
-                member.next_change(now),
-                Some(start + Duration::from_secs(next))
-            );
-        }
-        assert_eq!(member.part(start + SLOW_START), 1.0);
     }
 
     #[test]

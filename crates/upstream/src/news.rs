@@ -41,6 +41,11 @@ impl News {
         self.metrics.set_stale(stale);
     }
 
+    /// The share of requests that leaves the gateway's own cluster, of the selection where it is largest.
+    pub(crate) fn away(&self, percent: u8) {
+        self.metrics.set_away(percent);
+    }
+
     pub(crate) fn counts(&self, counts: EndpointCounts) {
         self.metrics.set_endpoints(counts);
     }

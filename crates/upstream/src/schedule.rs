@@ -30,6 +30,15 @@ pub enum NoEndpoint {
     AllTried,
 }
 
+/// The shares of a schedule, and of the one for requests that find nobody there.
+#[derive(Debug, Default)]
+pub(crate) struct Arranged {
+    pub(crate) shares: Vec<Share>,
+    pub(crate) elsewhere: Vec<Share>,
+    /// The share of requests that goes to other clusters, in percent.
+    pub(crate) away_percent: u8,
+}
+
 /// Which endpoints may be picked, and the policy's chooser over them. Immutable but for the chooser's own counters.
 pub(crate) struct Schedule {
     shares: Arc<[Share]>,
@@ -40,6 +49,10 @@ pub(crate) struct Schedule {
     nothing: NoEndpoint,
     /// The same by parts, where the selection is parted.
     parts: Parts,
+    /// Endpoints of other clusters, for requests that find none here.
+    elsewhere: Option<Box<Schedule>>,
+    /// The share of requests that goes to other clusters, in percent.
+    away_percent: u8,
 }
 
 impl Schedule {
@@ -51,16 +64,36 @@ impl Schedule {
             panic: false,
             nothing,
             parts: Parts::default(),
+            elsewhere: None,
+            away_percent: 0,
         }
     }
 
-    /// A schedule over `shares`, which goes on where `before` was.
+    /// A schedule over what is arranged, which goes on where `before` was.
     pub(crate) fn new(
         policy: &Policy,
-        shares: Vec<Share>,
+        arranged: Arranged,
         panic: bool,
         before: &Schedule,
     ) -> Schedule {
+        let Arranged {
+            shares,
+            elsewhere,
+            away_percent,
+        } = arranged;
+        let other = before.elsewhere.as_deref();
+        let elsewhere = (!elsewhere.is_empty()).then(|| {
+            let nobody = Schedule::nothing(NoEndpoint::Unknown);
+            Schedule::over(policy, elsewhere, panic, other.unwrap_or(&nobody))
+        });
+        Schedule {
+            elsewhere: elsewhere.map(Box::new),
+            away_percent,
+            ..Schedule::over(policy, shares, panic, before)
+        }
+    }
+
+    fn over(policy: &Policy, shares: Vec<Share>, panic: bool, before: &Schedule) -> Schedule {
         let shares: Arc<[Share]> = shares.into();
         let chooser = policy.compile(&shares, before.chooser.as_deref());
         Schedule {
@@ -69,6 +102,8 @@ impl Schedule {
             panic,
             nothing: NoEndpoint::NoneEligible,
             parts: Parts::default(),
+            elsewhere: None,
+            away_percent: 0,
         }
     }
 
@@ -107,7 +142,16 @@ impl Schedule {
     }
 
     /// Whether a new schedule over these would be this one.
-    pub(crate) fn is_over(&self, shares: &[Share], panic: bool) -> bool {
+    pub(crate) fn is_over(&self, arranged: &Arranged, panic: bool) -> bool {
+        let elsewhere = self.elsewhere.as_deref();
+        self.away_percent == arranged.away_percent
+            && self.has(&arranged.shares, panic)
+            && elsewhere.map_or(arranged.elsewhere.is_empty(), |elsewhere| {
+                elsewhere.has(&arranged.elsewhere, panic)
+            })
+    }
+
+    fn has(&self, shares: &[Share], panic: bool) -> bool {
         self.panic == panic
             && self.shares.len() == shares.len()
             && self
@@ -121,12 +165,24 @@ impl Schedule {
         &self.shares
     }
 
+    pub(crate) fn away_percent(&self) -> u8 {
+        self.away_percent
+    }
+
     pub(crate) fn is_panic(&self) -> bool {
         self.panic
     }
 
-    /// The policy's choice. If that was tried, is on trial or has just been ejected, another one is drawn by weight.
+    /// An endpoint, if there is one here or elsewhere.
     pub(crate) fn pick(&self, hint: &Hint<'_>) -> Result<Pick, NoEndpoint> {
+        match (self.pick_here(hint), &self.elsewhere) {
+            (Err(_), Some(elsewhere)) => elsewhere.pick_here(hint),
+            (picked, _) => picked,
+        }
+    }
+
+    /// The policy's choice. If that was tried, is on trial or has just been ejected, another one is drawn by weight.
+    fn pick_here(&self, hint: &Hint<'_>) -> Result<Pick, NoEndpoint> {
         let Some(chooser) = &self.chooser else {
             return Err(self.nothing);
         };

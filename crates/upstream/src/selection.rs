@@ -124,6 +124,11 @@ impl Selection {
         }
     }
 
+    /// The share of its requests that leaves the gateway's own cluster, in percent, since that has too few endpoints that are well.
+    pub(crate) fn away_percent(&self) -> u8 {
+        self.schedule.load().away_percent()
+    }
+
     pub(crate) fn schedule(&self) -> Arc<Schedule> {
         self.schedule.load_full()
     }

@@ -85,10 +85,10 @@ impl Service {
         let now = Instant::now();
         let mut state = self.lock();
         self.settle(&mut state, now);
-        state.is_known = true;
         state.health_is_known = set.health_is_known;
         state.stale = set.stale;
         state.relist(set.endpoints, now, &self.bell, &self.news);
+        state.is_known = true;
         self.news.stale(set.stale);
         self.rebuild(&mut state, now);
         let is_moving = state.due.is_some();
@@ -174,11 +174,15 @@ impl Service {
         self.news.checked(answer.err().map(CheckFailure::word));
         let now = Instant::now();
         let mut state = self.lock();
+        let window = state.window;
         let Some(member) = state.members.get_mut(&address) else {
             return;
         };
         if !member.checked(checking, answer) {
             return;
+        }
+        if answer.is_ok() {
+            member.begins(false, window, now);
         }
         let failure = answer.err().map(|failure| failure.to_string());
         let check = checking.check().to_string();
@@ -237,9 +241,10 @@ impl Service {
 
     /// Makes the schedules of all selections anew, and says how the endpoints stand.
     fn rebuild(&self, state: &mut State, now: Instant) {
+        state.window = state.longest_slow_start();
         let mut panic = None;
         for selection in state.live_selections() {
-            let of_selection = selection.rebuild(state, &self.context.settings, now);
+            let of_selection = selection.rebuild(state, &self.context, now);
             panic = panic.or(of_selection);
         }
         match (panic, state.panic) {
@@ -247,6 +252,9 @@ impl Service {
             (None, true) => self.news.panic_ended(),
             _ => {}
         }
+        let away = state.live_selections();
+        let away = away.iter().map(|selection| selection.away_percent());
+        self.news.away(away.max().unwrap_or_default());
         state.panic = panic.is_some();
         state.look_ahead(now);
         self.news.counts(state.counts());

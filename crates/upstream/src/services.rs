@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::Policy;
 use crate::check::Target;
 use crate::id::ServiceId;
+use crate::near::Near;
 use crate::selection::{Selection, Subset};
 use crate::service::Service;
 use crate::trouble::Troubles;
@@ -29,6 +30,8 @@ pub struct Services {
 #[derive(Debug)]
 pub(crate) struct Context {
     pub(crate) settings: EjectionSettings,
+    /// Whose endpoints come first, if any do.
+    pub(crate) near: Option<Near>,
     pub(crate) metrics: Metrics,
     /// Addresses that fail. All services together log one story of an address.
     pub(crate) troubles: Arc<Troubles>,
@@ -55,8 +58,18 @@ impl Context {
 impl Services {
     /// No services yet.
     pub fn new(settings: EjectionSettings, metrics: Metrics) -> Arc<Services> {
+        Services::preferring(None, settings, metrics)
+    }
+
+    /// The same where endpoints of one cluster come first, in selections that are not restricted to a cluster.
+    pub fn preferring(
+        near: Option<Near>,
+        settings: EjectionSettings,
+        metrics: Metrics,
+    ) -> Arc<Services> {
         let context = Context {
             settings,
+            near,
             metrics,
             troubles: Arc::default(),
             wake: Arc::default(),

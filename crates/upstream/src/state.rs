@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use pailou_config::EjectionSettings;
 use pailou_telemetry::EndpointCounts;
@@ -30,6 +31,8 @@ pub(crate) struct State {
     pub(crate) panic: bool,
     pub(crate) selections: Vec<Weak<Selection>>,
     pub(crate) checks: Vec<Weak<Checking>>,
+    /// The longest time that a route gives an endpoint for a slow start.
+    pub(crate) window: Duration,
     /// When something changes by itself next.
     pub(crate) due: Option<Instant>,
 }
@@ -44,7 +47,7 @@ impl State {
     ) -> bool {
         let mut changed = false;
         for member in self.members.values_mut().chain(self.departed.values_mut()) {
-            changed |= member.settle(now, settings, news);
+            changed |= member.settle(now, self.window, settings, news);
         }
         changed
     }
@@ -85,7 +88,7 @@ impl State {
             let member = match before.remove(&address) {
                 Some(mut member) => {
                     report_weights(&listings, &member.listings, news);
-                    member.list(listings, now, news);
+                    member.list(listings, now, self.window, news);
                     member
                 }
                 None => {
@@ -113,16 +116,28 @@ impl State {
         news: &News,
     ) -> Member {
         if let Some(mut member) = self.departed.remove(&address) {
-            member.lift(now, news);
+            member.lift(now, self.window, news);
             member.listings = listings;
             return member;
         }
         let endpoint = Endpoint::new(address, Arc::clone(bell));
-        Member::new(listings, Arc::new(endpoint))
+        let mut member = Member::new(listings, Arc::new(endpoint));
+        // Of the endpoints that a service has when it is first heard of, nobody knows since when they are there.
+        if self.is_known {
+            member.begins(false, self.window, now);
+        }
+        member
     }
 
     pub(crate) fn live_selections(&self) -> Vec<Arc<Selection>> {
         self.selections.iter().filter_map(Weak::upgrade).collect()
+    }
+
+    /// The longest time that a selection in use gives an endpoint for a slow start.
+    pub(crate) fn longest_slow_start(&self) -> Duration {
+        let selections = self.selections.iter().filter_map(Weak::upgrade);
+        let windows = selections.map(|selection| selection.policy().slow_start());
+        windows.max().unwrap_or_default()
     }
 
     pub(crate) fn counts(&self) -> EndpointCounts {
@@ -148,7 +163,7 @@ impl State {
 
 impl Member {
     /// Takes what discovery lists of it now.
-    fn list(&mut self, listings: Vec<EndpointSpec>, now: Instant, news: &News) {
+    fn list(&mut self, listings: Vec<EndpointSpec>, now: Instant, window: Duration, news: &News) {
         let (was_held, registration) = (self.is_held(), self.registration());
         self.listings = listings;
         let is_listed_again = was_held && !self.is_held();
@@ -156,8 +171,9 @@ impl Member {
             // Another process, of which no check knows anything.
             self.health.clear();
         }
-        if is_listed_again || self.registration() != registration {
-            self.lift(now, news);
+        let is_fresh = self.registration() != registration;
+        if is_fresh || (is_listed_again && !self.endpoint.standing().is_well()) {
+            self.lift(now, window, news);
         }
     }
 }

@@ -40,7 +40,7 @@ pub enum Reason {
     /// No route's subset has it.
     #[serde(rename = "filtered")]
     Filtered,
-    /// It was registered afresh after an ejection and gets a part of its weight.
+    /// It has begun to take requests a short time ago and gets a part of its weight.
     #[serde(rename = "slow start")]
     SlowStart,
 }
@@ -111,7 +111,7 @@ impl Verdict {
             .and(member.is_failing(), Reason::CheckFailed)
             .and(standing.is_on_trial(), Reason::OnTrial)
             .and(listing.held, Reason::Held)
-            .and(member.slow_since.is_some(), Reason::SlowStart)
+            .and(member.slow_start.is_some(), Reason::SlowStart)
     }
 
     /// What discovery alone has against a listing.

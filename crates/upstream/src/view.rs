@@ -54,6 +54,10 @@ pub struct SelectionView {
     pub endpoints: usize,
     /// Whether ejected ones are among them.
     pub panic: bool,
+    /// The share of requests that leaves the gateway's own cluster, in percent, since that has too few endpoints that are well. Absent
+    /// while none does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub away_percent: Option<u8>,
 }
 
 /// One listing of an endpoint. An address that is listed several times has as many of them, with one state.
@@ -156,6 +160,7 @@ impl SelectionView {
             balance: selection.policy().name(),
             endpoints: schedule.shares().len(),
             panic: schedule.is_panic(),
+            away_percent: Some(schedule.away_percent()).filter(|percent| *percent > 0),
         }
     }
 }
@@ -202,9 +207,7 @@ impl EndpointView {
                 .map(|selection| selection.subset().to_string())
                 .collect(),
             ejection: EjectionView::of(member, now),
-            slow_start_percent: member
-                .slow_start(now)
-                .map(|part| (part * 100.0).round() as u8),
+            slow_start_percent: member.slow_start.map(|slow_start| slow_start.percent(now)),
             checks: member.health.iter().filter_map(CheckView::of).collect(),
             in_flight: endpoint.in_flight(),
             picks: endpoint.picks(),

@@ -138,6 +138,13 @@ section! {
         hold: Duration = Duration::from_secs(30), Time(Duration::ZERO..=secs(3_600));
         /// The same for single services, by name.
         hold_services: BTreeMap<String, Duration> = BTreeMap::new(), Map(Time(Duration::ZERO..=secs(3_600)));
+        /// The cluster that the gateway is in, as instances of Nacos name theirs (`clusterName`): endpoints there get all requests while
+        /// enough of them are well, as in Spring Cloud Alibaba. Left out, clusters make no difference. A route that names a cluster
+        /// (`service.cluster`) means that one.
+        cluster: Option<String> = None, Maybe(NAME);
+        /// What is enough, in percent of their weight. Below it requests go to other clusters, as many as are too many for those that are
+        /// left; all of them when none is.
+        cluster_min_percent: u32 = 50, whole(1..=100);
         /// For how long a service is followed after its last route has gone. A table that names the service again within this
         /// time finds its endpoints at once.
         unsubscribe_after: Duration = Duration::from_secs(60), Time(Duration::ZERO..=secs(3_600));

@@ -31,6 +31,9 @@ section! {
         retries: u32 = 2, whole(0..=10);
         /// How an endpoint is chosen: [policies](recipes/balancing.md).
         balance: PartSpec = round_robin(), Part;
+        /// How long an endpoint that begins to take requests takes to its whole share: one that joins, is registered afresh, or returns
+        /// from ejection or a failed health check. It begins with a tenth.
+        slow_start: Limit = Limit::Off, TimeOrOff(secs(1)..=hours(1));
     }
 }
 

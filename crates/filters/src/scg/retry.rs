@@ -72,6 +72,9 @@ fn compile(args: &ScgArgs<'_>, _: &Scope<'_>) -> Option<Vec<Step>> {
         returns: true,
         within: within?,
         backoff: backoff?,
+        per_try: None,
+        // Spring asks again at once.
+        obeys_retry_after: false,
     }))])
 }
 

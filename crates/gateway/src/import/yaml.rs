@@ -54,10 +54,15 @@ pub(super) fn route(text: &mut String, spec: &RouteSpec, order: i32) {
             line(key, format_duration(time));
         }
     }
-    match spec.total_timeout {
-        Some(Limit::Off) => line("total_timeout", "off".to_owned()),
-        Some(Limit::After(time)) => line("total_timeout", format_duration(time)),
-        None => {}
+    for (key, limit) in [
+        ("slow_start", spec.slow_start),
+        ("total_timeout", spec.total_timeout),
+    ] {
+        match limit {
+            Some(Limit::Off) => line(key, "off".to_owned()),
+            Some(Limit::After(time)) => line(key, format_duration(time)),
+            None => {}
+        }
     }
     if let Some(retries) = spec.retries.count {
         line("retries", retries.to_string());

@@ -30,6 +30,7 @@ pub struct ServiceMetrics {
     pub(crate) drift: AtomicU64,
     pub(crate) refused: Causes,
     pub(crate) first_state_late: AtomicU64,
+    away_percent: AtomicU64,
     pub(crate) checks_passed: AtomicU64,
     pub(crate) checks_failed: Causes,
 }
@@ -69,6 +70,7 @@ impl ServiceMetrics {
             drift: AtomicU64::new(0),
             refused: Causes::of(&REFUSAL_WORDS),
             first_state_late: AtomicU64::new(0),
+            away_percent: AtomicU64::new(0),
             checks_passed: AtomicU64::new(0),
             checks_failed: Causes::of(CHECK_FAILURES),
         }
@@ -109,6 +111,15 @@ impl ServiceMetrics {
                 self.checks_passed.fetch_add(1, Ordering::Relaxed);
             }
         }
+    }
+
+    /// Says which share of its requests leaves the gateway's own cluster, in percent.
+    pub fn set_away(&self, percent: u8) {
+        self.away_percent.store(percent.into(), Ordering::Relaxed);
+    }
+
+    pub(crate) fn away_percent(&self) -> u64 {
+        self.away_percent.load(Ordering::Relaxed)
     }
 
     /// Counts a hold, by how the log says its reason.

@@ -47,6 +47,17 @@ impl Draw {
         }
     }
 
+    /// Another index for a second choice, by weight; where it is the first again, any of the others. A policy that takes it only for a
+    /// reason shares endpoints without one by the first draw alone.
+    pub(super) fn draw_other(&self, first: usize) -> usize {
+        let second = self.draw();
+        let count = self.columns.len();
+        if second != first || count == 1 {
+            return second;
+        }
+        (first + fastrand::usize(1..count)) % count
+    }
+
     /// An index, by weight. One random number, one look.
     pub(super) fn draw(&self) -> usize {
         let random = fastrand::u64(..);

@@ -39,7 +39,7 @@ struct LessBusy {
 impl Chooser for LessBusy {
     fn choose(&self, _key: Option<u64>) -> usize {
         let first = self.draw.draw();
-        let second = self.other(first);
+        let second = self.draw.draw_other(first);
         if self.is_busier(first, second) {
             second
         } else {
@@ -53,16 +53,6 @@ impl Chooser for LessBusy {
 }
 
 impl LessBusy {
-    /// A second draw; where it is the first again, any of the others. It counts only when the first is busier, so that an idle service is
-    /// shared by the first draw alone.
-    fn other(&self, first: usize) -> usize {
-        let second = self.draw.draw();
-        if second != first || self.shares.len() == 1 {
-            return second;
-        }
-        (first + fastrand::usize(1..self.shares.len())) % self.shares.len()
-    }
-
     /// Whether `a` has more in flight for its weight than `b`. Both are multiplied out: no division, no rounding.
     fn is_busier(&self, a: usize, b: usize) -> bool {
         let (a, b) = (&self.shares[a], &self.shares[b]);

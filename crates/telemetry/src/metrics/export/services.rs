@@ -34,21 +34,26 @@ pub(super) fn export(
             metric.encode_family(&labels)?.encode_gauge(&value)?;
         }
     }
-    let gauges: [Family<ServiceMetrics, bool>; 3] = [
+    let gauges: [Family<ServiceMetrics, u64>; 4] = [
+        (
+            "pailou_service_away_percent",
+            "The share of requests that leaves the gateway's own cluster",
+            ServiceMetrics::away_percent,
+        ),
         (
             "pailou_service_panic",
             "1 while ejected endpoints are used again, too many being ejected",
-            |service| service.panic.load(Ordering::Relaxed),
+            |service| service.panic.load(Ordering::Relaxed).into(),
         ),
         (
             "pailou_service_holding",
             "1 while endpoints are held that Nacos does not list",
-            |service| service.holding.load(Ordering::Relaxed),
+            |service| service.holding.load(Ordering::Relaxed).into(),
         ),
         (
             "pailou_service_stale",
             "1 while the endpoints come from a snapshot",
-            ServiceMetrics::stale,
+            |service| service.stale().into(),
         ),
     ];
     for (name, help, value) in gauges {
@@ -56,7 +61,7 @@ pub(super) fn export(
         for service in services {
             metric
                 .encode_family(&service.labels().pairs())?
-                .encode_gauge(&u64::from(value(service)))?;
+                .encode_gauge(&value(service))?;
         }
     }
     let families: [Counter<ServiceMetrics>; 5] = [
