@@ -15,6 +15,8 @@ mod bounds;
 mod check;
 /// Several Nacos clusters.
 mod clusters;
+/// How many requests are under way at once.
+mod concurrency;
 /// CORS settings where no route takes the request.
 mod cors;
 /// `pailou dev` and the commands that it prints.
@@ -48,6 +50,8 @@ mod metrics;
 mod monitoring;
 /// `pailou nacos`.
 mod nacos_cli;
+/// More requests than can be served well.
+mod overload;
 /// HTTP/1.1 itself: bodies, limits, upgrades, forwarded headers.
 mod protocol;
 /// PROXY headers of balancers on layer 4.

@@ -9,6 +9,7 @@ mod kind;
 mod listener;
 mod listener_tls;
 mod listening;
+mod overload;
 mod process;
 mod redis;
 mod reference;
@@ -54,6 +55,7 @@ pub use self::{
         AdminSettings, ForwardedHeader, ForwardedSettings, HeaderCase, LimitSettings,
         ProbeSettings, Underscores,
     },
+    overload::OverloadSettings,
     process::{
         AccessLogFields, AccessLogFormat, LogFormat, LogLevel, LogSettings, ShutdownSettings,
         SnapshotSettings,
@@ -114,6 +116,8 @@ pub struct Settings {
     pub other_upstream_tls: BTreeMap<String, UpstreamTlsSettings>,
     /// Bounds on clients.
     pub limits: LimitSettings,
+    /// What is done when there are more requests than can be served well.
+    pub overload: OverloadSettings,
     /// What is believed of forwarding headers.
     pub forwarded: ForwardedSettings,
     /// What clients read where the gateway answers with an error of its own.
@@ -302,6 +306,7 @@ fn read<'a>(fields: Option<Fields<'a>>, reader: &mut Reader<'a>) -> Settings {
         upstream_tls: UpstreamTlsSettings::read(&mut top),
         other_upstream_tls: UpstreamTlsSettings::read_others(&mut top),
         limits: LimitSettings::read(&mut top),
+        overload: OverloadSettings::read(&mut top),
         forwarded: ForwardedSettings::read(&mut top),
         errors: top.key(
             KeyText {

@@ -13,6 +13,10 @@ pub enum Refusal {
     Origin,
     /// There were more requests than the route allows.
     Rate,
+    /// As many requests are under way as may be.
+    Concurrency,
+    /// The route makes faults on purpose.
+    Injected(StatusCode),
 }
 
 impl Refusal {
@@ -33,6 +37,16 @@ impl Refusal {
                 StatusCode::TOO_MANY_REQUESTS,
                 "rate_limited",
                 "this client has sent more requests than the route allows",
+            ),
+            Refusal::Concurrency => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "concurrency_limited",
+                "as many requests are under way as may be",
+            ),
+            Refusal::Injected(status) => (
+                status,
+                "fault_injected",
+                "the route makes this fault on purpose",
             ),
         }
     }

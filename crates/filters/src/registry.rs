@@ -6,10 +6,10 @@ use pailou_config::{Fault, Field, PartSpec, Report, ScgArgs, Shortcut, TargetSpe
 use pailou_upstream::Destination;
 
 use crate::{
-    Body, Edit, Gate, Rule, Shared, Step, add_request_header, add_response_header, csrf,
-    forward_auth, grpc_web, ip_filter, prefix, rate_limit, redirect, remove_request_header,
-    remove_response_header, respond, rewrite_body, scg, set_request_header, set_response_header,
-    strip_prefix,
+    Body, Edit, Gate, Rule, Shared, Step, add_request_header, add_response_header,
+    concurrency_limit, csrf, forward_auth, grpc_web, inject_fault, ip_filter, prefix, priority,
+    rate_limit, redirect, remove_request_header, remove_response_header, respond, rewrite_body,
+    scg, set_request_header, set_response_header, strip_prefix,
 };
 
 /// A filter that routes can name.
@@ -82,6 +82,9 @@ pub static REGISTRY: &[Entry] = &[
     rewrite_body::ENTRY,
     grpc_web::ENTRY,
     rate_limit::ENTRY,
+    concurrency_limit::ENTRY,
+    priority::ENTRY,
+    inject_fault::ENTRY,
     scg::strip_prefix::ENTRY,
     scg::prefix_path::ENTRY,
     scg::rewrite_path::ENTRY,

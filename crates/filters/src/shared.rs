@@ -10,6 +10,7 @@ use pailou_telemetry::Metrics;
 use crate::breaker::{Breaker, BreakerSettings};
 use crate::limit::{Buckets, Rate};
 use crate::response_cache::ResponseCache;
+use crate::slots::{SlotSettings, Slots};
 
 /// State of filters by name: a filter that is compiled anew finds it again, as long
 /// as the route before it still runs and its settings are the same.
@@ -22,6 +23,7 @@ pub struct Shared {
     redis: Option<Redis>,
     breakers: Interned<String, Breaker>,
     buckets: Interned<String, Buckets>,
+    slots: Interned<String, Slots>,
     caches: Interned<String, ResponseCache>,
 }
 
@@ -35,6 +37,7 @@ impl Shared {
             redis: None,
             breakers: Interned::default(),
             buckets: Interned::default(),
+            slots: Interned::default(),
             caches: Interned::default(),
         }
     }
@@ -59,6 +62,13 @@ impl Shared {
         let is_same = |known: &Buckets| known.rate() == rate;
         let make = || Buckets::new(rate);
         intern(&self.buckets, name.to_owned(), is_same, make)
+    }
+
+    /// The places of that name. Of routes that set them in different ways, the one that was compiled last makes other ones.
+    pub(crate) fn slots(&self, name: &str, settings: SlotSettings) -> Arc<Slots> {
+        let is_same = |known: &Slots| known.settings() == settings;
+        let make = || Slots::new(settings, self.metrics.slots(name));
+        intern(&self.slots, name.to_owned(), is_same, make)
     }
 
     /// The breaker of that name. Of routes that set it in different ways, the one that

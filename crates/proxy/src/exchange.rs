@@ -13,8 +13,8 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, Version};
 use hyper::body::Incoming;
 use pailou_filters::{Answer, Change, Facts, Note, ResponseHalf};
 use pailou_routing::Route;
-use pailou_telemetry::RequestInFlight;
 use pailou_telemetry::events::{RequestDone, TryEnd};
+use pailou_telemetry::{RequestInFlight, RequestWaiting};
 use pailou_upstream::{Pick, Tried};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -62,6 +62,8 @@ pub(crate) struct Exchange {
     pub(crate) route: Option<Arc<Route>>,
     /// Which endpoints of the service it wants, where the route lets it say.
     pub(crate) part: Option<String>,
+    /// Counts it as one that waits for its answer, where that is bounded.
+    pub(crate) waiting: Option<RequestWaiting>,
     /// Whether flow rules have counted it.
     pub(crate) is_counted: bool,
     /// The steps that the request has passed, route by route.
@@ -202,6 +204,7 @@ impl Exchange {
             draw: fastrand::u32(..),
             route: None,
             part: None,
+            waiting: None,
             is_counted: false,
             passed: Vec::new(),
             guards: Vec::new(),

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use http::HeaderName;
 use hyper::server::conn::{http1, http2};
 use pailou_config::{
-    Compat, ErrorBodies, ForwardedSettings, HeaderCase, LimitSettings, RetrySettings, Settings,
+    Compat, ErrorBodies, ForwardedSettings, HeaderCase, LimitSettings, OverloadSettings,
+    RetrySettings, Settings,
 };
 use pailou_filters::FlowCell;
 use pailou_routing::TableCell;
@@ -20,6 +21,7 @@ use crate::cause::Cause;
 use crate::connection::Shared;
 use crate::connections::{Caps, Connections};
 use crate::forwarded::Forwarded;
+use crate::overload::Overload;
 use crate::pace;
 use crate::pool::Pool;
 use crate::problem::Shape;
@@ -45,6 +47,8 @@ pub struct ProxyOptions {
     pub upstream_tls: UpstreamTls,
     /// Flow rules, which may be replaced at any time.
     pub flow: FlowCell,
+    /// What is done when there are more requests than can be served well.
+    pub overload: OverloadSettings,
     /// What error bodies look like.
     pub errors: ErrorBodies,
     /// Whose errors are meant where they are to look like those of Spring Cloud
@@ -68,6 +72,7 @@ impl ProxyOptions {
             forwarded: settings.forwarded.clone(),
             retry: settings.retry.clone(),
             flow: FlowCell::default(),
+            overload: settings.overload.clone(),
             errors: settings.errors.clone(),
             compat: settings.scg.compat,
             workers: if settings.workers == 0 {
@@ -87,6 +92,8 @@ pub(crate) struct Server {
     pub(crate) tries_header: Option<HeaderName>,
     pub(crate) forwarded: Forwarded,
     pub(crate) flow: FlowCell,
+    /// What sheds requests, if anything does.
+    pub(crate) overload: Option<Arc<Overload>>,
     /// The shape of error bodies.
     pub(crate) errors: Shape,
     /// How header names are spelled.
@@ -128,6 +135,7 @@ impl Server {
             retry,
             upstream_tls,
             flow,
+            overload,
             errors,
             compat,
             workers,
@@ -169,6 +177,7 @@ impl Server {
             buffers,
             upload_rules,
             flow,
+            overload: Overload::of(&overload, &metrics),
             errors: Shape::new(errors, compat),
             write_pace,
             header_case: forwarded.header_case,

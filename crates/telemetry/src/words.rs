@@ -25,9 +25,11 @@ pub const CAUSES: &[(&str, When)] = &[
     ("circuit_timeout", When::Routed),
     ("client_gone", When::Anytime),
     ("client_too_slow", When::Routed),
+    ("concurrency_limited", When::Routed),
     ("connect_failed", When::Routed),
     ("connect_timeout", When::Routed),
     ("endpoints_tried", When::Routed),
+    ("fault_injected", When::Routed),
     ("gate_failed", When::Routed),
     ("gate_timeout", When::Routed),
     ("head_timeout", When::Unrouted),
@@ -48,6 +50,7 @@ pub const CAUSES: &[(&str, When)] = &[
     ("no_table", When::Unrouted),
     ("not_switched", When::Routed),
     ("origin_denied", When::Routed),
+    ("overloaded", When::Routed),
     ("panic", When::Anytime),
     ("plain_http", When::Unrouted),
     ("rate_limited", When::Routed),
@@ -101,6 +104,9 @@ pub const FAILED_TRIES: &[&str] = &[
     "upstream_tls",
     "upstream_write_timeout",
 ];
+
+/// How much a request matters.
+pub const PRIORITIES: &[&str] = &["high", "low", "normal"];
 
 /// What comes of a question to Redis: an answer, no connection, no answer in time, an error.
 pub const REDIS_OUTCOMES: &[&str] = &["answered", "down", "failed", "late"];
@@ -158,11 +164,12 @@ mod tests {
     /// A label is written in alerts: one spelling for all.
     #[test]
     fn labels_are_snake_case_sorted_and_told_once() {
-        let lists: [&[&str]; 7] = [
+        let lists: [&[&str]; 8] = [
             &words::<_, { CAUSES.len() }>(CAUSES),
             CONNECTION_REFUSALS,
             EJECTIONS,
             FAILED_TRIES,
+            PRIORITIES,
             REDIS_OUTCOMES,
             &words::<_, { HOLDS.len() }>(HOLDS),
             &words::<_, { ENDPOINT_REFUSALS.len() }>(ENDPOINT_REFUSALS),

@@ -184,11 +184,7 @@ fn filters(
         let (next, note) = match step {
             Step::Edit(edit) => (edit.request(head), None),
             Step::Gate(gate) => {
-                let asked = match gate.destination() {
-                    Some(to) => to.selection.service().id().to_string(),
-                    None => "Redis".to_owned(),
-                };
-                let note = format!("asks {asked}, which is not asked here");
+                let note = format!("{}, which is not done here", gate.purpose());
                 (Next::Continue, Some(note))
             }
             Step::Body(body) => {

@@ -1,6 +1,6 @@
 //! How a route's requests are sent, as its filters say.
 
-use pailou_filters::{Chain, Retry, Rule, Step};
+use pailou_filters::{Chain, Priority, Retry, Rule, Step};
 
 /// What the filters of a route ask of whoever sends its requests.
 #[derive(Debug)]
@@ -9,6 +9,7 @@ pub(super) struct Sending {
     pub(super) preserve_host: bool,
     pub(super) grpc_web: bool,
     pub(super) answers_preflights: bool,
+    pub(super) priority: Priority,
     /// How many steps at the beginning are those of CORS, which are a rule and an edit each.
     pub(super) cors_steps: usize,
 }
@@ -23,6 +24,7 @@ impl Sending {
             preserve_host,
             grpc_web: false,
             answers_preflights: false,
+            priority: Priority::default(),
             cors_steps: 0,
         };
         let is_cors =
@@ -34,6 +36,7 @@ impl Sending {
             match step {
                 Step::Rule(Rule::PreserveHost) => sending.preserve_host = true,
                 Step::Rule(Rule::GrpcWeb) => sending.grpc_web = true,
+                Step::Rule(Rule::Priority(priority)) => sending.priority = *priority,
                 Step::Rule(Rule::Preflights) => sending.answers_preflights = true,
                 Step::Rule(Rule::Retry(retry)) => {
                     sending.retry = retry.clone();

@@ -123,7 +123,7 @@ pub(super) fn export(out: &mut DescriptorEncoder<'_>, state: &State) -> fmt::Res
         let mut metric = out.encode_descriptor(name, help, None, MetricType::Counter)?;
         count(&mut metric, value.load(Ordering::Relaxed))?;
     }
-    let gauges: [(&str, &str, u64); 10] = [
+    let gauges: [(&str, &str, u64); 11] = [
         (
             "pailou_table_revision",
             "Revision of the route table in use",
@@ -168,6 +168,11 @@ pub(super) fn export(out: &mut DescriptorEncoder<'_>, state: &State) -> fmt::Res
             "pailou_requests_in_flight",
             "Requests in flight",
             totals.requests_in_flight.load(Ordering::Relaxed),
+        ),
+        (
+            "pailou_requests_waiting",
+            "Requests that wait for their answers, where overload.requests bounds that",
+            totals.requests_waiting.load(Ordering::Relaxed),
         ),
         (
             "pailou_connections_open",
@@ -228,6 +233,14 @@ pub(super) fn export(out: &mut DescriptorEncoder<'_>, state: &State) -> fmt::Res
     for (reason, value) in state.failed_tries.counts() {
         if value > 0 || reason != OTHER {
             count_with(&mut metric, &[("reason", reason)], value)?;
+        }
+    }
+    let help = "Requests not let in since there were more than can be served well, by priority";
+    let mut metric =
+        out.encode_descriptor("pailou_requests_shed", help, None, MetricType::Counter)?;
+    for (priority, value) in state.requests_shed.counts() {
+        if value > 0 || priority != OTHER {
+            count_with(&mut metric, &[("priority", priority)], value)?;
         }
     }
     let help = "The version that runs";
