@@ -208,7 +208,7 @@ impl<'a> Waiting<'a> {
         let most = slots.settings.queue as usize;
         let more = |waiting: usize| (waiting < most).then_some(waiting + 1);
         let begun = slots.waiting.fetch_update(Relaxed, Relaxed, more);
-        begun.is_ok().then_some(Waiting(slots))
+        begun.is_ok().then(|| Waiting(slots))
     }
 }
 
