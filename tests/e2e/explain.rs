@@ -50,7 +50,7 @@ fn a_document_says_what_would_become_of_a_request() {
         "filter     strip_prefix: target /users/7?a=b; x-forwarded-prefix: /api\n",
         "filter     remove_request_header: x-drop removed\n",
         "filter     set_request_header: x-env: canary\n",
-        "filter     forward_auth: asks DEFAULT_GROUP@@auth-service, which is not asked here\n",
+        "filter     forward_auth: asks DEFAULT_GROUP@@auth-service, which is not done here\n",
         "upstream   GET /users/7?a=b  host shop.example.com\n",
         "next       no endpoint",
     ] {

@@ -15,6 +15,8 @@ mod bounds;
 mod check;
 /// Circuit breakers, with the keys of Resilience4j and natively.
 mod circuit_breaker;
+/// How many requests are under way at once.
+mod concurrency;
 /// CORS settings where no route takes the request.
 mod cors;
 /// API keys and passwords.
@@ -58,6 +60,8 @@ mod nacos_cli;
 mod nacos_outage;
 /// More than one Nacos.
 mod other_nacos;
+/// More requests than can be served well.
+mod overload;
 /// HTTP/1.1 itself: bodies, limits, upgrades, forwarded headers.
 mod protocol;
 /// PROXY headers of balancers on layer 4.

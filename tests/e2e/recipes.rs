@@ -555,6 +555,37 @@ async fn limits() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn limits_at_once() {
+    let block = blocks("limits")
+        .into_iter()
+        .find(|block| block.kind == "at-once");
+    let (world, _upstream, _registered, gateway) = World::small().await;
+    world.publish(&block.expect("a block").text).await;
+    until_status(&gateway.url("/reports/1"), 200).await;
+    assert_eq!(ask(&gateway, "/search/1", &[]).await.0, 200);
+    for (limit, places) in [("/reports/**", 20), ("user-service", 10)] {
+        let name = format!("pailou_concurrency_places{{limit=\"{limit}\"}}");
+        assert_eq!(gateway.value(&name).await, places);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn faults() {
+    let (world, _upstream, _registered, gateway) = World::small().await;
+    world.publish(&documents("faults")[0]).await;
+    let armed = [("x-inject-fault", "1")];
+    until("the fault", async || {
+        (ask(&gateway, "/api/users/1", &armed).await.0 == 503).then_some(())
+    })
+    .await;
+    let began = std::time::Instant::now();
+    let (_, body) = ask(&gateway, "/api/users/1", &armed).await;
+    assert!(body.contains("\"fault_injected\""), "{body}");
+    assert!(began.elapsed() >= std::time::Duration::from_millis(100));
+    assert_eq!(ask(&gateway, "/api/users/1", &[]).await.0, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn limits_in_redis() {
     let redis = Redis::start().await;
     let text = |kind: &str| {

@@ -11,6 +11,7 @@ mod listener;
 mod listener_tls;
 mod listening;
 mod nacos;
+mod overload;
 mod process;
 mod redis;
 mod reference;
@@ -60,6 +61,7 @@ pub use self::{
         DEFAULT_NACOS, DiscoverySettings, Loopback, NacosSettings, RegistrationSettings,
         STATIC_NACOS,
     },
+    overload::OverloadSettings,
     process::{
         AccessLogFields, AccessLogFormat, LogFormat, LogLevel, LogSettings, ShutdownSettings,
         SnapshotSettings,
@@ -121,6 +123,8 @@ pub struct Settings {
     pub other_upstream_tls: BTreeMap<String, UpstreamTlsSettings>,
     /// Bounds on clients.
     pub limits: LimitSettings,
+    /// What is done when there are more requests than can be served well.
+    pub overload: OverloadSettings,
     /// What is believed of forwarding headers.
     pub forwarded: ForwardedSettings,
     /// What clients read where the gateway answers with an error of its own.
@@ -310,6 +314,7 @@ fn read<'a>(fields: Option<Fields<'a>>, reader: &mut Reader<'a>) -> Settings {
         upstream_tls: UpstreamTlsSettings::read(&mut top),
         other_upstream_tls: UpstreamTlsSettings::read_others(&mut top),
         limits: LimitSettings::read(&mut top),
+        overload: OverloadSettings::read(&mut top),
         forwarded: ForwardedSettings::read(&mut top),
         errors: top.key(
             KeyText {

@@ -185,6 +185,10 @@ impl Gate for ApiKey {
         })
     }
 
+    fn purpose(&self) -> String {
+        "waits for its keys".to_owned()
+    }
+
     fn timeout(&self) -> Duration {
         WAIT + MARGIN
     }

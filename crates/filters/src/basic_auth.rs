@@ -232,6 +232,10 @@ impl Gate for BasicAuth {
         })
     }
 
+    fn purpose(&self) -> String {
+        "verifies a password".to_owned()
+    }
+
     fn timeout(&self) -> Duration {
         TIMEOUT
     }

@@ -100,7 +100,8 @@ impl<'a> ResponseHalf<'a> {
             };
             match last {
                 Step::Edit(edit) => edit.response(&mut view),
-                Step::Gate(_) | Step::Rule(_) | Step::Breaker(_) => {}
+                Step::Gate(gate) => gate.response(&mut view),
+                Step::Rule(_) | Step::Breaker(_) => {}
                 Step::Body(body) => {
                     if let Some(most) = body.wants(&view) {
                         return Some(Wish::Whole(&**body, most));

@@ -209,6 +209,10 @@ impl Gate for ForwardAuth {
         vec![&self.destination]
     }
 
+    fn purpose(&self) -> String {
+        format!("asks {}", self.destination.selection.service().id())
+    }
+
     fn fails_open(&self) -> bool {
         self.fails_open
     }

@@ -311,6 +311,10 @@ impl Gate for Introspect {
         })
     }
 
+    fn purpose(&self) -> String {
+        "asks whether the token is good".to_owned()
+    }
+
     fn timeout(&self) -> Duration {
         self.timeout
     }

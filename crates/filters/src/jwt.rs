@@ -234,6 +234,10 @@ impl Gate for Jwt {
         })
     }
 
+    fn purpose(&self) -> String {
+        "waits for its keys".to_owned()
+    }
+
     fn timeout(&self) -> Duration {
         WAIT + MARGIN
     }

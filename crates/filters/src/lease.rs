@@ -19,13 +19,22 @@ const SHARD_KEYS: usize = 4096;
 /// For how long what was taken may be used, and for how long a refusal is believed.
 const LIFE: Duration = Duration::from_secs(1);
 
+/// How often a full shard is looked through for what is of no use any more: a flood of keys must not cost that for each of them.
+const SWEEP: Duration = Duration::from_millis(100);
+
 /// Leases by key.
 #[derive(Debug)]
 pub(crate) struct Leases {
     /// The most requests of one lease.
     most: u32,
-    shards: [Mutex<HashMap<u64, Lease>>; SHARDS],
+    shards: [Mutex<Shard>; SHARDS],
     hasher: RandomState,
+}
+
+#[derive(Debug, Default)]
+struct Shard {
+    leases: HashMap<u64, Lease>,
+    swept: Option<Instant>,
 }
 
 /// What Redis has said of a key.
@@ -73,20 +82,17 @@ impl Leases {
     /// Judges a request by what is known of its key; nothing if Redis must be asked.
     pub(crate) fn take(&self, key: &[u8], now: Instant) -> Option<Judgement> {
         let key = self.hasher.hash_one(key);
-        self.shard(key).get_mut(&key)?.take(now)
+        self.shard(key).leases.get_mut(&key)?.take(now)
     }
 
     /// Where to ask. Nothing if there is no room for the key: its requests are asked for one by one.
     pub(crate) fn place(&self, key: &[u8], now: Instant) -> Option<Place> {
         let key = self.hasher.hash_one(key);
         let mut shard = self.shard(key);
-        if !shard.contains_key(&key) && shard.len() >= SHARD_KEYS {
-            shard.retain(|_, lease| lease.is_of_use(now));
-            if shard.len() >= SHARD_KEYS {
-                return None;
-            }
+        if !shard.leases.contains_key(&key) && !shard.has_room(now) {
+            return None;
         }
-        let lease = shard.entry(key).or_insert_with(|| Lease::new(now));
+        let lease = shard.leases.entry(key).or_insert_with(|| Lease::new(now));
         Some(Place {
             key,
             turn: Arc::clone(&lease.turn),
@@ -96,7 +102,7 @@ impl Leases {
 
     /// Puts down what Redis has said, and judges the request that asked.
     pub(crate) fn grant(&self, place: &Place, granted: Granted, now: Instant) -> Judgement {
-        if let Some(lease) = self.shard(place.key).get_mut(&place.key) {
+        if let Some(lease) = self.shard(place.key).leases.get_mut(&place.key) {
             lease.next = place.wanted;
             lease.requests = granted.requests.saturating_sub(1);
             lease.left = granted.left;
@@ -106,10 +112,25 @@ impl Leases {
         granted.judge()
     }
 
-    fn shard(&self, key: u64) -> MutexGuard<'_, HashMap<u64, Lease>> {
+    fn shard(&self, key: u64) -> MutexGuard<'_, Shard> {
         let shard = &self.shards[key as usize % SHARDS];
         // Every section under the lock leaves the shard whole.
         shard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Shard {
+    /// Whether another key may come in. Makes room if it can, now and then.
+    fn has_room(&mut self, now: Instant) -> bool {
+        if self.leases.len() < SHARD_KEYS {
+            return true;
+        }
+        let is_due = |swept: Instant| now.saturating_duration_since(swept) >= SWEEP;
+        if self.swept.is_none_or(is_due) {
+            self.swept = Some(now);
+            self.leases.retain(|_, lease| lease.is_of_use(now));
+        }
+        self.leases.len() < SHARD_KEYS
     }
 }
 
@@ -245,7 +266,9 @@ mod tests {
                 leases.grant(&place, granted(2), now);
             }
         }
-        let kept: usize = (0..SHARDS as u64).map(|key| leases.shard(key).len()).sum();
+        let kept: usize = (0..SHARDS as u64)
+            .map(|key| leases.shard(key).leases.len())
+            .sum();
         assert!(kept <= SHARDS * SHARD_KEYS, "{kept}");
         assert!(leases.take(b"k", now).is_some(), "it is still known");
         // What is void makes room.

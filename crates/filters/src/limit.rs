@@ -16,6 +16,9 @@ const SHARDS: usize = 16;
 /// Keys of a shard, of 24 bytes each: 1.5 MiB for a filter that sees this many clients.
 const SHARD_KEYS: usize = 4096;
 
+/// How often a full shard is looked through for buckets that are full again: a flood of keys must not cost that for each of them.
+const SWEEP: Duration = Duration::from_millis(100);
+
 /// How much a bucket holds and gains.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Rate {
@@ -48,6 +51,7 @@ struct Shard {
     buckets: HashMap<u64, Bucket>,
     /// The bucket that keys without a place share.
     shared: Option<Bucket>,
+    swept: Option<Instant>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -85,7 +89,9 @@ impl Buckets {
 impl Shard {
     fn bucket(&mut self, key: u64, rate: Rate, now: Instant) -> &mut Bucket {
         let is_known = self.buckets.contains_key(&key);
-        if !is_known && self.buckets.len() >= SHARD_KEYS {
+        let is_due = |swept: Instant| now.saturating_duration_since(swept) >= SWEEP;
+        if !is_known && self.buckets.len() >= SHARD_KEYS && self.swept.is_none_or(is_due) {
+            self.swept = Some(now);
             self.buckets
                 .retain(|_, bucket| bucket.filled(rate, now) < rate.burst);
         }

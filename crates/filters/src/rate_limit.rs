@@ -245,6 +245,10 @@ impl Gate for Global {
         // It keeps its time by itself, and has a policy for when that is over.
         self.buckets.timeout() * 2
     }
+
+    fn purpose(&self) -> String {
+        "asks Redis".to_owned()
+    }
 }
 
 #[cfg(test)]

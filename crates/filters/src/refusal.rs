@@ -37,6 +37,10 @@ pub enum Refusal {
     CredentialsMissing,
     /// Its name and password are of nobody.
     CredentialsInvalid,
+    /// As many requests are under way as may be.
+    Concurrency,
+    /// The route makes faults on purpose.
+    Injected(StatusCode),
 }
 
 impl Refusal {
@@ -117,6 +121,16 @@ impl Refusal {
                 StatusCode::FORBIDDEN,
                 "consumer_denied",
                 "the route takes no requests of this consumer",
+            ),
+            Refusal::Concurrency => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "concurrency_limited",
+                "as many requests are under way as may be",
+            ),
+            Refusal::Injected(status) => (
+                status,
+                "fault_injected",
+                "the route makes this fault on purpose",
             ),
         }
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 
-use crate::{CircuitBreaker, ErrorShape};
+use crate::{CircuitBreaker, ErrorShape, Priority};
 
 /// A filter that changes no head by itself, but how the request is sent.
 ///
@@ -19,6 +19,8 @@ pub enum Rule {
     /// A step of the route answers preflights of CORS, so that the route takes one
     /// where it takes the request that the preflight asks about.
     Preflights,
+    /// How much its requests matter.
+    Priority(Priority),
     /// A call of gRPC-Web is sent as one of gRPC, and answered in its own form.
     /// That is the last of all on the request's way, and the first on the
     /// response's.

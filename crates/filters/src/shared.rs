@@ -12,6 +12,7 @@ use crate::Sources;
 use crate::breaker::{Breaker, BreakerSettings};
 use crate::limit::{Buckets, Rate};
 use crate::response_cache::ResponseCache;
+use crate::slots::{SlotSettings, Slots};
 use crate::token::Known;
 
 /// State of filters by name. A filter that is compiled anew finds its state again if
@@ -25,6 +26,7 @@ pub struct Shared {
     redis: Option<Redis>,
     breakers: Interned<String, Breaker>,
     buckets: Interned<String, Buckets>,
+    slots: Interned<String, Slots>,
     caches: Interned<String, ResponseCache>,
     /// Tokens that were verified, by the settings of their filters.
     tokens: Mutex<Vec<Weak<Known>>>,
@@ -43,6 +45,7 @@ impl Shared {
             redis: None,
             breakers: Interned::default(),
             buckets: Interned::default(),
+            slots: Interned::default(),
             caches: Interned::default(),
             tokens: Mutex::default(),
             sources,
@@ -92,6 +95,13 @@ impl Shared {
         let is_same = |known: &Buckets| known.rate() == rate;
         let make = || Buckets::new(rate);
         intern(&self.buckets, name.to_owned(), is_same, make)
+    }
+
+    /// The places of that name. Of routes that set them in different ways, the one that was compiled last makes other ones.
+    pub(crate) fn slots(&self, name: &str, settings: SlotSettings) -> Arc<Slots> {
+        let is_same = |known: &Slots| known.settings() == settings;
+        let make = || Slots::new(settings, self.metrics.slots(name));
+        intern(&self.slots, name.to_owned(), is_same, make)
     }
 
     /// The breaker of that name. Of routes that set it in different ways, the one that

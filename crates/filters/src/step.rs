@@ -118,8 +118,14 @@ pub trait Gate: Debug + Send + Sync {
         ask: &'a dyn Ask,
     ) -> Waiting<'a, Result<Next, AskError>>;
 
+    /// Looks at the response.
+    fn response(&self, _head: &mut ResponseHead<'_>) {}
+
     /// How long it may take.
     fn timeout(&self) -> Duration;
+
+    /// What it does, for people: `asks auth-service`.
+    fn purpose(&self) -> String;
 
     /// The services that it asks, or has keys from.
     fn destinations(&self) -> Vec<&Destination> {

@@ -79,6 +79,9 @@ pub(crate) fn problem(exchange: &mut Exchange, cause: Cause) -> Response<Downloa
     if cause == Cause::MethodNotAllowed {
         headers.insert(header::ALLOW, HeaderValue::from_static(METHODS));
     }
+    if cause == Cause::Overloaded {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
     if let Some(location) = exchange.location.take() {
         headers.insert(header::LOCATION, location);
     }

@@ -72,6 +72,8 @@ pub(crate) enum Cause {
     CircuitOpen,
     /// A circuit breaker's own limit of time.
     CircuitTimeout,
+    /// There are more requests than can be served well, and this one matters less than others.
+    Overloaded,
     // Ours.
     Internal,
     Panic,
@@ -273,6 +275,11 @@ impl Cause {
                 "circuit_timeout",
                 "the endpoint did not answer within the time that the circuit breaker gives it",
             ),
+            Cause::Overloaded => (
+                503,
+                "overloaded",
+                "there are more requests than can be served well",
+            ),
             Cause::Internal => (500, "internal", "the gateway failed"),
             Cause::Panic => (500, "panic", "the gateway failed"),
         };
@@ -298,6 +305,7 @@ impl Cause {
                 | Cause::GateFailed
                 | Cause::GateTimeout
                 | Cause::CircuitOpen
+                | Cause::Overloaded
         )
     }
 

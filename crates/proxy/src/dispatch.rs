@@ -176,6 +176,9 @@ async fn pass(
     draft: &mut Draft<'_>,
 ) -> Result<(), Ended> {
     let counts = !std::mem::replace(&mut exchange.is_counted, true);
+    if counts {
+        admit(exchange, &draft.headers)?;
+    }
     let Some(route) = &exchange.route else {
         return Ok(());
     };
@@ -208,6 +211,18 @@ async fn pass(
     };
     Box::pin(steps::run(exchange, facts, draft, counts)).await?;
     choose_part(exchange, draft, true);
+    Ok(())
+}
+
+/// Lets the request in, unless there are too many for one of its priority.
+fn admit(exchange: &mut Exchange, headers: &HeaderMap) -> Result<(), Cause> {
+    let Some(overload) = &exchange.server.overload else {
+        return Ok(());
+    };
+    let route = exchange.route.as_ref();
+    let priority = route.map(|route| route.priority).unwrap_or_default();
+    let admitted = overload.admit(priority, headers);
+    exchange.waiting = Some(admitted.ok_or(Cause::Overloaded)?);
     Ok(())
 }
 

@@ -13,8 +13,8 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, Version};
 use hyper::body::Incoming;
 use pailou_filters::{Answer, Change, Facts, Identity, Note, ResponseHalf};
 use pailou_routing::Route;
-use pailou_telemetry::RequestInFlight;
 use pailou_telemetry::events::{RequestDone, TryEnd};
+use pailou_telemetry::{RequestInFlight, RequestWaiting};
 use pailou_upstream::{Pick, Tried};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -67,6 +67,8 @@ pub(crate) struct Exchange {
     pub(crate) key: Option<u64>,
     /// Who it is of, once a step has found that.
     pub(crate) identity: Option<Arc<Identity>>,
+    /// Counts it as one that waits for its answer, where that is bounded.
+    pub(crate) waiting: Option<RequestWaiting>,
     /// Whether flow rules have counted it.
     pub(crate) is_counted: bool,
     /// The steps that the request has passed, route by route.
@@ -210,6 +212,7 @@ impl Exchange {
             part: None,
             key: None,
             identity: None,
+            waiting: None,
             is_counted: false,
             passed: Vec::new(),
             guards: Vec::new(),

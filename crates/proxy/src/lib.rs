@@ -79,6 +79,7 @@ mod listener;
 #[cfg(test)]
 mod lists;
 mod opening;
+mod overload;
 mod pace;
 mod panics;
 mod plan;

@@ -22,6 +22,7 @@ use crate::websocket;
 /// The response to the client: its head now, its body as it comes.
 pub(crate) async fn respond(mut exchange: Box<Exchange>, received: Received) -> Response<Download> {
     let Received { response, line } = received;
+    exchange.waiting = None;
     let mut keeps = line::keeps(&response);
     let (mut head, body) = response.into_parts();
     match framing::settle(&mut head, &exchange.method) {

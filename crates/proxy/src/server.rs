@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use http::HeaderName;
 use hyper::server::conn::{http1, http2};
 use pailou_config::{
-    Compat, ErrorBodies, ForwardedSettings, HeaderCase, LimitSettings, RetrySettings, Settings,
+    Compat, ErrorBodies, ForwardedSettings, HeaderCase, LimitSettings, OverloadSettings,
+    RetrySettings, Settings,
 };
 use pailou_filters::{FlowCell, Sources};
 use pailou_routing::TableCell;
@@ -20,6 +21,7 @@ use crate::cause::Cause;
 use crate::connection::Shared;
 use crate::connections::{Caps, Connections};
 use crate::forwarded::Forwarded;
+use crate::overload::Overload;
 use crate::pace;
 use crate::pool::Pool;
 use crate::problem::Shape;
@@ -47,6 +49,8 @@ pub struct ProxyOptions {
     pub flow: FlowCell,
     /// The keys that filters have from services, if there are such filters.
     pub credentials: Option<Sources>,
+    /// What is done when there are more requests than can be served well.
+    pub overload: OverloadSettings,
     /// What error bodies look like.
     pub errors: ErrorBodies,
     /// Whose errors are meant where they are to look like those of Spring Cloud
@@ -71,6 +75,7 @@ impl ProxyOptions {
             retry: settings.retry.clone(),
             flow: FlowCell::default(),
             credentials: None,
+            overload: settings.overload.clone(),
             errors: settings.errors.clone(),
             compat: settings.scg.compat,
             workers: if settings.workers == 0 {
@@ -90,6 +95,8 @@ pub(crate) struct Server {
     pub(crate) tries_header: Option<HeaderName>,
     pub(crate) forwarded: Forwarded,
     pub(crate) flow: FlowCell,
+    /// What sheds requests, if anything does.
+    pub(crate) overload: Option<Arc<Overload>>,
     /// The shape of error bodies.
     pub(crate) errors: Shape,
     /// How header names are spelled.
@@ -132,6 +139,7 @@ impl Server {
             upstream_tls,
             flow,
             credentials: _,
+            overload,
             errors,
             compat,
             workers,
@@ -173,6 +181,7 @@ impl Server {
             buffers,
             upload_rules,
             flow,
+            overload: Overload::of(&overload, &metrics),
             errors: Shape::new(errors, compat),
             write_pace,
             header_case: forwarded.header_case,

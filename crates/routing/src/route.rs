@@ -53,6 +53,8 @@ pub struct Route {
     pub retry_grpc: Vec<GrpcStatus>,
     /// Whether calls of gRPC-Web become calls of gRPC.
     pub grpc_web: bool,
+    /// How much its requests matter.
+    pub priority: pailou_filters::Priority,
     /// What becomes of a path with an encoded slash.
     pub encoded_slashes: EncodedSlashes,
     /// What is measured of it.
@@ -397,6 +399,7 @@ impl Route {
             retry_grpc: spec.retries.grpc_status.clone(),
             preserve_host: sending.preserve_host,
             grpc_web: sending.grpc_web,
+            priority: sending.priority,
             encoded_slashes: spec.encoded_slashes,
             timeouts: Timeouts {
                 response: spec.timeout.unwrap_or(defaults.timeout),

@@ -29,5 +29,5 @@ pub use log::{
 };
 pub use metrics::{
     BreakerMetrics, ConnectionOpen, EndpointCounts, LimitMetrics, Metrics, RequestInFlight,
-    RouteMetrics, ServiceLabels, ServiceMetrics, TextFormat,
+    RequestWaiting, RouteMetrics, ServiceLabels, ServiceMetrics, SlotMetrics, TextFormat,
 };

@@ -14,6 +14,7 @@ mod reload;
 mod route;
 mod service;
 mod sharded;
+mod slots;
 mod spring;
 mod tls;
 
@@ -34,10 +35,13 @@ pub use limit::LimitMetrics;
 use reload::Reload;
 pub use route::RouteMetrics;
 pub use service::{EndpointCounts, ServiceMetrics};
+pub use slots::SlotMetrics;
 use tls::{CertificateState, Certificates, Handshakes};
 
 use crate::events::CredentialState;
-use crate::words::{CONNECTION_REFUSALS, CREDENTIAL_LOADS, FAILED_TRIES, REDIS_OUTCOMES};
+use crate::words::{
+    CONNECTION_REFUSALS, CREDENTIAL_LOADS, FAILED_TRIES, PRIORITIES, REDIS_OUTCOMES,
+};
 
 /// A document or session beyond this many is not counted by name any more: every label set and every table has a bound.
 const MAX_NAMES: usize = 1024;
@@ -66,12 +70,14 @@ pub(crate) struct State {
     pub(crate) failed_tries: Causes,
     pub(crate) redis_requests: Causes,
     pub(crate) credential_loads: Causes,
+    pub(crate) requests_shed: Causes,
     /// Whether Spring Cloud Gateway's names are there beside our own.
     has_spring_names: AtomicBool,
     routes: Mutex<Series<RouteLabels, RouteMetrics>>,
     services: Mutex<Series<ServiceLabels, ServiceMetrics>>,
     breakers: Mutex<Series<Box<str>, BreakerMetrics>>,
     limits: Mutex<Series<Box<str>, LimitMetrics>>,
+    slots: Mutex<Series<Box<str>, SlotMetrics>>,
     /// Requests that no route took.
     unrouted: Arc<RouteMetrics>,
     documents: Mutex<BTreeMap<Box<str>, DocumentState>>,
@@ -118,6 +124,7 @@ pub(crate) struct Totals {
     pub(crate) snapshot_bytes: AtomicU64,
     pub(crate) ready: AtomicU64,
     pub(crate) requests_in_flight: AtomicU64,
+    pub(crate) requests_waiting: AtomicU64,
     pub(crate) connections: AtomicU64,
     pub(crate) connections_open: AtomicU64,
     pub(crate) tls_handshakes: Handshakes,
@@ -146,11 +153,13 @@ impl Metrics {
             failed_tries: Causes::of(FAILED_TRIES),
             redis_requests: Causes::of(REDIS_OUTCOMES),
             credential_loads: Causes::of(CREDENTIAL_LOADS),
+            requests_shed: Causes::of(PRIORITIES),
             has_spring_names: AtomicBool::new(false),
             routes: Mutex::default(),
             services: Mutex::default(),
             breakers: Mutex::default(),
             limits: Mutex::default(),
+            slots: Mutex::default(),
             unrouted: Arc::new(RouteMetrics::new("", &ServiceLabels::default(), false)),
             documents: Mutex::default(),
             sessions: Mutex::default(),
@@ -253,6 +262,20 @@ impl Metrics {
         prune_when_full(&mut limits);
         let metrics = Arc::new(LimitMetrics::new(name));
         limits.insert(name.into(), Arc::downgrade(&metrics));
+        metrics
+    }
+
+    /// The metrics of the places of a name for requests under way: the same ones for as long as anybody holds them.
+    ///
+    /// Call it when the places are made; it takes a lock.
+    pub fn slots(&self, name: &str) -> Arc<SlotMetrics> {
+        let mut slots = lock(&self.state.slots);
+        if let Some(metrics) = slots.get(name).and_then(Weak::upgrade) {
+            return metrics;
+        }
+        prune_when_full(&mut slots);
+        let metrics = Arc::new(SlotMetrics::new(name));
+        slots.insert(name.into(), Arc::downgrade(&metrics));
         metrics
     }
 
@@ -371,6 +394,20 @@ impl Metrics {
         }))
     }
 
+    /// Counts a request as one that waits for its answer until the guard is dropped.
+    pub fn request_waits(&self) -> RequestWaiting {
+        let waiting = &self.state.totals.requests_waiting;
+        RequestWaiting {
+            others: waiting.fetch_add(1, Ordering::Relaxed),
+            state: Arc::clone(&self.state),
+        }
+    }
+
+    /// Counts a request that was not let in, by its priority out of [`PRIORITIES`](crate::words::PRIORITIES).
+    pub fn request_shed(&self, priority: &'static str) {
+        self.state.requests_shed.count(priority);
+    }
+
     /// Notes when the settings in force were taken. A later reload is an event,
     /// [`SettingsReloaded`](crate::events::SettingsReloaded).
     pub fn settings_taken(&self, at: SystemTime) {
@@ -454,6 +491,13 @@ impl State {
         live
     }
 
+    /// The places for requests that are alive, in the order of their names; the dead are forgotten.
+    fn live_slots(&self) -> Vec<Arc<SlotMetrics>> {
+        let mut live = live(&mut lock(&self.slots));
+        live.sort_by(|a, b| a.name().cmp(b.name()));
+        live
+    }
+
     fn documents_that_are(&self, wanted: DocumentState) -> u64 {
         let documents = lock(&self.documents);
         documents.values().filter(|state| **state == wanted).count() as u64
@@ -475,6 +519,27 @@ pub struct ConnectionOpen(#[expect(dead_code, reason = "held for its drop")] Gau
 /// One request; counted as in flight until it is dropped.
 #[derive(Debug)]
 pub struct RequestInFlight(#[expect(dead_code, reason = "held for its drop")] Gauged);
+
+/// One request that waits for its answer; counted until it is dropped.
+#[derive(Debug)]
+pub struct RequestWaiting {
+    state: Arc<State>,
+    others: u64,
+}
+
+impl RequestWaiting {
+    /// How many waited when this one began to.
+    pub fn others(&self) -> u64 {
+        self.others
+    }
+}
+
+impl Drop for RequestWaiting {
+    fn drop(&mut self) {
+        let waiting = &self.state.totals.requests_waiting;
+        waiting.fetch_sub(1, Ordering::Relaxed);
+    }
+}
 
 #[derive(Debug)]
 struct Gauged {

@@ -28,12 +28,14 @@ pub const CAUSES: &[(&str, When)] = &[
     ("claim_missing", When::Routed),
     ("client_gone", When::Anytime),
     ("client_too_slow", When::Routed),
+    ("concurrency_limited", When::Routed),
     ("connect_failed", When::Routed),
     ("connect_timeout", When::Routed),
     ("consumer_denied", When::Routed),
     ("credentials_invalid", When::Routed),
     ("credentials_missing", When::Routed),
     ("endpoints_tried", When::Routed),
+    ("fault_injected", When::Routed),
     ("gate_failed", When::Routed),
     ("gate_timeout", When::Routed),
     ("head_timeout", When::Unrouted),
@@ -55,6 +57,7 @@ pub const CAUSES: &[(&str, When)] = &[
     ("no_table", When::Unrouted),
     ("not_switched", When::Routed),
     ("origin_denied", When::Routed),
+    ("overloaded", When::Routed),
     ("panic", When::Anytime),
     ("plain_http", When::Unrouted),
     ("rate_limited", When::Routed),
@@ -124,6 +127,9 @@ pub const FAILED_TRIES: &[&str] = &[
     "upstream_write_timeout",
 ];
 
+/// How much a request matters.
+pub const PRIORITIES: &[&str] = &["high", "low", "normal"];
+
 /// What comes of a question to Redis: an answer, no connection, no answer in time, an error.
 pub const REDIS_OUTCOMES: &[&str] = &["answered", "down", "failed", "late"];
 
@@ -183,12 +189,13 @@ mod tests {
     /// Alerts contain these labels, so all have one spelling.
     #[test]
     fn labels_are_snake_case_sorted_and_told_once() {
-        let lists: [&[&str]; 8] = [
+        let lists: [&[&str]; 9] = [
             CHECK_FAILURES,
             &words::<_, { CAUSES.len() }>(CAUSES),
             CONNECTION_REFUSALS,
             EJECTIONS,
             FAILED_TRIES,
+            PRIORITIES,
             REDIS_OUTCOMES,
             &words::<_, { HOLDS.len() }>(HOLDS),
             &words::<_, { ENDPOINT_REFUSALS.len() }>(ENDPOINT_REFUSALS),

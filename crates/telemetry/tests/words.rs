@@ -4,7 +4,7 @@
 use std::{collections::BTreeSet, fs, path::Path};
 
 use pailou_telemetry::words::{
-    CAUSES, CHECK_FAILURES, CONNECTION_REFUSALS, EJECTIONS, ENDPOINT_REFUSALS, HOLDS,
+    CAUSES, CHECK_FAILURES, CONNECTION_REFUSALS, EJECTIONS, ENDPOINT_REFUSALS, HOLDS, PRIORITIES,
     REDIS_OUTCOMES,
 };
 
@@ -69,6 +69,12 @@ fn every_refusal_of_an_endpoint_is_listed() {
         all,
         set(ENDPOINT_REFUSALS.iter().map(|(_, phrase)| *phrase))
     );
+}
+
+#[test]
+fn every_priority_is_listed() {
+    let said = said("filters/src/priority.rs", "fn word(self)", "\n    }\n");
+    assert_eq!(said, set(PRIORITIES.iter().copied()));
 }
 
 #[test]

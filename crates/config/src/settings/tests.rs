@@ -194,7 +194,7 @@ registration: { weight: .nan, port: 70000 }
 ";
     let expected = [
         "gateway.yaml:1:1: listenrs: unknown key; expected one of listeners, workers, admin, probes, nacos, other_nacos, routes, \
-         scg, sentinel, redis, credentials, registration, discovery, snapshot, defaults, retry, ejection, upstream_tls, other_upstream_tls, limits, forwarded, \
+         scg, sentinel, redis, credentials, registration, discovery, snapshot, defaults, retry, ejection, upstream_tls, other_upstream_tls, limits, overload, forwarded, \
          errors, shutdown, log; did you mean `listeners`?",
         "gateway.yaml:2:10: workers: `many`; expected a whole number from 0 to 1024",
         "gateway.yaml:3:19: admin.address: `localhost`; expected an IP address and a port, such as 0.0.0.0:8080",

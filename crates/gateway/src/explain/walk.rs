@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::HOST;
 use http::{HeaderMap, HeaderValue};
-use pailou_filters::{Effects, Facts, Gate, Next, RequestHead, Step};
+use pailou_filters::{Effects, Facts, Next, RequestHead, Step};
 use pailou_routing::{Decided, Matched, Refusal, Request, Route, RouteTarget, Table, Target};
 use pailou_upstream::{Hint, Tried};
 
@@ -190,7 +190,10 @@ fn filters(
             Step::Edit(edit) => (edit.request(head), None),
             Step::Gate(gate) => match gate.at_once(head) {
                 Some(next) => (next, None),
-                None => (Next::Continue, Some(unasked(&**gate))),
+                None => {
+                    let note = format!("{}, which is not done here", gate.purpose());
+                    (Next::Continue, Some(note))
+                }
             },
             Step::Body(body) => {
                 body.request(head);
@@ -228,18 +231,6 @@ fn filters(
         }
     }
     None
-}
-
-/// What a gate would wait for.
-fn unasked(gate: &dyn Gate) -> String {
-    let asked = gate.destinations().into_iter();
-    let asked: Vec<_> = asked
-        .map(|destination| destination.selection.service().id().to_string())
-        .collect();
-    match asked.is_empty() {
-        true => "waits for an answer, which is not asked for here".to_owned(),
-        false => format!("asks {}, which is not asked here", asked.join(", ")),
-    }
 }
 
 /// The headers that differ, in the order of their names.

@@ -1,6 +1,6 @@
 //! How a route's requests are sent, as its filters say.
 
-use pailou_filters::{Chain, ErrorShape, Retry, Rule, Step};
+use pailou_filters::{Chain, ErrorShape, Priority, Retry, Rule, Step};
 
 /// What the filters of a route ask of whoever sends its requests.
 #[derive(Debug)]
@@ -10,6 +10,7 @@ pub(super) struct Sending {
     pub(super) grpc_web: bool,
     pub(super) answers_preflights: bool,
     pub(super) errors: Option<ErrorShape>,
+    pub(super) priority: Priority,
     /// How many steps at the beginning are those of CORS, which are a rule and an edit each.
     pub(super) cors_steps: usize,
     /// The places of the steps that act for each try.
@@ -27,6 +28,7 @@ impl Sending {
             grpc_web: false,
             answers_preflights: false,
             errors: None,
+            priority: Priority::default(),
             cors_steps: 0,
             each_try: Vec::new(),
         };
@@ -43,6 +45,7 @@ impl Sending {
                 Step::Rule(Rule::PreserveHost) => sending.preserve_host = true,
                 Step::Rule(Rule::GrpcWeb) => sending.grpc_web = true,
                 Step::Rule(Rule::Errors(shape)) => sending.errors = Some(shape.clone()),
+                Step::Rule(Rule::Priority(priority)) => sending.priority = *priority,
                 Step::Rule(Rule::Preflights) => sending.answers_preflights = true,
                 Step::Rule(Rule::Retry(retry)) => {
                     sending.retry = retry.clone();

@@ -5,6 +5,7 @@ mod limits;
 mod process;
 mod routes;
 mod services;
+mod slots;
 mod tls;
 mod totals;
 
@@ -51,6 +52,7 @@ impl Collector for Export {
         services::export(out, &self.state.live_services())?;
         breakers::export(out, &self.state.live_breakers())?;
         limits::export(out, &self.state)?;
+        slots::export(out, &self.state.live_slots())?;
         process::export(out, &Process::read())
     }
 }

@@ -124,7 +124,7 @@ pub(super) fn export(out: &mut DescriptorEncoder<'_>, state: &State) -> fmt::Res
         let mut metric = out.encode_descriptor(name, help, None, MetricType::Counter)?;
         count(&mut metric, value.load(Ordering::Relaxed))?;
     }
-    let gauges: [(&str, &str, u64); 10] = [
+    let gauges: [(&str, &str, u64); 11] = [
         (
             "pailou_table_revision",
             "Revision of the route table in use",
@@ -169,6 +169,11 @@ pub(super) fn export(out: &mut DescriptorEncoder<'_>, state: &State) -> fmt::Res
             "pailou_requests_in_flight",
             "Requests in flight",
             totals.requests_in_flight.load(Ordering::Relaxed),
+        ),
+        (
+            "pailou_requests_waiting",
+            "Requests that wait for their answers, where overload.requests bounds that",
+            totals.requests_waiting.load(Ordering::Relaxed),
         ),
         (
             "pailou_connections_open",
@@ -246,6 +251,14 @@ pub(super) fn export(out: &mut DescriptorEncoder<'_>, state: &State) -> fmt::Res
         metric
             .encode_family(&[("state", state.word())])?
             .encode_gauge(&value.load(Ordering::Relaxed))?;
+    }
+    let help = "Requests not let in since there were more than can be served well, by priority";
+    let mut metric =
+        out.encode_descriptor("pailou_requests_shed", help, None, MetricType::Counter)?;
+    for (priority, value) in state.requests_shed.counts() {
+        if value > 0 || priority != OTHER {
+            count_with(&mut metric, &[("priority", priority)], value)?;
+        }
     }
     let help = "The version that runs";
     let build = [("version", env!("CARGO_PKG_VERSION"))];
