@@ -40,7 +40,7 @@ impl Http {
                 Err(error) => {
                     let came = self.first_bytes(Method::POST, path).await;
                     return Login::Failed(match came {
-                        Some(came) => format!("{error}; what came back begins with {came}"),
+                        Some(came) => format!("{error}; the answer begins with {came}"),
                         None => error.to_string(),
                     });
                 }
