@@ -75,13 +75,16 @@ pub(crate) async fn send(exchange: &mut Exchange, planned: &Planned) -> Result<R
     loop {
         let failed = match attempt(exchange, planned).await {
             Ok(received) if !is_rejected(exchange, &received) => return Ok(received),
-            Ok(received) => match reject(exchange, received) {
-                Err(received) => return Ok(received),
-                Ok(least) => {
-                    pause(exchange, least).await;
-                    continue;
+            Ok(received) => {
+                let least = wanted_pause(exchange, &received);
+                match reject(exchange, received, least) {
+                    Some(received) => return Ok(received),
+                    None => {
+                        pause(exchange, least).await;
+                        continue;
+                    }
                 }
-            },
+            }
             Err(failed) => failed,
         };
         if let Some(outcome) = failed.outcome
@@ -388,22 +391,26 @@ fn is_refused_call(route: &Route, received: &Received) -> bool {
         && statuses.any(|rejected| status.is_some_and(|status| status == rejected.code()))
 }
 
-/// Moves on from such an answer, and says how long to wait before that; gives it
-/// back if there is no other endpoint to ask, or it asks for more time than is left.
-fn reject(exchange: &mut Exchange, received: Received) -> Result<Duration, Received> {
-    let least = match &exchange.route {
+/// The pause that such an answer asks for, where the route obeys it.
+fn wanted_pause(exchange: &Exchange, received: &Received) -> Duration {
+    match &exchange.route {
         Some(route) if route.retry.obeys_retry_after => {
             retry_after::time(received.response.headers(), SystemTime::now())
         }
         _ => Duration::ZERO,
-    };
+    }
+}
+
+/// Moves on from such an answer, `least` before the next try; gives it back if
+/// there is no other endpoint to ask, or less time than that is left.
+fn reject(exchange: &mut Exchange, received: Received, least: Duration) -> Option<Received> {
     if !least.is_zero() && Instant::now() + least >= exchange.connect_due().0 {
-        return Err(received);
+        return Some(received);
     }
     let pick = exchange.pick.take();
     if !next(exchange, true, Again::Paid) {
         exchange.pick = pick;
-        return Err(received);
+        return Some(received);
     }
     let status = received.response.status().as_u16();
     failed_tries::note(exchange, "status", Some(status));
@@ -414,7 +421,7 @@ fn reject(exchange: &mut Exchange, received: Received) -> Result<Duration, Recei
         });
     }
     give_back(exchange, received);
-    Ok(least)
+    None
 }
 
 /// Moves on to another endpoint, if one more try is allowed, there is one and
