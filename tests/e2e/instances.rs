@@ -292,3 +292,38 @@ async fn a_dead_instance_costs_no_post() {
     load.reached(load.sent() + 200).await;
     load.finish().await.assert_clean();
 }
+
+/// It is alive, and answers nothing but 503.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_instance_that_answers_with_gateway_errors_alone_is_ejected_where_settings_say_so() {
+    let (world, one, _registered, gateway) =
+        World::small_with("ejection: { gateway_errors: 3, backoff: 60s, max_backoff: 60s }").await;
+    let ill =
+        axum::Router::new().fallback(|| async { axum::http::StatusCode::SERVICE_UNAVAILABLE });
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("a port");
+    let address = listener.local_addr().expect("an address");
+    tokio::spawn(async move { axum::serve(listener, ill).await.expect("served") });
+    let _ill = world.register("user-service", address).await;
+    let client = reqwest::Client::new();
+    let status = async || {
+        let answer = client.get(gateway.url("/api/users/1")).send().await;
+        answer.expect("an answer").status().as_u16()
+    };
+    until("its ejection", async || {
+        status().await;
+        let metrics = gateway.metrics().await;
+        let is_counted = |line: &str| {
+            line.starts_with("pailou_service_ejections_total")
+                && line.contains("cause=\"gateway_errors\"")
+                && line.ends_with(" 1")
+        };
+        metrics.lines().any(is_counted).then_some(())
+    })
+    .await;
+    for _ in 0..20 {
+        assert_eq!(status().await, 200);
+    }
+    assert!(one.served() > 0);
+}

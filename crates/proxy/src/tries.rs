@@ -80,9 +80,9 @@ pub(crate) async fn send(exchange: &mut Exchange, planned: &Planned) -> Result<R
             Ok(received) if !is_rejected(exchange, &received) => return Ok(received),
             Ok(received) => {
                 let status = received.response.status();
-                match reject(exchange, received) {
-                    Err(received) => return Ok(received),
-                    Ok(time) => least = time,
+                least = wanted_pause(exchange, &received);
+                if let Some(received) = reject(exchange, received, least) {
+                    return Ok(received);
                 }
                 Some(End::Answered(status))
             }
@@ -399,22 +399,26 @@ fn is_refused_call(route: &Route, received: &Received) -> bool {
         && statuses.any(|rejected| status.is_some_and(|status| status == rejected.code()))
 }
 
-/// Drops such an answer, moves on, and says how long to wait before that. Returns the
-/// answer if there is no other endpoint to ask, or it asks for more time than is left.
-fn reject(exchange: &mut Exchange, received: Received) -> Result<Duration, Received> {
-    let least = match &exchange.route {
+/// The pause that such an answer asks for, where the route obeys it.
+fn wanted_pause(exchange: &Exchange, received: &Received) -> Duration {
+    match &exchange.route {
         Some(route) if route.retry.obeys_retry_after => {
             retry_after::time(received.response.headers(), SystemTime::now())
         }
         _ => Duration::ZERO,
-    };
+    }
+}
+
+/// Moves on from such an answer, `least` before the next try; gives it back if
+/// there is no other endpoint to ask, or less time than that is left.
+fn reject(exchange: &mut Exchange, received: Received, least: Duration) -> Option<Received> {
     if !least.is_zero() && Instant::now() + least >= exchange.connect_due().0 {
-        return Err(received);
+        return Some(received);
     }
     let pick = exchange.pick.take();
     if !next(exchange, true, Again::Paid) {
         exchange.pick = pick;
-        return Err(received);
+        return Some(received);
     }
     let status = received.response.status().as_u16();
     failed_tries::note(exchange, "status", Some(status));
@@ -425,7 +429,7 @@ fn reject(exchange: &mut Exchange, received: Received) -> Result<Duration, Recei
         });
     }
     give_back(exchange, received);
-    Ok(least)
+    None
 }
 
 /// Moves on to another endpoint, if one more try is allowed, there is another

@@ -99,7 +99,14 @@ pub const CONNECTION_REFUSALS: &[&str] = &[
 ];
 
 /// What an endpoint did for which it was ejected.
-pub const EJECTIONS: &[&str] = &["connect_timeout", "refused", "reset", "timeout", "tls"];
+pub const EJECTIONS: &[&str] = &[
+    "connect_timeout",
+    "gateway_errors",
+    "refused",
+    "reset",
+    "timeout",
+    "tls",
+];
 
 /// What was wrong with an endpoint's answer to an active check.
 pub const CHECK_FAILURES: &[&str] = &[

@@ -12,6 +12,8 @@ use crate::wake::Bell;
 
 /// This many requests in a row without an answer in time eject an endpoint, which accepts and hangs.
 const TIMEOUTS_TO_EJECT: u32 = 5;
+/// What an endpoint says that cannot serve at all, or a proxy in front of it (RFC 9110 sections 15.6.3 to 15.6.5).
+const GATEWAY_ERRORS: [u16; 3] = [502, 503, 504];
 /// The newest answer counts for an eighth of the latency, as in TCP's round-trip time (RFC 6298).
 const LATENCY_SHARE: u64 = 8;
 
@@ -25,6 +27,10 @@ pub struct Endpoint {
     standing: StandingCell,
     in_flight: AtomicU32,
     timeouts: AtomicU32,
+    /// Gateway errors in a row.
+    gateway_errors: AtomicU32,
+    /// So many of them eject it; 0 for never.
+    most_gateway_errors: u32,
     picks: AtomicU64,
     /// Smoothed, in microseconds; 0 before the first answer.
     latency_us: AtomicU64,
@@ -35,13 +41,15 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    pub(crate) fn new(address: SocketAddr, bell: Arc<Bell>) -> Endpoint {
+    pub(crate) fn new(address: SocketAddr, bell: Arc<Bell>, most_gateway_errors: u32) -> Endpoint {
         Endpoint {
             address,
             bell,
             standing: StandingCell::new(),
             in_flight: AtomicU32::new(0),
             timeouts: AtomicU32::new(0),
+            gateway_errors: AtomicU32::new(0),
+            most_gateway_errors,
             picks: AtomicU64::new(0),
             latency_us: AtomicU64::new(0),
             peak: Peak::new(),
@@ -99,6 +107,9 @@ impl Endpoint {
         if status >= 500 {
             self.error_answers.fetch_add(1, Ordering::Relaxed);
         }
+        if self.most_gateway_errors > 0 && self.is_ill(term, status) {
+            return self.forget_timeouts();
+        }
         self.lives(term);
     }
 
@@ -114,6 +125,20 @@ impl Endpoint {
             return;
         }
         self.mark(Condition::Well, |now| now.term == term && !now.is_well());
+    }
+
+    /// Counts gateway errors in a row, and puts it out for too many. Whether the answer was one: it makes nobody well.
+    fn is_ill(&self, term: u32, status: u16) -> bool {
+        if !GATEWAY_ERRORS.contains(&status) {
+            forget(&self.gateway_errors);
+            return false;
+        }
+        let errors = self.gateway_errors.fetch_add(1, Ordering::Relaxed) + 1;
+        let is_too_much = errors >= self.most_gateway_errors;
+        self.mark(Condition::Out(Failure::GatewayErrors), |now| {
+            now.term == term && !now.is_out() && (is_too_much || !now.is_well())
+        });
+        true
     }
 
     /// Notes a failure of a request that was picked in that term. A failure of the present term puts the endpoint out at once: picks skip
@@ -147,6 +172,7 @@ impl Endpoint {
     /// Forgets all its failures. For the writer of a new set.
     pub(crate) fn absolve(&self) -> Standing {
         self.forget_timeouts();
+        forget(&self.gateway_errors);
         let absolved = self.standing.mark(Condition::Well, |_| true);
         absolved.unwrap_or_else(|| self.standing())
     }
@@ -154,6 +180,7 @@ impl Endpoint {
     fn mark(&self, to: Condition, may: impl Fn(Standing) -> bool) {
         if self.standing.mark(to, may).is_some() {
             self.forget_timeouts();
+            forget(&self.gateway_errors);
             self.bell.ring();
         }
     }
@@ -174,10 +201,14 @@ impl Endpoint {
     }
 
     fn forget_timeouts(&self) {
-        // The read comes first, so that workers share the cache line while all is well.
-        if self.timeouts.load(Ordering::Relaxed) != 0 {
-            self.timeouts.store(0, Ordering::Relaxed);
-        }
+        forget(&self.timeouts);
+    }
+}
+
+/// Read first: the line stays shared between workers while all is well.
+fn forget(count: &AtomicU32) {
+    if count.load(Ordering::Relaxed) != 0 {
+        count.store(0, Ordering::Relaxed);
     }
 }
 
@@ -199,7 +230,7 @@ mod tests {
     #[test]
     fn latency_is_smoothed_and_follows() {
         let bell = Bell::new(Arc::default());
-        let endpoint = Endpoint::new(([127, 0, 0, 1], 80).into(), bell);
+        let endpoint = Endpoint::new(([127, 0, 0, 1], 80).into(), bell, 0);
         assert_eq!(endpoint.latency(), None);
         let answer = |millis| endpoint.answered(0, 200, Duration::from_millis(millis));
         answer(80);

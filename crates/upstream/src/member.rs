@@ -140,7 +140,7 @@ mod tests {
 
     fn member(listings: Vec<EndpointSpec>) -> Member {
         let bell = Bell::new(Arc::default());
-        let endpoint = Endpoint::new(([127, 0, 0, 1], 80).into(), bell);
+        let endpoint = Endpoint::new(([127, 0, 0, 1], 80).into(), bell, 0);
         Member::new(listings, Arc::new(endpoint))
     }
 

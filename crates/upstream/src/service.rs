@@ -87,7 +87,8 @@ impl Service {
         self.settle(&mut state, now);
         state.health_is_known = set.health_is_known;
         state.stale = set.stale;
-        state.relist(set.endpoints, now, &self.bell, &self.news);
+        let settings = &self.context.settings;
+        state.relist(set.endpoints, now, &self.bell, settings, &self.news);
         state.is_known = true;
         self.news.stale(set.stale);
         self.rebuild(&mut state, now);

@@ -34,15 +34,17 @@ pub(crate) enum Failure {
     Reset,
     Timeout,
     Tls,
+    GatewayErrors,
 }
 
 impl Failure {
-    const ALL: [Failure; 5] = [
+    const ALL: [Failure; 6] = [
         Failure::Refused,
         Failure::ConnectTimeout,
         Failure::Reset,
         Failure::Timeout,
         Failure::Tls,
+        Failure::GatewayErrors,
     ];
 
     /// The static word for logs and metrics.
@@ -53,6 +55,7 @@ impl Failure {
             Failure::Reset => "reset",
             Failure::Timeout => "timeout",
             Failure::Tls => "tls",
+            Failure::GatewayErrors => "gateway_errors",
         }
     }
 }

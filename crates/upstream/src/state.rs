@@ -77,6 +77,7 @@ impl State {
         specs: Vec<EndpointSpec>,
         now: Instant,
         bell: &Arc<Bell>,
+        settings: &EjectionSettings,
         news: &News,
     ) {
         let mut listed: BTreeMap<SocketAddr, Vec<EndpointSpec>> = BTreeMap::new();
@@ -93,7 +94,7 @@ impl State {
                 }
                 None => {
                     report_weights(&listings, &[], news);
-                    self.arrived(address, listings, now, bell, news)
+                    self.arrived(address, listings, now, (bell, settings), news)
                 }
             };
             self.members.insert(address, member);
@@ -112,7 +113,7 @@ impl State {
         address: SocketAddr,
         listings: Vec<EndpointSpec>,
         now: Instant,
-        bell: &Arc<Bell>,
+        (bell, settings): (&Arc<Bell>, &EjectionSettings),
         news: &News,
     ) -> Member {
         if let Some(mut member) = self.departed.remove(&address) {
@@ -120,7 +121,7 @@ impl State {
             member.listings = listings;
             return member;
         }
-        let endpoint = Endpoint::new(address, Arc::clone(bell));
+        let endpoint = Endpoint::new(address, Arc::clone(bell), settings.gateway_errors);
         let mut member = Member::new(listings, Arc::new(endpoint));
         // Of the endpoints that a service has when it is first heard of, nobody knows since when they are there.
         if self.is_known {

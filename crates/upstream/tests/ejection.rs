@@ -521,3 +521,49 @@ async fn a_retry_tries_what_is_listed_before_what_is_held() {
         }
     }
 }
+
+const BAD_GATEWAY: Outcome = Outcome::Answered {
+    status: 502,
+    latency: Duration::from_millis(1),
+};
+
+#[tokio::test(start_paused = true)]
+async fn gateway_errors_in_a_row_eject_where_a_setting_says_how_many() {
+    let settings = EjectionSettings {
+        gateway_errors: 3,
+        ..EjectionSettings::default()
+    };
+    let world = World::with("round_robin", settings);
+    let _supervisor = tokio::spawn(Arc::clone(&world.services).supervise());
+    world.weights(&[1.0; 3]);
+    let status = |status| Outcome::Answered {
+        status,
+        latency: Duration::from_millis(1),
+    };
+    // Anything else between them begins the count anew, and any other error is a service's own affair.
+    for outcome in [502, 503, 200, 504, 502, 404, 500, 500, 500, 501, 503, 503].map(status) {
+        world.report(1, outcome);
+        assert_eq!(world.reasons(1), "eligible", "{outcome:?}");
+    }
+    world.report(1, BAD_GATEWAY);
+    assert_eq!(world.reasons(1), "ejected");
+    assert_eq!(
+        world.view(1).ejection.map(|it| it.cause),
+        Some("gateway_errors")
+    );
+    // On trial one more is enough, and an answer ends it.
+    returns_after(&world, 1).await;
+    world.report(1, BAD_GATEWAY);
+    assert_eq!(world.view(1).ejection.map(|it| it.failures), Some(2));
+    returns_after(&world, 1).await;
+    world.report(1, status(404));
+    assert_eq!(world.reasons(1), "eligible");
+}
+
+#[tokio::test(start_paused = true)]
+async fn gateway_errors_say_nothing_unless_a_setting_wants_it() {
+    let world = World::new("round_robin");
+    world.weights(&[1.0; 3]);
+    (0..100).for_each(|_| world.report(1, BAD_GATEWAY));
+    assert_eq!(world.reasons(1), "eligible");
+}

@@ -63,6 +63,9 @@ section! {
         /// The largest share of a service's endpoints that is left out, in percent. Beyond it the network is the likely fault, and
         /// all are used again.
         max_percent: u32 = 50, whole(0..=100);
+        /// So many answers of 502, 503 or 504 in a row eject an endpoint too, though it is alive; 0 for never. It returns when it answers
+        /// with anything else.
+        gateway_errors: u32 = 0, whole(0..=1_000);
     }
 }
 

@@ -188,7 +188,7 @@ fn the_keys_type_decides_about_the_algorithm() {
     let (world, signer) = (World::new(), Signer::rs256());
     let gate = world.gate(FILE);
     let jwk = signer.jwk("a");
-    world.bring(&jwks(&[jwk.clone()]));
+    world.bring(&jwks(std::slice::from_ref(&jwk)));
     let good = signer.token("a", &claims());
     assert_eq!(ask(&*gate, &mut bearer(&good)), Came::In);
     for secret in [
@@ -498,7 +498,7 @@ fn what_is_no_setting_is_refused() {
             "cannot be told apart",
         ),
     ] {
-        let error = world.compile(yaml).err().expect(yaml);
+        let error = world.compile(yaml).expect_err(yaml);
         assert!(error.contains(problem), "{yaml}: {error}");
     }
     let error = crate::registry::tests::step("jwt", "{ keys: { file: a } }");
