@@ -259,6 +259,10 @@ impl Gate for Global {
         // It keeps its time by itself, and has a policy for when that is over.
         self.buckets.timeout() * 2
     }
+
+    fn acts_each_try(&self) -> bool {
+        true
+    }
 }
 
 #[cfg(test)]
