@@ -275,3 +275,28 @@ async fn older_gateways_have_one_bucket_for_all_routes() {
     assert!(is_allowed && left < 100, "{left}");
     assert!(!take(&gateway).await.0);
 }
+
+/// As in Spring, a limit behind `Retry` counts each try, and one in front of it the request.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_limit_of_springs_behind_a_retry_counts_each_try() {
+    const LIMIT: &str = "RequestRateLimiter: { key-resolver: host, redis-rate-limiter.replenishRate: 1, \
+                         redis-rate-limiter.requestedTokens: 1000, redis-rate-limiter.burstCapacity: 2000 }";
+    let redis = Redis::start().await;
+    let document = format!(
+        "routes:
+  behind: {{ path: /behind/**, service: user-service, filters: [ Retry: 5, {LIMIT} ] }}
+  front: {{ path: /front/**, service: user-service, filters: [ {LIMIT}, Retry: 5 ] }}
+  free: {{ path: /free/**, service: user-service }}
+"
+    );
+    let (_world, upstream, _registered, [gateway]) = gateways(&redis, &document, "").await;
+    until_status(&gateway.url("/free/1"), 200).await;
+    for (path, expected, tries) in [
+        ("/behind/status/503", 429, 2),
+        ("/front/status/503", 503, 6),
+    ] {
+        let before = upstream.served();
+        assert_eq!(status(&gateway, path, "").await, expected, "{path}");
+        assert_eq!(upstream.served() - before, tries, "{path}");
+    }
+}

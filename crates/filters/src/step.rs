@@ -46,7 +46,8 @@ impl Step {
         match self {
             Step::Breaker(_) => true,
             Step::Edit(edit) => edit.acts_each_try(),
-            Step::Gate(_) | Step::Body(_) | Step::Rule(_) | Step::Keep(_) => false,
+            Step::Gate(gate) => gate.acts_each_try(),
+            Step::Body(_) | Step::Rule(_) | Step::Keep(_) => false,
         }
     }
 }
@@ -105,6 +106,11 @@ pub trait Gate: Debug + Send + Sync {
     /// [`request`](Gate::request) then goes on with that.
     fn at_once(&self, _head: &mut RequestHead<'_>) -> Option<Next> {
         None
+    }
+
+    /// The same as [`acts_each_try`](Edit::acts_each_try) of an edit.
+    fn acts_each_try(&self) -> bool {
+        false
     }
 
     /// Lets the request go on, changed perhaps, or answers it.

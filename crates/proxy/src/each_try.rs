@@ -6,8 +6,7 @@
 
 use std::sync::Arc;
 
-use http::HeaderMap;
-use pailou_filters::{Edit, Next, Step};
+use pailou_filters::{Next, Step};
 use pailou_routing::Route;
 use tokio::time::Instant;
 
@@ -15,6 +14,7 @@ use crate::breaker::{self, End};
 use crate::cause::Cause;
 use crate::exchange::{Ended, Exchange};
 use crate::plan::Planned;
+use crate::steps;
 
 /// A try has ended, and a `Retry` makes another one: the breakers behind it learn how.
 pub(crate) fn ended(exchange: &mut Exchange, end: End) {
@@ -33,15 +33,20 @@ pub(crate) fn ended(exchange: &mut Exchange, end: End) {
 }
 
 /// Lets the steps at the next try. One of them may end the request.
-pub(crate) fn begins(exchange: &mut Exchange, planned: &Planned) -> Result<(), Ended> {
-    let Some(route) = acting(exchange) else {
-        return Ok(());
-    };
+pub(crate) async fn begins(exchange: &mut Exchange, planned: &Planned) -> Result<(), Ended> {
+    match acting(exchange) {
+        // In a box: what a gate needs is large, and few routes come here.
+        Some(route) => Box::pin(act(exchange, &route, planned)).await,
+        None => Ok(()),
+    }
+}
+
+async fn act(exchange: &mut Exchange, route: &Route, planned: &Planned) -> Result<(), Ended> {
     for place in &route.each_try {
         let acted = match route.chain.steps().get(*place) {
             Some(Step::Breaker(_)) => enter(exchange, *place),
-            Some(Step::Edit(edit)) => ask(exchange, &**edit, planned),
-            _ => Ok(()),
+            Some(step) => ask(exchange, step, planned).await,
+            None => Ok(()),
         };
         if acted.is_err() {
             stop_at(exchange, *place);
@@ -80,13 +85,17 @@ fn enter(exchange: &mut Exchange, place: usize) -> Result<(), Ended> {
 }
 
 /// Asks a step for the next try. The head was planned with the first one.
-fn ask(exchange: &mut Exchange, edit: &dyn Edit, planned: &Planned) -> Result<(), Ended> {
+async fn ask(exchange: &mut Exchange, step: &Step, planned: &Planned) -> Result<(), Ended> {
     let Some(passed) = exchange.passed.last() else {
         return Ok(());
     };
-    let mut headers: HeaderMap = planned.headers().clone();
+    let mut headers = planned.headers().clone();
     let mut head = planned.head(&passed.facts, &mut headers);
-    let next = edit.request(&mut head);
+    let next = match step {
+        Step::Edit(edit) => edit.request(&mut head),
+        Step::Gate(gate) => steps::pass_gate(exchange, &**gate, &mut head).await?,
+        _ => Next::Continue,
+    };
     let changes = head.effects.response;
     exchange.response_changes.extend(changes);
     match next {

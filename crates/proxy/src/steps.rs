@@ -146,10 +146,7 @@ async fn act(
 ) -> Option<Ended> {
     let next = match step {
         Step::Edit(edit) => Ok(edit.request(head)),
-        Step::Gate(gate) => match gate.at_once(head) {
-            Some(next) => Ok(next),
-            None => wait(exchange, &**gate, head).await,
-        },
+        Step::Gate(gate) => pass_gate(exchange, &**gate, head).await,
         Step::Body(body) => {
             body.request(head);
             Ok(Next::Continue)
@@ -215,6 +212,18 @@ fn kept<'t>(sent: &Cow<'t, str>, now: Cow<'_, str>) -> Cow<'t, str> {
         }
     }
     Cow::Owned(now.into_owned())
+}
+
+/// Lets a gate at the request. It waits only where somebody has to be asked.
+pub(crate) async fn pass_gate(
+    exchange: &Exchange,
+    gate: &dyn Gate,
+    head: &mut RequestHead<'_>,
+) -> Result<Next, Cause> {
+    match gate.at_once(head) {
+        Some(next) => Ok(next),
+        None => wait(exchange, gate, head).await,
+    }
 }
 
 /// Waits for a gate, until its deadline or the request's own. A client that

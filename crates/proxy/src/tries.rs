@@ -91,7 +91,7 @@ pub(crate) async fn send(exchange: &mut Exchange, planned: &Planned) -> Result<R
         if let Some(end) = end {
             each_try::ended(exchange, end);
             pause(exchange, least).await;
-            each_try::begins(exchange, planned)?;
+            each_try::begins(exchange, planned).await?;
         }
     }
 }

@@ -266,6 +266,10 @@ impl Gate for Global {
     fn purpose(&self) -> String {
         "asks Redis".to_owned()
     }
+
+    fn acts_each_try(&self) -> bool {
+        true
+    }
 }
 
 #[cfg(test)]
