@@ -104,3 +104,15 @@ fn a_password_of_the_environment_replaces_the_file_and_the_other_way_round() {
         "{rendered}"
     );
 }
+
+#[test]
+fn a_secret_among_the_arguments_of_a_filter_is_not_printed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("gateway.yaml");
+    let text = "scg: { filters: { A: { jwt: { issuer: me, keys: { secret: hunter2 } } } } }\n";
+    std::fs::write(&path, text).expect("a file");
+    let loaded = load_settings(Some(&path), &Environment::default()).expect("legal settings");
+    let printed = loaded.render();
+    assert!(!printed.contains("hunter2"), "{printed}");
+    assert!(printed.contains("secret: \"***\""), "{printed}");
+}
