@@ -35,7 +35,9 @@ async fn served_over_http(v1: bool, transport: &str) {
     let gateway = world.gateway().await.ready().await;
     let status = gateway.admin_json("/api/v1/status").await;
     assert_eq!(status["nacos"][0]["connection"]["transport"], transport);
-    gateway.logged(&["another way", "grpc", transport]).await;
+    gateway
+        .logged(&["the transport to Nacos changed", "grpc", transport])
+        .await;
     until("its own registration over HTTP", async || {
         (world.instances("pailou-gateway").len() == 1).then_some(())
     })
