@@ -36,7 +36,7 @@ impl Identity {
         }
     }
 
-    /// A claim as text, or `sub` of somebody without claims: see [`text`].
+    /// A claim as text, or `sub` of somebody without claims. Texts, numbers and booleans are as they are, a list has commas.
     pub fn claim(&self, name: &str) -> Option<Cow<'_, str>> {
         match self.value(name) {
             Some(value) => text(value),
