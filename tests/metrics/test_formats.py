@@ -82,7 +82,7 @@ def test_each_family_has_its_type(text: list[Metric], open_metrics: list[Metric]
         "pailou_request_causes": "counter",
         "pailou_service_endpoints": "gauge",
         "pailou_service_checks_failed": "counter",
-        "pailou_service_away_percent": "gauge",
+        "pailou_service_away_ratio": "gauge",
         "pailou_service_ejections": "counter",
         "pailou_requests_in_flight": "gauge",
         "pailou_routes_last_reload_success_timestamp_seconds": "gauge",

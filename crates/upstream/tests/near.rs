@@ -66,7 +66,7 @@ fn requests_stay_while_enough_is_well_and_leave_in_proportion() {
         world.report(3, Outcome::Refused);
         shares("a quarter is well", &[0.0, 0.0, 0.0, 2.0, 1.0, 1.0]);
         assert_eq!(away(&world), Some(50));
-        world.assert_metric("pailou_service_away_percent{nacos=\"default\",namespace=\"public\",group=\"DEFAULT_GROUP\",service=\"user-service\"} 50");
+        world.assert_metric("pailou_service_away_ratio{nacos=\"default\",namespace=\"public\",group=\"DEFAULT_GROUP\",service=\"user-service\"} 0.5");
         world.report(4, Outcome::Refused);
         shares("none is well", &[0.0, 0.0, 0.0, 0.0, 1.0, 1.0]);
         assert_eq!(away(&world), Some(100));

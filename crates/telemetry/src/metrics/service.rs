@@ -118,8 +118,8 @@ impl ServiceMetrics {
         self.away_percent.store(percent.into(), Ordering::Relaxed);
     }
 
-    pub(crate) fn away_percent(&self) -> u64 {
-        self.away_percent.load(Ordering::Relaxed)
+    pub(crate) fn away_ratio(&self) -> f64 {
+        self.away_percent.load(Ordering::Relaxed) as f64 / 100.0
     }
 
     /// Counts a hold, by how the log says its reason.

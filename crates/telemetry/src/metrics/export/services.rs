@@ -34,12 +34,7 @@ pub(super) fn export(
             metric.encode_family(&labels)?.encode_gauge(&value)?;
         }
     }
-    let gauges: [Family<ServiceMetrics, u64>; 4] = [
-        (
-            "pailou_service_away_percent",
-            "The share of requests that leaves the gateway's own cluster",
-            ServiceMetrics::away_percent,
-        ),
+    let gauges: [Family<ServiceMetrics, u64>; 3] = [
         (
             "pailou_service_panic",
             "1 while ejected endpoints are used again, too many being ejected",
@@ -63,6 +58,14 @@ pub(super) fn export(
                 .encode_family(&service.labels().pairs())?
                 .encode_gauge(&value(service))?;
         }
+    }
+    let help = "The share of requests that leaves the gateway's own cluster, from 0 to 1";
+    let mut metric =
+        out.encode_descriptor("pailou_service_away_ratio", help, None, MetricType::Gauge)?;
+    for service in services {
+        metric
+            .encode_family(&service.labels().pairs())?
+            .encode_gauge(&service.away_ratio())?;
     }
     let families: [Counter<ServiceMetrics>; 5] = [
         (
