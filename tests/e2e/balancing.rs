@@ -488,7 +488,7 @@ async fn instances_of_the_own_cluster_come_first_and_others_when_those_are_too_f
         })
         .await;
     let metrics = gateway.metrics().await;
-    assert!(metrics.contains("pailou_service_away_percent"), "{metrics}");
+    assert!(metrics.contains("pailou_service_away_ratio"), "{metrics}");
     one.kill();
     load.finish().await.assert_clean();
     let last = shares(&gateway, "/any/x", 20).await;
