@@ -10,7 +10,6 @@ use std::time::Duration;
 use http::header::WWW_AUTHENTICATE;
 use http::{HeaderName, HeaderValue};
 use pailou_config::Field;
-use pailou_upstream::Destination;
 use tokio::time::Instant;
 
 use crate::carrier::Carrier;
@@ -191,9 +190,5 @@ impl Gate for ApiKey {
 
     fn timeout(&self) -> Duration {
         WAIT + MARGIN
-    }
-
-    fn destinations(&self) -> Vec<&Destination> {
-        Vec::new()
     }
 }

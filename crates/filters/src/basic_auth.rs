@@ -13,7 +13,6 @@ use base64::{Engine, alphabet};
 use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue};
 use pailou_config::Field;
-use pailou_upstream::Destination;
 
 use crate::except::Except;
 use crate::header::{self, Way};
@@ -238,9 +237,5 @@ impl Gate for BasicAuth {
 
     fn timeout(&self) -> Duration {
         TIMEOUT
-    }
-
-    fn destinations(&self) -> Vec<&Destination> {
-        Vec::new()
     }
 }

@@ -45,6 +45,14 @@ impl Identity {
         }
     }
 
+    /// The same as bytes, as keys and parts are compared.
+    pub fn claim_bytes(&self, name: &str) -> Option<Cow<'_, [u8]>> {
+        Some(match self.claim(name)? {
+            Cow::Borrowed(claim) => Cow::Borrowed(claim.as_bytes()),
+            Cow::Owned(claim) => Cow::Owned(claim.into_bytes()),
+        })
+    }
+
     /// A claim by its name, or by names with dots between them (`realm_access.roles`).
     fn value(&self, name: &str) -> Option<&Value> {
         if let Some(value) = self.claims.get(name) {

@@ -10,17 +10,10 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::limit::Judgement;
-
-/// Shards of the table, as of [`Buckets`](crate::limit::Buckets).
-const SHARDS: usize = 16;
-const SHARD_KEYS: usize = 4096;
+use crate::limit::{Judgement, SHARD_KEYS, SHARDS, SWEEP};
 
 /// For how long what was taken may be used, and for how long a refusal is believed.
 const LIFE: Duration = Duration::from_secs(1);
-
-/// How often a full shard is looked through for what is of no use any more: a flood of keys must not cost that for each of them.
-const SWEEP: Duration = Duration::from_millis(100);
 
 /// Leases by key.
 #[derive(Debug)]

@@ -89,6 +89,7 @@ pub use facts::{Bindings, Facts, Failure};
 pub use head::{Change, Effects, Note, RequestHead, ResponseHead};
 pub use identity::Identity;
 pub use java_regex::{JavaRegex, JavaRegexError, Replacement, TooMuchWork};
+pub use limit_key::client_key;
 pub use list::elements;
 pub use priority::Priority;
 pub use refusal::Refusal;

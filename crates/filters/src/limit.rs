@@ -12,12 +12,12 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// The shards of the table, so that requests of different keys seldom use the same lock.
-const SHARDS: usize = 16;
+pub(crate) const SHARDS: usize = 16;
 /// Keys of a shard, of 24 bytes each: 1.5 MiB for a filter that sees this many clients.
-const SHARD_KEYS: usize = 4096;
+pub(crate) const SHARD_KEYS: usize = 4096;
 
-/// How often a full shard is looked through for buckets that are full again: a flood of keys must not cost that for each of them.
-const SWEEP: Duration = Duration::from_millis(100);
+/// How often a full shard is looked through for what is of no use any more: a flood of keys must not cost that for each of them.
+pub(crate) const SWEEP: Duration = Duration::from_millis(100);
 
 /// How much a bucket holds and gains.
 #[derive(Clone, Copy, Debug, PartialEq)]

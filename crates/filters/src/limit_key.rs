@@ -1,6 +1,7 @@
 //! The key of the bucket that a request takes tokens from.
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 
 use http::header::COOKIE;
 use http::{HeaderMap, HeaderName};
@@ -62,11 +63,7 @@ impl LimitKey {
     /// The key of a request, unless it has none.
     pub(crate) fn of<'h>(&'h self, head: &'h RequestHead<'_>) -> Option<Cow<'h, [u8]>> {
         let key: Cow<'h, [u8]> = match self {
-            LimitKey::ClientAddress => match head.facts.client {
-                std::net::IpAddr::V4(address) => Cow::Owned(address.octets().to_vec()),
-                // An IPv6 client has a whole network of 64 bits.
-                std::net::IpAddr::V6(address) => Cow::Owned(address.octets()[..8].to_vec()),
-            },
+            LimitKey::ClientAddress => Cow::Owned(client_key(head.facts.client)),
             LimitKey::Header(name) => Cow::Borrowed(head.headers.get(name)?.as_bytes()),
             LimitKey::Cookie(name) => Cow::Borrowed(cookie(head.headers, name)?),
             LimitKey::Query(name) => {
@@ -77,10 +74,7 @@ impl LimitKey {
                 })?;
                 Cow::Borrowed(value.as_bytes())
             }
-            LimitKey::Claim(name) => match head.effects.identity.as_ref()?.claim(name)? {
-                Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
-                Cow::Owned(text) => Cow::Owned(text.into_bytes()),
-            },
+            LimitKey::Claim(name) => head.effects.identity.as_ref()?.claim_bytes(name)?,
             LimitKey::Host => Cow::Borrowed(head.facts.host.as_bytes()),
             LimitKey::Path => Cow::Borrowed(&head.facts.path),
             LimitKey::Route => Cow::Borrowed(head.facts.route.as_bytes()),
@@ -95,10 +89,10 @@ impl LimitKey {
     /// The key as Spring's resolvers write it: an address in Java's words.
     pub(crate) fn text_of<'h>(&'h self, head: &'h RequestHead<'_>) -> Option<Cow<'h, [u8]>> {
         match (self, head.facts.client) {
-            (LimitKey::ClientAddress, std::net::IpAddr::V4(address)) => {
+            (LimitKey::ClientAddress, IpAddr::V4(address)) => {
                 Some(Cow::Owned(address.to_string().into_bytes()))
             }
-            (LimitKey::ClientAddress, std::net::IpAddr::V6(address)) => {
+            (LimitKey::ClientAddress, IpAddr::V6(address)) => {
                 let parts = address.segments().map(|part| format!("{part:x}"));
                 Some(Cow::Owned(parts.join(":").into_bytes()))
             }
@@ -164,6 +158,14 @@ impl LimitKeys {
             all.extend_from_slice(&part);
         }
         Cow::Owned(all)
+    }
+}
+
+/// What tells a client from others by its address: of IPv6 the first 64 bits, since a client has a whole network of them.
+pub fn client_key(client: IpAddr) -> Vec<u8> {
+    match client {
+        IpAddr::V4(address) => address.octets().to_vec(),
+        IpAddr::V6(address) => address.octets()[..8].to_vec(),
     }
 }
 

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use http::header::COOKIE;
 use http::{HeaderMap, HeaderName};
 use pailou_config::RequestKey;
-use pailou_filters::{Identity, form_bytes};
+use pailou_filters::{Identity, client_key, form_bytes};
 use pailou_upstream::Hint;
 
 use crate::predicate::{cookie_value, is_query_text};
@@ -62,10 +62,7 @@ impl RequestValue {
                 })?;
                 Some(Cow::Owned(form_bytes(value.as_bytes()).collect()))
             }
-            RequestValue::Claim(name) => Some(match identity?.claim(name)? {
-                Cow::Borrowed(claim) => Cow::Borrowed(claim.as_bytes()),
-                Cow::Owned(claim) => Cow::Owned(claim.into_bytes()),
-            }),
+            RequestValue::Claim(name) => identity?.claim_bytes(name),
         }
     }
 }
@@ -101,10 +98,9 @@ impl HashKey {
         headers: &HeaderMap,
         identity: Option<&Identity>,
     ) -> Option<u64> {
-        let key: Cow<'_, [u8]> = match (self, client) {
-            (HashKey::Value(KeyValue(value)), _) => value.find(query, headers, identity)?,
-            (HashKey::ClientAddress, IpAddr::V4(ip)) => Cow::Owned(ip.octets().to_vec()),
-            (HashKey::ClientAddress, IpAddr::V6(ip)) => Cow::Owned(ip.octets()[..8].to_vec()),
+        let key = match self {
+            HashKey::Value(KeyValue(value)) => value.find(query, headers, identity)?,
+            HashKey::ClientAddress => Cow::Owned(client_key(client)),
         };
         (!key.is_empty()).then(|| Hint::hash(&key))
     }

@@ -67,7 +67,7 @@ struct Nobody;
 impl Ask for Nobody {
     fn ask<'a>(
         &'a self,
-        _destination: &'a Destination,
+        _destination: &'a pailou_upstream::Destination,
         _request: http::Request<bytes::Bytes>,
         _max_bytes: usize,
     ) -> Waiting<'a, Result<http::Response<bytes::Bytes>, AskError>> {
