@@ -12,6 +12,7 @@ use pailou_telemetry::{AccessLog, Metrics};
 
 use crate::cli::DevArgs;
 use crate::gateway::{Gateway, Runtimes};
+use crate::ports::Ports;
 use crate::run::start_logs;
 use crate::{samples, say, signals, tour};
 
@@ -36,45 +37,34 @@ pub(crate) fn run(args: &DevArgs) -> anyhow::Result<ExitCode> {
     metrics.settings_taken(SystemTime::now());
     let _logs = start_logs(&settings.log, &metrics)?;
     let runtimes = Runtimes::new(&settings)?;
-    let started = runtimes.control.block_on(async {
+    let served = runtimes.control.block_on(async {
+        let certificates = Certificates::none(&metrics);
+        let data = runtimes.data.handle();
+        let ports = Ports::take(&settings, &certificates, data)
+            .await
+            .context("the gateway: choose other ports with --port, --admin-port and --probes-port, or `make run DEV='--port 8081'`")?;
         let registry = Registry::start(Options {
             http: loopback(args.registry_port),
             ..Options::default()
         })
         .await
         .context("the embedded registry: choose another port with --registry-port, or `make run DEV='--registry-port 8858'`")?;
-        let served = serve(args, settings, metrics, &runtimes, &registry).await;
-        anyhow::Ok((registry, served))
+        // Services and document are there when the gateway looks for them: it has nothing to warn of, and the first request is
+        // answered.
+        let samples = if args.no_samples {
+            Vec::new()
+        } else {
+            samples::start(registry.http_addr()).await?
+        };
+        registry.publish_config(ROUTES, DOCUMENT);
+        let off = AccessLog::off();
+        let gateway = Gateway::start(ports, settings, certificates, metrics, off, data).await?;
+        let stop = signals::stop_or_hangup();
+        say::out(&tour::text(args, &samples))?;
+        gateway.run(stop).await
     });
     runtimes.end();
-    // The registry goes last: a gateway that could not start tells of its own fault only, not of a lost connection.
-    let (_registry, served) = started?;
     served.map(|()| ExitCode::SUCCESS)
-}
-
-async fn serve(
-    args: &DevArgs,
-    settings: Settings,
-    metrics: Metrics,
-    runtimes: &Runtimes,
-    registry: &Registry,
-) -> anyhow::Result<()> {
-    // Services and document are there when the gateway looks for them: it has nothing to warn of, and the first request is
-    // answered.
-    let samples = if args.no_samples {
-        Vec::new()
-    } else {
-        samples::start(registry.http_addr()).await?
-    };
-    registry.publish_config(ROUTES, DOCUMENT);
-    let certificates = Certificates::none(&metrics);
-    let data = runtimes.data.handle();
-    let gateway = Gateway::start(settings, certificates, metrics, AccessLog::off(), data)
-            .await
-            .context("the gateway: choose other ports with --port, --admin-port and --probes-port, or `make run DEV='--port 8081'`")?;
-    let stop = signals::stop_or_hangup();
-    say::out(&tour::text(args, &samples))?;
-    gateway.run(stop).await
 }
 
 /// The defaults, with the ports of the command line, and nothing of the environment: the tour is the same everywhere.

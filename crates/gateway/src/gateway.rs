@@ -9,7 +9,7 @@ use pailou_config::Settings;
 use pailou_discovery::Discovery;
 use pailou_filters::Shared;
 use pailou_nacos::Client;
-use pailou_proxy::{Bound, Certificates, Listener, Proxy, ProxyOptions, Serving};
+use pailou_proxy::{Bound, Certificates, Proxy, ProxyOptions, Serving};
 use pailou_redis::Redis;
 use pailou_routing::TableCell;
 use pailou_telemetry::tasks::Tasks;
@@ -19,6 +19,7 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::time::Instant;
 
 use crate::admin::{self, Facts, Guard, Monitoring, Phase};
+use crate::ports::Ports;
 use crate::reload::Reloader;
 use crate::sentinel::Follower;
 use crate::signals::Orders;
@@ -52,7 +53,9 @@ pub(crate) fn run(
             Arc::clone(&reloader).run(Arc::clone(&orders))
         });
         let (settings, data) = (settings.clone(), runtimes.data.handle());
-        let gateway = Gateway::start(settings, certificates, metrics, access_log, data).await?;
+        let ports = Ports::take(&settings, &certificates, data).await?;
+        let gateway =
+            Gateway::start(ports, settings, certificates, metrics, access_log, data).await?;
         gateway.run(stop).await
     });
     runtimes.end();
@@ -109,8 +112,9 @@ pub(crate) struct Gateway {
 }
 
 impl Gateway {
-    /// Takes every port, starts to follow Nacos, and opens admin and probes. Requests are not accepted yet.
+    /// Starts to follow Nacos, and opens admin and probes. Requests are not accepted yet.
     pub(crate) async fn start(
+        ports: Ports,
         mut settings: Settings,
         certificates: Certificates,
         metrics: Metrics,
@@ -124,16 +128,10 @@ impl Gateway {
             let faults: Vec<_> = faults.iter().map(ToString::to_string).collect();
             anyhow::anyhow!(faults.join("; "))
         })?;
-        let bound = bind_data(&settings, &certificates, data).await?;
-        let admin_listener = listeners::bind("admin", settings.admin.address).await?;
-        let probes_listener = listeners::bind("probes", settings.probes.address).await?;
-        let mut addresses: Vec<_> = bound.iter().map(Bound::local_addr).collect();
-        for address in &addresses {
-            listeners::announce("data", *address);
-        }
+        let mut addresses: Vec<_> = ports.data.iter().map(Bound::local_addr).collect();
         // After those for data, the first of which is advertised: whoever can register an instance must not reach these
         // through us either.
-        for listener in [&admin_listener, &probes_listener].into_iter().flatten() {
+        for listener in [&ports.admin, &ports.probes].into_iter().flatten() {
             addresses.push(listener.local_addr()?);
         }
         descriptors::limit_connections(&mut settings);
@@ -172,7 +170,9 @@ impl Gateway {
         options.credentials = Some(discovery.credentials().clone());
         let (cell, proxy_metrics) = (table.clone(), metrics.clone());
         let serving = data
-            .spawn(async move { Proxy::serve(bound, options, cell, proxy_metrics, access_log) })
+            .spawn(
+                async move { Proxy::serve(ports.data, options, cell, proxy_metrics, access_log) },
+            )
             .await
             .context("the proxy could not be started")?;
         let serving = Arc::new(serving);
@@ -194,7 +194,7 @@ impl Gateway {
         ));
         listeners::serve(
             "admin",
-            admin_listener,
+            ports.admin,
             admin::admin_router(
                 facts.clone(),
                 monitoring,
@@ -204,7 +204,7 @@ impl Gateway {
         );
         listeners::serve(
             "probes",
-            probes_listener,
+            ports.probes,
             admin::probes_router(facts.clone()),
             &mut tasks,
         );
@@ -302,26 +302,4 @@ fn keep_redis(redis: &Redis, data: &Handle, tasks: &mut Tasks) {
         let running = data.spawn(redis.clone().run());
         async move { running.await.unwrap_or_else(|error| error.to_string()) }
     });
-}
-
-/// Sockets belong to the runtime that they are bound on, so the data listeners are bound on the workers'.
-async fn bind_data(
-    settings: &Settings,
-    certificates: &Certificates,
-    data: &Handle,
-) -> anyhow::Result<Vec<Bound>> {
-    let addresses: Vec<_> = settings
-        .listeners
-        .iter()
-        .map(|listener| listener.address)
-        .collect();
-    let bound = data
-        .spawn(async move { Proxy::bind(&addresses) })
-        .await
-        .context("the workers ended")??;
-    let listeners = Listener::all(&settings.listeners, certificates);
-    let bound = bound.into_iter().zip(listeners);
-    Ok(bound
-        .map(|(bound, listener)| bound.with(listener))
-        .collect())
 }

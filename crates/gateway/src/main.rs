@@ -15,6 +15,7 @@ mod judge;
 mod listeners;
 mod nacos;
 mod own_files;
+mod ports;
 mod registry;
 mod reload;
 mod run;
