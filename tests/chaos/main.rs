@@ -41,8 +41,11 @@ use stage::Length;
 /// What a scenario that holds has measured. One that does not hold panics.
 type Running = Pin<Box<dyn Future<Output = Vec<Figure>>>>;
 
+/// The body of a scenario.
+type Scenario = fn(Length) -> Running;
+
 /// Name and body of each. The names are those of the mapping in `README.md`.
-const SCENARIOS: &[(&str, fn(Length) -> Running)] = &[
+const SCENARIOS: &[(&str, Scenario)] = &[
     ("registry_down", |length| Box::pin(registry::down(length))),
     ("registry_partition", |length| {
         Box::pin(registry::partition(length))
@@ -111,7 +114,7 @@ fn main() -> ExitCode {
 }
 
 /// Runs one scenario on a runtime of its own, which takes whatever it leaves behind with it.
-fn play(run: fn(Length) -> Running, length: Length) -> Result<Vec<Figure>, ()> {
+fn play(run: Scenario, length: Length) -> Result<Vec<Figure>, ()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
