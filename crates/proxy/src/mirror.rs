@@ -86,8 +86,8 @@ impl Copy {
         self.planned.mirror.body_bytes()
     }
 
-    /// There are more.
-    pub(crate) fn is_too_long(mut self) {
+    /// Does not send it, since its body has more.
+    pub(crate) fn drop_too_long(mut self) {
         self.ending.outcome = "body_too_long";
     }
 

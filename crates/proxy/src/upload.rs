@@ -175,7 +175,7 @@ impl Upload {
     pub(crate) fn copy(&self, copy: Copy) {
         let mut state = self.state();
         if self.length.is_some_and(|length| length > copy.most_bytes()) {
-            return copy.is_too_long();
+            return copy.drop_too_long();
         }
         match state.waits {
             Waits::Done(_) => state.send_copies(vec![copy]),
@@ -297,7 +297,7 @@ impl State {
     fn keep(&mut self, piece: &[u8], length: Option<u64>, most: usize) {
         let bytes = length.unwrap_or(self.bytes);
         let too_long = self.copies.extract_if(.., |copy| bytes > copy.most_bytes());
-        too_long.for_each(Copy::is_too_long);
+        too_long.for_each(Copy::drop_too_long);
         let is_short = bytes <= most as u64 || !self.copies.is_empty();
         match &mut self.kept {
             Some(kept) if is_short => kept.extend_from_slice(piece),
