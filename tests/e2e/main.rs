@@ -63,6 +63,8 @@ mod nacos_cli;
 mod nacos_outage;
 /// More than one Nacos.
 mod other_nacos;
+/// Instances that do worse than the others.
+mod outliers;
 /// More requests than can be served well.
 mod overload;
 /// HTTP/1.1 itself: bodies, limits, upgrades, forwarded headers.

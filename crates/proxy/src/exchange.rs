@@ -307,6 +307,14 @@ impl Exchange {
         self.bounded(due, cause)
     }
 
+    /// How long the endpoint has taken to answer: since the try began, or since the client had sent the last of its body, whose pace is
+    /// not the endpoint's.
+    pub(crate) fn answer_took(&self) -> Duration {
+        let sent = self.upload.as_ref().and_then(|upload| upload.sent_at());
+        let since = sent.map_or(self.try_began, |sent| sent.max(self.try_began));
+        since.elapsed()
+    }
+
     /// When a connection must be made, and the cause if it is late. A request that
     /// still has a body to send has as much time for its connection as for its
     /// answer.

@@ -425,7 +425,7 @@ fn reject(exchange: &mut Exchange, received: Received, least: Duration) -> Optio
     if let Some(pick) = pick {
         pick.report(Outcome::Answered {
             status,
-            latency: exchange.try_began.elapsed(),
+            latency: exchange.answer_took(),
         });
     }
     give_back(exchange, received);

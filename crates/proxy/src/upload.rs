@@ -187,7 +187,15 @@ impl Upload {
 
     /// Whether the client has sent all of it.
     pub(crate) fn is_done(&self) -> bool {
-        matches!(self.state().waits, Waits::Done(_))
+        self.sent_at().is_some()
+    }
+
+    /// Since when all of it is sent.
+    pub(crate) fn sent_at(&self) -> Option<Instant> {
+        match self.state().waits {
+            Waits::Done(since) => Some(since),
+            _ => None,
+        }
     }
 
     /// What is waited for now. The task is woken when that changes.

@@ -102,8 +102,10 @@ pub const CONNECTION_REFUSALS: &[&str] = &[
 pub const EJECTIONS: &[&str] = &[
     "connect_timeout",
     "gateway_errors",
+    "latency",
     "refused",
     "reset",
+    "success_rate",
     "timeout",
     "tls",
 ];
