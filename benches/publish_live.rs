@@ -6,21 +6,30 @@
 //! who waits: from the publish call until a request to a new route is not answered 404 any more; the wait between two
 //! looks is 5 ms. Both are wall time, and so they depend on what else the machine does.
 //!
+//! Meanwhile a client sends 500 requests a second over a route that stays as it is. Its latencies in quiet and while the
+//! publishes are under way show whether traffic feels them.
+//!
 //! ```text
 //! cargo bench -p pailou-gateway --bench publish_live [-- --routes 10000 --rounds 5]
 //! ```
 
 mod process;
 mod routes;
+mod traffic;
 mod world;
 
 use std::time::{Duration, Instant};
 
 use process::Server;
+use traffic::Traffic;
 use world::{DATA, World, await_route, get, pause};
 
 /// The second of the gateway's addresses.
 const ADMIN: usize = 1;
+/// The route of the client that goes on while others change.
+const STEADY: &str = "  /steady/**: steady\n";
+/// How long nothing is published, before and after.
+const QUIET: Duration = Duration::from_secs(3);
 
 fn main() {
     if !world::is_bench() {
@@ -34,10 +43,11 @@ fn main() {
     for number in 0..routes::SERVICES {
         world.put_instance(&format!("service-{number}"), ([127, 0, 0, 1], 9).into());
     }
-    world.publish("routes:\n  /first/**: service-0\n");
+    world.put_instance("steady", traffic::endpoint());
+    world.publish(&format!("routes:\n  /first/**: service-0\n{STEADY}"));
     let gateway = world.gateway("", "/first/x");
     // Whatever the start needed is given back by then.
-    pause(Duration::from_secs(3));
+    pause(QUIET);
     println!("idle memory, 1 route: {:.1} MiB", resident_mib(&gateway));
     println!(
         "{routes} routes to {} services, {} KiB of YAML",
@@ -45,10 +55,16 @@ fn main() {
         text.len() / 1024
     );
 
-    let mut next = 1;
+    let traffic = Traffic::start(gateway.address(DATA), "/steady/x");
+    let mut spans = Vec::new();
+    let quiet = Instant::now();
+    pause(QUIET);
+    let quiet = (quiet, Instant::now());
+
     let mut publish = |what: &str, text: &str| {
-        let figures = publish(&world, &gateway, text, next);
-        next += 1;
+        let began = Instant::now();
+        let figures = publish(&world, &gateway, text, spans.len());
+        spans.push((began, began + figures.1));
         println!(
             "{what:<38} took_ms {:>5}   until a request sees it {:>5} ms",
             figures.0,
@@ -72,17 +88,20 @@ fn main() {
         };
         publish("one route changed", &routes::document(&entries, revision));
     }
-    pause(Duration::from_secs(3));
+    let latencies = traffic.end();
+    println!("traffic in quiet          {}", latencies.within(&[quiet]));
+    println!("traffic while publishing  {}", latencies.within(&spans));
+    pause(QUIET);
     println!(
         "idle memory, {routes} routes, after {} publishes: {:.1} MiB",
-        2 * rounds + 1,
+        spans.len(),
         resident_mib(&gateway)
     );
 }
 
 /// Publishes a document with one more route, by which its arrival shows.
-fn publish(world: &World, gateway: &Server, text: &str, number: u32) -> (u64, Duration) {
-    let document = format!("{text}  /marker-{number}/**: service-0\n");
+fn publish(world: &World, gateway: &Server, text: &str, number: usize) -> (u64, Duration) {
+    let document = format!("{text}{STEADY}  /marker-{number}/**: service-0\n");
     let began = Instant::now();
     world.publish(&document);
     await_route(gateway.address(DATA), &format!("/marker-{number}/x"));

@@ -23,8 +23,9 @@ mod cors;
 mod credentials;
 /// `pailou dev` and the commands that it prints.
 mod dev;
-/// `pailou doctor`.
+/// From a path to the route that answers.
 mod dispatch;
+/// `pailou doctor`.
 mod doctor;
 /// Route documents: bad, blank, deleted, restored, several.
 mod documents;
@@ -32,8 +33,9 @@ mod documents;
 mod error_bodies;
 /// Each error's status and body.
 mod errors;
-/// Where one message ends and the next begins.
+/// `pailou explain`.
 mod explain;
+/// Where one message ends and the next begins.
 mod framing;
 /// gRPC through the binary.
 mod grpc;
@@ -41,8 +43,9 @@ mod grpc;
 mod health_checks;
 /// Endpoints that a restarted registry does not list yet.
 mod hold;
-/// Instances that come, go, expire and die.
+/// `pailou import`.
 mod import;
+/// Instances that come, go, expire and die.
 mod instances;
 /// Tokens, and the keys that they are verified with.
 mod jwt;
@@ -52,6 +55,8 @@ mod logs;
 mod memory;
 /// What a scraper and a board find at `/metrics`.
 mod metrics;
+/// Copies of requests.
+mod mirror;
 /// The monitoring API.
 mod monitoring;
 /// `pailou nacos`.
@@ -60,13 +65,15 @@ mod nacos_cli;
 mod nacos_outage;
 /// More than one Nacos.
 mod other_nacos;
+/// Instances that do worse than the others.
+mod outliers;
 /// More requests than can be served well.
 mod overload;
 /// HTTP/1.1 itself: bodies, limits, upgrades, forwarded headers.
 mod protocol;
 /// PROXY headers of balancers on layer 4.
 mod proxy_protocol;
-/// `pailou registry`.
+/// Each document of `docs/recipes`.
 mod recipes;
 /// Limits that are counted in Redis.
 mod redis;
@@ -74,6 +81,7 @@ mod redis;
 mod redis_failures;
 /// Redis over TLS, behind Sentinels, as a cluster.
 mod redis_modes;
+/// `pailou registry`.
 mod registry;
 /// Bugs that were fixed, each with its story.
 mod regression;
@@ -97,6 +105,7 @@ mod snapshot;
 mod startup;
 /// Routes that go to a URL instead of a service.
 mod static_targets;
+/// The steps of a route, in their order.
 mod steps;
 /// Odd spellings of targets.
 mod targets;

@@ -185,7 +185,7 @@ fn drop_of(exchange: &mut Exchange, outcome: Outcomes) {
     if let (Some(pick), Ok(received)) = (exchange.pick.take(), outcome) {
         pick.report(Outcome::Answered {
             status: received.response.status().as_u16(),
-            latency: exchange.try_began.elapsed(),
+            latency: exchange.answer_took(),
         });
     }
 }

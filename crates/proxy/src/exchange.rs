@@ -31,6 +31,7 @@ use crate::forwarded::Scheme;
 use crate::grpc::{self, Messages};
 use crate::grpc_web::Web;
 use crate::hops;
+use crate::mirror::Copies;
 use crate::plan;
 use crate::request_id::{RequestId, X_REQUEST_ID};
 use crate::respond;
@@ -79,6 +80,8 @@ pub(crate) struct Exchange {
     pub(crate) frame: Option<Box<Frame>>,
     /// Whether a breaker has sent the request to another route.
     pub(crate) fell_back: bool,
+    /// The copies that mirrors make of it.
+    pub(crate) copies: Copies,
     /// What steps want to change in the response, whoever gives it.
     pub(crate) response_changes: Vec<Change>,
     /// The protocol that the client asks to switch to, if it may.
@@ -218,6 +221,7 @@ impl Exchange {
             guards: Vec::new(),
             frame: None,
             fell_back: false,
+            copies: Copies::default(),
             response_changes: Vec::new(),
             upgrade: None,
             grpc,
@@ -305,6 +309,14 @@ impl Exchange {
             }
         };
         self.bounded(due, cause)
+    }
+
+    /// How long the endpoint has taken to answer: since the try began, or since the client had sent the last of its body, whose pace is
+    /// not the endpoint's.
+    pub(crate) fn answer_took(&self) -> Duration {
+        let sent = self.upload.as_ref().and_then(|upload| upload.sent_at());
+        let since = sent.map_or(self.try_began, |sent| sent.max(self.try_began));
+        since.elapsed()
     }
 
     /// When a connection must be made, and the cause if it is late. A request that
@@ -426,6 +438,7 @@ impl Drop for Exchange {
             self.bytes_in = upload.bytes();
         }
         self.tell();
+        self.copies.tell(self.status);
         self.connection
             .end_exchange(std::mem::take(&mut self.timer));
     }

@@ -83,7 +83,7 @@ fn report(exchange: &Exchange, status: StatusCode) {
     if let Some(pick) = &exchange.pick {
         pick.report(Outcome::Answered {
             status: status.as_u16(),
-            latency: exchange.try_began.elapsed(),
+            latency: exchange.answer_took(),
         });
     }
 }

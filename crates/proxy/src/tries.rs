@@ -34,6 +34,7 @@ use crate::exchange::{Ended, Exchange};
 use crate::failed_tries;
 use crate::interim;
 use crate::line::{self, Line, LineFailure};
+use crate::mirror;
 use crate::plan::Planned;
 use crate::retry_after;
 use crate::transport::{ConnectFailure, Remote};
@@ -71,6 +72,7 @@ enum Again {
 /// that is safe to repeat; gives the head of the response.
 pub(crate) async fn send(exchange: &mut Exchange, planned: &Planned) -> Result<Received, Ended> {
     pick(exchange)?;
+    mirror::launch(exchange);
     if let Some(upload) = exchange.upload.as_ref().filter(|_| exchange.tries == 0) {
         upload.look().await;
     }
@@ -425,7 +427,7 @@ fn reject(exchange: &mut Exchange, received: Received, least: Duration) -> Optio
     if let Some(pick) = pick {
         pick.report(Outcome::Answered {
             status,
-            latency: exchange.try_began.elapsed(),
+            latency: exchange.answer_took(),
         });
     }
     give_back(exchange, received);

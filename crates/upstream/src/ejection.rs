@@ -1,5 +1,6 @@
 //! What becomes of a failed endpoint: how long it is out, how it returns, and how many may be out.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use pailou_config::EjectionSettings;
@@ -8,13 +9,22 @@ use tokio::time::Instant;
 use crate::member::Member;
 use crate::news::News;
 use crate::standing::{Condition, Failure};
-use crate::trouble::Trouble;
+use crate::trouble::{Told, Trouble};
+
+/// An endpoint that has answered is believed after this long without a further ejection.
+const CALM: Duration = Duration::from_secs(10);
+/// What the supervisor may be late by.
+const REST: Duration = Duration::from_secs(1);
 
 /// Since when an endpoint is out, and why.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Ejection {
     pub(crate) until: Instant,
     pub(crate) cause: &'static str,
+    /// What was measured of an outlier, in words.
+    pub(crate) evidence: Option<Arc<str>>,
+    /// With earlier ones of its kind.
+    pub(crate) count: u32,
 }
 
 impl Member {
@@ -57,21 +67,43 @@ impl Member {
     }
 
     fn eject(&mut self, failure: Failure, now: Instant, settings: &EjectionSettings, news: &News) {
-        let backoff = backoff_after(settings, self.failures, fastrand::f64());
-        let cause = failure.word();
-        self.failures += 1;
+        let (backoff, count) = self.backoff_after(failure, settings);
+        let (cause, evidence) = (failure.word(), self.evidence.take());
+        let evidence = evidence.filter(|_| failure.is_by_comparison());
         self.slow_start = None;
         self.ejection = Some(Ejection {
             until: now + backoff,
             cause,
+            evidence: evidence.clone(),
+            count,
         });
-        let address = self.endpoint.address();
-        Trouble::ejected(&mut self.trouble, address, cause, backoff, now, news);
+        let told = Told {
+            address: self.endpoint.address(),
+            cause,
+            evidence: evidence.as_deref(),
+            backoff,
+            calm: calm_after(failure, settings),
+        };
+        Trouble::ejected(&mut self.trouble, told, now, news);
+    }
+
+    /// Counts another failure. Returns for how long it puts the endpoint out, and the number of its kind.
+    fn backoff_after(&mut self, failure: Failure, settings: &EjectionSettings) -> (Duration, u32) {
+        let (bounds, count) = match failure.is_by_comparison() {
+            true => (
+                (settings.outlier_backoff, settings.outlier_max_backoff),
+                &mut self.strikes,
+            ),
+            false => ((settings.backoff, settings.max_backoff), &mut self.failures),
+        };
+        let backoff = backoff_after(bounds, *count, fastrand::f64());
+        *count = count.saturating_add(1);
+        (backoff, *count)
     }
 
     /// Does what is due: ends the back-off, moves a slow start on, logs a reminder. Returns whether a schedule may differ now.
     pub(crate) fn advance(&mut self, now: Instant, news: &News) -> bool {
-        let is_over = self.ejection.is_some_and(|it| it.until <= now) && self.may_return();
+        let is_over = self.ejection.as_ref().is_some_and(|it| it.until <= now) && self.may_return();
         let mut changed = false;
         // An answer may have come first. The next look sees that.
         if is_over && let Some(trial) = self.endpoint.try_again() {
@@ -96,6 +128,8 @@ impl Member {
     pub(crate) fn lift(&mut self, now: Instant, window: Duration, news: &News) {
         let is_well = self.endpoint.standing().is_well();
         self.begins(!is_well, window, now);
+        self.strikes = 0;
+        self.counted = None;
         if is_well {
             return;
         }
@@ -115,13 +149,22 @@ impl Member {
 
 /// The back-off after `failures` earlier ones in a row, shortened by up to a fifth by `jitter` (0 to 1), so that
 /// endpoints that failed together do not return together.
-pub(crate) fn backoff_after(settings: &EjectionSettings, failures: u32, jitter: f64) -> Duration {
-    let doubled = settings
-        .backoff
-        .saturating_mul(2_u32.saturating_pow(failures));
-    doubled
-        .min(settings.max_backoff)
-        .mul_f64(1.0 - jitter / 5.0)
+pub(crate) fn backoff_after(
+    (first, longest): (Duration, Duration),
+    failures: u32,
+    jitter: f64,
+) -> Duration {
+    let doubled = first.saturating_mul(2_u32.saturating_pow(failures));
+    doubled.min(longest).mul_f64(1.0 - jitter / 5.0)
+}
+
+/// For how long an endpoint must be well after such a failure until its trouble is over. An outlier must have been compared twice: once
+/// for a part of an interval.
+fn calm_after(failure: Failure, settings: &EjectionSettings) -> Duration {
+    match failure.is_by_comparison() {
+        true => CALM.max(2 * settings.outlier_interval + REST),
+        false => CALM,
+    }
 }
 
 /// Whether so many ejected ones, out of so many, are too many.
@@ -136,11 +179,12 @@ mod tests {
     #[test]
     fn the_back_off_doubles_up_to_its_maximum_and_jitters_downwards() {
         let settings = EjectionSettings::default();
+        let bounds = (settings.backoff, settings.max_backoff);
         for (failures, seconds) in [(0, 1), (1, 2), (2, 4), (4, 16), (5, 30), (40, 30)] {
-            let longest = backoff_after(&settings, failures, 0.0);
+            let longest = backoff_after(bounds, failures, 0.0);
             assert_eq!(longest, Duration::from_secs(seconds), "{failures}");
             assert_eq!(
-                backoff_after(&settings, failures, 1.0),
+                backoff_after(bounds, failures, 1.0),
                 longest.mul_f64(0.8),
                 "{failures}"
             );

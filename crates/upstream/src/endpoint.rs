@@ -6,8 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
+use pailou_config::EjectionSettings;
+
 use crate::peak::Peak;
 use crate::standing::{Condition, Failure, Standing, StandingCell};
+use crate::tally::Tally;
 use crate::wake::Bell;
 
 /// This many requests in a row without an answer in time eject an endpoint, which accepts and hangs.
@@ -38,10 +41,16 @@ pub struct Endpoint {
     peak: Peak,
     /// Answers with a status of 500 or more.
     error_answers: AtomicU64,
+    /// For finding outliers, if they are looked for.
+    tally: Option<Box<Tally>>,
 }
 
 impl Endpoint {
-    pub(crate) fn new(address: SocketAddr, bell: Arc<Bell>, most_gateway_errors: u32) -> Endpoint {
+    pub(crate) fn new(
+        address: SocketAddr,
+        bell: Arc<Bell>,
+        settings: &EjectionSettings,
+    ) -> Endpoint {
         Endpoint {
             address,
             bell,
@@ -49,11 +58,12 @@ impl Endpoint {
             in_flight: AtomicU32::new(0),
             timeouts: AtomicU32::new(0),
             gateway_errors: AtomicU32::new(0),
-            most_gateway_errors,
+            most_gateway_errors: settings.gateway_errors,
             picks: AtomicU64::new(0),
             latency_us: AtomicU64::new(0),
             peak: Peak::new(),
             error_answers: AtomicU64::new(0),
+            tally: Tally::new(settings),
         }
     }
 
@@ -87,6 +97,10 @@ impl Endpoint {
         &self.peak
     }
 
+    pub(crate) fn tally(&self) -> Option<&Tally> {
+        self.tally.as_deref()
+    }
+
     pub(crate) fn begin(&self) {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
         self.picks.fetch_add(1, Ordering::Relaxed);
@@ -104,6 +118,7 @@ impl Endpoint {
     pub(crate) fn answered(&self, term: u32, status: u16, latency: Duration) {
         self.measure(latency);
         self.peak.answered(latency);
+        self.count(term, status < 500, Some(latency));
         if status >= 500 {
             self.error_answers.fetch_add(1, Ordering::Relaxed);
         }
@@ -116,6 +131,7 @@ impl Endpoint {
     /// It answered something that cannot be understood. One bad handler must not take the whole endpoint away.
     pub(crate) fn answered_nonsense(&self, term: u32) {
         self.error_answers.fetch_add(1, Ordering::Relaxed);
+        self.count(term, false, None);
         self.lives(term);
     }
 
@@ -124,7 +140,18 @@ impl Endpoint {
         if self.standing().is_well() {
             return;
         }
-        self.mark(Condition::Well, |now| now.term == term && !now.is_well());
+        self.mark(Condition::Well, |now| {
+            now.term == term && !now.is_well() && !now.is_outlier()
+        });
+    }
+
+    /// Counts a request of the present term where outliers are looked for.
+    fn count(&self, term: u32, went_well: bool, latency: Option<Duration>) {
+        if let Some(tally) = &self.tally
+            && self.standing().term == term
+        {
+            tally.count(went_well, latency);
+        }
     }
 
     /// Counts gateway errors in a row, and puts it out for too many. Whether the answer was one: it makes nobody well.
@@ -144,6 +171,7 @@ impl Endpoint {
     /// Notes a failure of a request that was picked in that term. A failure of the present term puts the endpoint out at once: picks skip
     /// it from now on, and the supervisor does the rest.
     pub(crate) fn failed(&self, term: u32, failure: Failure) {
+        self.count(term, false, None);
         let now = self.standing();
         if now.term != term || now.is_out() {
             return;
@@ -159,6 +187,11 @@ impl Endpoint {
         });
     }
 
+    /// Puts it out since it does worse than the others, unless requests have found something else meanwhile. For the supervisor.
+    pub(crate) fn judged(&self, failure: Failure) {
+        self.mark(Condition::Out(failure), Standing::is_well);
+    }
+
     /// Takes the one request of an endpoint on trial, or gives it back.
     pub(crate) fn shift(&self, term: u32, from: Condition, to: Condition) -> bool {
         self.standing.shift(term, from, to)
@@ -171,6 +204,9 @@ impl Endpoint {
 
     /// Forgets all its failures. For the writer of a new set.
     pub(crate) fn absolve(&self) -> Standing {
+        if let Some(tally) = &self.tally {
+            tally.take();
+        }
         self.forget_timeouts();
         forget(&self.gateway_errors);
         let absolved = self.standing.mark(Condition::Well, |_| true);
@@ -230,7 +266,11 @@ mod tests {
     #[test]
     fn latency_is_smoothed_and_follows() {
         let bell = Bell::new(Arc::default());
-        let endpoint = Endpoint::new(([127, 0, 0, 1], 80).into(), bell, 0);
+        let endpoint = Endpoint::new(
+            ([127, 0, 0, 1], 80).into(),
+            bell,
+            &EjectionSettings::default(),
+        );
         assert_eq!(endpoint.latency(), None);
         let answer = |millis| endpoint.answered(0, 200, Duration::from_millis(millis));
         answer(80);

@@ -11,6 +11,7 @@ use crate::endpoint::Endpoint;
 use crate::selection::Subset;
 use crate::set::EndpointSpec;
 use crate::slow_start::SlowStart;
+use crate::tally::Counted;
 use crate::trouble::Trouble;
 use crate::verdict::Verdict;
 
@@ -25,6 +26,12 @@ pub(crate) struct Member {
     pub(crate) ejection: Option<Ejection>,
     /// Ejections in a row, without an answer between them.
     pub(crate) failures: u32,
+    /// How often it was an outlier, less the intervals in which it was like the others.
+    pub(crate) strikes: u32,
+    /// How its requests went in the last interval, if it had enough of them to be compared.
+    pub(crate) counted: Option<Counted>,
+    /// What was measured when it was last an outlier, in words.
+    pub(crate) evidence: Option<Arc<str>>,
     pub(crate) slow_start: Option<SlowStart>,
     pub(crate) trouble: Option<Trouble>,
     /// What active checks have found.
@@ -39,6 +46,9 @@ impl Member {
             endpoint,
             ejection: None,
             failures: 0,
+            strikes: 0,
+            counted: None,
+            evidence: None,
             slow_start: None,
             trouble: None,
             health: Vec::new(),
@@ -106,7 +116,11 @@ impl Member {
     /// Whether it must be remembered although it is no longer listed: its requests are under way, or it is ejected and would otherwise
     /// return as well.
     pub(crate) fn is_remembered(&self, now: Instant) -> bool {
-        self.endpoint.in_flight() > 0 || self.ejection.is_some_and(|ejection| ejection.until > now)
+        self.endpoint.in_flight() > 0
+            || self
+                .ejection
+                .as_ref()
+                .is_some_and(|ejection| ejection.until > now)
     }
 
     /// How much of its weight it gets now from those who give it so long for a slow start.
@@ -125,6 +139,7 @@ impl Member {
     pub(crate) fn next_change(&self, now: Instant) -> Option<Instant> {
         let returns = self
             .ejection
+            .as_ref()
             .filter(|_| self.may_return())
             .map(|ejection| ejection.until);
         let steps = self.slow_start.map(|slow_start| slow_start.next_step(now));
@@ -136,11 +151,17 @@ impl Member {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use pailou_config::EjectionSettings;
+
     use crate::wake::Bell;
 
     fn member(listings: Vec<EndpointSpec>) -> Member {
         let bell = Bell::new(Arc::default());
-        let endpoint = Endpoint::new(([127, 0, 0, 1], 80).into(), bell, 0);
+        let endpoint = Endpoint::new(
+            ([127, 0, 0, 1], 80).into(),
+            bell,
+            &EjectionSettings::default(),
+        );
         Member::new(listings, Arc::new(endpoint))
     }
 

@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use pailou_telemetry::events::{
     CheckFailing, CheckPassing, EjectionStory, EndpointEjected, EndpointRefused, EndpointReturned,
@@ -11,7 +10,7 @@ use pailou_telemetry::events::{
 use pailou_telemetry::{EndpointCounts, Metrics, ServiceMetrics};
 
 use crate::id::ServiceId;
-use crate::trouble::Troubles;
+use crate::trouble::{Told, Troubles};
 
 /// One service's voice.
 #[derive(Debug)]
@@ -50,18 +49,13 @@ impl News {
         self.metrics.set_endpoints(counts);
     }
 
-    pub(crate) fn ejected(
-        &self,
-        address: SocketAddr,
-        cause: &'static str,
-        backoff: Duration,
-        is_known: bool,
-    ) {
+    pub(crate) fn ejected(&self, told: Told<'_>, is_known: bool) {
         EndpointEjected {
             service: &self.metrics,
-            address,
-            cause,
-            backoff,
+            address: told.address,
+            cause: told.cause,
+            evidence: told.evidence,
+            backoff: told.backoff,
             is_known,
         }
         .record();

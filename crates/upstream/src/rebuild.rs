@@ -1,6 +1,7 @@
 //! From a service's state to the schedule of one selection.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -82,6 +83,21 @@ impl Selection {
         panic
     }
 
+    /// Whether the endpoint may be ejected and the share that may be out is still kept; also if it has no such endpoint.
+    pub(crate) fn can_lose(
+        &self,
+        address: SocketAddr,
+        state: &State,
+        settings: &EjectionSettings,
+    ) -> bool {
+        let candidates = self.candidates(state);
+        let has_it = candidates
+            .iter()
+            .any(|candidate| candidate.listing.address == address);
+        let (ejected, eligible) = out_of(&candidates);
+        !has_it || !is_panic(settings, ejected + 1, eligible)
+    }
+
     /// The shares of each part, where the selection is parted.
     fn parts<'a>(
         &self,
@@ -136,6 +152,12 @@ impl Selection {
 }
 
 fn panic(candidates: &[Candidate<'_>], settings: &EjectionSettings) -> Option<Panic> {
+    let (ejected, eligible) = out_of(candidates);
+    is_panic(settings, ejected, eligible).then_some(Panic { ejected, eligible })
+}
+
+/// How many are out by what the gateway found, and of how many. Held ones do not count.
+fn out_of(candidates: &[Candidate<'_>]) -> (usize, usize) {
     let live = candidates
         .iter()
         .filter(|candidate| !candidate.verdict.has(Reason::Held));
@@ -143,8 +165,7 @@ fn panic(candidates: &[Candidate<'_>], settings: &EjectionSettings) -> Option<Pa
         .clone()
         .filter(|candidate| candidate.verdict.is_found_out())
         .count();
-    let eligible = live.count();
-    is_panic(settings, ejected, eligible).then_some(Panic { ejected, eligible })
+    (ejected, live.count())
 }
 
 /// How many requests stay in which cluster.

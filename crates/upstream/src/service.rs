@@ -227,11 +227,12 @@ impl Service {
             return state.due;
         }
         let marked = self.settle(&mut state, now);
+        let judged = state.judge(now, &self.context, &self.news);
         let changed = state.advance(now, &self.news);
-        if marked || changed {
+        if marked || judged || changed {
             self.rebuild(&mut state, now);
         } else {
-            state.look_ahead(now);
+            state.look_ahead(now, &self.context);
         }
         state.due
     }
@@ -257,7 +258,7 @@ impl Service {
         let away = away.iter().map(|selection| selection.away_percent());
         self.news.away(away.max().unwrap_or_default());
         state.panic = panic.is_some();
-        state.look_ahead(now);
+        state.look_ahead(now, &self.context);
         self.news.counts(state.counts());
     }
 

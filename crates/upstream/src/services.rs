@@ -33,6 +33,8 @@ pub(crate) struct Context {
     /// Whose endpoints come first, if any do.
     pub(crate) near: Option<Near>,
     pub(crate) metrics: Metrics,
+    /// From here on the intervals are counted in which endpoints are compared.
+    pub(crate) began: Instant,
     /// Addresses that fail. All services together log one story of an address.
     pub(crate) troubles: Arc<Troubles>,
     /// Tells the supervisor that something may fall due earlier than it thinks.
@@ -71,6 +73,7 @@ impl Services {
             settings,
             near,
             metrics,
+            began: Instant::now(),
             troubles: Arc::default(),
             wake: Arc::default(),
             checked: Mutex::default(),

@@ -35,16 +35,20 @@ pub(crate) enum Failure {
     Timeout,
     Tls,
     GatewayErrors,
+    SuccessRate,
+    Latency,
 }
 
 impl Failure {
-    const ALL: [Failure; 6] = [
+    const ALL: [Failure; 8] = [
         Failure::Refused,
         Failure::ConnectTimeout,
         Failure::Reset,
         Failure::Timeout,
         Failure::Tls,
         Failure::GatewayErrors,
+        Failure::SuccessRate,
+        Failure::Latency,
     ];
 
     /// The static word for logs and metrics.
@@ -56,7 +60,14 @@ impl Failure {
             Failure::Timeout => "timeout",
             Failure::Tls => "tls",
             Failure::GatewayErrors => "gateway_errors",
+            Failure::SuccessRate => "success_rate",
+            Failure::Latency => "latency",
         }
+    }
+
+    /// Whether it was found by comparing endpoints. A single answer does not refute that.
+    pub(crate) fn is_by_comparison(self) -> bool {
+        matches!(self, Failure::SuccessRate | Failure::Latency)
     }
 }
 
@@ -100,6 +111,11 @@ impl Standing {
 
     pub(crate) fn is_well(self) -> bool {
         self.condition == Condition::Well
+    }
+
+    /// Out because the others of its service do better.
+    pub(crate) fn is_outlier(self) -> bool {
+        matches!(self.condition, Condition::Out(failure) if failure.is_by_comparison())
     }
 
     /// Back from ejection, and nothing has come of it yet.

@@ -14,6 +14,7 @@ use crate::endpoint::Endpoint;
 use crate::member::Member;
 use crate::news::News;
 use crate::selection::Selection;
+use crate::services::Context;
 use crate::set::EndpointSpec;
 use crate::verdict::{Reason, weight_fault};
 use crate::wake::Bell;
@@ -35,6 +36,8 @@ pub(crate) struct State {
     pub(crate) window: Duration,
     /// When something changes by itself next.
     pub(crate) due: Option<Instant>,
+    /// When its endpoints are compared next, if they are.
+    pub(crate) judged_next: Option<Instant>,
 }
 
 impl State {
@@ -63,12 +66,13 @@ impl State {
     }
 
     /// Notes when the next change is due.
-    pub(crate) fn look_ahead(&mut self, now: Instant) {
+    pub(crate) fn look_ahead(&mut self, now: Instant, context: &Context) {
+        self.await_judgement(now, context);
         let changes = self
             .members
             .values()
             .filter_map(|member| member.next_change(now));
-        self.due = changes.min();
+        self.due = changes.chain(self.judged_next).min();
     }
 
     /// Puts the listed endpoints in the place of the present ones.
@@ -121,7 +125,7 @@ impl State {
             member.listings = listings;
             return member;
         }
-        let endpoint = Endpoint::new(address, Arc::clone(bell), settings.gateway_errors);
+        let endpoint = Endpoint::new(address, Arc::clone(bell), settings);
         let mut member = Member::new(listings, Arc::new(endpoint));
         // Of the endpoints that a service has when it is first heard of, nobody knows since when they are there.
         if self.is_known {

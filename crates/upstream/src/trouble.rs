@@ -13,8 +13,6 @@ use crate::news::News;
 
 /// The time between two lines meanwhile.
 const REMINDER: Duration = Duration::from_secs(60);
-/// An endpoint that has answered is believed after this long without a further ejection.
-const CALM: Duration = Duration::from_secs(10);
 /// The most services that a line names.
 const NAMED: usize = 5;
 
@@ -36,6 +34,18 @@ struct Story {
     next_reminder: Instant,
 }
 
+/// What is said of an ejection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Told<'a> {
+    pub(crate) address: SocketAddr,
+    pub(crate) cause: &'static str,
+    /// What was measured of an outlier, in words.
+    pub(crate) evidence: Option<&'a str>,
+    pub(crate) backoff: Duration,
+    /// For how long the endpoint must be well afterwards until it is believed.
+    pub(crate) calm: Duration,
+}
+
 /// The trouble of one service with an address. It is over when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Trouble {
@@ -44,6 +54,8 @@ pub(crate) struct Trouble {
     next_reminder: Instant,
     /// Since when it answers.
     well_since: Option<Instant>,
+    /// For how long it must be well until the trouble is over.
+    calm: Duration,
     is_over: bool,
 }
 
@@ -137,23 +149,25 @@ impl Trouble {
     /// Counts an ejection; `trouble` is the one that it belongs to, if the service has one with the address.
     pub(crate) fn ejected(
         trouble: &mut Option<Trouble>,
-        address: SocketAddr,
-        cause: &'static str,
-        backoff: Duration,
+        told: Told<'_>,
         now: Instant,
         news: &News,
     ) {
         let service = (news.metrics().name(), trouble.is_none());
-        let is_known = news.troubles().ejected(address, service, cause, now);
-        news.ejected(address, cause, backoff, is_known);
+        let is_known = news
+            .troubles()
+            .ejected(told.address, service, told.cause, now);
+        news.ejected(told, is_known);
         let trouble = trouble.get_or_insert_with(|| Trouble {
-            address,
+            address: told.address,
             troubles: Arc::clone(news.troubles()),
             next_reminder: now + REMINDER,
             well_since: None,
+            calm: told.calm,
             is_over: false,
         });
         trouble.well_since = None;
+        trouble.calm = told.calm;
     }
 
     /// It answers.
@@ -163,7 +177,10 @@ impl Trouble {
 
     /// Whether it is over. If not, logs what is due.
     pub(crate) fn is_calm(&mut self, now: Instant) -> bool {
-        if self.well_since.is_some_and(|since| since + CALM <= now) {
+        if self
+            .well_since
+            .is_some_and(|since| since + self.calm <= now)
+        {
             return true;
         }
         if self.next_reminder <= now {
@@ -184,7 +201,7 @@ impl Trouble {
 
     /// When the next line is due.
     pub(crate) fn due(&self) -> Instant {
-        let calm = self.well_since.map(|since| since + CALM);
+        let calm = self.well_since.map(|since| since + self.calm);
         calm.map_or(self.next_reminder, |calm| calm.min(self.next_reminder))
     }
 }

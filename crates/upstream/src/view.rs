@@ -13,6 +13,7 @@ use crate::selection::Selection;
 use crate::service::Service;
 use crate::set::EndpointSpec;
 use crate::state::State;
+use crate::tally::Counted;
 use crate::transport::Transport;
 use crate::verdict::{Reason, Verdict};
 
@@ -99,6 +100,9 @@ pub struct EndpointView {
     pub latency_ms: Option<f64>,
     /// How many of its answers had a status of 500 or more, or could not be understood.
     pub error_answers: u64,
+    /// How its requests went in the last interval in which outliers were looked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interval: Option<IntervalView>,
 }
 
 /// What a check has found of an endpoint.
@@ -113,14 +117,29 @@ pub struct CheckView {
     pub last: Option<String>,
 }
 
-/// Why an endpoint is ejected, and for how long.
+/// How the requests to an endpoint went in an interval.
 #[derive(Clone, Copy, Debug, Serialize)]
+pub struct IntervalView {
+    /// How many there were.
+    pub requests: u32,
+    /// The share that went well, in percent.
+    pub success_percent: f64,
+    /// The median time to an answer, in milliseconds, within an eighth; absent unless slow endpoints are looked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub median_ms: Option<f64>,
+}
+
+/// Why an endpoint is ejected, and for how long.
+#[derive(Clone, Debug, Serialize)]
 pub struct EjectionView {
     /// What it did.
     pub cause: &'static str,
+    /// What was measured of an outlier, in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<String>,
     /// When it returns, in milliseconds from now; absent for a held one, which returns only when it is listed again.
     pub returns_in_ms: Option<u64>,
-    /// Ejections in a row.
+    /// Ejections in a row; of an outlier, less the intervals in which it was like the others.
     pub failures: u32,
 }
 
@@ -215,6 +234,7 @@ impl EndpointView {
                 .latency()
                 .map(|latency| latency.as_secs_f64() * 1_000.0),
             error_answers: endpoint.error_answers(),
+            interval: member.counted.map(IntervalView::of),
         }
     }
 }
@@ -234,15 +254,27 @@ impl CheckView {
     }
 }
 
+impl IntervalView {
+    fn of(counted: Counted) -> IntervalView {
+        let rounded = |number: f64| (number * 10.0).round() / 10.0;
+        IntervalView {
+            requests: counted.requests(),
+            success_percent: rounded(counted.success_percent()),
+            median_ms: counted.median.map(|median| median.as_secs_f64() * 1_000.0),
+        }
+    }
+}
+
 impl EjectionView {
     fn of(member: &Member, now: Instant) -> Option<EjectionView> {
-        let ejection = member.ejection?;
+        let ejection = member.ejection.as_ref()?;
         let left = ejection.until.saturating_duration_since(now);
         let left = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
         Some(EjectionView {
             cause: ejection.cause,
+            evidence: ejection.evidence.as_deref().map(str::to_owned),
             returns_in_ms: member.may_return().then_some(left),
-            failures: member.failures,
+            failures: ejection.count,
         })
     }
 }

@@ -97,9 +97,14 @@ impl Field<'_> {
         choice.map(|(_, value)| value.clone())
     }
 
+    /// Whether it is the word `off`.
+    pub(crate) fn is_off(&self) -> bool {
+        matches!(&self.node.value, Value::Scalar(scalar) if scalar.text == "off")
+    }
+
     /// A duration as [`duration`](Field::duration) reads it, or `off`.
     pub fn limit(&self, range: RangeInclusive<Duration>) -> Option<Limit> {
-        if matches!(&self.node.value, Value::Scalar(scalar) if scalar.text == "off") {
+        if self.is_off() {
             return Some(Limit::Off);
         }
         self.duration(range).map(Limit::After)

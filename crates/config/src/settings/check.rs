@@ -66,6 +66,10 @@ pub(super) fn complete(mut settings: Settings, reader: &mut Reader<'_>) -> Setti
     if settings.ejection.max_backoff < settings.ejection.backoff {
         reader.fault("ejection.max_backoff", "less than ejection.backoff", None);
     }
+    if settings.ejection.outlier_max_backoff < settings.ejection.outlier_backoff {
+        let problem = "less than ejection.outlier_backoff";
+        reader.fault("ejection.outlier_max_backoff", problem, None);
+    }
     if settings.shutdown.deadline <= settings.shutdown.drain_delay {
         reader.fault(
             "shutdown.deadline",

@@ -11,8 +11,8 @@ use crate::{
 };
 
 pub(crate) use plain::{
-    Choice, Decimal, FilePath, Flag, Parsed, Part, SecretText, Time, TimeOrOff, bytes, node_text,
-    whole,
+    Choice, Decimal, DecimalOrOff, FilePath, Flag, Parsed, Part, SecretText, Time, TimeOrOff,
+    bytes, node_text, whole,
 };
 
 /// Where a value that came from outside any text is said to stand.

@@ -296,6 +296,14 @@ fn settings_that_contradict_each_other_are_refused() {
             "gateway.yaml: ejection.max_backoff: less than ejection.backoff",
         ),
         (
+            "ejection: { outlier_backoff: 10m }",
+            "gateway.yaml: ejection.outlier_max_backoff: less than ejection.outlier_backoff",
+        ),
+        (
+            "ejection: { success_rate: 0.1 }",
+            "gateway.yaml:1:27: ejection.success_rate: `0.1`; expected a number from 0.5 to 10",
+        ),
+        (
             "limits: { header_bytes: 128KiB }",
             "gateway.yaml: limits.buffer_bytes: too little for limits.header_bytes: a head is held whole; expected 64KiB more \
              than limits.header_bytes, or a smaller head",

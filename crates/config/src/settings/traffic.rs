@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    kind::{Maybe, Part, Time, TimeOrOff, bytes, whole},
+    kind::{DecimalOrOff, Maybe, Part, Time, TimeOrOff, bytes, whole},
     schema::section,
     values::HEADER_NAME,
 };
@@ -54,7 +54,7 @@ section! {
 }
 
 section! {
-    /// Endpoints that refuse or reset connections are left out for a while.
+    /// Endpoints that refuse or reset connections are left out for a while, and those that do worse than the others of their service.
     EjectionSettings in "ejection" {
         /// For how long after the first failure. Each further failure doubles it.
         backoff: Duration = Duration::from_secs(1), Time(ms(10)..=secs(300));
@@ -66,6 +66,25 @@ section! {
         /// So many answers of 502, 503 or 504 in a row eject an endpoint too, though it is alive; 0 for never. It returns when it answers
         /// with anything else.
         gateway_errors: u32 = 0, whole(0..=1_000);
+        /// An endpoint is an outlier when the share of its requests that went well is more than so many standard deviations below the
+        /// mean of the service's endpoints, and 5 percentage points. Statuses from 500 on, and no answer, did not go well; what is the
+        /// client's fault does not count. 1.9 is Envoy's number. It is off, since an answer of 500 may be the fault of its request:
+        /// where requests are hashed, those of one client all reach the same endpoint.
+        success_rate: Option<f64> = None, DecimalOrOff(0.5..=10.0);
+        /// An endpoint is an outlier too when its median time to answer is more than so many times the median of the others' and 5ms
+        /// more. 3 is a good beginning. It is off, since endpoints may be of unequal strength on purpose.
+        latency: Option<f64> = None, DecimalOrOff(1.5..=100.0);
+        /// So often endpoints are compared.
+        outlier_interval: Duration = Duration::from_secs(10), Time(ms(100)..=hours(1));
+        /// So many requests in an interval make an endpoint comparable. Of fewer, chance says more than the endpoint.
+        outlier_min_requests: u32 = 100, whole(1..=1_000_000);
+        /// So many comparable endpoints are needed to find outliers among them.
+        outlier_min_endpoints: u32 = 5, whole(3..=1_000);
+        /// For how long an outlier is left out the first time: longer than one that refuses, since it takes an interval to find it again.
+        /// Each further time doubles it; each interval in which it is like the others halves it.
+        outlier_backoff: Duration = Duration::from_secs(30), Time(ms(10)..=secs(3_600));
+        /// The longest time that an outlier is left out.
+        outlier_max_backoff: Duration = Duration::from_secs(300), Time(ms(10)..=hours(24));
     }
 }
 

@@ -17,6 +17,8 @@ pub struct EndpointEjected<'a> {
     pub address: SocketAddr,
     /// What it did, out of a fixed list ([`EJECTIONS`](crate::words::EJECTIONS)).
     pub cause: &'static str,
+    /// What was measured of an outlier, in words.
+    pub evidence: Option<&'a str>,
     /// For how long.
     pub backoff: Duration,
     /// Whether the log knows already that the address is in trouble, with this service or another. It gets a line a minute then.
@@ -32,12 +34,13 @@ impl EndpointEjected<'_> {
         let EndpointEjected {
             address,
             cause: error,
+            evidence,
             ..
         } = *self;
         if self.is_known {
-            debug!(target: "pailou", service, %address, error, backoff_ms, "an endpoint was ejected again, or by another service");
+            debug!(target: "pailou", service, %address, error, evidence, backoff_ms, "an endpoint was ejected again, or by another service");
         } else {
-            warn!(target: "pailou", service, %address, error, backoff_ms, "an endpoint was ejected");
+            warn!(target: "pailou", service, %address, error, evidence, backoff_ms, "an endpoint was ejected");
         }
     }
 }

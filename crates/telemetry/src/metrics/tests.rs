@@ -234,6 +234,7 @@ fn a_service_shows_its_endpoints_and_ejections() {
         service: &service,
         address,
         cause: "refused",
+        evidence: None,
         backoff: Duration::from_secs(1),
         is_known: false,
     }

@@ -125,6 +125,28 @@ impl Kind for Decimal {
     }
 }
 
+/// A finite number within a range, or `off`.
+pub(crate) struct DecimalOrOff(pub(crate) RangeInclusive<f64>);
+
+impl Kind for DecimalOrOff {
+    type Value = Option<f64>;
+
+    fn describe(&self) -> String {
+        format!("`off`, or a {}", Decimal(self.0.clone()).describe())
+    }
+
+    fn read(&self, field: &Field<'_>, base: &Path) -> Option<Option<f64>> {
+        if field.is_off() {
+            return Some(None);
+        }
+        Decimal(self.0.clone()).read(field, base).map(Some)
+    }
+
+    fn write(&self, value: &Option<f64>) -> Option<String> {
+        Some(value.map_or_else(|| "off".to_owned(), |value| value.to_string()))
+    }
+}
+
 /// A duration within a range.
 pub(crate) struct Time(pub(crate) RangeInclusive<Duration>);
 
