@@ -55,6 +55,8 @@ mod logs;
 mod memory;
 /// What a scraper and a board find at `/metrics`.
 mod metrics;
+/// Copies of requests.
+mod mirror;
 /// The monitoring API.
 mod monitoring;
 /// `pailou nacos`.

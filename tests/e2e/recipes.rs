@@ -586,6 +586,32 @@ async fn faults() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn mirror() {
+    let (world, _upstream, _registered, gateway) = World::small().await;
+    let other = Upstream::start("other");
+    let _next = world.register("user-service-next", other.address()).await;
+    let documents = documents("mirror");
+    let all = documents[0].replace("percent: 10", "percent: 100");
+    world.publish(&all).await;
+    until("a copy", async || {
+        assert_eq!(ask(&gateway, "/api/users/1", &[]).await.0, 200);
+        (other.served() > 0).then_some(())
+    })
+    .await;
+    let old = documents[1].replace("127.0.0.1:8080", &other.address().to_string());
+    world.publish(&old).await;
+    until("an answer of the old gateway that agrees", async || {
+        assert_eq!(ask(&gateway, "/api/users/1", &[]).await.0, 200);
+        let agreed =
+            "pailou_mirror_answers_total{mirror=\"old\",class=\"2xx\",agreement=\"same_status\"} ";
+        let metrics = gateway.metrics().await;
+        let mut lines = metrics.lines().filter_map(|line| line.strip_prefix(agreed));
+        lines.any(|count| count != "0").then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn limits_in_redis() {
     let redis = Redis::start().await;
     let text = |kind: &str| {

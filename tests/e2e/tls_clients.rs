@@ -91,6 +91,50 @@ async fn the_endpoint_is_told_who_the_client_is_and_no_client_can_forge_it() {
     .await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_whose_certificate_was_revoked_is_refused_while_others_go_on() {
+    let (authority, clients) = (Authority::new(), Authority::new());
+    authority.issue("shop", &["shop.example"]);
+    for name in ["alice", "bob"] {
+        clients.issue_client(name, name, "spiffe://shop/x");
+    }
+    let (pair, ca, list) = (authority.pair("shop"), clients.file(), clients.revoke(&[]));
+    let tls = format!(
+        "tls: {{ certificates: {pair}, client_auth: required, client_ca: {}, client_crl: {} }}",
+        ca.display(),
+        list.display()
+    );
+    let (_world, _upstream, _registered, gateway) = World::small_with_listeners(&[&tls], "").await;
+    let address = gateway.data_listeners().await[0];
+    let [alice, bob] = ["alice", "bob"].map(|name| {
+        let (cert, key) = clients.files(name);
+        TlsClient::known(&authority.file(), &cert, &key)
+    });
+    let get = async |client: &TlsClient| client.get(address, "shop.example", "/api/users/1").await;
+    for client in [&alice, &bob] {
+        assert_eq!(get(client).await.expect("an answer").status, 200);
+    }
+
+    clients.revoke(&["bob"]);
+    // Bob has a session that could be resumed. It ends with the list that it began by.
+    until("bob is refused", async || {
+        get(&bob).await.is_err().then_some(())
+    })
+    .await;
+    assert_eq!(get(&alice).await.expect("an answer").status, 200);
+
+    std::fs::write(&list, "nonsense").expect("a file");
+    until("the bad list is refused", async || {
+        let metrics = gateway.metrics().await;
+        metrics
+            .contains("pailou_certificate_refusals_total 1")
+            .then_some(())
+    })
+    .await;
+    assert!(get(&bob).await.is_err());
+    assert_eq!(get(&alice).await.expect("an answer").status, 200);
+}
+
 /// A session of a listener that asks for nothing is no way into one that asks.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_session_goes_on_where_clients_are_asked_for_more() {

@@ -101,7 +101,7 @@ impl<'a> ResponseHalf<'a> {
             match last {
                 Step::Edit(edit) => edit.response(&mut view),
                 Step::Gate(gate) => gate.response(&mut view),
-                Step::Rule(_) | Step::Breaker(_) => {}
+                Step::Rule(_) | Step::Breaker(_) | Step::Mirror(_) => {}
                 Step::Body(body) => {
                     if let Some(most) = body.wants(&view) {
                         return Some(Wish::Whole(&**body, most));

@@ -6,7 +6,8 @@ use http::{HeaderName, StatusCode};
 use pailou_config::Field;
 
 use crate::{
-    Ask, AskError, Gate, Next, Refusal, RequestHead, Scope, Step, Waiting, registry::Entry,
+    Ask, AskError, Gate, Next, Refusal, RequestHead, Scope, Step, Waiting, percent::Share,
+    registry::Entry,
 };
 
 pub(crate) const ENTRY: Entry = Entry::steps(
@@ -22,8 +23,7 @@ const DELAYS: std::ops::RangeInclusive<Duration> =
 /// What Envoy's and Istio's fault filters do.
 #[derive(Debug)]
 struct InjectFault {
-    /// Of the requests, from 0 to 1.
-    share: f64,
+    share: Share,
     delay: Option<Duration>,
     abort: Option<StatusCode>,
     header: Option<HeaderName>,
@@ -31,13 +31,7 @@ struct InjectFault {
 
 fn compile(field: &Field<'_>, _: &Scope<'_>) -> Option<Vec<Step>> {
     let mut fields = field.mapping()?;
-    let percent = match fields.optional("percent") {
-        Some(percent) => percent.number(),
-        None => Some(100.0),
-    };
-    if let Some(percent) = percent.filter(|percent| !(0.0..=100.0).contains(percent)) {
-        field.fault_expected(format!("{percent} percent"), "a number from 0 to 100");
-    }
+    let share = Share::read(&mut fields, "percent", Share::ALL);
     let delay = fields.optional("delay").map(|delay| delay.duration(DELAYS));
     let abort = fields.optional("abort").map(|abort| {
         let code = abort.integer(400..=599)?;
@@ -51,7 +45,7 @@ fn compile(field: &Field<'_>, _: &Scope<'_>) -> Option<Vec<Step>> {
         field.fault_expected("no fault", "`delay`, `abort`, or both");
     }
     let fault = InjectFault {
-        share: percent? / 100.0,
+        share: share?,
         delay: asked_for(delay)?,
         abort: asked_for(abort)?,
         header: asked_for(header)?,
@@ -70,7 +64,7 @@ fn asked_for<T>(read: Option<Option<T>>) -> Option<Option<T>> {
 impl InjectFault {
     fn hits(&self, head: &RequestHead<'_>) -> bool {
         let is_meant = |name: &HeaderName| head.headers.contains_key(name);
-        self.header.as_ref().is_none_or(is_meant) && fastrand::f64() < self.share
+        self.header.as_ref().is_none_or(is_meant) && self.share.hits()
     }
 
     fn abort(&self) -> Next {

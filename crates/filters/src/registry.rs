@@ -8,9 +8,9 @@ use pailou_upstream::Destination;
 use crate::{
     Body, Edit, Gate, Rule, Shared, Step, add_request_header, add_response_header, api_key,
     basic_auth, circuit_breaker, concurrency_limit, cors, csrf, errors, forward_auth, grpc_web,
-    inject_fault, introspect, ip_filter, jwt, methods, prefix, priority, rate_limit, redirect,
-    remove_request_header, remove_response_header, request_limits, respond, rewrite_body, scg,
-    set_request_header, set_response_header, strip_prefix,
+    inject_fault, introspect, ip_filter, jwt, methods, mirror, prefix, priority, rate_limit,
+    redirect, remove_request_header, remove_response_header, request_limits, respond, rewrite_body,
+    scg, set_request_header, set_response_header, strip_prefix,
 };
 
 /// A filter that routes can name.
@@ -95,6 +95,7 @@ pub static REGISTRY: &[Entry] = &[
     concurrency_limit::ENTRY,
     priority::ENTRY,
     inject_fault::ENTRY,
+    mirror::ENTRY,
     scg::strip_prefix::ENTRY,
     scg::prefix_path::ENTRY,
     scg::rewrite_path::ENTRY,

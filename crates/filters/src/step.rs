@@ -3,6 +3,7 @@
 use std::fmt::Debug;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,7 +11,7 @@ use http::{HeaderMap, Request, Response, StatusCode};
 use pailou_upstream::Destination;
 use thiserror::Error;
 
-use crate::{CircuitBreaker, Refusal, RequestHead, ResponseHead, Rule};
+use crate::{CircuitBreaker, Mirror, Refusal, RequestHead, ResponseHead, Rule};
 
 /// One step of a chain, by what it needs.
 #[derive(Debug)]
@@ -27,6 +28,8 @@ pub enum Step {
     Breaker(Box<CircuitBreaker>),
     /// Keeps copies of responses.
     Keep(Box<dyn Keep>),
+    /// Sends copies of requests elsewhere.
+    Mirror(Arc<Mirror>),
 }
 
 impl Step {
@@ -34,6 +37,7 @@ impl Step {
     pub fn destinations(&self) -> Vec<&Destination> {
         match self {
             Step::Gate(gate) => gate.destinations(),
+            Step::Mirror(mirror) => vec![mirror.destination()],
             Step::Edit(_) | Step::Body(_) | Step::Rule(_) | Step::Breaker(_) | Step::Keep(_) => {
                 Vec::new()
             }
@@ -47,7 +51,7 @@ impl Step {
             Step::Breaker(_) => true,
             Step::Edit(edit) => edit.acts_each_try(),
             Step::Gate(gate) => gate.acts_each_try(),
-            Step::Body(_) | Step::Rule(_) | Step::Keep(_) => false,
+            Step::Body(_) | Step::Rule(_) | Step::Keep(_) | Step::Mirror(_) => false,
         }
     }
 }

@@ -31,6 +31,7 @@ use crate::forwarded::Scheme;
 use crate::grpc::{self, Messages};
 use crate::grpc_web::Web;
 use crate::hops;
+use crate::mirror::Copies;
 use crate::plan;
 use crate::request_id::{RequestId, X_REQUEST_ID};
 use crate::respond;
@@ -79,6 +80,8 @@ pub(crate) struct Exchange {
     pub(crate) frame: Option<Box<Frame>>,
     /// Whether a breaker has sent the request to another route.
     pub(crate) fell_back: bool,
+    /// The copies that mirrors make of it.
+    pub(crate) copies: Copies,
     /// What steps want to change in the response, whoever gives it.
     pub(crate) response_changes: Vec<Change>,
     /// The protocol that the client asks to switch to, if it may.
@@ -218,6 +221,7 @@ impl Exchange {
             guards: Vec::new(),
             frame: None,
             fell_back: false,
+            copies: Copies::default(),
             response_changes: Vec::new(),
             upgrade: None,
             grpc,
@@ -434,6 +438,7 @@ impl Drop for Exchange {
             self.bytes_in = upload.bytes();
         }
         self.tell();
+        self.copies.tell(self.status);
         self.connection
             .end_exchange(std::mem::take(&mut self.timer));
     }

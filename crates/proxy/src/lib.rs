@@ -46,6 +46,7 @@ mod account;
 mod answer;
 mod arrival;
 mod ask;
+mod authority;
 mod base64;
 mod breaker;
 mod buffers;
@@ -78,6 +79,7 @@ mod listen;
 mod listener;
 #[cfg(test)]
 mod lists;
+mod mirror;
 mod opening;
 mod overload;
 mod pace;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::uri::{self, Authority, PathAndQuery};
+use http::uri::PathAndQuery;
 use http::{Extensions, HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, Version, header};
 use hyper::body::Incoming;
 use pailou_filters::{Answer, Effects, Facts, RequestHead};
@@ -13,6 +13,7 @@ use pailou_routing::{Host, Target};
 use pailou_upstream::Http;
 
 use crate::answer::METHODS;
+use crate::authority;
 use crate::breaker::Frame;
 use crate::cause::Cause;
 use crate::dispatch::{self, Draft};
@@ -83,26 +84,9 @@ impl Planned {
             ask_for_trailers(request.headers_mut(), remote.http);
         }
         if remote.http == Http::Http2 {
-            self.name_authority(remote, &mut request);
+            authority::name(&mut request, remote);
         }
         request
-    }
-
-    /// Changes what HTTP/2 writes in another way: the host, and the framing of the body.
-    fn name_authority(&self, remote: &Remote, request: &mut Request<Outgoing>) {
-        let headers = request.headers_mut();
-        let host = headers.remove(header::HOST);
-        headers.remove(header::TRANSFER_ENCODING);
-        headers.remove(header::EXPECT);
-        let mut parts = self.uri.clone().into_parts();
-        parts.scheme = Some(match remote.tls {
-            Some(_) => uri::Scheme::HTTPS,
-            None => uri::Scheme::HTTP,
-        });
-        parts.authority = host.and_then(|host| Authority::try_from(host.as_bytes()).ok());
-        if let Ok(uri) = Uri::from_parts(parts) {
-            *request.uri_mut() = uri;
-        }
     }
 }
 

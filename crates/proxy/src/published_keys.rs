@@ -98,9 +98,11 @@ async fn fetch(
     fields.insert(ACCEPT, HeaderValue::from_static("application/json, */*"));
     fields.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     fields.insert(USER_AGENT, HeaderValue::from_static("pailou"));
-    let answer = Asking { server }
-        .ask(destination, request, MAX_SOURCE_BYTES)
-        .await?;
+    let asking = Asking {
+        server,
+        reports: true,
+    };
+    let answer = asking.ask(destination, request, MAX_SOURCE_BYTES).await?;
     match answer.status() {
         StatusCode::OK => Ok(answer.into_body()),
         status => Err(Failed::Status(status)),

@@ -176,7 +176,7 @@ impl Serving {
     /// Completes when no client is owed anything any more. After
     /// [`Serving::stop_accepting`] it also closes the connections that are
     /// between requests; a connection that was just accepted has a second to
-    /// send its first one.
+    /// send its first one. Copies of requests have a second, too.
     ///
     /// There is no deadline in it: put one around it. Cancel safe.
     pub async fn idle(&self) {
@@ -195,6 +195,7 @@ impl Serving {
                 connections.owed()
             };
             if left == 0 && !(stopped && listening) {
+                self.server.copies.leave().await;
                 return;
             }
             let _ = tokio::time::timeout(LOOK_AGAIN, connections.changed()).await;

@@ -21,6 +21,7 @@ use crate::cause::Cause;
 use crate::connection::Shared;
 use crate::connections::{Caps, Connections};
 use crate::forwarded::Forwarded;
+use crate::mirror::UnderWay;
 use crate::overload::Overload;
 use crate::pace;
 use crate::pool::Pool;
@@ -120,6 +121,8 @@ pub(crate) struct Server {
     pub(crate) upload_rules: UploadRules,
     /// How slowly a client may take an answer.
     pub(crate) write_pace: pace::Rules,
+    /// The copies that mirrors send.
+    pub(crate) copies: UnderWay,
     draining: AtomicBool,
     /// Whether WebSockets have to end.
     stopping: watch::Sender<bool>,
@@ -199,6 +202,7 @@ impl Server {
             table,
             metrics,
             access_log,
+            copies: UnderWay::default(),
             draining: AtomicBool::new(false),
             stopping: watch::Sender::new(false),
         })

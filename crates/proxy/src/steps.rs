@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use pailou_filters::{
-    CircuitBreaker, Effects, Facts, FlowRequest, Gate, Next, Note, RequestHead, Step,
+    CircuitBreaker, Effects, Facts, FlowRequest, Gate, MirrorCopy, Next, Note, RequestHead, Step,
 };
 use pailou_routing::{Route, Target};
 use tokio::time::Instant;
@@ -33,7 +33,9 @@ pub(crate) async fn run(
         notes,
         effects,
         guards,
+        copies,
     } = passing;
+    exchange.copies.planned.extend(copies);
     let place = exchange.passed.len();
     exchange
         .guards
@@ -77,6 +79,8 @@ struct Passing {
     notes: Vec<(usize, Note)>,
     effects: Effects,
     guards: Vec<Guard>,
+    /// What mirrors send.
+    copies: Vec<MirrorCopy>,
 }
 
 /// Runs the steps. Also returns what ended the request, if a step did.
@@ -152,6 +156,10 @@ async fn act(
             Ok(Next::Continue)
         }
         Step::Keep(keep) => Ok(keep.request(head)),
+        Step::Mirror(mirror) => {
+            passing.copies.extend(mirror.copy(head));
+            Ok(Next::Continue)
+        }
         Step::Rule(_) => Ok(Next::Continue),
         Step::Breaker(breaker) => {
             let guard = enter(breaker, passing.steps, head);
@@ -240,6 +248,7 @@ async fn wait(
     };
     let asking = Asking {
         server: &exchange.server,
+        reports: true,
     };
     let asked = tokio::time::timeout_at(due, gate.request(head, &asking)).await;
     let cause = match asked {

@@ -34,6 +34,7 @@ use crate::exchange::{Ended, Exchange};
 use crate::failed_tries;
 use crate::interim;
 use crate::line::{self, Line, LineFailure};
+use crate::mirror;
 use crate::plan::Planned;
 use crate::retry_after;
 use crate::transport::{ConnectFailure, Remote};
@@ -71,6 +72,7 @@ enum Again {
 /// that is safe to repeat; gives the head of the response.
 pub(crate) async fn send(exchange: &mut Exchange, planned: &Planned) -> Result<Received, Ended> {
     pick_or_wait(exchange).await?;
+    mirror::launch(exchange);
     if let Some(upload) = exchange.upload.as_ref().filter(|_| exchange.tries == 0) {
         upload.look().await;
     }

@@ -21,6 +21,7 @@ use crate::base64::{Decoder, Malformed};
 use crate::cause::Cause;
 use crate::connection::Shared;
 use crate::grpc::Messages;
+use crate::mirror::Copy;
 use crate::pace::{self, Late, Pace};
 
 /// What a body may be.
@@ -67,6 +68,8 @@ struct State {
     exchange: Option<Waker>,
     /// Decodes the client's bytes into those that are sent.
     decoder: Option<Decoder>,
+    /// Copies of the request that wait for the whole body.
+    copies: Vec<Copy>,
     /// The first frame, if it came with the head.
     first: Option<Option<Result<Frame<Bytes>, hyper::Error>>>,
 }
@@ -118,6 +121,7 @@ impl Upload {
                 failure: None,
                 exchange: None,
                 decoder: None,
+                copies: Vec::new(),
                 first: None,
             }),
         })
@@ -161,7 +165,22 @@ impl Upload {
 
     /// Whether another try can send it.
     pub(crate) fn is_at_hand(&self) -> bool {
-        self.state().kept.is_some()
+        let state = self.state();
+        // What mirrors want kept may be longer.
+        let is_short = || self.length.unwrap_or(state.bytes) <= self.rules.kept_bytes as u64;
+        state.kept.is_some() && is_short()
+    }
+
+    /// Has a copy sent once the whole body has come, if the body is not too long for it.
+    pub(crate) fn copy(&self, copy: Copy) {
+        let mut state = self.state();
+        if self.length.is_some_and(|length| length > copy.most_bytes()) {
+            return copy.drop_too_long();
+        }
+        match state.waits {
+            Waits::Done(_) => state.send_copies(vec![copy]),
+            _ => state.copies.push(copy),
+        }
     }
 
     /// Lets it have so many bytes at most.
@@ -224,6 +243,7 @@ impl Upload {
         std::future::poll_fn(|cx| {
             let mut state = self.state();
             state.kept = None;
+            state.copies.clear();
             state.first = None;
             loop {
                 match Pin::new(&mut state.incoming).poll_frame(cx) {
@@ -264,17 +284,34 @@ impl State {
             _ => self.pace.moved(0),
         }
         self.waits = waits;
+        if let (Waits::Done(_), false) = (waits, self.copies.is_empty()) {
+            let copies = std::mem::take(&mut self.copies);
+            self.send_copies(copies);
+        }
         if let Some(exchange) = &self.exchange {
             exchange.wake_by_ref();
         }
     }
 
-    /// Keeps a piece of a body of this length, if it is known, for another try.
+    /// Keeps a piece of a body of this length, if it is known, for another try or for copies.
     fn keep(&mut self, piece: &[u8], length: Option<u64>, most: usize) {
-        let is_short = length.unwrap_or(self.bytes) <= most as u64;
+        let bytes = length.unwrap_or(self.bytes);
+        let too_long = self.copies.extract_if(.., |copy| bytes > copy.most_bytes());
+        too_long.for_each(Copy::drop_too_long);
+        let is_short = bytes <= most as u64 || !self.copies.is_empty();
         match &mut self.kept {
             Some(kept) if is_short => kept.extend_from_slice(piece),
             kept => *kept = None,
+        }
+    }
+
+    /// Sends copies with the whole body.
+    fn send_copies(&self, copies: Vec<Copy>) {
+        if let Some(kept) = &self.kept {
+            let body = Bytes::copy_from_slice(kept);
+            for copy in copies {
+                copy.send(body.clone());
+            }
         }
     }
 

@@ -28,6 +28,7 @@ pub use log::{
     look_at_log,
 };
 pub use metrics::{
-    BreakerMetrics, ConnectionOpen, EndpointCounts, LimitMetrics, Metrics, RequestInFlight,
-    RequestWaiting, RouteMetrics, ServiceLabels, ServiceMetrics, SlotMetrics, TextFormat,
+    Agreement, BreakerMetrics, ConnectionOpen, EndpointCounts, LimitMetrics, Metrics,
+    MirrorMetrics, RequestInFlight, RequestWaiting, RouteMetrics, ServiceLabels, ServiceMetrics,
+    SlotMetrics, TextFormat,
 };

@@ -8,6 +8,7 @@ mod format;
 mod histogram;
 mod labels;
 mod limit;
+mod mirror;
 mod peak;
 mod process;
 mod reload;
@@ -32,6 +33,7 @@ use export::Export;
 pub use format::TextFormat;
 pub use labels::ServiceLabels;
 pub use limit::LimitMetrics;
+pub use mirror::{Agreement, MirrorMetrics};
 use reload::Reload;
 pub use route::RouteMetrics;
 pub use service::{EndpointCounts, ServiceMetrics};
@@ -78,6 +80,7 @@ pub(crate) struct State {
     breakers: Mutex<Series<Box<str>, BreakerMetrics>>,
     limits: Mutex<Series<Box<str>, LimitMetrics>>,
     slots: Mutex<Series<Box<str>, SlotMetrics>>,
+    mirrors: Mutex<Series<Box<str>, MirrorMetrics>>,
     /// Requests that no route took.
     unrouted: Arc<RouteMetrics>,
     documents: Mutex<BTreeMap<Box<str>, DocumentState>>,
@@ -160,6 +163,7 @@ impl Metrics {
             breakers: Mutex::default(),
             limits: Mutex::default(),
             slots: Mutex::default(),
+            mirrors: Mutex::default(),
             unrouted: Arc::new(RouteMetrics::new("", &ServiceLabels::default(), false)),
             documents: Mutex::default(),
             sessions: Mutex::default(),
@@ -276,6 +280,20 @@ impl Metrics {
         prune_when_full(&mut slots);
         let metrics = Arc::new(SlotMetrics::new(name));
         slots.insert(name.into(), Arc::downgrade(&metrics));
+        metrics
+    }
+
+    /// The metrics of the mirrors of a name: the same ones for as long as anybody holds them.
+    ///
+    /// Call it when the mirror is made; it takes a lock.
+    pub fn mirror(&self, name: &str) -> Arc<MirrorMetrics> {
+        let mut mirrors = lock(&self.state.mirrors);
+        if let Some(metrics) = mirrors.get(name).and_then(Weak::upgrade) {
+            return metrics;
+        }
+        prune_when_full(&mut mirrors);
+        let metrics = Arc::new(MirrorMetrics::new(name));
+        mirrors.insert(name.into(), Arc::downgrade(&metrics));
         metrics
     }
 
@@ -494,6 +512,13 @@ impl State {
     /// The places for requests that are alive, in the order of their names; the dead are forgotten.
     fn live_slots(&self) -> Vec<Arc<SlotMetrics>> {
         let mut live = live(&mut lock(&self.slots));
+        live.sort_by(|a, b| a.name().cmp(b.name()));
+        live
+    }
+
+    /// The mirrors that are alive, in the order of their names; the dead are forgotten.
+    fn live_mirrors(&self) -> Vec<Arc<MirrorMetrics>> {
+        let mut live = live(&mut lock(&self.mirrors));
         live.sort_by(|a, b| a.name().cmp(b.name()));
         live
     }

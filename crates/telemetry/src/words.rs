@@ -146,6 +146,23 @@ pub const REDIS_OUTCOMES: &[&str] = &["answered", "down", "failed", "late"];
 /// What came of reading keys or credentials.
 pub const CREDENTIAL_LOADS: &[&str] = &["failed", "refused", "taken"];
 
+/// What becomes of a copy that a mirror makes of a request.
+pub const MIRROR_OUTCOMES: &[&str] = &[
+    "answered",
+    "body_incomplete",
+    "body_too_long",
+    "broken",
+    "cut",
+    "no_endpoint",
+    "panicked",
+    "refused",
+    "timed_out",
+    "too_many",
+];
+
+/// How the answer to a copy compares with the one to its original, by their statuses.
+pub const AGREEMENTS: &[&str] = &["different", "not_compared", "same_class", "same_status"];
+
 /// Why endpoints are held that are no longer listed: the label, and how the log says it.
 pub const HOLDS: &[(&str, &str)] = &[("empty_push", "empty push"), ("reconnect", "reconnect")];
 
@@ -199,12 +216,14 @@ mod tests {
     /// Alerts contain these labels, so all have one spelling.
     #[test]
     fn labels_are_snake_case_sorted_and_told_once() {
-        let lists: [&[&str]; 9] = [
+        let lists: [&[&str]; 11] = [
+            AGREEMENTS,
             CHECK_FAILURES,
             &words::<_, { CAUSES.len() }>(CAUSES),
             CONNECTION_REFUSALS,
             EJECTIONS,
             FAILED_TRIES,
+            MIRROR_OUTCOMES,
             PRIORITIES,
             REDIS_OUTCOMES,
             &words::<_, { HOLDS.len() }>(HOLDS),

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, IsCa, KeyPair,
-    SanType,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer,
+    DistinguishedName, DnType, IsCa, KeyIdMethod, KeyPair, RevokedCertParams, SanType,
+    SerialNumber,
 };
 use tempfile::TempDir;
 
@@ -65,7 +66,31 @@ impl Authority {
         params.distinguished_name.push(DnType::CommonName, name);
         let uri = uri.try_into().expect("a URI");
         params.subject_alt_names.push(SanType::URI(uri));
+        params.serial_number = Some(serial(file));
         self.sign(file, params);
+    }
+
+    /// Writes its list, by which the certificates of these clients no longer count.
+    pub(crate) fn revoke(&self, clients: &[&str]) -> PathBuf {
+        let now = SystemTime::now();
+        let revoked = clients.iter().map(|client| RevokedCertParams {
+            serial_number: serial(client),
+            revocation_time: now.into(),
+            reason_code: None,
+            invalidity_date: None,
+        });
+        let list = CertificateRevocationListParams {
+            this_update: now.into(),
+            next_update: (now + Duration::from_secs(86_400)).into(),
+            crl_number: SerialNumber::from(1),
+            issuing_distribution_point: None,
+            revoked_certs: revoked.collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        let list = list.signed_by(&self.issuer).expect("a list");
+        let file = self.path("ca.crl");
+        fs::write(&file, list.pem().expect("PEM")).expect("a file");
+        file
     }
 
     /// What a listener says of these files.
@@ -88,6 +113,11 @@ impl Authority {
         fs::write(&key_file, key.serialize_pem()).expect("a file");
         private(&key_file);
     }
+}
+
+/// The number of a client's certificate.
+fn serial(file: &str) -> SerialNumber {
+    SerialNumber::from_slice(file.as_bytes())
 }
 
 /// Takes a file from everybody else.

@@ -73,6 +73,9 @@ fn tls_files<'a>(section: &str, tls: &'a TlsSettings) -> Vec<(String, &'a Path)>
     for file in &tls.client_ca {
         files.push((format!("{section}.client_ca"), file));
     }
+    for file in &tls.client_crl {
+        files.push((format!("{section}.client_crl"), file));
+    }
     files
 }
 
@@ -103,6 +106,7 @@ listeners:
       certificates: [ { cert: a.crt, key: a.key }, { cert: b.crt, key: b.key } ]
       client_auth: required
       client_ca: [ ca.crt ]
+      client_crl: [ ca.crl ]
 upstream_tls: { ca_file: up.pem }
 other_upstream_tls: { x: { cert_file: x.crt, key_file: x.key } }
 ";
@@ -119,6 +123,7 @@ other_upstream_tls: { x: { cert_file: x.crt, key_file: x.key } }
                 "listeners[0].tls.certificates[1].cert",
                 "listeners[0].tls.certificates[1].key",
                 "listeners[0].tls.client_ca",
+                "listeners[0].tls.client_crl",
                 "upstream_tls.ca_file",
                 "other_upstream_tls.x.cert_file",
                 "other_upstream_tls.x.key_file",

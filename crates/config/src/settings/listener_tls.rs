@@ -19,6 +19,8 @@ pub struct TlsSettings {
     pub client_auth: ClientAuth,
     /// PEM files with the authorities of the clients' certificates; empty exactly when `client_auth` is off.
     pub client_ca: Vec<PathBuf>,
+    /// PEM files with the authorities' lists of certificates that they revoked; without one nothing counts as revoked.
+    pub client_crl: Vec<PathBuf>,
     /// Whether a request for a host that the certificate of its connection is not for gets 421.
     pub check_host: bool,
     /// Where `tls` stands in `gateway.yaml`.
@@ -77,6 +79,9 @@ const CLIENT_AUTH: Choice<ClientAuth> = Choice(&[
     ("required", ClientAuth::Required),
 ]);
 
+const NOT_ASKED: &str = "clients are not asked for a certificate";
+const ASK: &str = "`client_auth: required` or `optional`";
+
 /// The kind of `tls`.
 pub(super) struct Tls;
 
@@ -93,21 +98,28 @@ impl Kind for Tls {
         let min_version = fields.optional("min_version");
         let client_auth = fields.optional("client_auth");
         let client_ca = fields.optional("client_ca");
+        let client_crl = fields.optional("client_crl");
         let check_host = fields.optional("check_host");
         fields.finish();
         let certificates = certificates.and_then(|field| read_certificates(&field, base));
         let min_version = read_optional(min_version, &MIN_VERSION, base);
         let client_auth = read_optional(client_auth, &CLIENT_AUTH, base);
         if let Some(auth) = client_auth {
-            check_authorities(field, auth.unwrap_or(ClientAuth::Off), client_ca.as_ref());
+            let auth = auth.unwrap_or(ClientAuth::Off);
+            check_authorities(field, auth, client_ca.as_ref());
+            if let (ClientAuth::Off, Some(lists)) = (auth, &client_crl) {
+                lists.fault_expected(NOT_ASKED, ASK);
+            }
         }
         let client_ca = read_optional(client_ca, &List(FilePath), base);
+        let client_crl = read_optional(client_crl, &List(FilePath), base);
         let check_host = read_optional(check_host, &Flag, base);
         let certificates = certificates?;
         Some(TlsSettings {
             min_version: min_version?.unwrap_or(TlsVersion::V1_2),
             client_auth: client_auth?.unwrap_or(ClientAuth::Off),
             client_ca: client_ca?.unwrap_or_default(),
+            client_crl: client_crl?.unwrap_or_default(),
             check_host: check_host?.unwrap_or(certificates.len() > 1),
             at: Place(field.at()),
             certificates,
@@ -127,11 +139,13 @@ impl Kind for Tls {
             ),
             format!("client_auth: {}", CLIENT_AUTH.write(&value.client_auth)?),
         ];
-        if !value.client_ca.is_empty() {
-            keys.push(format!(
-                "client_ca: {}",
-                List(FilePath).write(&value.client_ca)?
-            ));
+        for (key, files) in [
+            ("client_ca", &value.client_ca),
+            ("client_crl", &value.client_crl),
+        ] {
+            if !files.is_empty() {
+                keys.push(format!("{key}: {}", List(FilePath).write(files)?));
+            }
         }
         keys.push(format!("check_host: {}", value.check_host));
         Some(format!("{{ {} }}", keys.join(", ")))
@@ -178,6 +192,13 @@ impl Kind for Tls {
                 doc: "PEM files with the authorities whose certificates clients may show. Watched as the certificates are.",
             },
             ItemKey {
+                name: "tls.client_crl",
+                kind: "list of: path of a file",
+                doc: "PEM files with revocation lists (RFC 5280): a client whose certificate one of them names is refused. Give one \
+                      for each authority of `client_ca`, since a certificate is refused also when no list speaks for its issuer. \
+                      Watched as the certificates are.",
+            },
+            ItemKey {
                 name: "tls.check_host",
                 kind: "`true` or `false`",
                 doc: "Whether a request for a host that the certificate of its connection is not for is answered with 421; `true` \
@@ -204,10 +225,7 @@ fn read_certificates(field: &Field<'_>, base: &Path) -> Option<Vec<CertificateFi
 /// Authorities are named exactly where clients are asked.
 fn check_authorities(tls: &Field<'_>, auth: ClientAuth, authorities: Option<&Field<'_>>) {
     match (auth, authorities) {
-        (ClientAuth::Off, Some(authorities)) => authorities.fault_expected(
-            "clients are not asked for a certificate",
-            "`client_auth: required` or `optional`",
-        ),
+        (ClientAuth::Off, Some(authorities)) => authorities.fault_expected(NOT_ASKED, ASK),
         (ClientAuth::Optional | ClientAuth::Required, None) => tls.fault_expected(
             "client_auth without the authorities to believe",
             "`client_ca` with their PEM files",

@@ -211,6 +211,7 @@ fn filters(
                 )),
             ),
             Step::Keep(_) => (Next::Continue, Some("may answer from memory".to_owned())),
+            Step::Mirror(mirror) => (Next::Continue, Some(mirror.purpose())),
         };
         let after = head.target();
         seen.push(FilterView {

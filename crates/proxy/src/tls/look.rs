@@ -23,7 +23,8 @@ impl Look {
     }
 
     pub(super) fn at_authorities(settings: &TlsSettings) -> Look {
-        Look::new(settings.client_ca.iter().map(|file| &**file))
+        let files = settings.client_ca.iter().chain(&settings.client_crl);
+        Look::new(files.map(|file| &**file))
     }
 
     fn new<'a>(files: impl IntoIterator<Item = &'a Path>) -> Look {
@@ -63,9 +64,10 @@ impl Look {
             return Err(unread);
         }
         let texts = self.texts.iter().flatten().map(Vec::as_slice);
-        let files = settings.client_ca.iter().map(|file| &**file);
-        let authorities: Vec<_> = files.zip(texts).collect();
-        terms::verifier(settings.client_auth, &authorities, now)
+        let files = settings.client_ca.iter().chain(&settings.client_crl);
+        let files: Vec<_> = files.map(|file| &**file).zip(texts).collect();
+        let (authorities, lists) = files.split_at(settings.client_ca.len());
+        terms::verifier(settings.client_auth, authorities, lists, now)
     }
 }
 

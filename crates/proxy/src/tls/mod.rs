@@ -5,7 +5,7 @@
 //! them. `names` is what a certificate is for. `choice` finds the certificate for a
 //! host. `terms` is how one listener speaks TLS at a moment, and `watched` keeps
 //! the terms up to date with the files. `client` is what a client's certificate
-//! says.
+//! says, and `revoked` which of them no longer count.
 
 mod choice;
 mod client;
@@ -14,6 +14,7 @@ mod files;
 mod flaw;
 mod look;
 mod names;
+mod revoked;
 mod slot;
 mod terms;
 #[cfg(test)]
@@ -227,6 +228,7 @@ mod tests {
             min_version: TlsVersion::V1_2,
             client_auth: ClientAuth::Off,
             client_ca: Vec::new(),
+            client_crl: Vec::new(),
             check_host: false,
             at: Place(Position { line: 1, column: 1 }),
         });

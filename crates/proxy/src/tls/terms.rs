@@ -16,6 +16,7 @@ use super::choice::Choice;
 use super::facts::Facts;
 use super::files::{self, Certified};
 use super::flaw::{self, Flaw};
+use super::revoked::Revoked;
 use super::{ALPN, Tickets};
 
 /// The terms on which a connection is made.
@@ -71,23 +72,24 @@ fn versions(oldest: TlsVersion) -> Vec<&'static SupportedProtocolVersion> {
 }
 
 /// What decides over clients' certificates, by the texts of the files with
-/// their authorities, and what is wrong with these.
+/// their authorities and the lists of these, and what is wrong with the files.
 pub(super) fn verifier(
     auth: ClientAuth,
     authorities: &[(&Path, &[u8])],
+    lists: &[(&Path, &[u8])],
     now: SystemTime,
 ) -> Result<(Verifier, Vec<Flaw>), Vec<Flaw>> {
     if auth == ClientAuth::Off {
         return Ok((None, Vec::new()));
     }
+    let (revoked, mut flaws) = Revoked::read(lists, now);
     let mut roots = RootCertStore::empty();
-    let mut flaws = Vec::new();
     for (file, pem) in authorities {
         match files::chain(file, pem) {
             Err(flaw) => flaws.push(flaw),
             Ok(found) => {
                 for der in found {
-                    flaws.extend(doubt_authority(file, &der, now));
+                    flaws.extend(doubt_authority(file, &der, &revoked, now));
                     if let Err(error) = roots.add(der) {
                         let problem = format!("cannot be used: {error}");
                         let cure = "the certificates of authorities";
@@ -97,29 +99,51 @@ pub(super) fn verifier(
             }
         }
     }
+    let roots = Arc::new(roots);
+    if !roots.is_empty() {
+        flaws.extend(revoked.unusable(&roots));
+    }
     if flaws.iter().any(|flaw| flaw.is_fatal) {
         return Err(flaws);
     }
     let provider = Arc::new(ring::default_provider());
-    let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+    // Of each certificate of the chain a list has to say that it is not revoked. One
+    // that is overdue counts, since clients cannot mend it.
+    let builder = WebPkiClientVerifier::builder_with_provider(roots, provider)
+        .with_crls(revoked.into_lists());
     let builder = match auth {
         ClientAuth::Optional => builder.allow_unauthenticated(),
         ClientAuth::Required | ClientAuth::Off => builder,
     };
     let verifier = builder
         .build()
-        .expect("each file has an authority, and there are no revocation lists");
+        .expect("each file has an authority, and each list can be used");
     Ok((Some(verifier), flaws))
 }
 
-/// The warnings about an authority.
-fn doubt_authority(file: &Path, der: &[u8], now: SystemTime) -> Option<Flaw> {
+/// The warning about an authority.
+fn doubt_authority(
+    file: &Path,
+    der: &[u8],
+    revoked: &Revoked<'_>,
+    now: SystemTime,
+) -> Option<Flaw> {
     let facts = Facts::of(der)?;
     if !facts.is_authority {
         return Some(Flaw::doubt(
             file,
             format!("has {}, which is no authority", facts.subject_text),
             "the certificate of the authority that signs the clients' certificates",
+        ));
+    }
+    if !revoked.speaks_for(&facts) {
+        return Some(Flaw::doubt(
+            file,
+            format!(
+                "has {}, for which no list speaks, so that its clients are refused",
+                facts.subject_text
+            ),
+            "its revocation list among `client_crl`; a list may be empty",
         ));
     }
     flaw::validity(file, &facts, now)

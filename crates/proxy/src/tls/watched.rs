@@ -222,7 +222,7 @@ fn renew_trust(
         }
         Ok((verifier, flaws)) => {
             tell_doubts(&flaws);
-            for file in &settings.client_ca {
+            for file in settings.client_ca.iter().chain(&settings.client_crl) {
                 AuthoritiesReloaded {
                     file: &file.display().to_string(),
                 }

@@ -57,7 +57,8 @@ impl Sending {
                 | Step::Edit(_)
                 | Step::Gate(_)
                 | Step::Body(_)
-                | Step::Keep(_) => {}
+                | Step::Keep(_)
+                | Step::Mirror(_) => {}
             }
         }
         sending

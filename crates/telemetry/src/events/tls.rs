@@ -33,7 +33,7 @@ impl CertificateReloaded<'_> {
     }
 }
 
-/// Authorities of clients that have changed in their files are believed.
+/// Authorities of clients, or their lists of revoked certificates, that have changed in their files count.
 #[derive(Clone, Copy, Debug)]
 pub struct AuthoritiesReloaded<'a> {
     /// The file.
@@ -45,7 +45,7 @@ impl AuthoritiesReloaded<'_> {
     pub fn record(&self, metrics: &Metrics) {
         let reloads = &metrics.totals().certificate_reloads;
         reloads.fetch_add(1, Ordering::Relaxed);
-        info!(target: "pailou", file = self.file, "the authorities of clients were reloaded");
+        info!(target: "pailou", file = self.file, "the authorities of clients, with their revocation lists, were reloaded");
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod breakers;
 mod limits;
+mod mirrors;
 mod process;
 mod routes;
 mod services;
@@ -53,6 +54,7 @@ impl Collector for Export {
         breakers::export(out, &self.state.live_breakers())?;
         limits::export(out, &self.state)?;
         slots::export(out, &self.state.live_slots())?;
+        mirrors::export(out, &self.state.live_mirrors())?;
         process::export(out, &Process::read())
     }
 }

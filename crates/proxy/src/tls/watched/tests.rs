@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use pailou_config::{Place, TlsVersion};
+use rcgen::{CertificateRevocationListParams, CertifiedIssuer, KeyIdMethod, KeyPair, SerialNumber};
 
 use super::super::testing::{Folder, authority, params};
 use super::*;
@@ -13,6 +14,7 @@ fn settings(certificates: Vec<CertificateFiles>) -> TlsSettings {
         min_version: TlsVersion::V1_2,
         client_auth: ClientAuth::Off,
         client_ca: Vec::new(),
+        client_crl: Vec::new(),
         check_host: false,
         at: Place(Position { line: 3, column: 5 }),
     }
@@ -171,6 +173,65 @@ fn authorities_are_renewed_and_end_the_sessions_of_the_old_ones() {
         &after.config.ticketer
     ));
     assert_eq!(counts(&metrics), (1, 1));
+}
+
+#[test]
+fn a_list_that_does_not_speak_for_an_authority_is_overdue_or_none_is_told() {
+    let folder = Folder::new();
+    let (one, two) = (authority("one"), authority("two"));
+    let files = folder.files("shop", &params(&["one.example"]));
+    let settings = TlsSettings {
+        client_auth: ClientAuth::Required,
+        client_ca: vec![folder.write("clients.crt", &(one.pem() + &two.pem()))],
+        client_crl: vec![folder.write("clients.crl", &list(&two, true))],
+        ..settings(vec![files])
+    };
+    let told = |text: &str| {
+        folder.write("clients.crl", text);
+        let loaded = load(&settings);
+        let faults: Vec<_> = loaded.faults.iter().map(ToString::to_string).collect();
+        (loaded.watched.is_some(), faults.join("\n"))
+    };
+    let (is_sound, faults) = told(&list(&two, true));
+    let expected = "has CN=one, for which no list speaks, so that its clients are refused; expected its revocation list among";
+    assert!(is_sound && faults.contains(expected), "{faults}");
+    assert!(!faults.contains("overdue"), "{faults}");
+
+    let (is_sound, faults) = told(&(list(&one, true) + &list(&two, false)));
+    let expected = "is overdue: the next list was due 2 days ago";
+    assert!(is_sound && faults.contains(expected), "{faults}");
+    assert!(!faults.contains("no list speaks"), "{faults}");
+
+    for (text, expected) in [
+        (&*one.pem(), "clients.crl has no revocation list in it"),
+        (
+            "-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n",
+            "clients.crl holds what is no revocation list",
+        ),
+        ("-----BEGIN X509 CRL-----\nAAAA\n", "clients.crl is damaged"),
+    ] {
+        let (is_sound, faults) = told(text);
+        assert!(!is_sound && faults.contains(expected), "{faults}");
+    }
+}
+
+/// An authority's list, which is to be replaced tomorrow or was due two days ago.
+fn list(authority: &CertifiedIssuer<'static, KeyPair>, is_current: bool) -> String {
+    let now = SystemTime::now();
+    let next_update = match is_current {
+        true => now + DAY,
+        false => now - 2 * DAY,
+    };
+    let list = CertificateRevocationListParams {
+        this_update: (now - 3 * DAY).into(),
+        next_update: next_update.into(),
+        crl_number: SerialNumber::from(1),
+        issuing_distribution_point: None,
+        revoked_certs: Vec::new(),
+        key_identifier_method: KeyIdMethod::Sha256,
+    };
+    let list = list.signed_by(authority).expect("a list");
+    list.pem().expect("PEM")
 }
 
 #[test]
