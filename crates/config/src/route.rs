@@ -139,6 +139,8 @@ pub struct RouteSpec {
     pub target: Option<TargetSpec>,
     /// How an endpoint is chosen.
     pub balance: Option<PartSpec>,
+    /// How a cookie keeps a client at one endpoint, if it does.
+    pub sticky: Option<PartSpec>,
     /// How long an endpoint that begins to take requests takes to its whole share.
     pub slow_start: Option<Limit>,
     /// Until the response's headers, over all tries.
@@ -175,6 +177,7 @@ impl PartialEq for RouteSpec {
             filters,
             target,
             balance,
+            sticky,
             slow_start,
             timeout,
             connect_timeout,
@@ -195,6 +198,7 @@ impl PartialEq for RouteSpec {
             && *filters == other.filters
             && *target == other.target
             && *balance == other.balance
+            && *sticky == other.sticky
             && *slow_start == other.slow_start
             && *timeout == other.timeout
             && *connect_timeout == other.connect_timeout

@@ -320,6 +320,9 @@ fn full_route(key: &Key, field: &Field<'_>) -> Option<RouteSpec> {
     let predicates = predicates(key, field, &mut fields);
     let target = TargetSpec::read_of_route(&mut fields);
     let balance = fields.optional("balance").and_then(|field| field.part());
+    let sticky = fields
+        .optional("sticky")
+        .map(|field| PartSpec::named("sticky", &field));
     let slow_start = fields
         .optional("slow_start")
         .and_then(|field| field.limit(SECOND..=HOUR));
@@ -384,6 +387,7 @@ fn full_route(key: &Key, field: &Field<'_>) -> Option<RouteSpec> {
         predicates,
         filters,
         balance,
+        sticky,
         slow_start,
         timeout,
         connect_timeout,
@@ -414,6 +418,7 @@ fn bare_route(key: &Key, field: &Field<'_>, target: Option<TargetSpec>) -> Route
         filters: Vec::new(),
         target,
         balance: None,
+        sticky: None,
         slow_start: None,
         timeout: None,
         connect_timeout: None,

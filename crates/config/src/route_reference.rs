@@ -213,6 +213,46 @@ const KEYS: &[(&str, &str, &str)] = &[
         "How an endpoint is chosen: [policies](recipes/balancing.md). `defaults.balance` unless given.",
     ),
     (
+        "sticky",
+        "mapping, absent by default",
+        "A cookie keeps a client at the endpoint that answered it first, while that is eligible: [sticky clients](recipes/grey-release.md).",
+    ),
+    (
+        "sticky.secret",
+        "text, or list of texts",
+        "What the cookies are sealed with, 32 random bytes or more. The first of a list seals, and each opens. Either this or `secret_file`.",
+    ),
+    (
+        "sticky.secret_file",
+        "name of a file below `credentials.folder`",
+        "The same in a file, one secret a line. The file is watched.",
+    ),
+    (
+        "sticky.cookie",
+        "name of a cookie; `pailou_sticky`",
+        "The name of the cookie. `__Host-` and `__Secure-` mean what RFC 6265bis says.",
+    ),
+    (
+        "sticky.cookie_path",
+        "path that begins with `/`; `/`",
+        "The paths that a browser sends the cookie to.",
+    ),
+    (
+        "sticky.same_site",
+        "`strict`, `lax` or `none`; `lax`",
+        "Whether a browser sends the cookie with requests that other sites cause. `none` makes the cookie `Secure`.",
+    ),
+    (
+        "sticky.ttl",
+        "duration, 1s to 400d",
+        "How long after the pick the cookie is good. Without it, until the browser ends its session.",
+    ),
+    (
+        "sticky.forward_cookie",
+        "`true` or `false`; `false`",
+        "Whether the endpoint gets the cookie too.",
+    ),
+    (
         "slow_start",
         "`off`, or duration, 1s to 1h",
         "How long an endpoint that begins to take requests takes to its whole share; `defaults.slow_start` unless given.",

@@ -144,7 +144,7 @@ fn parameter<'h>(
 }
 
 /// Cookies but for those of a name, line by line.
-fn without_cookie(headers: &mut HeaderMap, name: &str) {
+pub(crate) fn without_cookie(headers: &mut HeaderMap, name: &str) {
     let is_other = |pair: &&[u8]| {
         let key = pair.split(|byte| *byte == b'=').next().unwrap_or_default();
         key.trim_ascii() != name.as_bytes()

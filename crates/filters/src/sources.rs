@@ -27,6 +27,7 @@ use tokio::time::Instant;
 use crate::api_key::Consumers;
 use crate::basic_auth::Users;
 use crate::jwt::KeySet;
+use crate::sealed::Keyring;
 
 /// The longest text of keys or credentials that is looked at.
 pub const MAX_SOURCE_BYTES: usize = 1 << 20;
@@ -131,6 +132,8 @@ pub(crate) enum Kind {
     ApiKeys,
     /// Users and the hashes of their passwords.
     Users,
+    /// Secrets that cookies are sealed with, one a line.
+    Sealing,
 }
 
 /// What was read.
@@ -139,6 +142,7 @@ pub(crate) enum Contents {
     Keys(Arc<KeySet>),
     Consumers(Arc<Consumers>),
     Users(Arc<Users>),
+    Sealing(Arc<Keyring>),
 }
 
 /// A reading, and what was passed over in it.
@@ -155,6 +159,7 @@ impl Kind {
             Kind::Secret => KeySet::read_secret(text),
             Kind::ApiKeys => Consumers::read(text),
             Kind::Users => Users::read(text),
+            Kind::Sealing => Keyring::read(text),
         }
     }
 }
@@ -235,7 +240,7 @@ impl Source {
     pub(crate) fn keys(&self) -> Option<Arc<KeySet>> {
         match &*self.contents()? {
             Contents::Keys(keys) => Some(Arc::clone(keys)),
-            Contents::Consumers(_) | Contents::Users(_) => None,
+            _ => None,
         }
     }
 
@@ -243,7 +248,7 @@ impl Source {
     pub(crate) fn consumers(&self) -> Option<Arc<Consumers>> {
         match &*self.contents()? {
             Contents::Consumers(consumers) => Some(Arc::clone(consumers)),
-            Contents::Keys(_) | Contents::Users(_) => None,
+            _ => None,
         }
     }
 
@@ -251,7 +256,15 @@ impl Source {
     pub(crate) fn users(&self) -> Option<Arc<Users>> {
         match &*self.contents()? {
             Contents::Users(users) => Some(Arc::clone(users)),
-            Contents::Keys(_) | Contents::Consumers(_) => None,
+            _ => None,
+        }
+    }
+
+    /// What cookies are sealed with now.
+    pub(crate) fn keyring(&self) -> Option<Arc<Keyring>> {
+        match &*self.contents()? {
+            Contents::Sealing(keyring) => Some(Arc::clone(keyring)),
+            _ => None,
         }
     }
 

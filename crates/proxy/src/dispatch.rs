@@ -2,6 +2,7 @@
 //! and the route that it forwards to, if it forwards.
 
 use std::borrow::Cow;
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -39,6 +40,7 @@ pub(crate) async fn dispatch(
         draft.path = Cow::Owned(target);
     }
     plan::introduce(exchange, &mut draft.headers)?;
+    choose_stay(exchange, draft);
     choose_part(exchange, draft, false);
     pass(exchange, decoded.bindings, None, draft).await?;
     follow(exchange, host, draft).await?;
@@ -128,6 +130,7 @@ async fn divert(
         let timeout = exchange.route.as_ref().map(|route| route.timeouts.response);
         exchange.response_due = timeout.map(|timeout| Instant::now() + timeout);
     }
+    choose_stay(exchange, draft);
     choose_part(exchange, draft, false);
     draft.path = Cow::Owned(target.forwarded_path().to_owned());
     pass(exchange, found.bindings, failure, draft).await
@@ -142,6 +145,12 @@ fn choose_part(exchange: &mut Exchange, draft: &mut Draft<'_>, passed: bool) {
         let identity = exchange.identity.as_deref();
         exchange.part = canary.part(draft.query.as_deref(), &mut draft.headers, identity);
     }
+}
+
+/// Which endpoint the request's cookie names. Before the steps, so that neither a copy nor anybody who is asked gets the cookie.
+fn choose_stay(exchange: &mut Exchange, draft: &mut Draft<'_>) {
+    let sticky = exchange.route.as_ref().and_then(|it| it.sticky.as_ref());
+    exchange.stay = sticky.map(|sticky| sticky.take(&mut draft.headers, SystemTime::now()));
 }
 
 /// What keeps the request together with others: as the route's steps left its head, so that they can give it a key.

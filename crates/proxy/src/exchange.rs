@@ -11,7 +11,7 @@ use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Version};
 use hyper::body::Incoming;
-use pailou_filters::{Answer, Change, Facts, Identity, Note, ResponseHalf};
+use pailou_filters::{Answer, Change, Facts, Identity, Note, ResponseHalf, Stay};
 use pailou_routing::Route;
 use pailou_telemetry::events::{RequestDone, TryEnd};
 use pailou_telemetry::{RequestInFlight, RequestWaiting};
@@ -66,6 +66,8 @@ pub(crate) struct Exchange {
     pub(crate) part: Option<String>,
     /// The hash of what keeps it together with others, where the route's policy hashes.
     pub(crate) key: Option<u64>,
+    /// Where its cookie says that it stays, if the route is sticky.
+    pub(crate) stay: Option<Stay>,
     /// Who it is of, once a step has found that.
     pub(crate) identity: Option<Arc<Identity>>,
     /// Counts it as one that waits for its answer, where that is bounded.
@@ -214,6 +216,7 @@ impl Exchange {
             route: None,
             part: None,
             key: None,
+            stay: None,
             identity: None,
             waiting: None,
             is_counted: false,

@@ -1,5 +1,7 @@
 //! From an endpoint's response to the one that the client gets.
 
+use std::time::SystemTime;
+
 use http::response::Parts;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, Version, header};
 use hyper::ext::ReasonPhrase;
@@ -10,6 +12,7 @@ use crate::cause::Cause;
 use crate::download::{Download, Flow};
 use crate::exchange::Exchange;
 use crate::failed_tries;
+use crate::forwarded::Scheme;
 use crate::framing;
 use crate::hops;
 use crate::line::{self, Line};
@@ -103,11 +106,27 @@ fn finish(exchange: &mut Exchange, head: &mut Parts) {
     let fields = &mut head.headers;
     fields.insert(&X_REQUEST_ID, exchange.request_id.value());
     failed_tries::tell(exchange, true, fields);
+    stick(exchange, fields);
     // To a client of HTTP/1.0 the end of the connection is the end of a body
     // without a length.
     let ends = exchange.version != Version::HTTP_10 || fields.contains_key(header::CONTENT_LENGTH);
     let keeps = ends && !is_last(exchange);
     say_persistence(exchange, fields, keeps);
+}
+
+/// Tells the client which endpoint it stays at from now on, where the route is sticky. Behind the steps, so that no response that is
+/// kept for others has the cookie.
+fn stick(exchange: &Exchange, fields: &mut HeaderMap) {
+    let sticky = exchange.route.as_ref().and_then(|it| it.sticky.as_ref());
+    let (Some(sticky), Some(stay), Some(pick)) = (sticky, &exchange.stay, &exchange.pick) else {
+        return;
+    };
+    let is_secure = exchange.scheme == Scheme::Https;
+    let (outcome, cookie) = sticky.settle(stay, pick.address(), is_secure, SystemTime::now());
+    exchange.server.metrics.stuck(outcome);
+    if let Some(cookie) = cookie {
+        fields.append(header::SET_COOKIE, cookie);
+    }
 }
 
 /// Says what becomes of the connection. In HTTP/2 no message does.
@@ -159,6 +178,7 @@ async fn switch(mut exchange: Box<Exchange>, mut head: Parts, line: Line) -> Res
     }
     head.headers
         .insert(&X_REQUEST_ID, exchange.request_id.value());
+    stick(&exchange, &mut head.headers);
     exchange.account.switches();
     let Some((endpoint, early)) = line.into_tunnel().await else {
         return answer::problem(&mut exchange, Cause::UpstreamReset);

@@ -22,7 +22,7 @@ use std::time::{Duration, SystemTime};
 use http::{HeaderValue, Request, Response};
 use http_body::Body as _;
 use hyper::body::Incoming;
-use pailou_filters::Retry;
+use pailou_filters::{Retry, Stay};
 use pailou_routing::Route;
 use pailou_upstream::{Hint, Http, NoEndpoint, Outcome, Pick, Tried};
 use tokio::time::Instant;
@@ -176,6 +176,7 @@ fn hint(exchange: &Exchange) -> Hint<'_> {
     Hint::after(&exchange.tried)
         .of_part(exchange.part.as_deref())
         .with_key(exchange.key)
+        .staying_at(exchange.stay.as_ref().and_then(Stay::address))
 }
 
 fn note(exchange: &mut Exchange, picked: Result<Pick, NoEndpoint>) -> Result<(), Cause> {

@@ -7,7 +7,7 @@ use pailou_config::{
     Compat, EncodedSlashes, Fault, Field, GrpcStatus, Protocol, Report, RetriesSpec, RouteDefaults,
     RouteSpec, ServiceSpec, Settings, Severity, TargetSpec, UpstreamTlsSettings,
 };
-use pailou_filters::{Chain, Destinations, ErrorShape, Retry, Scope, Step};
+use pailou_filters::{Chain, Destinations, ErrorShape, Retry, Scope, Step, Sticky};
 use pailou_telemetry::{Metrics, RouteMetrics};
 use pailou_upstream::{
     Check, Destination, Http, Policy, Selection, ServiceId, Services, Subset, Transport, balance,
@@ -34,6 +34,8 @@ pub struct Route {
     pub canary: Option<Canary>,
     /// What keeps its requests together, if its policy hashes.
     pub hash_key: Option<HashKey>,
+    /// How a cookie keeps its clients at endpoints, if one does.
+    pub sticky: Option<Sticky>,
     /// How long things may take.
     pub timeouts: Timeouts,
     /// What is tried again.
@@ -367,6 +369,11 @@ impl Route {
                 .with_slow_start(slow_start.unwrap_or_default())
                 .with_endpoint_limit(limit)
         });
+        let sticky = spec.sticky.as_ref().and_then(|part| {
+            let service = spec.target.as_ref().and_then(|it| compiler.endpoints(it));
+            let service = service.map(|(service, _)| service.to_string());
+            Sticky::compile(part, service.as_deref(), &report, &scope)
+        });
         check_target(&spec, &report);
         let (false, Some(matcher), Some(policy)) = (report.has_errors(), matcher, policy) else {
             return Err(report.into_faults());
@@ -396,6 +403,7 @@ impl Route {
                 .service()
                 .and_then(|service| Canary::compile(service.canary.as_ref()?)),
             hash_key: policy.key().and_then(HashKey::compile),
+            sticky,
             retry: sending.retry,
             answers_preflights: sending.answers_preflights,
             cors_steps: sending.cors_steps,

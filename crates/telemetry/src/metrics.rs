@@ -43,6 +43,7 @@ use tls::{CertificateState, Certificates, Handshakes};
 use crate::events::CredentialState;
 use crate::words::{
     CONNECTION_REFUSALS, CREDENTIAL_LOADS, FAILED_TRIES, PRIORITIES, REDIS_OUTCOMES,
+    STICKY_OUTCOMES,
 };
 
 /// A document or session beyond this many is not counted by name any more: every label set and every table has a bound.
@@ -72,6 +73,7 @@ pub(crate) struct State {
     pub(crate) failed_tries: Causes,
     pub(crate) redis_requests: Causes,
     pub(crate) credential_loads: Causes,
+    pub(crate) sticky_requests: Causes,
     pub(crate) requests_shed: Causes,
     /// Whether Spring Cloud Gateway's names are there beside our own.
     has_spring_names: AtomicBool,
@@ -156,6 +158,7 @@ impl Metrics {
             failed_tries: Causes::of(FAILED_TRIES),
             redis_requests: Causes::of(REDIS_OUTCOMES),
             credential_loads: Causes::of(CREDENTIAL_LOADS),
+            sticky_requests: Causes::of(STICKY_OUTCOMES),
             requests_shed: Causes::of(PRIORITIES),
             has_spring_names: AtomicBool::new(false),
             routes: Mutex::default(),
@@ -295,6 +298,11 @@ impl Metrics {
         let metrics = Arc::new(MirrorMetrics::new(name));
         mirrors.insert(name.into(), Arc::downgrade(&metrics));
         metrics
+    }
+
+    /// Counts an answer of a route whose clients stick to endpoints, by an outcome out of [`STICKY_OUTCOMES`](crate::words::STICKY_OUTCOMES).
+    pub fn stuck(&self, outcome: &'static str) {
+        self.state.sticky_requests.count(outcome);
     }
 
     /// Counts a question to Redis, by an outcome out of [`REDIS_OUTCOMES`](crate::words::REDIS_OUTCOMES).

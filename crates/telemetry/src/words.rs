@@ -140,6 +140,9 @@ pub const FAILED_TRIES: &[&str] = &[
 /// How much a request matters.
 pub const PRIORITIES: &[&str] = &["high", "low", "normal"];
 
+/// What becomes of a request of a route whose clients stick to endpoints.
+pub const STICKY_OUTCOMES: &[&str] = &["expired", "gone", "invalid", "kept", "new", "no_key"];
+
 /// What comes of a question to Redis: an answer, no connection, no answer in time, an error.
 pub const REDIS_OUTCOMES: &[&str] = &["answered", "down", "failed", "late"];
 
@@ -216,7 +219,7 @@ mod tests {
     /// Alerts contain these labels, so all have one spelling.
     #[test]
     fn labels_are_snake_case_sorted_and_told_once() {
-        let lists: [&[&str]; 11] = [
+        let lists: [&[&str]; 12] = [
             AGREEMENTS,
             CHECK_FAILURES,
             &words::<_, { CAUSES.len() }>(CAUSES),
@@ -226,6 +229,7 @@ mod tests {
             MIRROR_OUTCOMES,
             PRIORITIES,
             REDIS_OUTCOMES,
+            STICKY_OUTCOMES,
             &words::<_, { HOLDS.len() }>(HOLDS),
             &words::<_, { ENDPOINT_REFUSALS.len() }>(ENDPOINT_REFUSALS),
         ];

@@ -1,5 +1,7 @@
 //! What a request says about the endpoint that it wants.
 
+use std::net::SocketAddr;
+
 use crate::balance;
 use crate::tried::Tried;
 
@@ -14,6 +16,8 @@ pub struct Hint<'a> {
     pub key: Option<u64>,
     /// The part of a parted selection that it wants.
     pub part: Option<&'a str>,
+    /// The endpoint that answered it before: it is picked while it is one of the selection's, or of the part's, and is well.
+    pub stays_at: Option<SocketAddr>,
 }
 
 impl Hint<'_> {
@@ -23,6 +27,7 @@ impl Hint<'_> {
             tried: &NOTHING_TRIED,
             key: None,
             part: None,
+            stays_at: None,
         }
     }
 }
@@ -34,6 +39,7 @@ impl<'a> Hint<'a> {
             tried,
             key: None,
             part: None,
+            stays_at: None,
         }
     }
 
@@ -50,5 +56,10 @@ impl<'a> Hint<'a> {
     /// The same for a request that names a part.
     pub fn of_part(self, part: Option<&'a str>) -> Hint<'a> {
         Hint { part, ..self }
+    }
+
+    /// The same for a request that stays where it was answered before.
+    pub fn staying_at(self, stays_at: Option<SocketAddr>) -> Hint<'a> {
+        Hint { stays_at, ..self }
     }
 }

@@ -1,6 +1,7 @@
 //! A selection's schedule: which endpoints may be picked, and which is next. A pick reads nothing else.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::Policy;
@@ -200,6 +201,9 @@ impl Schedule {
         let Some(chooser) = &self.chooser else {
             return Err(self.nothing);
         };
+        if let Some(pick) = hint.stays_at.and_then(|address| self.stay(address, hint)) {
+            return Ok(pick);
+        }
         if hint.tried.is_empty() {
             let share = &self.shares[chooser.choose(hint.key)];
             let is_revived = || self.panic && !share.held && share.endpoint.standing().is_out();
@@ -208,6 +212,17 @@ impl Schedule {
             }
         }
         self.pick_another(&**chooser, hint)
+    }
+
+    /// The endpoint that the request was answered by before, if it may be picked and was not tried. Costs a look at each share, and the
+    /// policy's turn is not taken.
+    fn stay(&self, address: SocketAddr, hint: &Hint<'_>) -> Option<Pick> {
+        if hint.tried.contains(&address) {
+            return None;
+        }
+        let mut shares = self.shares.iter();
+        let share = shares.find(|share| share.endpoint.address() == address)?;
+        Pick::take(share, false, self.most)
     }
 
     /// A retry does not take the next turn but draws by weight: otherwise the successor of a dead endpoint would get its load as well.

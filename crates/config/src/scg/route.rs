@@ -108,6 +108,7 @@ impl Context<'_> {
             filters,
             target: target?,
             balance: None,
+            sticky: None,
             slow_start: None,
             timeout: metadata.timeouts.response.or(of_gateway.response),
             connect_timeout: metadata.timeouts.connect.or(of_gateway.connect),
