@@ -107,6 +107,7 @@ mod startup;
 mod static_targets;
 /// The steps of a route, in their order.
 mod steps;
+mod sticky;
 /// Odd spellings of targets.
 mod targets;
 /// TLS on clients' connections.
