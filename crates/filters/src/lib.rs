@@ -51,6 +51,7 @@ mod introspect;
 mod ip_filter;
 mod java_regex;
 mod jwt;
+mod key_table;
 mod lease;
 mod limit;
 mod limit_key;
