@@ -89,7 +89,12 @@ impl Gateway {
 
     /// The same with no more file descriptors than this.
     pub(crate) async fn start_limited(settings: &str, descriptors: u32) -> Gateway {
-        let run = format!("ulimit -n {descriptors} && exec \"$0\" run --config gateway.yaml");
+        Gateway::start_after(settings, &format!("ulimit -n {descriptors}")).await
+    }
+
+    /// The same in the place of a shell that has run this before.
+    pub(crate) async fn start_after(settings: &str, script: &str) -> Gateway {
+        let run = format!("{script} && exec \"$0\" run --config gateway.yaml");
         let mut shell = Command::new("sh");
         shell.args(["-c", &run, binary()]);
         Gateway::start_by(without_settings(shell), settings, &[]).await
@@ -235,6 +240,11 @@ impl Gateway {
             (self.value(name).await == requests).then_some(())
         })
         .await;
+    }
+
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.pid()
     }
 
     /// Sends a signal, as `kill` names it: `-TERM`.

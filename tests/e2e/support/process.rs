@@ -102,6 +102,11 @@ impl Process {
         }
     }
 
+    /// Its id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends a signal, as `kill` names it: `-TERM`.
     pub(crate) fn signal(&self, signal: &str) {
         let status = Command::new("kill")
