@@ -35,6 +35,9 @@ const SLOW: [(Slow, usize); 4] = [
 /// What slow clients may cost, of an unoptimised gateway too.
 const SLOW_BYTES: u64 = 150 << 20;
 
+/// Between two bytes of one that drips.
+const DRIP: Duration = Duration::from_secs(2);
+
 /// A way to be slow.
 #[derive(Clone, Copy, PartialEq)]
 enum Slow {
@@ -79,7 +82,7 @@ async fn slow_client(address: SocketAddr, how: Slow) {
         .await
         .expect("it is taken");
     loop {
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        tokio::time::sleep(DRIP).await;
         let drips = matches!(how, Slow::Head | Slow::Body);
         if drips && stream.write_all(b"x").await.is_err() {
             return;
@@ -132,7 +135,7 @@ pub(crate) async fn slow(length: Length) -> Vec<Figure> {
             clients.spawn(slow_client(data, how));
             if n % 50 == 0 {
                 // A burst of them would test the queue of the listener, not the gateway.
-                load.goes_on_for(Duration::from_millis(10)).await;
+                load.goes_on_for(Duration::from_millis(40)).await;
             }
         }
     }
@@ -144,7 +147,7 @@ pub(crate) async fn slow(length: Length) -> Vec<Figure> {
         let open = stage.gateway.value("pailou_connections_open").await;
         most = most.max(open);
         peak = peak.max(stage.gateway.resident_bytes().await);
-        (load.elapsed() > from + Duration::from_secs(2) && open < 100).then_some(())
+        (load.elapsed() > from + DRIP && open < 100).then_some(())
     })
     .await;
     let gone = load.elapsed() - from;
@@ -161,7 +164,7 @@ pub(crate) async fn slow(length: Length) -> Vec<Figure> {
     assert!(grown < SLOW_BYTES, "{grown} bytes more");
     let quiet = outcome.between(Duration::ZERO, quiet_to);
     let beside = outcome.between(quiet_to, to);
-    let (factor, slack) = length.pick((10, 500), (3, 10));
+    let (factor, slack) = length.pick((20, 1_000), (3, 10));
     let bound = quiet.percentile(99.0) * factor + Duration::from_millis(slack);
     assert!(
         beside.percentile(99.0) <= bound,

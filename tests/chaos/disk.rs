@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
-
 use crate::client::OpenLoop;
 use crate::figures::Figure;
 use crate::origin::{Ledger, Manner};
@@ -16,17 +14,6 @@ use crate::support::world::World;
 fn told(log: &[String], words: &[&str]) -> usize {
     let has_all = |line: &&String| words.iter().all(|word| line.contains(word));
     log.iter().filter(has_all).count()
-}
-
-/// How large a file of the gateway may become. It needs no rights, unlike a small file system, and a write fails in the same way: a part
-/// of it is taken, the rest is refused.
-fn limit_files(gateway: &Gateway, bytes: Option<u64>) {
-    let pid = i32::try_from(gateway.pid()).ok().and_then(Pid::from_raw);
-    let limit = Rlimit {
-        current: bytes,
-        ..getrlimit(Resource::Fsize)
-    };
-    prlimit(pid, Resource::Fsize, limit).expect("a limit of one's own child");
 }
 
 /// Scenario 25: no file of the gateway can grow: log, access log and snapshot. Serving goes on. What is lost is counted, said once, and
@@ -60,7 +47,7 @@ pub(crate) async fn full(length: Length) -> Vec<Figure> {
     .await;
 
     // No room for a line more, nor for a snapshot with a longer table.
-    limit_files(&gateway, Some(kept("snapshot").len() as u64));
+    gateway.limit_files(Some(kept("snapshot").len() as u64));
     world.publish(&document("/during/** /as-well/**")).await;
     gateway.logged(&["a log cannot be written", "access"]).await;
     gateway.logged(&["the snapshot cannot be written"]).await;
@@ -78,7 +65,7 @@ pub(crate) async fn full(length: Length) -> Vec<Figure> {
         "the old one is whole"
     );
 
-    limit_files(&gateway, None);
+    gateway.limit_files(None);
     gateway
         .logged(&["a log can be written again", "access", "lost"])
         .await;

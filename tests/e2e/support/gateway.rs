@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -242,9 +243,16 @@ impl Gateway {
         .await;
     }
 
-    /// Its process.
-    pub(crate) fn pid(&self) -> u32 {
-        self.process.pid()
+    /// How large each of its files may become; none for no bound. It needs no rights, unlike a small file system, and a write fails in
+    /// the same way as on a full disk. The gateway must ignore SIGXFSZ, which a full disk does not send.
+    pub(crate) fn limit_files(&self, bytes: Option<u64>) {
+        let pid = i32::try_from(self.process.pid()).ok();
+        let limit = Rlimit {
+            current: bytes,
+            ..getrlimit(Resource::Fsize)
+        };
+        prlimit(pid.and_then(Pid::from_raw), Resource::Fsize, limit)
+            .expect("the limit of one's own child");
     }
 
     /// Sends a signal, as `kill` names it: `-TERM`.
