@@ -7,7 +7,7 @@ use pailou_config::{
     Compat, EncodedSlashes, Fault, Field, GrpcStatus, Protocol, Report, RetriesSpec, RouteDefaults,
     RouteSpec, ServiceSpec, Settings, Severity, TargetSpec, UpstreamTlsSettings,
 };
-use pailou_filters::{Chain, Destinations, ErrorShape, Retry, Scope, Step};
+use pailou_filters::{Chain, Destinations, ErrorShape, Hedge, Retry, Scope, Step};
 use pailou_telemetry::{Metrics, RouteMetrics};
 use pailou_upstream::{
     Check, Destination, Http, Policy, Selection, ServiceId, Services, Subset, Transport, balance,
@@ -279,6 +279,10 @@ fn retry(spec: &RetriesSpec, defaults: &RouteDefaults) -> Retry {
             .collect(),
         methods,
         per_try: spec.try_timeout,
+        hedge: spec.hedge.map(|hedge| Hedge {
+            after: hedge.after,
+            max: hedge.max,
+        }),
         ..Retry::without_answers(spec.count.unwrap_or(defaults.retries))
     }
 }
@@ -361,7 +365,12 @@ impl Route {
         let balance = spec.balance.as_ref().unwrap_or(&defaults.balance);
         let slow_start = spec.slow_start.unwrap_or(defaults.slow_start).duration();
         let policy = balance::parse(balance, &report);
-        let policy = policy.map(|policy| policy.with_slow_start(slow_start.unwrap_or_default()));
+        let limit = spec.target.as_ref().and_then(|it| it.endpoint_limit());
+        let policy = policy.map(|policy| {
+            policy
+                .with_slow_start(slow_start.unwrap_or_default())
+                .with_endpoint_limit(limit)
+        });
         check_target(&spec, &report);
         let (false, Some(matcher), Some(policy)) = (report.has_errors(), matcher, policy) else {
             return Err(report.into_faults());
