@@ -23,6 +23,8 @@ mod cors;
 mod credentials;
 /// `pailou dev` and the commands that it prints.
 mod dev;
+/// A full disk under the logs.
+mod disk;
 /// From a path to the route that answers.
 mod dispatch;
 /// `pailou doctor`.
