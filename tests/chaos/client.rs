@@ -283,6 +283,8 @@ pub(crate) struct Tally {
     pub(crate) failures: BTreeMap<String, u64>,
     /// The times of those that were answered, ascending.
     times: Vec<Duration>,
+    /// The times of those that were not.
+    failed_times: Vec<Duration>,
 }
 
 impl std::fmt::Debug for Tally {
@@ -305,15 +307,20 @@ impl Tally {
             sent: 0,
             failures: BTreeMap::new(),
             times: Vec::new(),
+            failed_times: Vec::new(),
         };
         for sample in samples {
             tally.sent += 1;
             match &sample.failure {
                 None => tally.times.push(sample.took),
-                Some(cause) => *tally.failures.entry(cause.clone()).or_default() += 1,
+                Some(cause) => {
+                    *tally.failures.entry(cause.clone()).or_default() += 1;
+                    tally.failed_times.push(sample.took);
+                }
             }
         }
         tally.times.sort_unstable();
+        tally.failed_times.sort_unstable();
         tally
     }
 
@@ -338,8 +345,17 @@ impl Tally {
 
     /// So many percent of the answers took this or less. Zero without any.
     pub(crate) fn percentile(&self, percent: f64) -> Duration {
-        let at = (self.times.len() as f64 * percent / 100.0).ceil() as usize;
-        let time = self.times.get(at.saturating_sub(1));
-        time.copied().unwrap_or_default()
+        percentile(&self.times, percent)
     }
+
+    /// The same of the failures.
+    pub(crate) fn failed_percentile(&self, percent: f64) -> Duration {
+        percentile(&self.failed_times, percent)
+    }
+}
+
+fn percentile(ascending: &[Duration], percent: f64) -> Duration {
+    let at = (ascending.len() as f64 * percent / 100.0).ceil() as usize;
+    let time = ascending.get(at.saturating_sub(1));
+    time.copied().unwrap_or_default()
 }

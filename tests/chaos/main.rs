@@ -13,6 +13,10 @@ mod support;
 
 /// The load.
 mod client;
+/// Clients that are slow, come and go, or are too many.
+mod clients;
+/// A disk that is full.
+mod disk;
 /// The network's faults.
 mod fault_proxy;
 /// The table of what was measured.
@@ -23,6 +27,8 @@ mod instances;
 mod networks;
 /// The endpoints.
 mod origin;
+/// More requests than can be served.
+mod overload;
 /// The registry, gone or behind a broken network.
 mod registry;
 /// Route tables that change.
@@ -63,6 +69,13 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     }),
     ("hung_instance", |length| Box::pin(networks::hung(length))),
     ("slow_instance", |length| Box::pin(networks::slow(length))),
+    ("slow_clients", |length| Box::pin(clients::slow(length))),
+    ("churn", |length| Box::pin(clients::churn(length))),
+    ("descriptors", |length| {
+        Box::pin(clients::descriptors(length))
+    }),
+    ("overload", |length| Box::pin(overload::three_times(length))),
+    ("disk_full", |length| Box::pin(disk::full(length))),
     ("route_changes", |length| Box::pin(routes::changes(length))),
 ];
 
@@ -126,8 +139,8 @@ fn play(run: Scenario, length: Length) -> Result<Vec<Figure>, ()> {
     match played {
         Ok(Ok(figures)) => Ok(figures),
         // Its panic is on standard error.
-        Ok(Err(_)) => Err(()),
-        Err(_) => {
+        Err(_) => Err(()),
+        Ok(Err(_)) => {
             eprintln!("it did not end in {:?}", limit(length));
             Err(())
         }

@@ -49,8 +49,8 @@ pub(crate) struct Manner {
     pub(crate) service_time: Duration,
     /// How many requests are served at once; others wait.
     pub(crate) places: usize,
-    /// The size of an answer to `/big`.
-    pub(crate) big_bytes: usize,
+    /// What is answered to `/big`.
+    pub(crate) big: Bytes,
 }
 
 impl Default for Manner {
@@ -58,7 +58,7 @@ impl Default for Manner {
         Manner {
             service_time: Duration::ZERO,
             places: Semaphore::MAX_PERMITS,
-            big_bytes: 0,
+            big: Bytes::new(),
         }
     }
 }
@@ -233,8 +233,7 @@ async fn answer(
         return Ok(status(StatusCode::BAD_REQUEST));
     }
     if is_big {
-        let body = vec![b'x'; shared.manner.big_bytes];
-        return Ok(Response::new(Full::new(body.into())));
+        return Ok(Response::new(Full::new(shared.manner.big.clone())));
     }
     let Some(number) = number else {
         return Ok(status(StatusCode::BAD_REQUEST));

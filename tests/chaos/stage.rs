@@ -39,7 +39,7 @@ impl Length {
 
     /// Requests a second of the main load.
     pub(crate) fn rate(self) -> f64 {
-        self.pick(100.0, 2_000.0)
+        self.pick(100.0, 1_000.0)
     }
 }
 

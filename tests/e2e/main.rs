@@ -23,6 +23,8 @@ mod cors;
 mod credentials;
 /// `pailou dev` and the commands that it prints.
 mod dev;
+/// A full disk under the logs.
+mod disk;
 /// From a path to the route that answers.
 mod dispatch;
 /// `pailou doctor`.
@@ -41,6 +43,8 @@ mod framing;
 mod grpc;
 /// Active checks of endpoints.
 mod health_checks;
+/// Hedged tries.
+mod hedging;
 /// Endpoints that a restarted registry does not list yet.
 mod hold;
 /// `pailou import`.

@@ -125,18 +125,15 @@ impl Discovery {
             &settings.nacos.group,
             metrics.clone(),
         );
+        let filters = Arc::new(filters.following(credentials.clone()));
         let publisher = Publisher {
             inbox: Arc::clone(&inbox),
-            work: wiring::work(
-                settings,
-                documents,
-                services,
-                filters.following(credentials.clone()),
-            ),
+            work: wiring::work(settings, documents, services, Arc::clone(&filters)),
             feeds: Arc::clone(&feeds),
             table,
             published: Arc::new(publish),
             times: wiring::publish_times(settings, restore_at),
+            filters,
             metrics: metrics.clone(),
         };
         let (ready, readiness) = watch::channel(Readiness {

@@ -10,6 +10,7 @@ mod work;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use pailou_filters::Shared;
 use pailou_routing::TableCell;
 use pailou_telemetry::{Metrics, events};
 use pailou_upstream::Service;
@@ -62,6 +63,8 @@ pub(crate) struct Publisher {
     pub(crate) table: TableCell,
     pub(crate) published: Arc<watch::Sender<Published>>,
     pub(crate) times: PublishTimes,
+    /// What the filters of all tables share.
+    pub(crate) filters: Arc<Shared>,
     pub(crate) metrics: Metrics,
 }
 
@@ -86,7 +89,12 @@ impl Publisher {
                     continue;
                 }
                 _ = retire.tick() => {
-                    self.on_table(|cell| { cell.sweep(); }).await;
+                    let filters = Arc::clone(&self.filters);
+                    self.on_table(move |cell| {
+                        cell.sweep();
+                        filters.sweep();
+                    })
+                    .await;
                     continue;
                 }
                 () = self.inbox.changed() => {
@@ -193,9 +201,10 @@ impl Publisher {
         let new = self.feeds().subscribe(&services);
         self.await_services(&new).await;
         self.report_restored();
-        let metrics = self.metrics.clone();
+        let (metrics, filters) = (self.metrics.clone(), Arc::clone(&self.filters));
         self.on_table(move |cell| {
             cell.publish(table);
+            filters.sweep();
             metrics.forget_unused();
         })
         .await;

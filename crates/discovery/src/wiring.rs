@@ -148,7 +148,7 @@ pub(crate) fn work(
     settings: &Settings,
     documents: Documents,
     services: Arc<Services>,
-    filters: Shared,
+    filters: Arc<Shared>,
 ) -> Arc<Mutex<Work>> {
     let compile = compile_route(services, filters, settings.clone());
     Arc::new(Mutex::new(Work::new(documents, compile)))

@@ -5,12 +5,11 @@
 //! lease that is used up in its time, and halves with each that is not, so that a quiet key is counted exactly. What is left of a
 //! lease after its time is void, so that a gateway never lets through more than was counted.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::limit::{Judgement, SHARD_KEYS, SHARDS, SWEEP};
+use crate::key_table::{KeyHash, KeyTable};
+use crate::limit::Judgement;
 
 /// For how long what was taken may be used, and for how long a refusal is believed.
 const LIFE: Duration = Duration::from_secs(1);
@@ -20,14 +19,7 @@ const LIFE: Duration = Duration::from_secs(1);
 pub(crate) struct Leases {
     /// The most requests of one lease.
     most: u32,
-    shards: [Mutex<Shard>; SHARDS],
-    hasher: RandomState,
-}
-
-#[derive(Debug, Default)]
-struct Shard {
-    leases: HashMap<u64, Lease>,
-    swept: Option<Instant>,
+    table: KeyTable<Lease>,
 }
 
 /// What Redis has said of a key.
@@ -44,7 +36,7 @@ pub(crate) struct Granted {
 /// A key's place, for [`Leases::grant`].
 #[derive(Clone, Debug)]
 pub(crate) struct Place {
-    key: u64,
+    key: KeyHash,
     /// Who asks for this key: one at a time.
     pub(crate) turn: Arc<tokio::sync::Mutex<()>>,
     /// How many requests are asked for.
@@ -67,25 +59,21 @@ impl Leases {
     pub(crate) fn new(most: u32) -> Leases {
         Leases {
             most: most.max(1),
-            shards: Default::default(),
-            hasher: RandomState::new(),
+            table: KeyTable::new(),
         }
     }
 
     /// Judges a request by what is known of its key; nothing if Redis must be asked.
     pub(crate) fn take(&self, key: &[u8], now: Instant) -> Option<Judgement> {
-        let key = self.hasher.hash_one(key);
-        self.shard(key).leases.get_mut(&key)?.take(now)
+        let key = self.table.hash(key);
+        self.table.shard(key).get(key)?.take(now)
     }
 
     /// Where to ask. Nothing if there is no room for the key: its requests are asked for one by one.
     pub(crate) fn place(&self, key: &[u8], now: Instant) -> Option<Place> {
-        let key = self.hasher.hash_one(key);
-        let mut shard = self.shard(key);
-        if !shard.leases.contains_key(&key) && !shard.has_room(now) {
-            return None;
-        }
-        let lease = shard.leases.entry(key).or_insert_with(|| Lease::new(now));
+        let key = self.table.hash(key);
+        let mut shard = self.table.shard(key);
+        let lease = shard.entry(key, now, |lease| lease.is_of_use(now), || Lease::new(now))?;
         Some(Place {
             key,
             turn: Arc::clone(&lease.turn),
@@ -95,7 +83,7 @@ impl Leases {
 
     /// Puts down what Redis has said, and judges the request that asked.
     pub(crate) fn grant(&self, place: &Place, granted: Granted, now: Instant) -> Judgement {
-        if let Some(lease) = self.shard(place.key).leases.get_mut(&place.key) {
+        if let Some(lease) = self.table.shard(place.key).get(place.key) {
             lease.next = place.wanted;
             lease.requests = granted.requests.saturating_sub(1);
             lease.left = granted.left;
@@ -103,27 +91,6 @@ impl Leases {
             lease.refused_until = (granted.requests == 0).then(|| now + granted.wait.min(LIFE));
         }
         granted.judge()
-    }
-
-    fn shard(&self, key: u64) -> MutexGuard<'_, Shard> {
-        let shard = &self.shards[key as usize % SHARDS];
-        // Every section under the lock leaves the shard whole.
-        shard.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Shard {
-    /// Whether another key may come in. Makes room if it can, now and then.
-    fn has_room(&mut self, now: Instant) -> bool {
-        if self.leases.len() < SHARD_KEYS {
-            return true;
-        }
-        let is_due = |swept: Instant| now.saturating_duration_since(swept) >= SWEEP;
-        if self.swept.is_none_or(is_due) {
-            self.swept = Some(now);
-            self.leases.retain(|_, lease| lease.is_of_use(now));
-        }
-        self.leases.len() < SHARD_KEYS
     }
 }
 
@@ -188,6 +155,7 @@ impl Lease {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::key_table::{SHARD_KEYS, SHARDS};
 
     fn granted(requests: u32) -> Granted {
         Granted {
@@ -259,9 +227,7 @@ mod tests {
                 leases.grant(&place, granted(2), now);
             }
         }
-        let kept: usize = (0..SHARDS as u64)
-            .map(|key| leases.shard(key).leases.len())
-            .sum();
+        let kept = leases.table.len();
         assert!(kept <= SHARDS * SHARD_KEYS, "{kept}");
         assert!(leases.take(b"k", now).is_some(), "it is still known");
         // What is void makes room.

@@ -6,18 +6,9 @@
 //! Memory is bounded. A full bucket carries no information and is forgotten. If there is still no room, new keys share one
 //! bucket. So no client gets a fresh bucket by filling the table with other keys.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// The shards of the table, so that requests of different keys seldom use the same lock.
-pub(crate) const SHARDS: usize = 16;
-/// Keys of a shard, of 24 bytes each: 1.5 MiB for a filter that sees this many clients.
-pub(crate) const SHARD_KEYS: usize = 4096;
-
-/// How often a full shard is looked through for what is of no use any more: a flood of keys must not cost that for each of them.
-pub(crate) const SWEEP: Duration = Duration::from_millis(100);
+use crate::key_table::KeyTable;
 
 /// How much a bucket holds and gains.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -38,20 +29,11 @@ pub(crate) struct Judgement {
     pub(crate) wait: Duration,
 }
 
-/// Buckets of one rate, by key.
+/// Buckets of one rate, by key: 24 bytes each, so 1.5 MiB for a filter that sees as many clients as a table has room for.
 #[derive(Debug)]
 pub(crate) struct Buckets {
     rate: Rate,
-    shards: [Mutex<Shard>; SHARDS],
-    hasher: RandomState,
-}
-
-#[derive(Debug, Default)]
-struct Shard {
-    buckets: HashMap<u64, Bucket>,
-    /// The bucket that keys without a place share.
-    shared: Option<Bucket>,
-    swept: Option<Instant>,
+    table: KeyTable<Bucket>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -64,8 +46,7 @@ impl Buckets {
     pub(crate) fn new(rate: Rate) -> Buckets {
         Buckets {
             rate,
-            shards: Default::default(),
-            hasher: RandomState::new(),
+            table: KeyTable::new(),
         }
     }
 
@@ -76,33 +57,17 @@ impl Buckets {
 
     /// Takes tokens from the bucket of a key. A lock of one shard, for as long as it takes to look a key up.
     pub(crate) fn take(&self, key: &[u8], tokens: f64, now: Instant) -> Judgement {
-        // Two keys with the same hash of 64 bits share a bucket. No client can cause that, since the hash is seeded.
-        let hash = self.hasher.hash_one(key);
-        let shard = &self.shards[hash as usize % SHARDS];
-        // Every section under the lock leaves the shard whole.
-        let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
-        let rate = self.rate;
-        shard.bucket(hash, rate, now).take(tokens, rate, now)
-    }
-}
-
-impl Shard {
-    fn bucket(&mut self, key: u64, rate: Rate, now: Instant) -> &mut Bucket {
-        let is_known = self.buckets.contains_key(&key);
-        let is_due = |swept: Instant| now.saturating_duration_since(swept) >= SWEEP;
-        if !is_known && self.buckets.len() >= SHARD_KEYS && self.swept.is_none_or(is_due) {
-            self.swept = Some(now);
-            self.buckets
-                .retain(|_, bucket| bucket.filled(rate, now) < rate.burst);
-        }
-        let full = Bucket {
+        let (rate, key) = (self.rate, self.table.hash(key));
+        let mut shard = self.table.shard(key);
+        let is_partly_empty = |bucket: &Bucket| bucket.filled(rate, now) < rate.burst;
+        let full = || Bucket {
             tokens: rate.burst,
             at: now,
         };
-        if !is_known && self.buckets.len() >= SHARD_KEYS {
-            return self.shared.get_or_insert(full);
+        match shard.entry(key, now, is_partly_empty, full) {
+            Some(bucket) => bucket.take(tokens, rate, now),
+            None => shard.shared(full).take(tokens, rate, now),
         }
-        self.buckets.entry(key).or_insert(full)
     }
 }
 
@@ -135,6 +100,7 @@ impl Bucket {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::key_table::{SHARD_KEYS, SHARDS};
 
     const RATE: Rate = Rate {
         per_second: 2.0,
@@ -193,8 +159,7 @@ mod tests {
             passed += usize::from(allowed(&buckets, &key.to_string(), now));
         }
         assert!(!allowed(&buckets, "mine", now));
-        let kept = |shard: &Mutex<Shard>| shard.lock().expect("no panic").buckets.len();
-        let kept: usize = buckets.shards.iter().map(kept).sum();
+        let kept = buckets.table.len();
         assert!(kept <= SHARDS * SHARD_KEYS, "{kept}");
         let most = SHARDS * (SHARD_KEYS + 3);
         assert!(

@@ -80,6 +80,18 @@ impl Shared {
         Shared { redis, ..self }
     }
 
+    /// Forgets the state of filters that no table has any more. The writer of tables calls it after each publish.
+    pub fn sweep(&self) {
+        forget_dead(&self.breakers);
+        forget_dead(&self.buckets);
+        forget_dead(&self.slots);
+        forget_dead(&self.caches);
+        let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        tokens.retain(|known| known.strong_count() > 0);
+        let live = tokens.len();
+        tokens.shrink_to(2 * live);
+    }
+
     /// What filters measure.
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
@@ -120,6 +132,14 @@ impl Shared {
     }
 }
 
+/// Lets go of what nobody uses: a weak reference keeps the memory of what it referred to.
+fn forget_dead<K: Hash + Eq, T>(all: &Interned<K, T>) {
+    let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
+    all.retain(|_, weak| weak.strong_count() > 0);
+    let live = all.len();
+    all.shrink_to(2 * live);
+}
+
 /// `make` gets what has the key until now, with other settings.
 fn intern<K: Hash + Eq, T>(
     all: &Interned<K, T>,
@@ -132,6 +152,7 @@ fn intern<K: Hash + Eq, T>(
     if let Some(known) = known.as_ref().filter(|known| is_same(known)) {
         return Arc::clone(known);
     }
+    // What is compiled and never published is not swept.
     if all.len() == all.capacity() {
         all.retain(|_, weak| weak.strong_count() > 0);
     }
@@ -156,11 +177,69 @@ mod tests {
             ..settings
         };
         assert!(!Arc::ptr_eq(&one, &shared.breaker("a", other)));
-        drop(one);
-        for number in 0..1_000 {
-            drop(shared.breaker(&number.to_string(), settings));
+    }
+
+    /// A thousand publishes, each with the filters of other routes than the one before.
+    #[test]
+    fn publishes_with_changing_filters_do_not_make_it_grow() {
+        const ROUTES: usize = 5;
+        let shared = Shared::new(Metrics::new());
+        let (breaker, slots) = (BreakerSettings::default(), slot_settings());
+        let rate = Rate {
+            per_second: 1.0,
+            burst: 1.0,
+        };
+        let mut table = Vec::new();
+        for publish in 0..1_000 {
+            let new: Vec<_> = (0..ROUTES)
+                .map(|route| {
+                    let name = format!("{publish}/{route}");
+                    let known = Known::new(settings(&name), Vec::new(), None);
+                    (
+                        shared.breaker(&name, breaker),
+                        shared.buckets(&name, rate),
+                        shared.slots(&name, slots),
+                        shared.cache(&name, 1_000),
+                        shared.tokens(known),
+                    )
+                })
+                .collect();
+            table = new;
+            shared.sweep();
+            let tokens = shared.tokens.lock().expect("no panic under it");
+            let sizes = [
+                size(&shared.breakers),
+                size(&shared.buckets),
+                size(&shared.slots),
+                size(&shared.caches),
+                (tokens.len(), tokens.capacity()),
+            ];
+            for (len, capacity) in sizes {
+                assert_eq!(len, ROUTES, "{publish}");
+                assert!(capacity <= 4 * ROUTES, "{publish}: {capacity}");
+            }
         }
-        let known = shared.breakers.lock().expect("no panic under it").len();
-        assert!(known < 1_000, "the dead are forgotten: {known}");
+        drop(table);
+        shared.sweep();
+        assert_eq!(size(&shared.buckets), (0, 0));
+    }
+
+    fn size<T>(all: &Interned<String, T>) -> (usize, usize) {
+        let all = all.lock().expect("no panic under it");
+        (all.len(), all.capacity())
+    }
+
+    fn settings(text: &str) -> pailou_config::Node {
+        let report = pailou_config::Report::new("test");
+        pailou_config::Node::parse_yaml(text, &report).expect("YAML")
+    }
+
+    fn slot_settings() -> SlotSettings {
+        SlotSettings {
+            most: 1,
+            queue: 0,
+            wait: std::time::Duration::from_secs(1),
+            adapt: None,
+        }
     }
 }

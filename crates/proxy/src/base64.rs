@@ -1,31 +1,28 @@
 //! Base64 (RFC 4648 section 4), also of bodies that stream.
 
-use bytes::{BufMut, Bytes, BytesMut};
+use base64::Engine;
+use base64::alphabet::STANDARD;
+use base64::engine::{GeneralPurpose, GeneralPurposeConfig};
+use bytes::Bytes;
 
-const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+/// Filled up at its end. Bits that say nothing may be anything, as some clients leave them.
+const ENGINE: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true),
+);
 
 /// One piece, filled up at its end: what the client has got it can decode,
 /// whatever comes behind.
 pub(crate) fn encode(piece: &[u8]) -> Bytes {
-    let mut encoded = BytesMut::with_capacity(piece.len().div_ceil(3) * 4);
-    for three in piece.chunks(3) {
-        let byte = |place: usize| u32::from(three.get(place).copied().unwrap_or(0));
-        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
-        for place in 0..4 {
-            let letter = LETTERS[(bits >> (18 - 6 * place)) as usize & 63];
-            encoded.put_u8(if place > three.len() { b'=' } else { letter });
-        }
-    }
-    encoded.freeze()
+    ENGINE.encode(piece).into()
 }
 
 /// Decodes a body piece by piece. A client may fill up in the middle: each group
 /// of four letters stands for itself.
 #[derive(Debug, Default)]
 pub(crate) struct Decoder {
-    bits: u32,
-    letters: u8,
-    fillers: u8,
+    /// The letters of a group that is not whole yet: three at most.
+    left: Vec<u8>,
 }
 
 /// It is not base64.
@@ -35,43 +32,22 @@ pub(crate) struct Malformed;
 impl Decoder {
     /// The bytes that a piece adds.
     pub(crate) fn decode(&mut self, piece: &[u8]) -> Result<Bytes, Malformed> {
-        let mut decoded = BytesMut::with_capacity(piece.len() / 4 * 3 + 3);
-        for letter in piece {
-            self.take(*letter)?;
-            if self.letters + self.fillers == 4 {
-                let bytes = self.bits.to_be_bytes();
-                decoded.extend_from_slice(&bytes[1..4 - usize::from(self.fillers)]);
-                *self = Decoder::default();
-            }
+        self.left.extend_from_slice(piece);
+        let (groups, left) = self.left.as_chunks::<4>();
+        let mut decoded = Vec::with_capacity(groups.len() * 3);
+        for run in groups.split_inclusive(|group| group[3] == b'=') {
+            ENGINE
+                .decode_vec(run.as_flattened(), &mut decoded)
+                .map_err(|_| Malformed)?;
         }
-        Ok(decoded.freeze())
+        let whole = self.left.len() - left.len();
+        self.left.drain(..whole);
+        Ok(decoded.into())
     }
 
     /// Whether the body may end here.
     pub(crate) fn is_whole(&self) -> bool {
-        self.letters == 0
-    }
-
-    fn take(&mut self, letter: u8) -> Result<(), Malformed> {
-        let value = match letter {
-            b'A'..=b'Z' => letter - b'A',
-            b'a'..=b'z' => letter - b'a' + 26,
-            b'0'..=b'9' => letter - b'0' + 52,
-            b'+' => 62,
-            b'/' => 63,
-            b'=' if self.letters >= 2 => {
-                self.bits <<= 6;
-                self.fillers += 1;
-                return Ok(());
-            }
-            _ => return Err(Malformed),
-        };
-        if self.fillers > 0 {
-            return Err(Malformed);
-        }
-        self.bits = self.bits << 6 | u32::from(value);
-        self.letters += 1;
-        Ok(())
+        self.left.is_empty()
     }
 }
 

@@ -7,6 +7,7 @@ mod breaker;
 mod credentials;
 mod discovery;
 mod flow;
+mod logs;
 mod redis;
 mod request;
 mod settings;
@@ -22,6 +23,7 @@ pub use discovery::{
     SessionLost, ShutdownPhase, SourceFailed, TablePublished, TaskEnded, TransportChanged,
 };
 pub use flow::{FlowRulesApplied, FlowRulesRefused, FlowRulesRestored};
+pub(crate) use logs::{LogFailed, LogRecovered};
 pub use redis::{RedisConnected, RedisLost, RedisRefused, RedisUnreachable};
 pub use request::{RequestDone, StreamKind, TryEnd};
 pub use settings::{SettingsRefused, SettingsReloaded};

@@ -1,11 +1,16 @@
 //! A bounded queue of finished lines in front of one writer thread, so that logging never waits for a disk, a pipe or a terminal.
 
+mod outlet;
+
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
+
+use outlet::Outlet;
+pub(crate) use outlet::{Tell, Told};
 
 /// How many lines may wait. A request's line is at most a few KiB, so a stalled pipe costs at most tens of MiB. Then lines are dropped.
 pub(crate) const QUEUE_LINES: usize = 16_384;
@@ -40,21 +45,23 @@ impl std::fmt::Debug for Lines {
 impl Lines {
     /// Starts the writer thread, which ends when the last handle is gone.
     ///
-    /// Lines that do not fit into the queue, or that the sink refuses, are counted in `dropped`.
+    /// Lines that do not fit into the queue, or that the sink refuses, are counted in `dropped`. `tell` learns when the sink begins to
+    /// refuse them and when it takes them again, at most once a minute.
     pub(crate) fn spawn(
         name: &str,
         sink: impl Write + Send + 'static,
         capacity: usize,
         dropped: Arc<AtomicU64>,
+        tell: Tell,
     ) -> io::Result<Lines> {
         let (sender, receiver) = sync_channel(capacity);
         let lost = Arc::clone(&dropped);
         let next_sink = Arc::new(Mutex::new(None));
         let next = Arc::clone(&next_sink);
-        let sink: Sink = Box::new(sink);
+        let outlet = Outlet::new(Box::new(sink), lost, tell);
         thread::Builder::new()
             .name(name.to_owned())
-            .spawn(move || write_batches(&receiver, sink, &next, &lost))?;
+            .spawn(move || write_batches(&receiver, outlet, &next))?;
         Ok(Lines {
             sender,
             dropped,
@@ -93,21 +100,16 @@ fn lock(slot: &Mutex<Option<Sink>>) -> std::sync::MutexGuard<'_, Option<Sink>> {
 
 fn write_batches(
     receiver: &Receiver<Message>,
-    mut sink: Sink,
+    mut outlet: Outlet,
     next_sink: &Mutex<Option<Sink>>,
-    dropped: &AtomicU64,
 ) {
     let mut batch = Vec::with_capacity(BATCH_BYTES / 4);
     let mut flushes = Vec::new();
     while let Ok(first) = receiver.recv() {
-        let mut lines = 0;
         let mut next = Some(first);
         while let Some(message) = next {
             match message {
-                Message::Line(line) => {
-                    batch.extend_from_slice(&line);
-                    lines += 1;
-                }
+                Message::Line(line) => batch.extend_from_slice(&line),
                 Message::Flush(done) => flushes.push(done),
             }
             let full = batch.len() >= BATCH_BYTES;
@@ -115,11 +117,9 @@ fn write_batches(
         }
         let drained = batch.len() < BATCH_BYTES;
         if let Some(next) = lock(next_sink).take() {
-            sink = next;
+            outlet.redirect(next);
         }
-        if sink.write_all(&batch).and_then(|()| sink.flush()).is_err() {
-            dropped.fetch_add(lines, Ordering::Relaxed);
-        }
+        outlet.write(&batch);
         batch.clear();
         for done in flushes.drain(..) {
             // The caller may have stopped waiting.
@@ -182,7 +182,14 @@ mod tests {
     fn lines_are_written_in_order_and_a_flush_waits_for_them() {
         let kept = Kept::default();
         let dropped = Arc::new(AtomicU64::new(0));
-        let lines = Lines::spawn("test-lines", kept.clone(), 64, Arc::clone(&dropped)).unwrap();
+        let lines = Lines::spawn(
+            "test-lines",
+            kept.clone(),
+            64,
+            Arc::clone(&dropped),
+            Box::new(|_| {}),
+        )
+        .unwrap();
         for n in 0..40 {
             lines.push(format!("{n}\n").into_bytes());
         }
@@ -204,7 +211,14 @@ mod tests {
             release: released,
             entered,
         };
-        let lines = Lines::spawn("test-stalled", sink, 4, Arc::clone(&dropped)).unwrap();
+        let lines = Lines::spawn(
+            "test-stalled",
+            sink,
+            4,
+            Arc::clone(&dropped),
+            Box::new(|_| {}),
+        )
+        .unwrap();
         lines.push(b"first\n".to_vec());
         entries.recv_timeout(Duration::from_secs(10)).unwrap();
         for _ in 0..10 {

@@ -18,7 +18,8 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::access_log::{AccessFields, AccessFormat, AccessLog, Layout};
 use crate::escape::clean_line;
-use crate::lines::{Lines, QUEUE_LINES};
+use crate::events::{LogFailed, LogRecovered};
+use crate::lines::{Lines, QUEUE_LINES, Told};
 use crate::metrics::Metrics;
 use crate::own_file::NotOurs;
 use control::AnyFilter;
@@ -151,6 +152,7 @@ pub fn init_logs(options: &LogOptions<'_>, metrics: &Metrics) -> Result<LogGuard
         options.files.open_log()?,
         QUEUE_LINES,
         metrics.log_dropped(),
+        Box::new(tell_of_log),
     )
     .map_err(LogError::Writer)?;
     let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
@@ -165,7 +167,8 @@ pub fn init_logs(options: &LogOptions<'_>, metrics: &Metrics) -> Result<LogGuard
         .map_err(|_| LogError::AlreadySet)?;
     let access = access_sink.map(|sink| {
         let dropped = metrics.access_log_dropped();
-        Lines::spawn("pailou-access", sink, QUEUE_LINES, dropped)
+        let tell = Box::new(|told: Told<'_>| record("access", &told));
+        Lines::spawn("pailou-access", sink, QUEUE_LINES, dropped, tell)
     });
     let access = access.transpose().map_err(LogError::Writer)?;
     let access_log = access.clone().map_or_else(AccessLog::off, |lines| {
@@ -184,6 +187,27 @@ pub fn init_logs(options: &LogOptions<'_>, metrics: &Metrics) -> Result<LogGuard
         access_log,
         control,
     })
+}
+
+/// Tells of the gateway's own log. While it cannot be written, standard error is the only other place.
+fn tell_of_log(told: Told<'_>) {
+    if let Told::Failed(error) = &told {
+        let _ = writeln!(
+            io::stderr(),
+            "pailou: the log cannot be written, its lines are lost: {error}"
+        );
+    }
+    record("events", &told);
+}
+
+fn record(log: &str, told: &Told<'_>) {
+    match told {
+        Told::Failed(error) => {
+            let error = &error.to_string();
+            LogFailed { log, error }.record();
+        }
+        Told::Recovered(lost) => LogRecovered { log, lost: *lost }.record(),
+    }
 }
 
 fn access_layout(options: &LogOptions<'_>, style: Style) -> Layout {
@@ -285,8 +309,14 @@ mod tests {
     fn logged(level: &str, style: Style, colour: bool, act: impl FnOnce()) -> String {
         let kept = Kept::default();
         let metrics = Metrics::new();
-        let lines =
-            Lines::spawn("test-log", kept.clone(), QUEUE_LINES, metrics.log_dropped()).unwrap();
+        let lines = Lines::spawn(
+            "test-log",
+            kept.clone(),
+            QUEUE_LINES,
+            metrics.log_dropped(),
+            Box::new(|_| {}),
+        )
+        .unwrap();
         let subscriber = tracing_subscriber::registry().with(
             layer(
                 style,

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -89,7 +90,12 @@ impl Gateway {
 
     /// The same with no more file descriptors than this.
     pub(crate) async fn start_limited(settings: &str, descriptors: u32) -> Gateway {
-        let run = format!("ulimit -n {descriptors} && exec \"$0\" run --config gateway.yaml");
+        Gateway::start_after(settings, &format!("ulimit -n {descriptors}")).await
+    }
+
+    /// The same in the place of a shell that has run this before.
+    pub(crate) async fn start_after(settings: &str, script: &str) -> Gateway {
+        let run = format!("{script} && exec \"$0\" run --config gateway.yaml");
         let mut shell = Command::new("sh");
         shell.args(["-c", &run, binary()]);
         Gateway::start_by(without_settings(shell), settings, &[]).await
@@ -235,6 +241,18 @@ impl Gateway {
             (self.value(name).await == requests).then_some(())
         })
         .await;
+    }
+
+    /// How large each of its files may become; none for no bound. It needs no rights, unlike a small file system, and a write fails in
+    /// the same way as on a full disk. The gateway must ignore SIGXFSZ, which a full disk does not send.
+    pub(crate) fn limit_files(&self, bytes: Option<u64>) {
+        let pid = i32::try_from(self.process.pid()).ok();
+        let limit = Rlimit {
+            current: bytes,
+            ..getrlimit(Resource::Fsize)
+        };
+        prlimit(pid.and_then(Pid::from_raw), Resource::Fsize, limit)
+            .expect("the limit of one's own child");
     }
 
     /// Sends a signal, as `kill` names it: `-TERM`.

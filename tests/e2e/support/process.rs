@@ -102,10 +102,15 @@ impl Process {
         }
     }
 
+    /// Its id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends a signal, as `kill` names it: `-TERM`.
     pub(crate) fn signal(&self, signal: &str) {
         let status = Command::new("kill")
-            .args([signal, &self.child.id().to_string()])
+            .args([signal, &self.pid().to_string()])
             .status()
             .expect("kill runs");
         assert!(status.success(), "kill {signal} failed");

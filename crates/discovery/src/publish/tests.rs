@@ -39,7 +39,8 @@ impl World {
         let saved = &mut Saved::default();
         let feeds = wiring::feeds(&settings, &[], &clients, None, saved, restore_at, &metrics);
         let panics = Arc::new(AtomicUsize::new(0));
-        let compile = compile_route(services, Shared::new(metrics.clone()), settings.clone());
+        let filters = Arc::new(Shared::new(metrics.clone()));
+        let compile = compile_route(services, Arc::clone(&filters), settings.clone());
         let left = Arc::clone(&panics);
         let compile = move |spec: Arc<pailou_config::RouteSpec>| -> Result<Arc<Route>, Vec<Fault>> {
             let is_bad = spec.id.contains(BAD);
@@ -68,6 +69,7 @@ impl World {
             table: TableCell::default(),
             published: Arc::new(publish),
             times: wiring::publish_times(&settings, restore_at),
+            filters,
             metrics: metrics.clone(),
         };
         World {

@@ -20,7 +20,7 @@ pub(crate) type CompileRoute = Box<dyn Fn(Arc<RouteSpec>) -> Result<Arc<Route>, 
 /// Compiles routes with what the settings say for them.
 pub(crate) fn compile_route(
     services: Arc<Services>,
-    filters: Shared,
+    filters: Arc<Shared>,
     settings: Settings,
 ) -> CompileRoute {
     Box::new(move |spec| {
