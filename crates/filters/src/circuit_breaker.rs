@@ -228,7 +228,7 @@ mod tests {
             ("{ window: 1500ms }", "whole seconds"),
             ("{ window: 2h }", "from 1s to 1h"),
             ("{ failure_percent: 0 }", "at most 100"),
-            ("{ slow_percent: 101 }", "at most 100"),
+            ("{ slow_percent: 101 }", "from 0 to 100"),
             ("{ slow_call: 5 }", "a duration"),
             ("{ trials: 0 }", "from 1 to"),
             ("{ statuses: [ 99 ] }", "from 200 to 599"),

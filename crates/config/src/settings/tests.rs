@@ -302,7 +302,7 @@ fn settings_that_contradict_each_other_are_refused() {
         ),
         (
             "ejection: { success_rate: 0.1 }",
-            "gateway.yaml:1:27: ejection.success_rate: `0.1`; expected a number from 0.5 to 10",
+            "gateway.yaml:1:27: ejection.success_rate: `0.1`; expected `off`, or a number from 0.5 to 10",
         ),
         (
             "limits: { header_bytes: 128KiB }",
