@@ -6,7 +6,7 @@ SHELL := bash
 
 PYTHON := $(CURDIR)/.venv/bin/python
 TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
-PYTHON_CODE := tests/grpc tests/interop tests/docker tests/metrics tests/samples tests/stack.py tests/tools docker tools/run-samples \
+PYTHON_CODE := tests/grpc tests/interop tests/docker tests/metrics tests/samples tests/sentinel-oracle tests/stack.py tests/tools docker tools/run-samples \
     tools/bench-load tools/bench-memory tools/bench_load
 PYTHON_SAMPLES := examples/fastapi-user-service examples/flask-api
 # It has an environment of its own: its line of the Nacos SDK is the same package as the other's.

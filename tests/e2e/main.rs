@@ -97,6 +97,8 @@ mod retries;
 mod samples;
 /// Sentinel's flow rules.
 mod sentinel;
+/// What Sentinel's own adapter answered.
+mod sentinel_oracle;
 /// Which instances a route means.
 mod services;
 /// SIGTERM and SIGINT.

@@ -101,7 +101,7 @@ pub use refusal::Refusal;
 pub use registry::{Destinations, Entry, REGISTRY, Scope, answers, compile};
 pub use rule::{Backoff, Hedge, Retry, Rule};
 pub use scg::cors::UnroutedCors;
-pub use sentinel::{Blocked, FlowCell, FlowRequest, FlowRules};
+pub use sentinel::{Blocked, FlowCell, FlowPlace, FlowRequest, FlowRules, Passage};
 pub use shared::Shared;
 pub use sources::{Follower, MAX_SOURCE_BYTES, Place, Sources};
 pub use step::{Answer, Ask, AskError, Body, Copying, Edit, Gate, Keep, Next, Step, Waiting};

@@ -1,32 +1,32 @@
 //! Flow rules of Sentinel's gateway adapter, honoured by this gateway's own limiter.
 //!
-//! This follows `GatewayFlowRule` and `ApiDefinition` of `sentinel-api-gateway-adapter-common` 1.8. A rule applies to a route, by its
-//! id, or to an API group, by the paths of the group. All rules that apply to a request are checked, those of its route first. Each
-//! gateway counts for itself.
-//!
-//! Two things differ. Tokens come back steadily, while Sentinel gives all of them back at the end of an interval. Rules that count
-//! threads are left out, and rules that queue requests refuse at once, each with a warning.
+//! This follows `sentinel-spring-cloud-gateway-adapter` 1.8: the adapter itself was asked (`tests/sentinel-oracle`), and the same
+//! requests pass here. A rule applies to the route or the API group of its name, and one that counts by a part of the request only
+//! to what its `resourceMode` says. All rules that apply to a request are checked, those of its route first. Each gateway counts for
+//! itself.
 
 mod group;
 mod param;
 mod read;
+mod taken;
 #[cfg(test)]
 mod tests;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
-use crate::limit::{Buckets, Rate};
+use crate::key_table::KeyHash;
 use crate::{Answer, elements};
 use group::Group;
 use param::Param;
 use read::RuleSpec;
+use taken::{Got, Taken};
 
 /// The rules that are in force, behind one swap.
 #[derive(Clone, Debug, Default)]
@@ -57,7 +57,30 @@ pub struct FlowRules {
 struct Limit {
     spec: RuleSpec,
     param: Option<Param>,
-    buckets: Buckets,
+    taken: Taken,
+}
+
+/// A request that may go on.
+#[derive(Debug, Default)]
+#[must_use]
+pub struct Passage {
+    /// When its turn comes.
+    pub wait: Duration,
+    /// What it has until it ends.
+    pub places: Vec<FlowPlace>,
+}
+
+/// A place among so many requests at once, free again when this is dropped.
+#[derive(Debug)]
+pub struct FlowPlace {
+    limit: Arc<Limit>,
+    key: KeyHash,
+}
+
+impl Drop for FlowPlace {
+    fn drop(&mut self) {
+        self.limit.taken.leave(self.key);
+    }
 }
 
 /// What rules look at.
@@ -79,10 +102,7 @@ pub struct FlowRequest<'a> {
 
 /// A request that a rule does not let through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Blocked {
-    /// Whether the rule counts by a part of the request.
-    pub is_by_param: bool,
-}
+pub struct Blocked;
 
 impl FlowRules {
     /// Compiles the JSON of rules and, if there are any, of API groups. A rule that `before` had as well goes on with what
@@ -114,37 +134,79 @@ impl FlowRules {
         for spec in specs {
             compiled.add(spec, before, &mut notes);
         }
-        compiled.groups.retain(|(_, limits)| !limits.is_empty());
+        compiled.share_out(&mut notes);
         Ok((compiled, notes))
     }
 
     fn add(&mut self, spec: RuleSpec, before: &FlowRules, notes: &mut Vec<String>) {
         let known = before.limits.iter().find(|limit| limit.spec == spec);
-        let limit = match known {
-            Some(limit) => Arc::clone(limit),
-            None => match Limit::compile(spec) {
-                Ok(limit) => Arc::new(limit),
-                Err(note) => return notes.push(note),
+        match known {
+            Some(limit) => self.limits.push(Arc::clone(limit)),
+            None => match Limit::compile(spec, notes) {
+                Ok(limit) => self.limits.push(Arc::new(limit)),
+                Err(note) => notes.push(note),
             },
-        };
-        let spec = &limit.spec;
-        match spec.is_of_group {
-            false => {
-                let of_route = self.by_route.entry(spec.resource.clone()).or_default();
-                of_route.push(Arc::clone(&limit));
+        }
+    }
+
+    /// Gives routes and groups the rules that apply to them.
+    fn share_out(&mut self, notes: &mut Vec<String>) {
+        let all = std::mem::take(&mut self.limits);
+        for limit in &all {
+            let spec = &limit.spec;
+            let group = self.group(&spec.resource);
+            if spec.is_of_group && group.is_none() {
+                notes.push(format!(
+                    "{spec} is not followed: no API group has this name"
+                ));
             }
-            true => {
-                let mut groups = self.groups.iter_mut();
-                let Some((_, limits)) = groups.find(|(group, _)| group.name == spec.resource)
-                else {
-                    return notes.push(format!(
-                        "{spec} is not followed: no API group has this name"
-                    ));
-                };
-                limits.push(Arc::clone(&limit));
+            if let Some(limits) = group.filter(|_| limit.applies(true)) {
+                limits.push(Arc::clone(limit));
+            }
+            if limit.applies(false) {
+                let of_route = self.by_route.entry(spec.resource.clone()).or_default();
+                of_route.push(Arc::clone(limit));
             }
         }
-        self.limits.push(limit);
+        for is_of_group in [false, true] {
+            self.switch_off(&all, is_of_group, notes);
+        }
+        self.groups.retain(|(_, limits)| !limits.is_empty());
+        let lists = self
+            .by_route
+            .values()
+            .chain(self.groups.iter().map(|(_, limits)| limits));
+        let used: Vec<_> = lists.flatten().map(Arc::as_ptr).collect();
+        self.limits = all;
+        self.limits
+            .retain(|limit| used.contains(&Arc::as_ptr(limit)));
+    }
+
+    /// Takes all rules from the routes, or the groups, whose name stands in a rule that counts by a part and is for the other kind:
+    /// `GatewayParamParser` finds no parameters then, and without them no rule is checked.
+    fn switch_off(&mut self, all: &[Arc<Limit>], is_of_group: bool, notes: &mut Vec<String>) {
+        for limit in all.iter().filter(|limit| !limit.applies(is_of_group)) {
+            let name = &limit.spec.resource;
+            let limits = match is_of_group {
+                false => self.by_route.get_mut(name),
+                true => self.group(name),
+            };
+            if limits.is_some_and(|limits| !std::mem::take(limits).is_empty()) {
+                let kind = if is_of_group { "API group" } else { "route" };
+                notes.push(format!(
+                    "no rule of the {kind} `{}` is followed, as in Sentinel: {} has the same name, and counts by a part",
+                    name.escape_debug(),
+                    limit.spec
+                ));
+            }
+        }
+    }
+
+    /// The rules of a group that is there.
+    fn group(&mut self, name: &str) -> Option<&mut Vec<Arc<Limit>>> {
+        let mut groups = self.groups.iter_mut();
+        let group = groups.find(|(group, _)| group.name == name);
+        group.map(|(_, limits)| limits)
     }
 
     /// How many rules are in force.
@@ -157,68 +219,74 @@ impl FlowRules {
         self.limits.is_empty()
     }
 
-    /// Checks a request. Takes a token from each rule that applies, until one has no token left.
+    /// Checks a request. Takes one from each rule that applies, until one has none left.
     ///
     /// Cost: a look-up by the route's id, the patterns of each API group, and for each rule a look-up under the lock of one of
     /// sixteen shards.
     ///
     /// # Errors
-    /// What blocks it.
-    pub fn pass(&self, request: &FlowRequest<'_>) -> Result<(), Blocked> {
+    /// That a rule blocks it.
+    pub fn pass(&self, request: &FlowRequest<'_>) -> Result<Passage, Blocked> {
         let of_route = self.by_route.get(request.route).into_iter();
         let groups = self.groups.iter();
         let of_groups = groups.filter(|(group, _)| group.takes(request.path));
         let limits = of_route
             .chain(of_groups.map(|(_, limits)| limits))
             .flatten();
-        let now = Instant::now();
+        let began = Instant::now();
+        let mut passage = Passage::default();
         for limit in limits {
-            limit.pass(request, now)?;
+            // The next rule is asked when this one's turn has come.
+            match limit.take(request, began + passage.wait)? {
+                Some(Got::Turn(wait)) => passage.wait += wait,
+                Some(Got::Place(key)) => passage.places.push(FlowPlace {
+                    limit: Arc::clone(limit),
+                    key,
+                }),
+                None => {}
+            }
         }
-        Ok(())
+        Ok(passage)
     }
 }
 
 impl Limit {
-    fn compile(spec: RuleSpec) -> Result<Limit, String> {
+    fn compile(spec: RuleSpec, notes: &mut Vec<String>) -> Result<Limit, String> {
         let param = match &spec.param {
-            Some(param) => Some(
-                Param::compile(param).map_err(|why| format!("{spec} is not followed: {why}"))?,
-            ),
+            Some(param) => {
+                let (param, doubt) = Param::compile(param)
+                    .map_err(|why| format!("{spec} is not followed: {why}"))?;
+                notes.extend(doubt.map(|doubt| format!("{spec} counts all values: {doubt}")));
+                Some(param)
+            }
             None => None,
         };
-        // Sentinel drops what is behind the point, so that less than one blocks everything.
-        let count = spec.count.floor();
-        let rate = Rate {
-            per_second: count / f64::from(spec.interval_seconds),
-            burst: if count < 1.0 {
-                0.0
-            } else {
-                count + f64::from(spec.burst)
-            },
-        };
         Ok(Limit {
-            buckets: Buckets::new(rate),
+            taken: Taken::new(&spec),
             param,
             spec,
         })
     }
 
-    fn pass(&self, request: &FlowRequest<'_>, now: Instant) -> Result<(), Blocked> {
+    /// Whether it is for groups, or for routes, of its name.
+    fn applies(&self, to_groups: bool) -> bool {
+        self.param.is_none() || self.spec.is_of_group == to_groups
+    }
+
+    /// `None`: the request does not count.
+    fn take(&self, request: &FlowRequest<'_>, now: Instant) -> Result<Option<Got>, Blocked> {
         let key = match &self.param {
             None => None,
             // What has no value, or one that the pattern does not take, is not counted.
             Some(param) => match param.value(request) {
-                None => return Ok(()),
+                None => return Ok(None),
                 value => value,
             },
         };
         let key = key.as_deref().unwrap_or_default();
-        match self.buckets.take(key.as_bytes(), 1.0, now).is_allowed {
-            true => Ok(()),
-            false => Err(Blocked {
-                is_by_param: self.param.is_some(),
-            }),
+        match self.taken.take(key.as_bytes(), now) {
+            None => Err(Blocked),
+            got => Ok(got),
         }
     }
 }
@@ -226,18 +294,15 @@ impl Limit {
 impl Blocked {
     /// What the adapter's `DefaultBlockRequestHandler` answers: JSON, or a text for whoever takes HTML.
     pub fn answer(self, headers: &HeaderMap) -> Answer {
-        let exception = match self.is_by_param {
-            true => "ParamFlowException",
-            false => "FlowException",
-        };
-        let message = format!("Blocked by Sentinel: {exception}");
+        // The adapter makes a rule for parameters of each rule.
+        let message = "Blocked by Sentinel: ParamFlowException";
         let html = elements(headers, &ACCEPT).any(|range| {
             let name = range.split(|byte| *byte == b';').next().unwrap_or_default();
             let name = name.trim_ascii();
             name.eq_ignore_ascii_case(b"text/html") || name.eq_ignore_ascii_case(b"text/*")
         });
         let (kind, body) = match html {
-            true => ("text/plain;charset=UTF-8", message),
+            true => ("text/plain", message.to_owned()),
             false => (
                 "application/json;charset=UTF-8",
                 format!("{{\"code\":429,\"message\":\"{message}\"}}"),

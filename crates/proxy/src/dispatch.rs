@@ -191,9 +191,12 @@ async fn pass(
             client: exchange.client,
             headers: &draft.headers,
         };
-        let blocked = counts.then(|| flow::check(exchange, &request)).flatten();
+        if counts {
+            let passage = flow::check(exchange, &request)?;
+            exchange.places = flow::enter(exchange, passage).await?;
+        }
         choose_part(exchange, draft, true);
-        return blocked.map_or(Ok(()), Err);
+        return Ok(());
     }
     let facts = Facts {
         route: route.id.clone(),

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Version};
 use hyper::body::Incoming;
-use pailou_filters::{Answer, Change, Facts, Identity, Note, ResponseHalf};
+use pailou_filters::{Answer, Change, Facts, FlowPlace, Identity, Note, ResponseHalf};
 use pailou_routing::Route;
 use pailou_telemetry::events::{RequestDone, TryEnd};
 use pailou_telemetry::{RequestInFlight, RequestWaiting};
@@ -72,6 +72,8 @@ pub(crate) struct Exchange {
     pub(crate) waiting: Option<RequestWaiting>,
     /// Whether flow rules have counted it.
     pub(crate) is_counted: bool,
+    /// What flow rules gave it until it ends.
+    pub(crate) places: Vec<FlowPlace>,
     /// The steps that the request has passed, route by route.
     pub(crate) passed: Vec<Passed>,
     /// The circuit breakers among these steps that have not been told the outcome yet.
@@ -217,6 +219,7 @@ impl Exchange {
             identity: None,
             waiting: None,
             is_counted: false,
+            places: Vec::new(),
             passed: Vec::new(),
             guards: Vec::new(),
             frame: None,

@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 
 use pailou_filters::{
-    CircuitBreaker, Effects, Facts, FlowRequest, Gate, MirrorCopy, Next, Note, RequestHead, Step,
+    CircuitBreaker, Effects, Facts, FlowPlace, FlowRequest, Gate, MirrorCopy, Next, Note,
+    RequestHead, Step,
 };
 use pailou_routing::{Route, Target};
 use tokio::time::Instant;
@@ -34,8 +35,10 @@ pub(crate) async fn run(
         effects,
         guards,
         copies,
+        places,
     } = passing;
     exchange.copies.planned.extend(copies);
+    exchange.places.extend(places);
     let place = exchange.passed.len();
     exchange
         .guards
@@ -81,6 +84,8 @@ struct Passing {
     guards: Vec<Guard>,
     /// What mirrors send.
     copies: Vec<MirrorCopy>,
+    /// What flow rules gave.
+    places: Vec<FlowPlace>,
 }
 
 /// Runs the steps. Also returns what ended the request, if a step did.
@@ -106,7 +111,10 @@ async fn each(
     let (cors, others) = route.chain.steps().split_at(route.cors_steps);
     let mut ended = through(exchange, cors, &mut head, &mut passing).await;
     if ended.is_none() && counts {
-        ended = limited(exchange, &head);
+        match limited(exchange, &head).await {
+            Ok(places) => passing.places = places,
+            Err(blocked) => ended = Some(blocked),
+        }
     }
     if ended.is_none() {
         ended = through(exchange, others, &mut head, &mut passing).await;
@@ -179,8 +187,8 @@ async fn act(
     }
 }
 
-/// Asks flow rules whether the request may go on, as it came.
-fn limited(exchange: &Exchange, head: &RequestHead<'_>) -> Option<Ended> {
+/// Asks flow rules whether the request may go on, as it came, and waits for its turn.
+async fn limited(exchange: &Exchange, head: &RequestHead<'_>) -> Result<Vec<FlowPlace>, Ended> {
     let facts = head.facts;
     let request = FlowRequest {
         route: &facts.route,
@@ -190,7 +198,8 @@ fn limited(exchange: &Exchange, head: &RequestHead<'_>) -> Option<Ended> {
         client: facts.client,
         headers: head.headers,
     };
-    flow::check(exchange, &request)
+    let passage = flow::check(exchange, &request)?;
+    Ok(flow::enter(exchange, passage).await?)
 }
 
 /// Asks a circuit breaker whether the request may go on.

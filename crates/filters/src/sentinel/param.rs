@@ -29,15 +29,16 @@ enum Part {
 enum Counts {
     All,
     Exact(String),
-    Prefix(String),
     Regex(Box<JavaRegex>),
     Contains(String),
 }
 
 impl Param {
+    /// Also says why all values count though there is a pattern, as in Sentinel.
+    ///
     /// # Errors
     /// What cannot be followed.
-    pub(super) fn compile(spec: &ParamSpec) -> Result<Param, String> {
+    pub(super) fn compile(spec: &ParamSpec) -> Result<(Param, Option<String>), String> {
         let name = || {
             let name = spec.field_name.as_deref().unwrap_or_default();
             match name.is_empty() {
@@ -68,23 +69,26 @@ impl Param {
             .pattern
             .as_deref()
             .filter(|pattern| !pattern.is_empty());
+        let mut doubt = None;
         let counts = match (pattern.map(str::to_owned), spec.match_strategy) {
             (None, _) => Counts::All,
             (Some(pattern), 0) => Counts::Exact(pattern),
-            (Some(pattern), 1) => Counts::Prefix(pattern),
-            (Some(pattern), 2) => {
-                let regex =
-                    JavaRegex::whole(&pattern).map_err(|error| format!("its pattern: {error}"))?;
-                Counts::Regex(Box::new(regex))
-            }
+            (Some(pattern), 2) => match JavaRegex::whole(&pattern) {
+                Ok(regex) => Counts::Regex(Box::new(regex)),
+                Err(error) => {
+                    doubt = Some(format!("its pattern: {error}"));
+                    Counts::All
+                }
+            },
             (Some(pattern), 3) => Counts::Contains(pattern),
             (_, other) => {
-                return Err(format!(
-                    "`paramItem.matchStrategy` {other} is none of 0 to 3"
+                doubt = Some(format!(
+                    "Sentinel compares none for `paramItem.matchStrategy` {other}, 1 (prefix) among them; 2 with `PREFIX.*` would"
                 ));
+                Counts::All
             }
         };
-        Ok(Param { part, counts })
+        Ok((Param { part, counts }, doubt))
     }
 
     /// The value of a request, if it counts.
@@ -101,12 +105,13 @@ impl Param {
     }
 }
 
-/// The first value of a parameter, decoded.
+/// The first value of a parameter, decoded. One without a `=` has none.
 fn query<'q>(query: &'q str, name: &str) -> Option<Cow<'q, str>> {
     let value = query.split('&').find_map(|pair| {
-        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-        (form_decoded(key.as_bytes()).as_ref() == name.as_bytes()).then_some(value)
-    })?;
+        let key = pair.split_once('=').map_or(pair, |(key, _)| key);
+        let is_it = form_decoded(key.as_bytes()).as_ref() == name.as_bytes();
+        is_it.then(|| pair.split_once('=').map(|(_, value)| value))
+    })??;
     Some(match form_decoded(value.as_bytes()) {
         Cow::Borrowed(_) => Cow::Borrowed(value),
         Cow::Owned(bytes) => String::from_utf8_lossy(&bytes).into_owned().into(),
@@ -118,7 +123,6 @@ impl Counts {
         match self {
             Counts::All => true,
             Counts::Exact(text) => value == text,
-            Counts::Prefix(text) => value.starts_with(text),
             Counts::Regex(regex) => regex.is_match(value),
             Counts::Contains(text) => value.contains(text),
         }

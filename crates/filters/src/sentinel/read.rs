@@ -1,6 +1,7 @@
 //! Rules as they stand in JSON.
 
 use std::fmt;
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -8,8 +9,10 @@ use serde_json::Value;
 /// More rules than these are no list that a person keeps.
 const MAX_RULES: usize = 1_000;
 const MAX_BYTES: usize = 1 << 20;
-/// A day.
-const MAX_INTERVAL_SECONDS: u32 = 86_400;
+/// Unless a rule says how long requests may wait: half a second.
+const MAX_QUEUEING_MS: i64 = 500;
+/// A rule that waits for longer would hold requests beyond every time-out.
+const MOST_QUEUEING_MS: i64 = 600_000;
 
 /// A rule that is followed.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,8 +22,19 @@ pub(super) struct RuleSpec {
     pub(super) is_of_group: bool,
     pub(super) count: f64,
     pub(super) interval_seconds: u32,
-    pub(super) burst: u32,
+    pub(super) amount: Amount,
     pub(super) param: Option<ParamSpec>,
+}
+
+/// What `count` is about.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Amount {
+    /// Requests in an interval, and so many on top at once.
+    Requests { burst: u32 },
+    /// Requests in an interval, spread evenly. One that comes early waits for its turn, or is refused if that takes longer.
+    Turns { patience: Duration },
+    /// Requests at once, which Sentinel counts by threads.
+    AtOnce,
 }
 
 /// What a rule counts by.
@@ -40,10 +54,11 @@ struct Written {
     resource: Option<String>,
     resource_mode: i64,
     grade: i64,
-    count: Option<f64>,
+    count: f64,
     interval_sec: i64,
     control_behavior: i64,
     burst: i64,
+    max_queueing_timeout_ms: i64,
     param_item: Option<ParamSpec>,
 }
 
@@ -54,10 +69,11 @@ impl Default for Written {
             resource: None,
             resource_mode: 0,
             grade: 1,
-            count: None,
+            count: 0.0,
             interval_sec: 1,
             control_behavior: 0,
             burst: 0,
+            max_queueing_timeout_ms: MAX_QUEUEING_MS,
             param_item: None,
         }
     }
@@ -102,44 +118,38 @@ impl Written {
         if name.is_empty() {
             return unfollowed("it has no `resource`");
         }
-        if self.grade != 1 {
-            return unfollowed(
-                "it counts threads (`grade: 0`), and only requests are counted here (`grade: 1`)",
-            );
+        if !(self.count >= 0.0 && self.count.is_finite()) {
+            return unfollowed("`count` is no number from 0 on");
         }
-        let Some(count) = self
-            .count
-            .filter(|count| *count >= 0.0 && count.is_finite())
-        else {
-            return unfollowed("`count` is missing or no number from 0 on");
-        };
         let interval = u32::try_from(self.interval_sec).ok();
-        let interval = interval.filter(|seconds| (1..=MAX_INTERVAL_SECONDS).contains(seconds));
+        let interval = interval.filter(|seconds| *seconds > 0);
         let (Some(interval_seconds), Ok(burst)) = (interval, u32::try_from(self.burst)) else {
-            return unfollowed("`intervalSec` is not from 1 to 86400, or `burst` is negative");
+            return unfollowed("`intervalSec` is less than 1, or `burst` is negative");
+        };
+        let queueing = 0..=MOST_QUEUEING_MS;
+        let amount = match (self.grade, self.control_behavior) {
+            (0, _) => Amount::AtOnce,
+            (1, 2) if queueing.contains(&self.max_queueing_timeout_ms) => Amount::Turns {
+                patience: Duration::from_millis(self.max_queueing_timeout_ms.unsigned_abs()),
+            },
+            (1, 2) => return unfollowed("`maxQueueingTimeoutMs` is not from 0 to 600000"),
+            (1, 0 | 1) => Amount::Requests { burst },
+            (1, _) => return unfollowed("`controlBehavior` is none of 0 to 2"),
+            _ => return unfollowed("`grade` is neither 0, requests at once, nor 1, requests"),
         };
         let is_of_group = match self.resource_mode {
             0 => false,
             1 => true,
             _ => return unfollowed("`resourceMode` is neither 0, a route, nor 1, an API group"),
         };
-        let resource = name.to_owned();
-        let queues = self.control_behavior != 0;
-        let spec = RuleSpec {
-            resource,
+        Some(RuleSpec {
+            resource: name.to_owned(),
             is_of_group,
-            count,
+            count: self.count,
             interval_seconds,
-            // Where requests queue there is no burst.
-            burst: if queues { 0 } else { burst },
+            amount,
             param: self.param_item,
-        };
-        if queues {
-            notes.push(format!(
-                "{spec} refuses at once, where Sentinel lets requests wait (`controlBehavior`)"
-            ));
-        }
-        Some(spec)
+        })
     }
 }
 

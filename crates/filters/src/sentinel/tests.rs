@@ -95,7 +95,6 @@ fn a_part_of_the_request_has_a_bucket_for_each_value() {
 fn a_pattern_says_which_values_count() {
     for (strategy, pattern, counted, free) in [
         (0, "abc", "abc", "abcd"),
-        (1, "abc", "abcd", "xabc"),
         (2, "a\\\\d+", "a12", "a12b"),
         (3, "bc", "abcd", "acbd"),
     ] {
@@ -117,7 +116,7 @@ fn a_pattern_says_which_values_count() {
 #[test]
 fn a_group_is_its_paths_whatever_their_route() {
     let groups = r#"[ { "apiName": "orders", "predicateItems": [ { "pattern": "/orders" }, { "pattern": "/orders/**", "matchStrategy": 1 },
-        { "items": [ { "pattern": "/v\\d/orders", "matchStrategy": 2 } ] } ] } ]"#;
+        { "pattern": "/v\\d/orders", "matchStrategy": 2 } ] } ]"#;
     let rules = r#"[ { "resource": "orders", "resourceMode": 1, "count": 4, "intervalSec": 3600 },
                      { "resource": "a", "count": 1, "intervalSec": 3600 } ]"#;
     let (rules, notes) = compile(rules, Some(groups));
@@ -145,9 +144,9 @@ fn a_group_is_its_paths_whatever_their_route() {
 
 #[test]
 fn what_is_not_followed_is_said_and_takes_no_other_rule_with_it() {
-    let rules = r#"[ { "resource": "ok", "count": 1 }, { "count": 1 }, { "resource": "t", "grade": 0, "count": 1 },
-        { "resource": "n" }, { "resource": "i", "count": 1, "intervalSec": 0 }, { "resource": "b", "count": 1, "burst": -1 },
-        { "resource": "m", "count": 1, "resourceMode": 2 }, { "resource": "q", "count": 1, "controlBehavior": 2 },
+    let rules = r#"[ { "resource": "ok", "count": 1 }, { "count": 1 }, { "resource": "t", "grade": 2, "count": 1 },
+        { "resource": "n", "count": -1 }, { "resource": "i", "count": 1, "intervalSec": 0 }, { "resource": "b", "count": 1, "burst": -1 },
+        { "resource": "m", "count": 1, "resourceMode": 2 }, { "resource": "q", "count": 1, "controlBehavior": 2, "maxQueueingTimeoutMs": -1 },
         { "resource": "p", "count": 1, "paramItem": { "parseStrategy": 2 } },
         { "resource": "r", "count": 1, "paramItem": { "parseStrategy": 0, "pattern": "(", "matchStrategy": 2 } },
         { "resource": "g", "count": 1, "resourceMode": 1 }, "nonsense" ]"#;
@@ -157,21 +156,22 @@ fn what_is_not_followed_is_said_and_takes_no_other_rule_with_it() {
             r#"[ { "apiName": "x", "predicateItems": [ { "pattern": "x", "matchStrategy": 1 } ] } ]"#,
         ),
     );
-    assert_eq!(compiled.len(), 2);
+    // That of the group that is not there goes to a route of its name.
+    assert_eq!(compiled.len(), 3);
     let said = notes.join("\n");
     for expected in [
         "it has no `resource`",
-        "`t` is not followed: it counts threads",
+        "`t` is not followed: `grade`",
         "`n` is not followed: `count`",
         "`i` is not followed: `intervalSec`",
         "`b` is not followed",
         "`m` is not followed: `resourceMode`",
-        "route `q` refuses at once",
+        "`q` is not followed: `maxQueueingTimeoutMs`",
         "`p` is not followed: `paramItem.fieldName`",
-        "`r` is not followed: its pattern",
+        "route `r` counts all values: its pattern",
         "API group `g` is not followed: no API group",
         "rule 12 is not followed",
-        "API group 1 is not followed: `x`",
+        "API group `x` takes no path",
     ] {
         assert!(said.contains(expected), "{expected}\n{said}");
     }
@@ -200,33 +200,70 @@ fn a_rule_that_stays_goes_on_with_what_was_taken_of_it() {
 
 #[test]
 fn the_answer_is_the_adapters() {
-    let ask = |accept: Option<&'static str>, is_by_param| {
-        let accept = accept.map(|accept| (ACCEPT, HeaderValue::from_static(accept)));
-        Blocked { is_by_param }.answer(&accept.into_iter().collect())
-    };
-    for (accept, is_by_param, kind, body) in [
+    for (accept, kind, body) in [
         (
-            None,
-            false,
-            "application/json;charset=UTF-8",
-            r#"{"code":429,"message":"Blocked by Sentinel: FlowException"}"#,
-        ),
-        (
-            Some("*/*"),
-            true,
+            "*/*",
             "application/json;charset=UTF-8",
             r#"{"code":429,"message":"Blocked by Sentinel: ParamFlowException"}"#,
         ),
         (
-            Some("text/html,application/xml;q=0.9"),
-            false,
-            "text/plain;charset=UTF-8",
-            "Blocked by Sentinel: FlowException",
+            "text/html,application/xml;q=0.9",
+            "text/plain",
+            "Blocked by Sentinel: ParamFlowException",
         ),
     ] {
-        let answer = ask(accept, is_by_param);
+        let headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(accept))]);
+        let answer = Blocked.answer(&headers);
         assert_eq!(answer.status, 429);
         assert_eq!(answer.headers[CONTENT_TYPE], kind);
         assert_eq!(answer.body, body);
     }
+}
+
+#[test]
+fn a_place_is_free_again_when_its_request_ends() {
+    let (rules, notes) = compile(r#"[ { "resource": "r", "grade": 0, "count": 2 } ]"#, None);
+    assert_eq!(notes, [""; 0]);
+    let (host, headers) = (HeaderValue::from_static("a"), HeaderMap::new());
+    let request = FlowRequest {
+        route: "r",
+        path: "/",
+        query: None,
+        host: &host,
+        client: [10, 0, 0, 7].into(),
+        headers: &headers,
+    };
+    let one = rules.pass(&request).expect("a place");
+    let two = rules.pass(&request).expect("a place");
+    assert_eq!(rules.pass(&request).err(), Some(Blocked));
+    drop(one);
+    let three = rules.pass(&request).expect("a place");
+    assert_eq!(rules.pass(&request).err(), Some(Blocked));
+    drop((two, three));
+    assert_eq!(passed(&rules, "r /", &[], 5), 5);
+}
+
+#[test]
+fn requests_that_take_turns_wait_no_longer_than_they_may() {
+    let (rules, _) = compile(
+        r#"[ { "resource": "r", "count": 1, "intervalSec": 100, "controlBehavior": 2, "maxQueueingTimeoutMs": 250000 } ]"#,
+        None,
+    );
+    let (host, headers) = (HeaderValue::from_static("a"), HeaderMap::new());
+    let request = FlowRequest {
+        route: "r",
+        path: "/",
+        query: None,
+        host: &host,
+        client: [10, 0, 0, 7].into(),
+        headers: &headers,
+    };
+    let waits = [0, 1, 2].map(|_| {
+        let passage = rules.pass(&request).expect("a turn");
+        passage.wait.as_secs_f64() / 100.0
+    });
+    for (wait, expected) in waits.into_iter().zip([0.0, 1.0, 2.0]) {
+        assert!((wait - expected).abs() < 0.1, "{waits:?}");
+    }
+    assert_eq!(rules.pass(&request).err(), Some(Blocked));
 }
