@@ -125,7 +125,7 @@ fn a_wait_without_a_queue_is_warned_about() {
     )]);
     assert!(success, "a warning is no fault: {said}");
     for place in [
-        "routes.yaml:3:58: warning: routes[\"/a/**\"].service.endpoint_limit.wait: has no effect",
+        "routes.yaml:3:62: warning: routes[\"/a/**\"].service.endpoint_limit.wait: has no effect",
         "routes.yaml:4:58: warning: routes[\"/a/**\"].filters[0].concurrency_limit.wait: has no effect",
         "0 faults, 2 warnings",
     ] {
