@@ -116,6 +116,24 @@ fn a_route_that_can_never_match_is_warned_about() {
 }
 
 #[test]
+fn a_wait_without_a_queue_is_warned_about() {
+    let (success, said) = check(&[(
+        "routes.yaml",
+        "routes:\n  /a/**:\n    service: { name: a, endpoint_limit: { requests: 2, wait: 1s } }\n    \
+         filters: [ { concurrency_limit: { requests: 2, wait: 1s } } ]\n  /b/**:\n    \
+         service: { name: b, endpoint_limit: { requests: 2, queue: 0, wait: 1s } }\n",
+    )]);
+    assert!(success, "a warning is no fault: {said}");
+    for place in [
+        "routes.yaml:3:62: warning: routes[\"/a/**\"].service.endpoint_limit.wait: has no effect",
+        "routes.yaml:4:58: warning: routes[\"/a/**\"].filters[0].concurrency_limit.wait: has no effect",
+        "0 faults, 2 warnings",
+    ] {
+        assert!(said.contains(place), "{place}\n{said}");
+    }
+}
+
+#[test]
 fn routes_that_are_tried_on_every_request_are_listed() {
     let route = |id: &str, predicate: &str| {
         format!("        - {{ id: {id}, uri: lb://s, predicates: [ '{predicate}' ] }}\n")

@@ -80,7 +80,9 @@ fn a_document_says_what_would_become_of_a_request() {
     ];
     let (_, text) = ask(&[&["OPTIONS", "/cors"], &preflight[..]].concat());
     assert!(
-        text.contains("route      cors ") && text.contains("answer     200, by Cors"),
+        text.contains("route      cors ")
+            && text.contains("filter     Cors: answers preflights\n")
+            && text.contains("answer     200, by Cors"),
         "{text}"
     );
     let (found, text) = ask(&["GET", "/spring/{x}", "--routes", "spring.yaml"]);
@@ -109,6 +111,8 @@ fn a_document_says_what_would_become_of_a_request() {
         (&["G T", "/a"], "method: not a token"),
         (&["GET", "/a", "-H", "nonsense"], "expected name:value"),
         (&["GET", "nonsense here"], "neither a URL nor a path"),
+        (&["GET", "users"], "expected `/users`"),
+        (&["GET", "users/1"], "begins with `/`"),
     ] {
         let (found, text) = ask(args);
         assert!(!found && text.contains(problem), "{args:?}: {text}");

@@ -146,7 +146,7 @@ def main():
         f"--server.port={port}",
         f"--spring.config.additional-location=file:{routes}",
     ]
-    with open(HERE / "target" / "gateway.log", "w") as log:
+    with (HERE / "target" / "gateway.log").open("w") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log)
     try:
         until_up(port, process)
@@ -170,7 +170,7 @@ def record(cases, port, rules_port):
     if response.status != 200:
         sys.exit(f"the rules are not accepted: {said}")
     # The first requests of a JVM are slow.
-    for case in cases:
+    for _ in cases:
         ask(port, {"name": "none"}, {"to": "warm"})
     recorded = []
     for case in cases:

@@ -33,12 +33,20 @@ impl EndpointLimitSpec {
         let requests = fields
             .required("requests")
             .and_then(|field| field.integer(1..=MOST));
-        let queue = match fields.optional("queue") {
+        let queue = fields.optional("queue");
+        let has_queue = queue.is_some();
+        let queue = match queue {
             Some(queue) => queue.integer(0..=MOST),
             None => Some(0),
         };
         let wait = match fields.optional("wait") {
-            Some(wait) => wait.duration(Duration::from_millis(1)..=Duration::from_secs(60)),
+            Some(wait) => {
+                let time = wait.duration(Duration::from_millis(1)..=Duration::from_secs(60));
+                if !has_queue {
+                    wait.warn("has no effect: without `queue` no request waits");
+                }
+                time
+            }
             None => Some(WAIT),
         };
         fields.finish();

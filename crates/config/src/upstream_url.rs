@@ -5,6 +5,8 @@ use std::{
     net::{IpAddr, Ipv6Addr},
 };
 
+const NO_PORT: &str = "no port from 1 to 65535";
+
 /// Where requests go by a URL instead of by a service: `http://host:port` or `https://host:port`.
 ///
 /// Its text is canonical: the host in lower case, the port always there.
@@ -48,11 +50,7 @@ impl UpstreamUrl {
         let (host, port) = split(authority)?;
         let port = match port {
             None => default,
-            Some(port) => port
-                .parse()
-                .ok()
-                .filter(|port| *port > 0)
-                .ok_or("no port")?,
+            Some(port) => port.parse().ok().filter(|port| *port > 0).ok_or(NO_PORT)?,
         };
         Ok(UpstreamUrl {
             is_https,
@@ -86,7 +84,7 @@ fn split(authority: &str) -> Result<(String, Option<&str>), &'static str> {
         return match rest.strip_prefix(':') {
             Some(port) => Ok((host.to_string(), Some(port))),
             None if rest.is_empty() => Ok((host.to_string(), None)),
-            None => Err("no port"),
+            None => Err(NO_PORT),
         };
     }
     let (host, port) = match authority.split_once(':') {
@@ -147,9 +145,9 @@ mod tests {
             ("http://a/b", "a path"),
             ("http://a?b", "a path"),
             ("http://u:p@a", "a user"),
-            ("http://a:0", "no port"),
+            ("http://a:0", "no port from 1"),
             ("http://a:", "no port"),
-            ("http://a:65536", "no port"),
+            ("http://a:65536", "no port from 1 to 65535"),
             ("http://10.1", "neither a host name"),
             ("http://a b", "neither a host name"),
             ("http://[::1", "no IPv6"),

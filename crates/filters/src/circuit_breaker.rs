@@ -145,12 +145,12 @@ fn percent(fields: &mut Fields<'_>, key: &'static str, default: f64) -> Option<f
     let Some(field) = fields.optional(key) else {
         return Some(default);
     };
-    let percent = field.number()?;
-    let is_share = percent > 0.0 && percent <= 100.0;
-    if !is_share {
+    let percent = field.number(0.0..=100.0)?;
+    if percent == 0.0 {
         field.fault_expected("not a share in percent", "more than 0, at most 100");
+        return None;
     }
-    is_share.then_some(percent)
+    Some(percent)
 }
 
 fn time(fields: &mut Fields<'_>, key: &'static str, default: Duration) -> Option<Duration> {
@@ -228,7 +228,7 @@ mod tests {
             ("{ window: 1500ms }", "whole seconds"),
             ("{ window: 2h }", "from 1s to 1h"),
             ("{ failure_percent: 0 }", "at most 100"),
-            ("{ slow_percent: 101 }", "at most 100"),
+            ("{ slow_percent: 101 }", "from 0 to 100"),
             ("{ slow_call: 5 }", "a duration"),
             ("{ trials: 0 }", "from 1 to"),
             ("{ statuses: [ 99 ] }", "from 200 to 599"),

@@ -59,12 +59,20 @@ fn settings(fields: &mut Fields<'_>) -> Option<SlotSettings> {
     let most = fields
         .required("requests")
         .and_then(|field| field.integer(1..=u64::from(MOST)));
-    let queue = match fields.optional("queue") {
+    let queue = fields.optional("queue");
+    let has_queue = queue.is_some();
+    let queue = match queue {
         Some(queue) => queue.integer(0..=u64::from(MOST)),
         None => Some(0),
     };
     let wait = match fields.optional("wait") {
-        Some(wait) => wait.duration(WAITS),
+        Some(wait) => {
+            let time = wait.duration(WAITS);
+            if !has_queue {
+                wait.warn("has no effect: without `queue` no request waits");
+            }
+            time
+        }
         None => Some(Duration::from_secs(1)),
     };
     let adapt = match fields.optional("adaptive") {
@@ -106,17 +114,9 @@ fn adapt(field: &Field<'_>, most: u64) -> Option<Adapt> {
 
 /// The numbers of Netflix's `Gradient2`, with its defaults.
 fn gradient(fields: &mut Fields<'_>) -> Option<Algorithm> {
-    let mut number = |key, default, range: RangeInclusive<f64>| match fields.optional(key) {
+    let mut number = |key, default, range| match fields.optional(key) {
         None => Some(default),
-        Some(field) => {
-            let number = field.number()?;
-            if !range.contains(&number) {
-                let (least, most) = range.into_inner();
-                field.fault_expected(field.quoted(), format!("a number from {least} to {most}"));
-                return None;
-            }
-            Some(number)
-        }
+        Some(field) => field.number(range),
     };
     let tolerance = number("tolerance", 1.5, 1.0..=10.0);
     let smoothing = number("smoothing", 0.2, 0.01..=1.0);

@@ -180,7 +180,7 @@ mod tests {
             ("{}", "no fault"),
             ("{ abort: 200 }", "from 400 to 599"),
             ("{ delay: 1h }", "1h"),
-            ("{ percent: 101, abort: 500 }", "101 percent"),
+            ("{ percent: 101, abort: 500 }", "from 0 to 100"),
             ("{ abort: 500, header: 'a b' }", "the name of a header"),
             ("{ abort: 500, when: x }", "unknown key"),
         ] {

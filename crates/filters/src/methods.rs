@@ -21,18 +21,14 @@ struct Methods {
 
 fn compile(field: &Field<'_>) -> Option<Box<dyn Edit>> {
     let allowed = named(field)?;
-    if allowed.is_empty() {
-        field.fault_expected("an empty list", "the methods that may in");
-        return None;
-    }
     let names: Vec<_> = allowed.iter().map(Method::as_str).collect();
     let told = HeaderValue::try_from(names.join(", ")).ok()?;
     Some(Box::new(Methods { allowed, told }))
 }
 
-/// Reads a list of methods.
+/// Reads a list of methods, which names one or more.
 pub(crate) fn named(field: &Field<'_>) -> Option<Vec<Method>> {
-    field.each(|item| {
+    let methods = field.each(|item| {
         let text = item.string()?;
         let method = Method::from_bytes(text.as_bytes()).ok();
         let is_name = text.bytes().all(|byte| byte.is_ascii_uppercase());
@@ -41,7 +37,12 @@ pub(crate) fn named(field: &Field<'_>) -> Option<Vec<Method>> {
             item.fault_expected(item.quoted(), "a method in capitals");
         }
         method
-    })
+    })?;
+    if methods.is_empty() {
+        field.fault_expected("an empty list", "one method or more");
+        return None;
+    }
+    Some(methods)
 }
 
 impl Edit for Methods {

@@ -333,9 +333,10 @@ mod tests {
         for (args, problem) in [
             ("{}", "nobody to send copies to"),
             ("{ service: a, percent: 101 }", "from 0 to 100"),
-            ("{ service: a, percent: some }", "a finite number"),
+            ("{ service: a, percent: some }", "a number from 0 to 100"),
             ("{ service: a, timeout: 1h }", "1h"),
             ("{ service: a, methods: get }", "in capitals"),
+            ("{ service: a, methods: [] }", "one method or more"),
             ("{ service: a, in_flight: 0 }", "from 1 to 10000"),
             ("{ service: a, body_bytes: 1GiB }", "16MiB"),
             (

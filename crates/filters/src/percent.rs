@@ -25,12 +25,9 @@ impl Share {
     }
 
     fn of(field: &Field<'_>) -> Option<Share> {
-        let percent = field.number()?;
-        if !(0.0..=100.0).contains(&percent) {
-            field.fault_expected(format!("{percent} percent"), "a number from 0 to 100");
-            return None;
-        }
-        Some(Share(percent / 100.0))
+        field
+            .number(0.0..=100.0)
+            .map(|percent| Share(percent / 100.0))
     }
 
     /// Whether this one is among them.

@@ -29,6 +29,22 @@ pub enum Rule {
     Errors(ErrorShape),
 }
 
+impl Rule {
+    /// What it does, for people.
+    pub fn purpose(&self) -> &'static str {
+        match self {
+            Rule::PreserveHost => "the endpoint gets the request's own Host",
+            Rule::Retry(_) => "says which failures are tried again",
+            Rule::Preflights => "answers preflights",
+            Rule::Priority(Priority::High) => "high priority when there are too many requests",
+            Rule::Priority(Priority::Normal) => "normal priority when there are too many requests",
+            Rule::Priority(Priority::Low) => "low priority when there are too many requests",
+            Rule::GrpcWeb => "calls of gRPC-Web are sent as gRPC",
+            Rule::Errors(_) => "says what the gateway's own errors look like",
+        }
+    }
+}
+
 /// When a request is sent again, beyond what is always safe.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Retry {

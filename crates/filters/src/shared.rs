@@ -105,28 +105,28 @@ impl Shared {
     /// The buckets of that name.
     pub(crate) fn buckets(&self, name: &str, rate: Rate) -> Arc<Buckets> {
         let is_same = |known: &Buckets| known.rate() == rate;
-        let make = || Buckets::new(rate);
+        let make = |_: Option<&Buckets>| Buckets::new(rate);
         intern(&self.buckets, name.to_owned(), is_same, make)
     }
 
     /// The places of that name. Of routes that set them in different ways, the one that was compiled last makes other ones.
     pub(crate) fn slots(&self, name: &str, settings: SlotSettings) -> Arc<Slots> {
         let is_same = |known: &Slots| known.settings() == settings;
-        let make = || Slots::new(settings, self.metrics.slots(name));
+        let make = |known: Option<&Slots>| Slots::new(settings, known, self.metrics.slots(name));
         intern(&self.slots, name.to_owned(), is_same, make)
     }
 
     /// The breaker of that name. Of routes that set it in different ways, the one that
     /// was compiled last makes another one.
     pub(crate) fn breaker(&self, name: &str, settings: BreakerSettings) -> Arc<Breaker> {
-        let make = || Breaker::new(settings, self.metrics.breaker(name));
+        let make = |_: Option<&Breaker>| Breaker::new(settings, self.metrics.breaker(name));
         let is_same = |known: &Breaker| *known.settings() == settings;
         intern(&self.breakers, name.to_owned(), is_same, make)
     }
 
     /// The responses that a route keeps, `most_bytes` of them.
     pub(crate) fn cache(&self, route: &str, most_bytes: usize) -> Arc<ResponseCache> {
-        let make = || ResponseCache::new(most_bytes, self.metrics.clone());
+        let make = |_: Option<&ResponseCache>| ResponseCache::new(most_bytes, self.metrics.clone());
         let is_same = |known: &ResponseCache| known.most_bytes() == most_bytes;
         intern(&self.caches, route.to_owned(), is_same, make)
     }
@@ -140,22 +140,23 @@ fn forget_dead<K: Hash + Eq, T>(all: &Interned<K, T>) {
     all.shrink_to(2 * live);
 }
 
+/// `make` gets what has the key until now, with other settings.
 fn intern<K: Hash + Eq, T>(
     all: &Interned<K, T>,
     key: K,
     is_same: impl Fn(&T) -> bool,
-    make: impl FnOnce() -> T,
+    make: impl FnOnce(Option<&T>) -> T,
 ) -> Arc<T> {
     let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
     let known = all.get(&key).and_then(Weak::upgrade);
-    if let Some(known) = known.filter(|known| is_same(known)) {
-        return known;
+    if let Some(known) = known.as_ref().filter(|known| is_same(known)) {
+        return Arc::clone(known);
     }
     // What is compiled and never published is not swept.
     if all.len() == all.capacity() {
         all.retain(|_, weak| weak.strong_count() > 0);
     }
-    let made = Arc::new(make());
+    let made = Arc::new(make(known.as_deref()));
     all.insert(key, Arc::downgrade(&made));
     made
 }

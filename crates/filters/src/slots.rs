@@ -74,9 +74,19 @@ pub(crate) struct Slot {
 }
 
 impl Slots {
-    pub(crate) fn new(settings: SlotSettings, metrics: Arc<SlotMetrics>) -> Slots {
-        // What is found by trying begins low.
-        let first = settings.adapt.map_or(settings.most, |adapt| adapt.least);
+    /// `known` are the places under other settings until now: what was learned of the service still holds.
+    pub(crate) fn new(
+        settings: SlotSettings,
+        known: Option<&Slots>,
+        metrics: Arc<SlotMetrics>,
+    ) -> Slots {
+        let learned = known.filter(|known| known.settings.adapt.is_some());
+        let first = match (settings.adapt, learned) {
+            (None, _) => settings.most,
+            // What is found by trying begins low.
+            (Some(adapt), None) => adapt.least,
+            (Some(adapt), Some(known)) => known.places().clamp(adapt.least, settings.most),
+        };
         metrics.set_limit(first.into());
         let gradient = settings.adapt.and_then(|adapt| match adapt.algorithm {
             Algorithm::Gradient(settings) => Some(Gradient::new(settings)),
@@ -93,6 +103,11 @@ impl Slots {
             gradient,
             metrics,
         }
+    }
+
+    /// How many there are now.
+    fn places(&self) -> u32 {
+        u32::try_from(self.limit.load(Relaxed) / ONE).unwrap_or(u32::MAX)
     }
 
     pub(crate) fn settings(&self) -> SlotSettings {
@@ -272,7 +287,7 @@ mod tests {
             wait: Duration::from_secs(1),
             adapt,
         };
-        Arc::new(Slots::new(settings, Metrics::new().slots("s")))
+        Arc::new(Slots::new(settings, None, Metrics::new().slots("s")))
     }
 
     #[tokio::test(start_paused = true)]
@@ -323,6 +338,25 @@ mod tests {
         // All of a round that is late count once.
         assert_eq!(round(&slots, Duration::from_secs(1)), 10);
         assert_eq!(round(&slots, Duration::from_secs(1)), 9);
+    }
+
+    #[test]
+    fn what_was_learned_outlives_a_change_of_the_settings() {
+        let before = slots(10, 0, Some(ADAPT));
+        while round(&before, Duration::ZERO) < 10 {}
+        let changed = |most, adapt| {
+            let settings = SlotSettings {
+                most,
+                adapt,
+                ..before.settings()
+            };
+            Slots::new(settings, Some(&*before), Metrics::new().slots("s")).places()
+        };
+        assert_eq!(changed(20, Some(ADAPT)), 10);
+        assert_eq!(changed(8, Some(ADAPT)), 8, "no more than may be now");
+        let least = Adapt { least: 15, ..ADAPT };
+        assert_eq!(changed(20, Some(least)), 15, "no fewer either");
+        assert_eq!(changed(20, None), 20, "a fixed number is what is set");
     }
 
     #[test]

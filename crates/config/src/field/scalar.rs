@@ -51,10 +51,28 @@ impl Field<'_> {
         )
     }
 
-    /// A finite number, unquoted.
-    pub fn number(&self) -> Option<f64> {
-        self.bare("a finite number", |text| {
-            text.parse().ok().filter(|number: &f64| number.is_finite())
+    /// A number within `range`, whose ends are finite; unquoted.
+    pub fn number(&self, range: RangeInclusive<f64>) -> Option<f64> {
+        let expected = format!("a number from {} to {}", range.start(), range.end());
+        self.number_as(&expected, &range)
+    }
+
+    /// A number within `range`, or `off`.
+    pub fn number_or_off(&self, range: RangeInclusive<f64>) -> Option<Option<f64>> {
+        if self.is_off() {
+            return Some(None);
+        }
+        let expected = format!(
+            "`off`, or a number from {} to {}",
+            range.start(),
+            range.end()
+        );
+        self.number_as(&expected, &range).map(Some)
+    }
+
+    fn number_as(&self, expected: &str, range: &RangeInclusive<f64>) -> Option<f64> {
+        self.bare(expected, |text| {
+            text.parse().ok().filter(|number| range.contains(number))
         })
     }
 

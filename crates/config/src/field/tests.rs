@@ -77,12 +77,12 @@ fn single_values_are_strict() {
         );
     }
 
-    let number = |value: &str| read(value, |field| field.number());
+    let number = |value: &str| read(value, |field| field.number(-1.0..=1.0));
     assert_eq!(number("0.5"), Ok("0.5".to_owned()));
-    for wrong in [".inf", ".nan", "inf", "NaN", "1e999", "x"] {
+    for wrong in [".inf", ".nan", "inf", "NaN", "1e999", "1.01", "-2", "x"] {
         assert_eq!(
             number(wrong),
-            Err(format!("`{wrong}`; expected a finite number"))
+            Err(format!("`{wrong}`; expected a number from -1 to 1"))
         );
     }
 

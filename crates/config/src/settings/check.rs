@@ -64,11 +64,14 @@ pub(super) fn complete(mut settings: Settings, reader: &mut Reader<'_>) -> Setti
         );
     }
     if settings.ejection.max_backoff < settings.ejection.backoff {
-        reader.fault("ejection.max_backoff", "less than ejection.backoff", None);
+        let problem = "less than ejection.backoff";
+        let cure = Some("as long or longer, or a shorter ejection.backoff");
+        reader.fault("ejection.max_backoff", problem, cure);
     }
     if settings.ejection.outlier_max_backoff < settings.ejection.outlier_backoff {
         let problem = "less than ejection.outlier_backoff";
-        reader.fault("ejection.outlier_max_backoff", problem, None);
+        let cure = Some("as long or longer, or a shorter ejection.outlier_backoff");
+        reader.fault("ejection.outlier_max_backoff", problem, cure);
     }
     if settings.shutdown.deadline <= settings.shutdown.drain_delay {
         reader.fault(

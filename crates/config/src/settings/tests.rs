@@ -216,7 +216,7 @@ registration: { weight: .nan, port: 70000 }
         "gateway.yaml:14:28: log.access: `yes`; expected true or false",
         "gateway.yaml:15:22: defaults.retries: `11`; expected a whole number from 0 to 10",
         "gateway.yaml:15:35: defaults.timeout: `5`; expected a duration with its unit (500ms, 5s, 2m, 1h) from 1ms to 24h",
-        "gateway.yaml:16:25: registration.weight: `.nan`; expected a finite number",
+        "gateway.yaml:16:25: registration.weight: `.nan`; expected a number from 0 to 10000",
         "gateway.yaml:16:37: registration.port: `70000`; expected a whole number from 0 to 65535",
     ];
     assert_eq!(faults(file(text)), expected);
@@ -293,15 +293,16 @@ fn settings_that_contradict_each_other_are_refused() {
         ),
         (
             "ejection: { backoff: 1m }",
-            "gateway.yaml: ejection.max_backoff: less than ejection.backoff",
+            "gateway.yaml: ejection.max_backoff: less than ejection.backoff; expected as long or longer, or a shorter ejection.backoff",
         ),
         (
             "ejection: { outlier_backoff: 10m }",
-            "gateway.yaml: ejection.outlier_max_backoff: less than ejection.outlier_backoff",
+            "gateway.yaml: ejection.outlier_max_backoff: less than ejection.outlier_backoff; expected as long or longer, or a \
+             shorter ejection.outlier_backoff",
         ),
         (
             "ejection: { success_rate: 0.1 }",
-            "gateway.yaml:1:27: ejection.success_rate: `0.1`; expected a number from 0.5 to 10",
+            "gateway.yaml:1:27: ejection.success_rate: `0.1`; expected `off`, or a number from 0.5 to 10",
         ),
         (
             "limits: { header_bytes: 128KiB }",

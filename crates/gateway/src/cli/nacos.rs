@@ -63,8 +63,8 @@ pub(crate) enum ConfigCommand {
     #[command(
         after_help = "A route document that the gateway would refuse is not published without --force: `pailou check` \
                       says what is wrong with it.\n\n  pailou nacos config publish pailou-routes.yaml routes.yaml\n  \
-                      pailou nacos config publish pailou-routes.yaml routes.yaml --if-md5 $(pailou nacos config get \
-                      pailou-routes.yaml | md5sum | cut -c-32)"
+                      md5=$(pailou nacos config get pailou-routes.yaml | md5sum | cut -c-32)\n  \
+                      pailou nacos config publish pailou-routes.yaml routes.yaml --if-md5 $md5"
     )]
     Publish(PublishArgs),
     /// Remove a config. The gateway keeps the routes of a removed document; publish `routes: {}` to have none.

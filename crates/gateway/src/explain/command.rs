@@ -78,7 +78,11 @@ async fn many(args: &ExplainArgs, asked: &Asked, file: &Path) -> anyhow::Result<
 fn question(args: &ExplainArgs, method: &str, url: &str) -> anyhow::Result<Question> {
     let uri: Uri = url
         .parse()
-        .with_context(|| format!("`{url}` is neither a URL nor a path"))?;
+        .with_context(|| format!("`{url}` is neither a URL nor a path that begins with `/`"))?;
+    // The `URL` of `explain GET users` would be a host.
+    if uri.scheme().is_none() && !url.starts_with(['/', '*']) {
+        bail!("`{url}` is neither a URL nor a path; expected `/{url}`, or `http://{url}`");
+    }
     let rest = uri.path_and_query().map_or("/", |rest| rest.as_str());
     // A path is taken as it is typed: a URL parser would mend it.
     let path = if url.starts_with('/') { url } else { rest };

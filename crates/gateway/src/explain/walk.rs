@@ -202,7 +202,7 @@ fn filters(
                     Some("changes the body of the response".to_owned()),
                 )
             }
-            Step::Rule(rule) => (Next::Continue, Some(format!("{rule:?}"))),
+            Step::Rule(rule) => (Next::Continue, Some(rule.purpose().to_owned())),
             Step::Breaker(breaker) => (
                 Next::Continue,
                 Some(format!(

@@ -80,7 +80,11 @@ impl Watched {
             Err(flaws) => (None, flaws),
         };
         for flaw in flaws {
-            report(format!("{path}.client_ca"), settings.at.0, flaw);
+            let key = match settings.client_crl.contains(&flaw.file) {
+                true => "client_crl",
+                false => "client_ca",
+            };
+            report(format!("{path}.{key}"), settings.at.0, flaw);
         }
         let is_whole = certificates.len() == settings.certificates.len();
         let watched = verifier.filter(|_| is_whole).and_then(|verifier| {

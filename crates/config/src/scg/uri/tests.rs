@@ -73,7 +73,10 @@ fn what_leads_nowhere_is_refused() {
         ("lb:foo://svc", "no scheme that may stand behind"),
         ("http:///x", "neither a host name"),
         ("http://a b/", "neither a host name"),
-        ("http://a:${PORT}", "no port; a placeholder needs its name"),
+        (
+            "http://a:${PORT}",
+            "no port from 1 to 65535; a placeholder needs its name",
+        ),
         ("http://a:0", "no port"),
         ("http:a", "no `//`"),
         ("http://secret:x@a b", "the uri: neither a host name"),

@@ -109,15 +109,7 @@ impl Kind for Decimal {
     }
 
     fn read(&self, field: &Field<'_>, _: &Path) -> Option<f64> {
-        let number = field.number()?;
-        if !self.0.contains(&number) {
-            field.fault_expected(
-                field.quoted(),
-                format!("a number from {} to {}", self.0.start(), self.0.end()),
-            );
-            return None;
-        }
-        Some(number)
+        field.number(self.0.clone())
     }
 
     fn write(&self, value: &f64) -> Option<String> {
@@ -135,11 +127,8 @@ impl Kind for DecimalOrOff {
         format!("`off`, or a {}", Decimal(self.0.clone()).describe())
     }
 
-    fn read(&self, field: &Field<'_>, base: &Path) -> Option<Option<f64>> {
-        if field.is_off() {
-            return Some(None);
-        }
-        Decimal(self.0.clone()).read(field, base).map(Some)
+    fn read(&self, field: &Field<'_>, _: &Path) -> Option<Option<f64>> {
+        field.number_or_off(self.0.clone())
     }
 
     fn write(&self, value: &Option<f64>) -> Option<String> {

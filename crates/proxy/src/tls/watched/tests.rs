@@ -244,6 +244,7 @@ fn every_flaw_is_a_fault_at_the_place_of_its_certificate() {
     let settings = TlsSettings {
         client_auth: ClientAuth::Optional,
         client_ca: vec![leaf, folder.path("missing.crt")],
+        client_crl: vec![folder.path("missing.crl")],
         ..settings(vec![good, double, bad])
     };
     let loaded = load(&settings);
@@ -265,6 +266,10 @@ fn every_flaw_is_a_fault_at_the_place_of_its_certificate() {
         (
             "g.yaml:3:5: listeners[0].tls.client_ca: ",
             "missing.crt cannot be read",
+        ),
+        (
+            "g.yaml:3:5: listeners[0].tls.client_crl: ",
+            "missing.crl cannot be read",
         ),
     ];
     assert_eq!(faults.len(), expected.len(), "{faults:#?}");
