@@ -1,6 +1,7 @@
 //! A response's body on its way to the client.
 
 mod copies;
+mod encoding;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Method, Version};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
-use pailou_filters::Copying;
+use pailou_filters::{Copying, Encoder};
 use pailou_upstream::Outcome;
 use thiserror::Error;
 use tokio::time::Instant;
@@ -24,6 +25,7 @@ use crate::panics::ToldOfPanic;
 use crate::streams;
 use crate::upload::{Awaited, Upload};
 use copies::Copies;
+use encoding::Encoding;
 
 /// What the client is sent after a head.
 #[derive(Debug)]
@@ -55,6 +57,8 @@ pub(crate) struct Flow {
     broken: Option<Broken>,
     /// Copies that steps take of the body.
     copies: Option<Box<Copies>>,
+    /// How a step has it encoded.
+    encoding: Option<Box<Encoding>>,
     /// How the client is answered, if it speaks gRPC-Web.
     web: Option<Box<Translated>>,
 }
@@ -82,6 +86,7 @@ impl Flow {
             waits_since: None,
             broken: None,
             copies: None,
+            encoding: None,
             web: None,
         };
         // If an HTTP/2 endpoint sends anything after the head of such an answer, its
@@ -126,10 +131,15 @@ impl Flow {
     pub(crate) fn leave(&mut self) {
         self.line = None;
         self.copies = None;
+        self.encoding = None;
     }
 
     /// Lets a step take a copy of the body as it passes.
     pub(crate) fn copy(&mut self, copying: Box<dyn Copying>) {
+        if let Some(encoding) = &mut self.encoding {
+            encoding.copy(copying);
+            return;
+        }
         if self.line.is_none() {
             copying.keep(Bytes::new());
             return;
@@ -137,14 +147,20 @@ impl Flow {
         self.copies.get_or_insert_default().add(copying);
     }
 
+    /// Has a step encode the body as it passes. Only the first encoder acts: no step encodes a body that is encoded already.
+    pub(crate) fn encode(&mut self, encoder: Encoder) {
+        self.encoding
+            .get_or_insert_with(|| Box::new(Encoding::new(encoder)));
+    }
+
     /// The whole body, if it has at most `most` bytes.
     pub(crate) async fn collect(&mut self, most: usize) -> Result<Bytes, Cause> {
         let mut bytes = BytesMut::new();
         let expected = self.incoming.size_hint().lower();
-        if expected > most as u64 {
+        if expected > most as u64 && self.encoding.is_none() {
             return Err(Cause::UpstreamTooLarge);
         }
-        while self.line.is_some() {
+        while !self.is_sent() {
             let frame = std::future::poll_fn(|cx| self.poll_frame(cx)).await;
             let frame = match frame {
                 None => break,
@@ -176,8 +192,9 @@ impl Flow {
                     Some(translated) => translated.web.frame(frame),
                     None => frame,
                 };
-                let bytes = frame.data_ref().map_or(0, Bytes::len);
-                self.exchange.bytes_out += bytes as u64;
+                if self.encoding.is_none() {
+                    self.sends(&frame);
+                }
                 if let Some(copies) = &mut self.copies {
                     copies.take(&frame);
                 }
@@ -213,7 +230,63 @@ impl Flow {
         Poll::Ready(cause)
     }
 
+    /// Whether nothing more is to be sent.
+    fn is_sent(&self) -> bool {
+        let is_encoded = self.encoding.as_ref().is_none_or(|it| it.is_over());
+        self.line.is_none() && is_encoded
+    }
+
+    fn sends(&mut self, frame: &Frame<Bytes>) {
+        let bytes = frame.data_ref().map_or(0, Bytes::len);
+        self.exchange.bytes_out += bytes as u64;
+    }
+
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        match self.encoding.is_some() {
+            true => self.poll_encoded(cx),
+            false => self.poll_plain(cx),
+        }
+    }
+
+    /// The next frame out of the encoder. When the endpoint pauses, all that it has sent is flushed.
+    fn poll_encoded(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        loop {
+            let Some(encoding) = &mut self.encoding else {
+                return Poll::Ready(None);
+            };
+            match encoding.next() {
+                Ok(Some(frame)) => {
+                    self.sends(&frame);
+                    return Poll::Ready(Some(Ok(frame)));
+                }
+                Ok(None) if encoding.is_over() => return Poll::Ready(None),
+                Ok(None) => {}
+                Err(_) => return Poll::Ready(Some(Err(self.fail(Cause::Internal)))),
+            }
+            let polled = self.poll_plain(cx);
+            let Some(encoding) = &mut self.encoding else {
+                return Poll::Ready(None);
+            };
+            match polled {
+                Poll::Ready(Some(Ok(frame))) => encoding.take(frame),
+                Poll::Ready(Some(Err(broken))) => return Poll::Ready(Some(Err(broken))),
+                Poll::Ready(None) => encoding.end(),
+                Poll::Pending => {
+                    let flushed = encoding.flush();
+                    return match flushed {
+                        Ok(Some(frame)) => {
+                            self.sends(&frame);
+                            Poll::Ready(Some(Ok(frame)))
+                        }
+                        Ok(None) => Poll::Pending,
+                        Err(_) => Poll::Ready(Some(Err(self.fail(Cause::Internal)))),
+                    };
+                }
+            }
+        }
+    }
+
+    fn poll_plain(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         if let Some(broken) = self.broken {
             return Poll::Ready(Some(Err(broken)));
         }
@@ -336,7 +409,7 @@ impl Body for Download {
         match self {
             Download::Nothing => true,
             Download::Own(bytes) => bytes.is_none(),
-            Download::Endpoint(flow) => flow.line.is_none(),
+            Download::Endpoint(flow) => flow.is_sent(),
         }
     }
 
@@ -346,7 +419,9 @@ impl Body for Download {
             Download::Own(bytes) => {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64)
             }
-            Download::Endpoint(flow) if flow.web.is_some() => SizeHint::default(),
+            Download::Endpoint(flow) if flow.web.is_some() || flow.encoding.is_some() => {
+                SizeHint::default()
+            }
             Download::Endpoint(flow) => flow.incoming.size_hint(),
         }
     }

@@ -363,6 +363,7 @@ impl Route {
         let policy = balance::parse(balance, &report);
         let policy = policy.map(|policy| policy.with_slow_start(slow_start.unwrap_or_default()));
         check_target(&spec, &report);
+        pailou_filters::check_order(&steps, &report);
         let (false, Some(matcher), Some(policy)) = (report.has_errors(), matcher, policy) else {
             return Err(report.into_faults());
         };

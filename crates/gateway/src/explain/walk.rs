@@ -202,6 +202,11 @@ fn filters(
                     Some("changes the body of the response".to_owned()),
                 )
             }
+            Step::Compress(compress) => {
+                compress.request(head);
+                let note = "compresses the body of the response, if the client takes that";
+                (Next::Continue, Some(note.to_owned()))
+            }
             Step::Rule(rule) => (Next::Continue, Some(format!("{rule:?}"))),
             Step::Breaker(breaker) => (
                 Next::Continue,
