@@ -83,8 +83,12 @@ async fn answer(State(goes_on): State<Arc<Semaphore>>, request: Request) -> Resp
             .header("content-type", "text/event-stream")
             .body(in_two(goes_on, "data: 1\n\n", "data: 2\n\n")),
         "cut" => {
-            let pieces = [Ok(page()), Err(std::io::Error::other("cut"))];
-            answer.body(Body::from_stream(futures_util::stream::iter(pieces)))
+            let cut = futures_util::stream::once(async move {
+                goes_on.acquire().await.expect("open").forget();
+                Err(std::io::Error::other("cut"))
+            });
+            let pieces = futures_util::stream::iter([Ok(page())]).chain(cut);
+            answer.body(Body::from_stream(pieces))
         }
         "trailers" => {
             let mut trailers = HeaderMap::new();
@@ -279,14 +283,19 @@ async fn an_event_stream_passes_at_once_and_as_it_is() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_that_is_cut_stays_cut() {
-    let (_world, _service, _registered, gateway) = world_with(ROUTES).await;
+    let (_world, service, _registered, gateway) = world_with(ROUTES).await;
     for coding in ["gzip", "br", "zstd"] {
         let mut answer = ask(&gateway, "cut", coding).await;
         assert_eq!(said(&answer, "content-encoding"), Some(coding));
         let mut bytes = Vec::new();
         let ended = loop {
             match answer.chunk().await {
-                Ok(Some(piece)) => bytes.extend(piece),
+                Ok(Some(piece)) => {
+                    bytes.extend(piece);
+                    if begins(coding, &bytes, &page()) {
+                        service.goes_on.add_permits(1);
+                    }
+                }
                 Ok(None) => break Ok(()),
                 Err(error) => break Err(error),
             }
@@ -296,10 +305,7 @@ async fn a_body_that_is_cut_stays_cut() {
             decoded(coding, &bytes).is_err(),
             "{coding}: so is that of the encoding"
         );
-        assert!(
-            begins(coding, &bytes, "line 0 of a page\nline 1"),
-            "{coding}"
-        );
+        assert!(begins(coding, &bytes, &page()), "{coding}");
     }
 }
 
