@@ -44,6 +44,11 @@ test: venv ## Run all tests but the interop suite; compile the benches
 	cargo build $(CARGO_FLAGS) $(BENCH_PEERS) -p bench-origin
 	PAILOU_BIN=$(TARGET)/debug/pailou $(PYTHON) -m pytest -q tests/tools tests/docker tests/samples tests/metrics
 
+.PHONY: chaos
+chaos: ## Let everything around an optimised gateway fail, a quarter of an hour, and print the figures; CHAOS='kill slow' picks
+	@tools/setup build
+	CHAOS_LONG=1 cargo test --release $(CARGO_FLAGS) -p pailou-gateway --test chaos -- $(CHAOS)
+
 .PHONY: fuzz
 fuzz: ## Try inputs that nobody thought of, 60 s for each target; FUZZ='--seconds 600 --target head' changes that
 	@tools/setup build

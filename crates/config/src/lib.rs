@@ -30,6 +30,7 @@
 //! ```
 
 mod canary;
+mod endpoint_limit;
 mod fault;
 mod field;
 mod health_check;
@@ -54,6 +55,7 @@ mod yaml;
 
 pub use crate::{
     canary::{CanaryFallback, CanarySpec},
+    endpoint_limit::EndpointLimitSpec,
     fault::{Fault, Position, Report, Severity},
     field::{Field, Fields},
     health_check::{CheckKind, HealthCheckSpec},

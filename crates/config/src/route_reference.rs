@@ -138,6 +138,28 @@ const KEYS: &[(&str, &str, &str)] = &[
         "So many good answers in a row bring it back.",
     ),
     (
+        "service.endpoint_limit",
+        "number, 1 to 1000000, or mapping",
+        "So many requests each endpoint has at once, whichever routes they come by; a tunnel counts for as long as it is open. A full \
+         endpoint is passed over. When all are full, 503 (`endpoints_full`), unless requests may wait. \
+         More in [limits](recipes/limits.md).",
+    ),
+    (
+        "service.endpoint_limit.requests",
+        "number, 1 to 1000000",
+        "The number, where `endpoint_limit` is a mapping.",
+    ),
+    (
+        "service.endpoint_limit.queue",
+        "number, 0 to 1000000; 0",
+        "So many requests wait while all endpoints are full; who came first is first.",
+    ),
+    (
+        "service.endpoint_limit.wait",
+        "duration, 1ms to 1m; 1s",
+        "How long a request waits at most.",
+    ),
+    (
         "service.proxy_protocol",
         "`off` or `v2`; `off`",
         "Whether each connection to its endpoints begins with a PROXY header (version 2) that says who the client is. Such a \
@@ -163,6 +185,11 @@ const KEYS: &[(&str, &str, &str)] = &[
         "to.health_check",
         "as in `service.health_check`",
         "How its addresses are checked.",
+    ),
+    (
+        "to.endpoint_limit",
+        "as in `service.endpoint_limit`",
+        "How many requests each of its addresses has at once.",
     ),
     (
         "forward",

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    canary::CanarySpec, fault::Position, field::Field, health_check::HealthCheckSpec, node::Value,
+    canary::CanarySpec, endpoint_limit::EndpointLimitSpec, fault::Position, field::Field,
+    health_check::HealthCheckSpec, node::Value,
 };
 
 /// The service that a route names. What is `None` takes the value of `nacos` in `gateway.yaml`.
@@ -33,6 +34,8 @@ pub struct ServiceSpec {
     pub canary: Option<CanarySpec>,
     /// How its endpoints are checked, if they are.
     pub health_check: Option<HealthCheckSpec>,
+    /// How many requests each of its endpoints may have at once, if that is bounded.
+    pub endpoint_limit: Option<EndpointLimitSpec>,
     /// Where it stands.
     pub at: Position,
 }
@@ -81,6 +84,7 @@ impl PartialEq for ServiceSpec {
             proxy_protocol,
             canary,
             health_check,
+            endpoint_limit,
             at: _,
         } = self;
         *name == other.name
@@ -94,6 +98,7 @@ impl PartialEq for ServiceSpec {
             && *proxy_protocol == other.proxy_protocol
             && *canary == other.canary
             && *health_check == other.health_check
+            && *endpoint_limit == other.endpoint_limit
     }
 }
 
@@ -118,6 +123,7 @@ impl ServiceSpec {
                 proxy_protocol: false,
                 canary: None,
                 health_check: None,
+                endpoint_limit: None,
                 at,
             });
         }
@@ -158,6 +164,10 @@ impl ServiceSpec {
             Some(check) => Some(HealthCheckSpec::read(&check)?),
             None => None,
         };
+        let endpoint_limit = match fields.optional("endpoint_limit") {
+            Some(limit) => Some(EndpointLimitSpec::read(&limit)?),
+            None => None,
+        };
         fields.finish();
         Some(ServiceSpec {
             name: name?,
@@ -171,6 +181,7 @@ impl ServiceSpec {
             proxy_protocol: proxy_protocol.unwrap_or(false),
             canary,
             health_check,
+            endpoint_limit,
             at,
         })
     }

@@ -1,6 +1,7 @@
 //! What answers: a service, a URL, or another route.
 
 use crate::{
+    endpoint_limit::EndpointLimitSpec,
     field::{Field, Fields},
     health_check::HealthCheckSpec,
     service::{Protocol, ServiceSpec, TlsName, tls_name},
@@ -31,6 +32,8 @@ pub struct UrlSpec {
     pub tls: Option<TlsName>,
     /// How whoever is there is checked, if that is wanted.
     pub health_check: Option<HealthCheckSpec>,
+    /// How many requests each of its addresses may have at once, if that is bounded.
+    pub endpoint_limit: Option<EndpointLimitSpec>,
 }
 
 impl TargetSpec {
@@ -94,6 +97,15 @@ impl TargetSpec {
         }
     }
 
+    /// How many requests each endpoint may have at once, if that is bounded.
+    pub fn endpoint_limit(&self) -> Option<EndpointLimitSpec> {
+        match self {
+            TargetSpec::Service(service) => service.endpoint_limit,
+            TargetSpec::Url(url) => url.endpoint_limit,
+            TargetSpec::Forward(_) => None,
+        }
+    }
+
     /// What is spoken there, if it says so. Whoever names a way of TLS wants TLS.
     pub fn protocol(&self) -> Option<Protocol> {
         match self {
@@ -114,7 +126,7 @@ fn protocol_of(url: &UpstreamUrl) -> Protocol {
     }
 }
 
-/// A URL, or a mapping of `url`, `tls` and `health_check`.
+/// A URL, or a mapping of `url`, `tls`, `health_check` and `endpoint_limit`.
 fn url(field: &Field<'_>) -> Option<UrlSpec> {
     if !field.is_mapping() {
         let url = upstream_url(field)?;
@@ -122,6 +134,7 @@ fn url(field: &Field<'_>) -> Option<UrlSpec> {
             url,
             tls: None,
             health_check: None,
+            endpoint_limit: None,
         });
     }
     let mut fields = field.mapping()?;
@@ -136,11 +149,16 @@ fn url(field: &Field<'_>) -> Option<UrlSpec> {
         Some(check) => Some(HealthCheckSpec::read(&check)?),
         None => None,
     };
+    let endpoint_limit = match fields.optional("endpoint_limit") {
+        Some(limit) => Some(EndpointLimitSpec::read(&limit)?),
+        None => None,
+    };
     fields.finish();
     Some(UrlSpec {
         url: url?,
         tls,
         health_check,
+        endpoint_limit,
     })
 }
 

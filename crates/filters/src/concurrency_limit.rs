@@ -1,12 +1,14 @@
 //! Bounds how many requests are under way at once.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::{HeaderValue, header};
 use pailou_config::{Field, Fields};
 
-use crate::slots::{Adapt, Slot, SlotSettings, Slots};
+use crate::gradient::GradientSettings;
+use crate::slots::{Adapt, Algorithm, Slot, SlotSettings, Slots};
 use crate::{
     Ask, AskError, Change, Gate, Next, Refusal, RequestHead, ResponseHead, Scope, Step, Waiting,
     registry::Entry,
@@ -15,14 +17,12 @@ use crate::{
 pub(crate) const ENTRY: Entry = Entry::steps(
     "concurrency_limit",
     "{ requests: 100, of: route, queue: 50, wait: 500ms, name: api, adaptive: { target: 200ms, min: 10 } }",
-    "Lets so many requests be under way at once, `of: route` or `of: service`; `queue` more wait for a place, `wait` (1s) at most. Beyond that 503 (`concurrency_limited`). Routes that give it one `name` share the places. With `adaptive` the number is found between `min` and `requests`: it grows while answers begin within `target`, and falls when they do not. Each gateway counts for itself.",
+    "Lets so many requests be under way at once, `of: route` or `of: service`; `queue` more wait for a place, `wait` (1s) at most. Beyond that 503 (`concurrency_limited`). Routes that give it one `name` share the places. With `adaptive` the number is found between `min` and `requests`: it grows while answers begin within `target`, and falls when they do not; or, with `algorithm: gradient`, it grows until answers take longer than they used to. Each gateway counts for itself.",
     compile,
 );
 
-const WAITS: std::ops::RangeInclusive<Duration> =
-    Duration::from_millis(1)..=Duration::from_secs(60);
-const TARGETS: std::ops::RangeInclusive<Duration> =
-    Duration::from_millis(1)..=Duration::from_secs(600);
+const WAITS: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(60);
+const TARGETS: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(600);
 const MOST: u32 = 1_000_000;
 
 /// A place is a request's until its response has ended; a tunnel has it for as long.
@@ -81,18 +81,54 @@ fn settings(fields: &mut Fields<'_>) -> Option<SlotSettings> {
 
 fn adapt(field: &Field<'_>, most: u64) -> Option<Adapt> {
     let mut fields = field.mapping()?;
-    let target = fields
-        .required("target")
-        .and_then(|field| field.duration(TARGETS));
+    let is_gradient = match fields.optional("algorithm") {
+        Some(algorithm) => algorithm.one_of(&[("aimd", false), ("gradient", true)])?,
+        None => false,
+    };
+    let algorithm = match is_gradient {
+        true => gradient(&mut fields),
+        false => {
+            let target = fields.required("target");
+            let target = target.and_then(|field| field.duration(TARGETS));
+            target.map(|target| Algorithm::Aimd { target })
+        }
+    };
     let least = match fields.optional("min") {
         Some(min) => min.integer(1..=most),
         None => Some(1),
     };
     fields.finish();
     Some(Adapt {
-        target: target?,
         least: least? as u32,
+        algorithm: algorithm?,
     })
+}
+
+/// The numbers of Netflix's `Gradient2`, with its defaults.
+fn gradient(fields: &mut Fields<'_>) -> Option<Algorithm> {
+    let mut number = |key, default, range: RangeInclusive<f64>| match fields.optional(key) {
+        None => Some(default),
+        Some(field) => {
+            let number = field.number()?;
+            if !range.contains(&number) {
+                let (least, most) = range.into_inner();
+                field.fault_expected(field.quoted(), format!("a number from {least} to {most}"));
+                return None;
+            }
+            Some(number)
+        }
+    };
+    let tolerance = number("tolerance", 1.5, 1.0..=10.0);
+    let smoothing = number("smoothing", 0.2, 0.01..=1.0);
+    let queue = match fields.optional("queue_size") {
+        Some(queue) => queue.integer(1..=1_000),
+        None => Some(4),
+    };
+    Some(Algorithm::Gradient(GradientSettings {
+        tolerance: tolerance?,
+        smoothing: smoothing?,
+        queue: queue? as u32,
+    }))
 }
 
 impl ConcurrencyLimit {
@@ -189,6 +225,22 @@ mod tests {
             ("{ requests: 1, queue: -1 }", "-1"),
             ("{ requests: 1, wait: 2m }", "2m"),
             ("{ requests: 1, adaptive: {} }", "`target` is missing"),
+            (
+                "{ requests: 1, adaptive: { algorithm: vegas } }",
+                "aimd, gradient",
+            ),
+            (
+                "{ requests: 1, adaptive: { algorithm: gradient, target: 1s } }",
+                "unknown key",
+            ),
+            (
+                "{ requests: 1, adaptive: { algorithm: gradient, tolerance: 0.5 } }",
+                "from 1 to 10",
+            ),
+            (
+                "{ requests: 1, adaptive: { target: 1s, smoothing: 0.5 } }",
+                "unknown key",
+            ),
             (
                 "{ requests: 5, adaptive: { target: 1s, min: 6 } }",
                 "from 1 to 5",

@@ -43,6 +43,7 @@ mod except;
 mod facts;
 mod forward_auth;
 mod forwarded_prefix;
+mod gradient;
 mod grpc_web;
 mod head;
 mod header;

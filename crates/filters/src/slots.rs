@@ -1,8 +1,9 @@
 //! How many requests may be under way at once, and who waits for a place.
 //!
-//! The number is fixed, or found by itself: by additive increase and multiplicative decrease, as TCP finds its window (Chiu and Jain,
-//! 1989) and as Netflix's concurrency-limits do it for services. While answers come within a target the number grows by one for each
-//! round of requests; one that comes later, or never, takes a tenth of it away, once within the time of the target.
+//! The number is fixed, or found by itself, in one of two ways. By additive increase and multiplicative decrease, as TCP finds its window
+//! (Chiu and Jain, 1989) and as Netflix's concurrency-limits do it for services: while answers come within a target the number grows by
+//! one for each round of requests; one that comes later, or never, takes a tenth of it away, once within the time of the target. Or by
+//! the gradient of the time to an answer, without a target (`gradient`).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -11,6 +12,8 @@ use std::time::{Duration, Instant};
 use pailou_telemetry::SlotMetrics;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
+
+use crate::gradient::{Gradient, GradientSettings};
 
 /// The number is kept in thousandths.
 const ONE: u64 = 1_000;
@@ -29,10 +32,18 @@ pub(crate) struct SlotSettings {
 /// How the number is found.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Adapt {
-    /// How soon answers should begin.
-    pub(crate) target: Duration,
     /// The fewest at once.
     pub(crate) least: u32,
+    pub(crate) algorithm: Algorithm,
+}
+
+/// By what the number is found.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Algorithm {
+    /// How soon answers should begin.
+    Aimd { target: Duration },
+    /// By how the time to an answer changes.
+    Gradient(GradientSettings),
 }
 
 /// Places for requests.
@@ -48,6 +59,7 @@ pub(crate) struct Slots {
     began: Instant,
     /// When the number was made smaller last, in microseconds since it began.
     shrunk_at: AtomicU64,
+    gradient: Option<Gradient>,
     metrics: Arc<SlotMetrics>,
 }
 
@@ -66,6 +78,10 @@ impl Slots {
         // What is found by trying begins low.
         let first = settings.adapt.map_or(settings.most, |adapt| adapt.least);
         metrics.set_limit(first.into());
+        let gradient = settings.adapt.and_then(|adapt| match adapt.algorithm {
+            Algorithm::Gradient(settings) => Some(Gradient::new(settings)),
+            Algorithm::Aimd { .. } => None,
+        });
         Slots {
             settings,
             semaphore: Arc::new(Semaphore::new(first as usize)),
@@ -74,6 +90,7 @@ impl Slots {
             debt: AtomicUsize::new(0),
             began: Instant::now(),
             shrunk_at: AtomicU64::new(0),
+            gradient,
             metrics,
         }
     }
@@ -116,31 +133,45 @@ impl Slots {
         }
     }
 
-    /// An answer came within the target: one place more for each round of requests, as long as the places are used.
-    fn grow(&self) {
+    /// An answer came to a request that has had its place since `taken`, or that ended without one.
+    fn learn(&self, adapt: Adapt, taken: Instant, now: Instant, is_answered: bool) {
+        let time = now.saturating_duration_since(taken);
+        let now_us = now.saturating_duration_since(self.began).as_micros() as u64;
+        match (adapt.algorithm, &self.gradient) {
+            (Algorithm::Aimd { target }, _) if time > target => self.shrink(target, now_us),
+            (Algorithm::Aimd { .. }, _) if is_answered => self.grow(),
+            // A request that ends early without an answer says nothing: its client may have left.
+            (Algorithm::Gradient(_), Some(gradient)) if is_answered || time > gradient.long() => {
+                if let Some(window) = gradient.answered(time, now_us) {
+                    let is_used = self.is_used();
+                    self.change(|places| {
+                        let places = places as f64 / ONE as f64;
+                        (gradient.judge(window, places, is_used) * ONE as f64) as u64
+                    });
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether at least half of the places are taken.
+    fn is_used(&self) -> bool {
         let places = self.limit.load(Relaxed);
         let in_use = places / ONE - (self.semaphore.available_permits() as u64).min(places / ONE);
-        if in_use * 2 * ONE < places {
-            return;
-        }
-        let most = u64::from(self.settings.most) * ONE;
-        let more = |places: u64| Some((places + ONE * ONE / places.max(ONE)).min(most));
-        let Ok(before) = self.limit.fetch_update(Relaxed, Relaxed, more) else {
-            return;
-        };
-        let after = more(before).unwrap_or(before);
-        let added = (after / ONE - before / ONE) as usize;
-        if added > 0 {
-            self.semaphore.add_permits(added);
-            self.metrics.set_limit(after / ONE);
+        in_use * 2 * ONE >= places
+    }
+
+    /// An answer came within the target: one place more for each round of requests, as long as the places are used.
+    fn grow(&self) {
+        if self.is_used() {
+            self.change(|places| places + ONE * ONE / places.max(ONE));
         }
     }
 
     /// An answer came late, or never: a tenth of the places goes, once within the time of the target.
-    fn shrink(&self, adapt: Adapt, now: Instant) {
-        let now = now.saturating_duration_since(self.began).as_micros() as u64;
+    fn shrink(&self, target: Duration, now: u64) {
         let shrunk = self.shrunk_at.load(Relaxed);
-        if now < shrunk.saturating_add(adapt.target.as_micros() as u64)
+        if now < shrunk.saturating_add(target.as_micros() as u64)
             || self
                 .shrunk_at
                 .compare_exchange(shrunk, now, Relaxed, Relaxed)
@@ -148,15 +179,29 @@ impl Slots {
         {
             return;
         }
-        let least = u64::from(adapt.least) * ONE;
-        let fewer = |places: u64| Some((places - places / 10).max(least));
-        let Ok(before) = self.limit.fetch_update(Relaxed, Relaxed, fewer) else {
+        self.change(|places| places - places / 10);
+    }
+
+    /// Another number of places, in thousandths, within the bounds. Those that go and are not free go when they are.
+    fn change(&self, to: impl FnOnce(u64) -> u64) {
+        let adapt = self.settings.adapt;
+        let least = u64::from(adapt.map_or(1, |adapt| adapt.least)) * ONE;
+        let most = u64::from(self.settings.most) * ONE;
+        let before = self.limit.load(Relaxed);
+        let after = to(before).clamp(least, most);
+        let changed = self.limit.compare_exchange(before, after, Relaxed, Relaxed);
+        // Another answer was first. This one changes as little as one answer does.
+        if changed.is_err() || after / ONE == before / ONE {
             return;
-        };
-        let after = fewer(before).unwrap_or(before);
-        let gone = (before / ONE).saturating_sub(after / ONE) as usize;
-        let free = self.semaphore.forget_permits(gone);
-        self.debt.fetch_add(gone - free, Relaxed);
+        }
+        if after > before {
+            self.semaphore
+                .add_permits((after / ONE - before / ONE) as usize);
+        } else {
+            let gone = (before / ONE - after / ONE) as usize;
+            let free = self.semaphore.forget_permits(gone);
+            self.debt.fetch_add(gone - free, Relaxed);
+        }
         self.metrics.set_limit(after / ONE);
     }
 
@@ -175,10 +220,7 @@ impl Slot {
         if self.is_answered.swap(true, Relaxed) {
             return;
         }
-        match now.saturating_duration_since(self.taken) <= adapt.target {
-            true => self.slots.grow(),
-            false => self.slots.shrink(adapt, now),
-        }
+        self.slots.learn(adapt, self.taken, now, true);
     }
 }
 
@@ -187,9 +229,8 @@ impl Drop for Slot {
         let slots = &self.slots;
         if let Some(adapt) = slots.settings.adapt
             && !self.is_answered.load(Relaxed)
-            && self.taken.elapsed() > adapt.target
         {
-            slots.shrink(adapt, Instant::now());
+            slots.learn(adapt, self.taken, Instant::now(), false);
         }
         slots.metrics.freed();
         if let Some(permit) = self.permit.take()
@@ -257,8 +298,10 @@ mod tests {
     }
 
     const ADAPT: Adapt = Adapt {
-        target: Duration::from_millis(100),
         least: 4,
+        algorithm: Algorithm::Aimd {
+            target: Duration::from_millis(100),
+        },
     };
 
     /// Fills every place and answers all of them after `after`.

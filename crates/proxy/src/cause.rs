@@ -46,6 +46,8 @@ pub(crate) enum Cause {
     ServiceEmpty,
     NoEligibleEndpoint,
     EndpointsTried,
+    /// Each has as many requests as it may have.
+    EndpointsFull,
     TooManyConnections,
     // The upstream's fault.
     ConnectFailed,
@@ -194,6 +196,11 @@ impl Cause {
                 "endpoints_tried",
                 "every eligible endpoint of the service was tried",
             ),
+            Cause::EndpointsFull => (
+                503,
+                "endpoints_full",
+                "every eligible endpoint of the service has as many requests as it may have",
+            ),
             Cause::TooManyConnections => (
                 503,
                 "too_many_connections",
@@ -301,6 +308,7 @@ impl Cause {
                 | Cause::ServiceUnknown
                 | Cause::ServiceEmpty
                 | Cause::NoEligibleEndpoint
+                | Cause::EndpointsFull
                 | Cause::Refused(_)
                 | Cause::GateFailed
                 | Cause::GateTimeout

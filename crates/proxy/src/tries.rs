@@ -24,7 +24,7 @@ use http_body::Body as _;
 use hyper::body::Incoming;
 use pailou_filters::Retry;
 use pailou_routing::Route;
-use pailou_upstream::{Hint, Http, NoEndpoint, Outcome, Tried};
+use pailou_upstream::{Hint, Http, NoEndpoint, Outcome, Pick, Tried};
 use tokio::time::Instant;
 
 use crate::breaker::End;
@@ -71,7 +71,7 @@ enum Again {
 /// Sends the request to an endpoint, and to another one if that fails in a way
 /// that is safe to repeat; gives the head of the response.
 pub(crate) async fn send(exchange: &mut Exchange, planned: &Planned) -> Result<Received, Ended> {
-    pick(exchange)?;
+    pick_or_wait(exchange).await?;
     mirror::launch(exchange);
     if let Some(upload) = exchange.upload.as_ref().filter(|_| exchange.tries == 0) {
         upload.look().await;
@@ -154,14 +154,37 @@ async fn pause(exchange: &mut Exchange, least: Duration) {
 fn pick(exchange: &mut Exchange) -> Result<(), Cause> {
     let route = exchange.route.as_ref().ok_or(Cause::Internal)?;
     let selection = route.target.selection().ok_or(Cause::Internal)?;
-    let hint = Hint::after(&exchange.tried)
+    let picked = selection.pick(&hint(exchange));
+    note(exchange, picked)
+}
+
+/// The same for a first try, which waits for room at an endpoint if its route says so. A retry
+/// does not wait: it has had its turn.
+async fn pick_or_wait(exchange: &mut Exchange) -> Result<(), Cause> {
+    match pick(exchange) {
+        Err(Cause::EndpointsFull) => {}
+        picked => return picked,
+    }
+    let route = exchange.route.clone().ok_or(Cause::Internal)?;
+    let selection = route.target.selection().ok_or(Cause::Internal)?;
+    let (due, _) = exchange.connect_due();
+    let picked = selection.wait(&hint(exchange), due).await;
+    note(exchange, picked)
+}
+
+fn hint(exchange: &Exchange) -> Hint<'_> {
+    Hint::after(&exchange.tried)
         .of_part(exchange.part.as_deref())
-        .with_key(exchange.key);
-    let pick = selection.pick(&hint).map_err(|none| match none {
+        .with_key(exchange.key)
+}
+
+fn note(exchange: &mut Exchange, picked: Result<Pick, NoEndpoint>) -> Result<(), Cause> {
+    let pick = picked.map_err(|none| match none {
         NoEndpoint::Unknown => Cause::ServiceUnknown,
         NoEndpoint::Empty => Cause::ServiceEmpty,
         NoEndpoint::NoneEligible => Cause::NoEligibleEndpoint,
         NoEndpoint::AllTried => Cause::EndpointsTried,
+        NoEndpoint::Full => Cause::EndpointsFull,
     })?;
     exchange.picked = Some(pick.address());
     exchange.pick = Some(pick);

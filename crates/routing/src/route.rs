@@ -361,7 +361,12 @@ impl Route {
         let balance = spec.balance.as_ref().unwrap_or(&defaults.balance);
         let slow_start = spec.slow_start.unwrap_or(defaults.slow_start).duration();
         let policy = balance::parse(balance, &report);
-        let policy = policy.map(|policy| policy.with_slow_start(slow_start.unwrap_or_default()));
+        let limit = spec.target.as_ref().and_then(|it| it.endpoint_limit());
+        let policy = policy.map(|policy| {
+            policy
+                .with_slow_start(slow_start.unwrap_or_default())
+                .with_endpoint_limit(limit)
+        });
         check_target(&spec, &report);
         pailou_filters::check_order(&steps, &report);
         let (false, Some(matcher), Some(policy)) = (report.has_errors(), matcher, policy) else {

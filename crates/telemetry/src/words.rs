@@ -34,6 +34,7 @@ pub const CAUSES: &[(&str, When)] = &[
     ("consumer_denied", When::Routed),
     ("credentials_invalid", When::Routed),
     ("credentials_missing", When::Routed),
+    ("endpoints_full", When::Routed),
     ("endpoints_tried", When::Routed),
     ("fault_injected", When::Routed),
     ("gate_failed", When::Routed),

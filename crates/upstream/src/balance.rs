@@ -20,7 +20,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pailou_config::{Field, PartSpec, Report, RequestKey};
+use pailou_config::{EndpointLimitSpec, Field, PartSpec, Report, RequestKey};
 
 use crate::endpoint::Endpoint;
 use crate::transport::Transport;
@@ -56,6 +56,7 @@ pub struct Policy {
     arguments: Arc<str>,
     key: Option<RequestKey>,
     slow_start: Duration,
+    endpoint_limit: Option<EndpointLimitSpec>,
     balance: Arc<dyn Balance>,
 }
 
@@ -67,6 +68,7 @@ impl Policy {
             arguments: arguments.into(),
             key: None,
             slow_start: Duration::ZERO,
+            endpoint_limit: None,
             balance: Arc::new(balance),
         }
     }
@@ -108,6 +110,19 @@ impl Policy {
         }
     }
 
+    /// The same, under which an endpoint has no more requests at once than that.
+    pub fn with_endpoint_limit(self, limit: Option<EndpointLimitSpec>) -> Policy {
+        Policy {
+            endpoint_limit: limit,
+            ..self
+        }
+    }
+
+    /// How many requests an endpoint may have at once, if that is bounded.
+    pub fn endpoint_limit(&self) -> Option<EndpointLimitSpec> {
+        self.endpoint_limit
+    }
+
     /// How long an endpoint that begins to take requests takes to its whole share.
     pub fn slow_start(&self) -> Duration {
         self.slow_start
@@ -141,6 +156,7 @@ impl PartialEq for Policy {
         self.name == other.name
             && self.arguments == other.arguments
             && self.slow_start == other.slow_start
+            && self.endpoint_limit == other.endpoint_limit
     }
 }
 
@@ -151,6 +167,7 @@ impl Hash for Policy {
         self.name.hash(state);
         self.arguments.hash(state);
         self.slow_start.hash(state);
+        self.endpoint_limit.hash(state);
     }
 }
 

@@ -101,13 +101,25 @@ impl Endpoint {
         self.tally.as_deref()
     }
 
-    pub(crate) fn begin(&self) {
-        self.in_flight.fetch_add(1, Ordering::Relaxed);
+    /// Begins a request, unless it has `most` of them. Never more than `most` begin.
+    pub(crate) fn begin(&self, most: u32) -> bool {
+        // `SeqCst` for those who wait for room: see `Rooms::freed`.
+        if self.in_flight.fetch_add(1, Ordering::SeqCst) >= most {
+            self.end();
+            return false;
+        }
         self.picks.fetch_add(1, Ordering::Relaxed);
+        true
     }
 
     pub(crate) fn end(&self) {
-        self.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.in_flight.fetch_sub(1, Ordering::SeqCst);
+        self.bell.rooms().freed();
+    }
+
+    /// Whether it has `most` requests.
+    pub(crate) fn is_full(&self, most: u32) -> bool {
+        self.in_flight.load(Ordering::SeqCst) >= most
     }
 
     pub(crate) fn standing(&self) -> Standing {

@@ -40,6 +40,7 @@ mod outlier;
 mod peak;
 mod pick;
 mod rebuild;
+mod room;
 mod schedule;
 mod selection;
 mod service;
@@ -65,8 +66,8 @@ pub use endpoint::Endpoint;
 pub use hint::Hint;
 pub use id::ServiceId;
 pub use near::Near;
-/// What [`Services::new`] takes.
-pub use pailou_config::EjectionSettings;
+/// What [`Services::new`] and [`Policy::with_endpoint_limit`] take.
+pub use pailou_config::{EjectionSettings, EndpointLimitSpec};
 pub use pick::{Outcome, Pick};
 pub use schedule::NoEndpoint;
 pub use selection::{Selection, Subset};

@@ -51,16 +51,24 @@ pub enum Outcome {
 }
 
 impl Pick {
-    /// Takes an endpoint that is well or on trial, or, with `anyhow`, in whatever condition it is.
-    pub(crate) fn take(share: &Share, anyhow: bool) -> Option<Pick> {
+    /// Takes an endpoint that is well or on trial, or, with `anyhow`, in whatever condition it is; none that has `most` requests.
+    pub(crate) fn take(share: &Share, anyhow: bool, most: u32) -> Option<Pick> {
         let endpoint = &share.endpoint;
+        if endpoint.is_full(most) {
+            return None;
+        }
         let standing = endpoint.standing();
         let is_test = standing.condition == Condition::OnTrial
             && endpoint.shift(standing.term, Condition::OnTrial, Condition::Tested);
         if !is_test && !standing.is_well() && !anyhow {
             return None;
         }
-        endpoint.begin();
+        if !endpoint.begin(most) {
+            if is_test {
+                endpoint.shift(standing.term, Condition::Tested, Condition::OnTrial);
+            }
+            return None;
+        }
         Some(Pick {
             endpoint: Arc::clone(endpoint),
             transport: share.transport,

@@ -28,6 +28,9 @@ pub enum NoEndpoint {
     /// All that may be used were tried.
     #[error("every eligible endpoint was tried")]
     AllTried,
+    /// All that may be used have as many requests as they may have.
+    #[error("every eligible endpoint has as many requests as it may have")]
+    Full,
 }
 
 /// The shares of a schedule, and of the one for requests that find nobody there.
@@ -43,6 +46,8 @@ pub(crate) struct Arranged {
 pub(crate) struct Schedule {
     shares: Arc<[Share]>,
     chooser: Option<Box<dyn Chooser>>,
+    /// The most requests that an endpoint may have.
+    most: u32,
     /// Ejected endpoints are among the shares, and are used.
     panic: bool,
     /// The error when there are no shares.
@@ -61,6 +66,7 @@ impl Schedule {
         Schedule {
             shares: Arc::new([]),
             chooser: None,
+            most: u32::MAX,
             panic: false,
             nothing,
             parts: Parts::default(),
@@ -99,6 +105,9 @@ impl Schedule {
         Schedule {
             shares,
             chooser: Some(chooser),
+            most: policy
+                .endpoint_limit()
+                .map_or(u32::MAX, |limit| limit.requests),
             panic,
             nothing: NoEndpoint::NoneEligible,
             parts: Parts::default(),
@@ -123,14 +132,16 @@ impl Schedule {
         fallback: Fallback,
     ) -> Result<Pick, NoEndpoint> {
         let named = hint.part.and_then(|name| self.parts.get(name));
-        if let Some(part) = named
-            && let Ok(pick) = part.pick(hint)
-        {
+        let of_part = named.map(|part| part.pick(hint));
+        if let Some(Ok(pick)) = of_part {
             return Ok(pick);
         }
         let untagged = || self.parts.untagged().and_then(|part| part.pick(hint).ok());
         match (fallback, hint.part) {
             (Fallback::Any, _) => self.pick(hint),
+            (Fallback::Refuse, Some(_)) if matches!(of_part, Some(Err(NoEndpoint::Full))) => {
+                Err(NoEndpoint::Full)
+            }
             (Fallback::Refuse, Some(_)) => Err(match (self.nothing, hint.tried.is_empty()) {
                 (NoEndpoint::NoneEligible, false) => NoEndpoint::AllTried,
                 (nothing, _) => nothing,
@@ -176,6 +187,9 @@ impl Schedule {
     /// An endpoint, if there is one here or elsewhere.
     pub(crate) fn pick(&self, hint: &Hint<'_>) -> Result<Pick, NoEndpoint> {
         match (self.pick_here(hint), &self.elsewhere) {
+            (Err(NoEndpoint::Full), Some(elsewhere)) => {
+                elsewhere.pick_here(hint).map_err(|_| NoEndpoint::Full)
+            }
             (Err(_), Some(elsewhere)) => elsewhere.pick_here(hint),
             (picked, _) => picked,
         }
@@ -189,7 +203,7 @@ impl Schedule {
         if hint.tried.is_empty() {
             let share = &self.shares[chooser.choose(hint.key)];
             let is_revived = || self.panic && !share.held && share.endpoint.standing().is_out();
-            if let Some(pick) = Pick::take(share, is_revived()) {
+            if let Some(pick) = Pick::take(share, is_revived(), self.most) {
                 return Ok(pick);
             }
         }
@@ -205,30 +219,56 @@ impl Schedule {
         let is_left = |share: &Share| !tried.contains(&share.endpoint.address());
         let may = |index: usize| {
             let share = &self.shares[index];
-            is_left(share) && !share.held && is_free(share)
+            is_left(share) && !share.held && self.is_free(share)
         };
         let next = hint.key.and_then(|key| chooser.next_of(key, &may));
-        if let Some(pick) = next.and_then(|index| Pick::take(&self.shares[index], false)) {
+        if let Some(pick) = next.and_then(|index| Pick::take(&self.shares[index], false, self.most))
+        {
             return Ok(pick);
         }
         for _ in 0..REDRAWS {
             let share = &self.shares[chooser.choose_again()];
             if is_left(share)
                 && !share.held
-                && let Some(pick) = Pick::take(share, false)
+                && let Some(pick) = Pick::take(share, false, self.most)
             {
                 return Ok(pick);
             }
         }
         // A listed endpoint that is ejected or on trial is better than none.
-        self.draw_among(|share| is_left(share) && !share.held && is_free(share))
-            .or_else(|| self.draw_among(|share| is_left(share) && share.held && is_free(share)))
-            .or_else(|| self.draw_among(|share| is_left(share) && !share.held))
-            .and_then(|share| Pick::take(share, true))
-            .ok_or(match tried.is_empty() {
-                true => NoEndpoint::NoneEligible,
-                false => NoEndpoint::AllTried,
+        let drawn = self
+            .draw_among(|share| is_left(share) && !share.held && self.is_free(share))
+            .or_else(|| {
+                self.draw_among(|share| is_left(share) && share.held && self.is_free(share))
             })
+            .or_else(|| {
+                self.draw_among(|share| is_left(share) && !share.held && !self.is_full(share))
+            });
+        let picked = drawn.and_then(|share| Pick::take(share, true, self.most));
+        // One that was drawn and not taken has got its last request meanwhile.
+        let is_full = |share: &Share| is_left(share) && self.is_full(share);
+        picked.ok_or_else(|| match tried.is_empty() {
+            _ if drawn.is_some() || self.shares.iter().any(is_full) => NoEndpoint::Full,
+            true => NoEndpoint::NoneEligible,
+            false => NoEndpoint::AllTried,
+        })
+    }
+
+    /// Whether a request may have it, rather than must.
+    fn is_free(&self, share: &Share) -> bool {
+        let condition = share.endpoint.standing().condition;
+        matches!(condition, Condition::Well | Condition::OnTrial) && !self.is_full(share)
+    }
+
+    fn is_full(&self, share: &Share) -> bool {
+        share.endpoint.is_full(self.most)
+    }
+
+    /// Whether an endpoint has room for a request.
+    pub(crate) fn has_room(&self) -> bool {
+        let elsewhere = self.elsewhere.as_deref();
+        self.shares.iter().any(|share| self.is_free(share))
+            || elsewhere.is_some_and(|elsewhere| elsewhere.has_room())
     }
 
     /// One of those that are wanted, drawn by weight in one pass.
@@ -243,12 +283,6 @@ impl Schedule {
         }
         drawn
     }
-}
-
-/// Whether a request may have it, rather than must.
-fn is_free(share: &Share) -> bool {
-    let condition = share.endpoint.standing().condition;
-    matches!(condition, Condition::Well | Condition::OnTrial)
 }
 
 impl fmt::Debug for Schedule {

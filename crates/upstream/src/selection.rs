@@ -5,10 +5,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use tokio::time::{Instant, timeout_at};
 
 use crate::Policy;
 use crate::hint::Hint;
 use crate::pick::Pick;
+use crate::room::Room;
 use crate::schedule::{NoEndpoint, Schedule};
 
 use crate::service::Service;
@@ -71,12 +73,17 @@ pub struct Selection {
     subset: Subset,
     policy: Policy,
     schedule: ArcSwap<Schedule>,
+    /// Where requests wait that find every endpoint full, if they may.
+    room: Option<Arc<Room>>,
 }
 
 impl Selection {
     pub(crate) fn new(service: Arc<Service>, subset: Subset, policy: Policy) -> Selection {
         let schedule = ArcSwap::from_pointee(Schedule::nothing(NoEndpoint::Unknown));
+        let limit = policy.endpoint_limit();
+        let has_queue = limit.is_some_and(|limit| limit.queue > 0);
         Selection {
+            room: has_queue.then(|| service.rooms().add()),
             service,
             subset,
             policy,
@@ -117,6 +124,56 @@ impl Selection {
     /// # Errors
     /// When there is none, and why.
     pub fn pick(&self, hint: &Hint<'_>) -> Result<Pick, NoEndpoint> {
+        // Who waits comes first.
+        if self.waiting() > 0 && hint.tried.is_empty() {
+            return Err(NoEndpoint::Full);
+        }
+        self.pick_now(hint)
+    }
+
+    /// The same for a request that found every endpoint full: waits until one has room, as long as the limit says and not beyond `due`.
+    /// Who came first is first.
+    ///
+    /// Waiting can be cancelled at any time; the place in the queue is free then.
+    ///
+    /// # Errors
+    /// [`NoEndpoint::Full`] if none has room in time, or too many wait already; otherwise why there is none.
+    pub async fn wait(&self, hint: &Hint<'_>, due: Instant) -> Result<Pick, NoEndpoint> {
+        let (Some(limit), Some(room)) = (self.policy.endpoint_limit(), &self.room) else {
+            return Err(NoEndpoint::Full);
+        };
+        let waiting = room.begin(limit.queue).ok_or(NoEndpoint::Full)?;
+        let due = due.min(Instant::now() + limit.wait);
+        let mut may_pick = waiting.is_first;
+        loop {
+            let mut freed = std::pin::pin!(room.freed.notified());
+            freed.as_mut().enable();
+            match may_pick.then(|| self.pick_now(hint)) {
+                None | Some(Err(NoEndpoint::Full)) => {}
+                Some(picked) => {
+                    drop(waiting);
+                    self.wake_next(room);
+                    return picked;
+                }
+            }
+            timeout_at(due, freed).await.map_err(|_| NoEndpoint::Full)?;
+            may_pick = true;
+        }
+    }
+
+    /// How many requests wait for room at an endpoint.
+    pub fn waiting(&self) -> usize {
+        self.room.as_deref().map_or(0, Room::waiting)
+    }
+
+    /// Several endpoints may have got room while one request was woken.
+    fn wake_next(&self, room: &Room) {
+        if room.waiting() > 0 && self.schedule.load().has_room() {
+            room.freed.notify_one();
+        }
+    }
+
+    fn pick_now(&self, hint: &Hint<'_>) -> Result<Pick, NoEndpoint> {
         let schedule = self.schedule.load();
         match &self.subset.split {
             None => schedule.pick(hint),
@@ -135,6 +192,10 @@ impl Selection {
 
     pub(crate) fn replace_schedule(&self, schedule: Schedule) {
         self.schedule.store(Arc::new(schedule));
+        // Others may have room now, or there are none any more.
+        if let Some(room) = &self.room {
+            room.freed.notify_waiters();
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use crate::budget::RetryBudget;
 use crate::check::{Check, CheckFailure, Checking, Target};
 use crate::id::ServiceId;
 use crate::news::News;
+use crate::room::Rooms;
 use crate::selection::{Selection, Subset};
 use crate::services::Context;
 use crate::set::EndpointSet;
@@ -65,6 +66,11 @@ impl Service {
     /// The retries that it can pay for.
     pub fn retry_budget(&self) -> &RetryBudget {
         &self.retry_budget
+    }
+
+    /// Who waits for room at its endpoints.
+    pub(crate) fn rooms(&self) -> &Rooms {
+        self.bell.rooms()
     }
 
     /// Whether it is known which endpoints it has. A service that is known to be empty is known.

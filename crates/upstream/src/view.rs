@@ -53,6 +53,12 @@ pub struct SelectionView {
     pub balance: &'static str,
     /// How many endpoints may be picked now.
     pub endpoints: usize,
+    /// How many requests each of them may have at once; absent where that is not bounded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub endpoint_limit: Option<u32>,
+    /// How many requests wait until one of them has room; absent where none may wait.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<usize>,
     /// Whether ejected ones are among them.
     pub panic: bool,
     /// The share of requests that leaves the gateway's own cluster, in percent, since that has too few endpoints that are well. Absent
@@ -174,10 +180,15 @@ impl ServiceView {
 impl SelectionView {
     fn new(selection: &Selection) -> SelectionView {
         let schedule = selection.schedule();
+        let limit = selection.policy().endpoint_limit();
         SelectionView {
             subset: selection.subset().to_string(),
             balance: selection.policy().name(),
             endpoints: schedule.shares().len(),
+            endpoint_limit: limit.map(|limit| limit.requests),
+            waiting: limit
+                .filter(|limit| limit.queue > 0)
+                .map(|_| selection.waiting()),
             panic: schedule.is_panic(),
             away_percent: Some(schedule.away_percent()).filter(|percent| *percent > 0),
         }

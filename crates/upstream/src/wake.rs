@@ -5,13 +5,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::Notify;
 
+use crate::room::Rooms;
+
 /// One service's bell. A request rings it; the supervisor comes at once and looks at this service.
 ///
-/// It is all that an endpoint knows of its service, so that reports neither find the service nor take its lock.
+/// With those who wait for room at an endpoint it is all that an endpoint knows of its service, so that neither the beginning nor the
+/// end of a request finds the service or takes its lock.
 #[derive(Debug)]
 pub(crate) struct Bell {
     is_rung: AtomicBool,
     supervisor: Arc<Notify>,
+    /// Who waits for room at an endpoint.
+    rooms: Rooms,
 }
 
 impl Bell {
@@ -19,7 +24,12 @@ impl Bell {
         Arc::new(Bell {
             is_rung: AtomicBool::new(false),
             supervisor,
+            rooms: Rooms::default(),
         })
+    }
+
+    pub(crate) fn rooms(&self) -> &Rooms {
+        &self.rooms
     }
 
     /// Wakes the supervisor, unless it is on its way already.

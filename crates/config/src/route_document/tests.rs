@@ -269,7 +269,7 @@ const REFUSED: &[(&str, &[&str])] = &[
         "routes:\n  /a: { service: { nam: x, group: '' } }\n",
         &[
             "r.yaml:2:18: routes[\"/a\"].service: `name` is missing",
-            "r.yaml:2:20: routes[\"/a\"].service.nam: unknown key; expected one of name, nacos, group, namespace, cluster, metadata, protocol, tls, proxy_protocol, canary, health_check; \
+            "r.yaml:2:20: routes[\"/a\"].service.nam: unknown key; expected one of name, nacos, group, namespace, cluster, metadata, protocol, tls, proxy_protocol, canary, health_check, endpoint_limit; \
              did you mean `name`?",
             "r.yaml:2:35: routes[\"/a\"].service.group: ``; expected a Nacos group",
         ],

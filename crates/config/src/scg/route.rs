@@ -324,6 +324,7 @@ fn target(
             url,
             tls: None,
             health_check: None,
+            endpoint_limit: None,
         })),
         Uri::Forward(path) => Some(TargetSpec::Forward(path)),
         Uri::Nowhere => None,

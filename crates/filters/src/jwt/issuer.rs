@@ -283,6 +283,7 @@ fn url(field: &Field<'_>, refresh: Duration, scope: &Scope<'_>) -> Option<Place>
         url,
         tls: None,
         health_check: None,
+        endpoint_limit: None,
     });
     Some(Place::Endpoint {
         destination: Box::new(scope.destinations.destination(&target, field)?),

@@ -79,9 +79,11 @@ fn classes(cause: &str) -> (&'static str, &'static str) {
             "org.springframework.web.server.ResponseStatusException",
             "org.springframework.cloud.gateway.support.TimeoutException",
         ),
-        "service_unknown" | "service_empty" | "no_eligible_endpoint" | "endpoints_tried" => {
-            (NOT_FOUND, NOT_FOUND)
-        }
+        "service_unknown"
+        | "service_empty"
+        | "no_eligible_endpoint"
+        | "endpoints_full"
+        | "endpoints_tried" => (NOT_FOUND, NOT_FOUND),
         "circuit_open" => (OPEN, OPEN),
         "circuit_timeout" => (LATE, LATE),
         _ => ("java.lang.RuntimeException", "java.lang.RuntimeException"),

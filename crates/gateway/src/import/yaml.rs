@@ -177,6 +177,9 @@ fn service(spec: &ServiceSpec) -> String {
     if let Some(spec) = &spec.health_check {
         pairs.push(("health_check", spec.text()));
     }
+    if let Some(spec) = &spec.endpoint_limit {
+        pairs.push(("endpoint_limit", spec.text()));
+    }
     match pairs.as_slice() {
         [(_, name)] => name.clone(),
         _ => map(pairs.into_iter()),

@@ -63,6 +63,8 @@ pub(crate) struct Edge {
     socket: Option<Socket>,
     /// Bytes that were read beyond the end of a head or a body.
     ahead: BytesMut,
+    /// Whether the last read took all that it had room for: there may be more.
+    was_full: bool,
     /// The part that has come of a head that comes in pieces.
     partial: Vec<u8>,
     /// The part of such a head that the engine has not been given yet.
@@ -106,6 +108,7 @@ impl Edge {
         Edge {
             socket: Some(socket),
             ahead: BytesMut::new(),
+            was_full: false,
             partial: Vec::new(),
             whole: BytesMut::new(),
             scan: HeadScan::default(),
@@ -334,11 +337,20 @@ impl Edge {
     /// Reads what was held back, then the socket.
     fn poll_fill(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if self.ahead.is_empty() {
-            return socket(&mut self.socket).poll_read(cx, buf);
+            ready!(socket(&mut self.socket).poll_read(cx, buf))?;
+            self.was_full = buf.remaining() == 0;
+            return Poll::Ready(Ok(()));
         }
         let taken = self.ahead.len().min(buf.remaining());
         buf.put_slice(&self.ahead[..taken]);
         self.ahead.advance(taken);
+        if self.was_full && self.ahead.is_empty() && buf.remaining() > 0 {
+            // The engine takes more at once after a read that was full. So the next
+            // request comes with its body in one read, and goes on in one write. What
+            // is wrong with the socket, the next read finds out.
+            self.was_full = false;
+            let _ = socket(&mut self.socket).poll_read(cx, buf);
+        }
         Poll::Ready(Ok(()))
     }
 

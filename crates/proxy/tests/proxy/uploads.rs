@@ -44,6 +44,38 @@ async fn slow(bytes: usize, pause: Duration) -> Upstream {
     .await
 }
 
+/// What comes with a head and does not fit into its read, the next read takes together with what is still in the socket.
+/// A body, or a request behind it, that ends there has to end there.
+#[tokio::test]
+async fn bodies_around_the_size_of_a_read_and_what_follows_them_stay_whole() {
+    let upstream = Upstream::start(|request| ok(request.line())).await;
+    let gateway = Gateway::start(ANY, &[upstream.address]).await;
+    let mut client = gateway.connect().await;
+    let mut number = 0;
+    for length in [8_000, 8_100, 8_192, 10_240, 16_300, 16_384, 40_000, 300] {
+        // In the second round the engine reads more at once.
+        for _ in 0..2 {
+            let body: Vec<u8> = (0..length).map(|at| (at % 251) as u8).collect();
+            let head =
+                format!("POST /{number} HTTP/1.1\r\nhost: a\r\ncontent-length: {length}\r\n\r\n");
+            let next = format!("GET /after/{number} HTTP/1.1\r\nhost: a\r\n\r\n");
+            client
+                .send([head.as_bytes(), &body, next.as_bytes()].concat())
+                .await;
+            assert_eq!(
+                client.answer().await.text(),
+                format!("post /{number} http/1.1")
+            );
+            assert_eq!(
+                client.answer().await.text(),
+                format!("get /after/{number} http/1.1")
+            );
+            assert!(upstream.received()[2 * number].body == body, "{length}");
+            number += 1;
+        }
+    }
+}
+
 /// Pieces of a body go through a queue of four places. When the last piece filled it nobody looked at the client any
 /// more, and every deadline was missed: with every fourth number of chunks in one packet.
 #[tokio::test]
