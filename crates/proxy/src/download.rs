@@ -2,6 +2,7 @@
 
 mod copies;
 mod encoding;
+mod stages;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -24,8 +25,8 @@ use crate::line::{Line, LineFailure, failure_of};
 use crate::panics::ToldOfPanic;
 use crate::streams;
 use crate::upload::{Awaited, Upload};
-use copies::Copies;
 use encoding::Encoding;
+use stages::Stages;
 
 /// What the client is sent after a head.
 #[derive(Debug)]
@@ -55,10 +56,8 @@ pub(crate) struct Flow {
     /// Since when the endpoint is waited for.
     waits_since: Option<Instant>,
     broken: Option<Broken>,
-    /// Copies that steps take of the body.
-    copies: Option<Box<Copies>>,
-    /// How a step has it encoded.
-    encoding: Option<Box<Encoding>>,
+    /// What steps do with the body as it passes.
+    stages: Option<Box<Stages>>,
     /// How the client is answered, if it speaks gRPC-Web.
     web: Option<Box<Translated>>,
 }
@@ -85,8 +84,7 @@ impl Flow {
             keeps,
             waits_since: None,
             broken: None,
-            copies: None,
-            encoding: None,
+            stages: None,
             web: None,
         };
         // If an HTTP/2 endpoint sends anything after the head of such an answer, its
@@ -130,13 +128,12 @@ impl Flow {
     /// Gives up the rest of the body, and with it the connection.
     pub(crate) fn leave(&mut self) {
         self.line = None;
-        self.copies = None;
-        self.encoding = None;
+        self.stages = None;
     }
 
     /// Lets a step take a copy of the body as it passes.
     pub(crate) fn copy(&mut self, copying: Box<dyn Copying>) {
-        if let Some(encoding) = &mut self.encoding {
+        if let Some(encoding) = self.encoding() {
             encoding.copy(copying);
             return;
         }
@@ -144,20 +141,29 @@ impl Flow {
             copying.keep(Bytes::new());
             return;
         }
-        self.copies.get_or_insert_default().add(copying);
+        self.stages.get_or_insert_default().copies.add(copying);
     }
 
     /// Has a step encode the body as it passes. Only the first encoder acts: no step encodes a body that is encoded already.
     pub(crate) fn encode(&mut self, encoder: Encoder) {
-        self.encoding
-            .get_or_insert_with(|| Box::new(Encoding::new(encoder)));
+        let encoding = &mut self.stages.get_or_insert_default().encoding;
+        encoding.get_or_insert_with(|| Encoding::new(encoder));
+    }
+
+    fn encoding(&mut self) -> Option<&mut Encoding> {
+        self.stages.as_mut()?.encoding.as_mut()
+    }
+
+    fn is_encoded(&self) -> bool {
+        let stages = self.stages.as_ref();
+        stages.is_some_and(|stages| stages.encoding.is_some())
     }
 
     /// The whole body, if it has at most `most` bytes.
     pub(crate) async fn collect(&mut self, most: usize) -> Result<Bytes, Cause> {
         let mut bytes = BytesMut::new();
         let expected = self.incoming.size_hint().lower();
-        if expected > most as u64 && self.encoding.is_none() {
+        if expected > most as u64 && !self.is_encoded() {
             return Err(Cause::UpstreamTooLarge);
         }
         while !self.is_sent() {
@@ -192,11 +198,11 @@ impl Flow {
                     Some(translated) => translated.web.frame(frame),
                     None => frame,
                 };
-                if self.encoding.is_none() {
+                if !self.is_encoded() {
                     self.sends(&frame);
                 }
-                if let Some(copies) = &mut self.copies {
-                    copies.take(&frame);
+                if let Some(stages) = &mut self.stages {
+                    stages.copies.take(&frame);
                 }
                 if self.incoming.is_end_stream() {
                     self.end();
@@ -232,8 +238,8 @@ impl Flow {
 
     /// Whether nothing more is to be sent.
     fn is_sent(&self) -> bool {
-        let is_encoded = self.encoding.as_ref().is_none_or(|it| it.is_over());
-        self.line.is_none() && is_encoded
+        let encoding = self.stages.as_ref().and_then(|it| it.encoding.as_ref());
+        self.line.is_none() && encoding.is_none_or(Encoding::is_over)
     }
 
     fn sends(&mut self, frame: &Frame<Bytes>) {
@@ -242,7 +248,7 @@ impl Flow {
     }
 
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        match self.encoding.is_some() {
+        match self.is_encoded() {
             true => self.poll_encoded(cx),
             false => self.poll_plain(cx),
         }
@@ -251,7 +257,7 @@ impl Flow {
     /// The next frame out of the encoder. When the endpoint pauses, all that it has sent is flushed.
     fn poll_encoded(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         loop {
-            let Some(encoding) = &mut self.encoding else {
+            let Some(encoding) = self.encoding() else {
                 return Poll::Ready(None);
             };
             match encoding.next() {
@@ -264,7 +270,7 @@ impl Flow {
                 Err(_) => return Poll::Ready(Some(Err(self.fail(Cause::Internal)))),
             }
             let polled = self.poll_plain(cx);
-            let Some(encoding) = &mut self.encoding else {
+            let Some(encoding) = self.encoding() else {
                 return Poll::Ready(None);
             };
             match polled {
@@ -341,8 +347,8 @@ impl Flow {
         let Some(line) = self.line.take() else {
             return;
         };
-        if let Some(copies) = self.copies.take() {
-            copies.keep();
+        if let Some(stages) = &mut self.stages {
+            std::mem::take(&mut stages.copies).keep();
         }
         self.exchange.account.upstream_ends();
         match self.exchange.upload.clone() {
@@ -419,7 +425,7 @@ impl Body for Download {
             Download::Own(bytes) => {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64)
             }
-            Download::Endpoint(flow) if flow.web.is_some() || flow.encoding.is_some() => {
+            Download::Endpoint(flow) if flow.web.is_some() || flow.is_encoded() => {
                 SizeHint::default()
             }
             Download::Endpoint(flow) => flow.incoming.size_hint(),
