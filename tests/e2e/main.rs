@@ -43,6 +43,8 @@ mod framing;
 mod grpc;
 /// Active checks of endpoints.
 mod health_checks;
+/// Hedged tries.
+mod hedging;
 /// Endpoints that a restarted registry does not list yet.
 mod hold;
 /// `pailou import`.

@@ -46,6 +46,35 @@ pub struct RetriesSpec {
     pub methods: Option<Vec<String>>,
     /// How long one try may take for its answer; `None` is as long as all of them.
     pub try_timeout: Option<Duration>,
+    /// Whether another endpoint is asked too while one takes its time.
+    pub hedge: Option<HedgeSpec>,
+}
+
+/// How soon another endpoint is asked too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HedgeSpec {
+    /// After how long without an answer.
+    pub after: Duration,
+    /// How many more may be asked at once.
+    pub max: u32,
+}
+
+/// Each of them adds a whole try to the load.
+const MAX_HEDGES: u64 = 3;
+
+impl HedgeSpec {
+    fn read(field: &Field<'_>) -> Option<HedgeSpec> {
+        let mut fields = field.mapping()?;
+        let after = fields.required("after");
+        let after = after.and_then(|field| field.duration(MILLISECOND..=DAY));
+        let max = match fields.optional("max") {
+            Some(field) => field.integer(1..=MAX_HEDGES),
+            None => Some(1),
+        };
+        fields.finish();
+        let max = u32::try_from(max?).ok()?;
+        Some(HedgeSpec { after: after?, max })
+    }
 }
 
 impl RetriesSpec {
@@ -70,7 +99,11 @@ impl RetriesSpec {
         let try_timeout = fields
             .optional("try_timeout")
             .and_then(|field| field.duration(MILLISECOND..=DAY));
+        let hedge = fields.optional("hedge");
         fields.finish();
+        if let (Some(hedge), Some(0)) = (&hedge, number) {
+            hedge.fault("a hedge is one of the tries of `count`, which is 0");
+        }
         RetriesSpec {
             count: number,
             grpc_status: grpc
@@ -80,6 +113,7 @@ impl RetriesSpec {
             statuses: statuses.iter().filter_map(status).collect(),
             methods: methods.map(|methods| methods.iter().filter_map(method).collect()),
             try_timeout,
+            hedge: hedge.and_then(|hedge| HedgeSpec::read(&hedge)),
         }
     }
 }
@@ -171,6 +205,16 @@ mod tests {
     }
 
     #[test]
+    fn a_hedge_is_one_more_unless_it_says_otherwise() {
+        for (text, max) in [("{ after: 100ms }", 1), ("{ after: 100ms, max: 3 }", 3)] {
+            let after = Duration::from_millis(100);
+            let expected = Some(HedgeSpec { after, max });
+            let spec = read(&format!("{{ hedge: {text} }}")).expect(text);
+            assert_eq!(spec.hedge, expected, "{text}");
+        }
+    }
+
+    #[test]
     fn what_is_neither_is_refused() {
         for (text, problem) in [
             ("11", "from 0 to 10"),
@@ -181,6 +225,10 @@ mod tests {
             ("{ statuses: 6xx }", "400 to 599"),
             ("{ methods: [get] }", "capitals"),
             ("{ try_timeout: 0s }", "1ms to 24h"),
+            ("{ hedge: { max: 1 } }", "after"),
+            ("{ hedge: { after: 0s } }", "1ms to 24h"),
+            ("{ hedge: { after: 1s, max: 4 } }", "from 1 to 3"),
+            ("{ count: 0, hedge: { after: 1s } }", "`count`, which is 0"),
             ("[1]", "from 0 to 10"),
         ] {
             let error = read(text).expect_err(text);

@@ -291,6 +291,14 @@ const KEYS: &[(&str, &str, &str)] = &[
          takes all of `timeout` is the last.",
     ),
     (
+        "retries.hedge",
+        "mapping of `after` and `max`; off",
+        "Asks another endpoint too when one has not answered for `after` (1ms to 24h); the first answer counts, and the other try is given up. \
+         At most `max` (1 to 3; 1) more are asked at once. For requests that may run twice (`retries.methods`) and whose body, if any, is at \
+         hand (`retry.buffer_bytes`). Each hedge is one of the tries of `count`, goes to an endpoint that was not asked yet, and counts \
+         against the retry budget.",
+    ),
+    (
         "enabled",
         "`true` or `false`; `true`",
         "A route that is not enabled is checked, but takes no request.",

@@ -101,7 +101,7 @@ pub use mirror::{CopyPlace, Mirror, MirrorCopy};
 pub use priority::Priority;
 pub use refusal::Refusal;
 pub use registry::{Destinations, Entry, REGISTRY, Scope, answers, check_order, compile};
-pub use rule::{Backoff, Retry, Rule};
+pub use rule::{Backoff, Hedge, Retry, Rule};
 pub use scg::cors::UnroutedCors;
 pub use sentinel::{Blocked, FlowCell, FlowRequest, FlowRules};
 pub use shared::Shared;

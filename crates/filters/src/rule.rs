@@ -60,6 +60,17 @@ pub struct Retry {
     /// Whether an answer that says when to try again (`Retry-After`, RFC 9110
     /// section 10.2.3) is followed by another try then and not before.
     pub obeys_retry_after: bool,
+    /// Whether another endpoint is asked too while one takes its time.
+    pub hedge: Option<Hedge>,
+}
+
+/// When another endpoint is asked too (gRFC A6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hedge {
+    /// After how long without an answer.
+    pub after: Duration,
+    /// How many more may be asked at once.
+    pub max: u32,
 }
 
 impl Retry {
@@ -76,6 +87,7 @@ impl Retry {
             backoff: None,
             per_try: None,
             obeys_retry_after: true,
+            hedge: None,
         }
     }
 

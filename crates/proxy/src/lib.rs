@@ -70,6 +70,7 @@ mod framing;
 mod fuzz;
 mod grpc;
 mod grpc_web;
+mod hedge;
 mod hops;
 mod http1;
 mod http2;

@@ -32,6 +32,7 @@ use crate::cause::Cause;
 use crate::each_try;
 use crate::exchange::{Ended, Exchange};
 use crate::failed_tries;
+use crate::hedge;
 use crate::interim;
 use crate::line::{self, Line, LineFailure};
 use crate::mirror;
@@ -51,7 +52,7 @@ pub(crate) struct Received {
 }
 
 /// How a try failed, and whether another may follow.
-struct Failed {
+pub(crate) struct Failed {
     cause: Cause,
     /// What the failure says about the endpoint, if anything.
     outcome: Option<Outcome>,
@@ -60,7 +61,7 @@ struct Failed {
 
 /// Whether another try is safe.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Again {
+pub(crate) enum Again {
     Never,
     /// Yes, at no cost: no endpoint has seen the request.
     Free,
@@ -101,6 +102,17 @@ pub(crate) async fn send(exchange: &mut Exchange, planned: &Planned) -> Result<R
 /// Moves on from a try that failed, if another one is safe. Says how it ended where the
 /// next one is more than the same try at another connection.
 fn fail(exchange: &mut Exchange, failed: &Failed) -> Result<Option<End>, Cause> {
+    let stale = settle(exchange, failed);
+    if !is_allowed(exchange, failed, stale) || !next(exchange, !stale, failed.again) {
+        return Err(failed.cause);
+    }
+    let is_another = !stale && (failed.again == Again::Paid || exchange.returned);
+    Ok(is_another.then_some(End::Failed(failed.cause)))
+}
+
+/// Notes and reports that the try has failed. Says whether that was for an idle connection that its endpoint had
+/// closed.
+pub(crate) fn settle(exchange: &mut Exchange, failed: &Failed) -> bool {
     if let Some(outcome) = failed.outcome
         && let Some(pick) = exchange.pick.take()
     {
@@ -114,11 +126,7 @@ fn fail(exchange: &mut Exchange, failed: &Failed) -> Result<Option<End>, Cause> 
     if failed.outcome == Some(Outcome::Refused) {
         exchange.refusals += 1;
     }
-    if !is_allowed(exchange, failed, stale) || !next(exchange, !stale, failed.again) {
-        return Err(failed.cause);
-    }
-    let is_another = !stale && (failed.again == Again::Paid || exchange.returned);
-    Ok(is_another.then_some(End::Failed(failed.cause)))
+    stale
 }
 
 /// Lets go of an answer that nobody gets. Its connection goes on if nothing of
@@ -193,11 +201,10 @@ fn note(exchange: &mut Exchange, picked: Result<Pick, NoEndpoint>) -> Result<(),
 
 /// One try.
 async fn attempt(exchange: &mut Exchange, planned: &Planned) -> Result<Received, Failed> {
-    exchange.tries += 1;
-    exchange.try_began = Instant::now();
-    exchange.account.tried(exchange.try_began);
-    let remote = remote(exchange).ok_or(Failed::ours())?;
-    exchange.upstream = Some(remote.address);
+    if let Some(hedge) = hedge::of(exchange) {
+        return Box::pin(hedge::attempt(exchange, planned, hedge)).await;
+    }
+    let remote = begin(exchange).ok_or(Failed::ours())?;
     let request = request(exchange, planned, &remote);
     let mut line = connect(exchange, remote).await?;
     if exchange.upload.is_some() {
@@ -211,8 +218,18 @@ async fn attempt(exchange: &mut Exchange, planned: &Planned) -> Result<Received,
     }
 }
 
+/// Begins a try at the endpoint that was picked, and says where it leads.
+pub(crate) fn begin(exchange: &mut Exchange) -> Option<Remote> {
+    exchange.tries += 1;
+    exchange.try_began = Instant::now();
+    exchange.account.tried(exchange.try_began);
+    let remote = remote(exchange)?;
+    exchange.upstream = Some(remote.address);
+    Some(remote)
+}
+
 /// An answer that did not come in time. The endpoint may still act on the request.
-fn late(exchange: &Exchange, cause: Cause) -> Failed {
+pub(crate) fn late(exchange: &Exchange, cause: Cause) -> Failed {
     let route = exchange.route.as_ref();
     let again = route.is_some_and(|route| may_be_late(&route.retry));
     let mut failed = Failed::timed_out(cause);
@@ -228,32 +245,39 @@ fn may_be_late(retry: &Retry) -> bool {
 }
 
 /// A connection to the endpoint that was picked.
-async fn connect(exchange: &mut Exchange, remote: Remote) -> Result<Line, Failed> {
-    let server = exchange.server.clone();
-    let (due, too_late) = exchange.connect_due();
+async fn connect(exchange: &Exchange, remote: Remote) -> Result<Line, Failed> {
+    let (server, timeout) = (exchange.server.clone(), connect_timeout(exchange));
+    let connected = server.line(remote, timeout).await;
+    connected.map_err(|failure| unconnected(exchange, failure))
+}
+
+/// How long the connection of the try that has begun may take.
+pub(crate) fn connect_timeout(exchange: &Exchange) -> Duration {
     let route = exchange.route.as_ref();
     let timeout = route.map_or_else(Default::default, |route| route.timeouts.connect);
-    let left = due.saturating_duration_since(exchange.try_began);
-    let failure = match server.line(remote, timeout.min(left)).await {
-        Ok(line) => return Ok(line),
-        Err(failure) => failure,
-    };
+    let left = exchange.connect_due().0;
+    timeout.min(left.saturating_duration_since(exchange.try_began))
+}
+
+/// No connection was made.
+pub(crate) fn unconnected(exchange: &Exchange, failure: ConnectFailure) -> Failed {
+    let (due, too_late) = exchange.connect_due();
     let cause = match failure {
-        ConnectFailure::Ours => return Err(Failed::ours()),
+        ConnectFailure::Ours => return Failed::ours(),
         // The request's own time was shorter than the connection's, which says
         // nothing about the endpoint.
         ConnectFailure::TimedOut if due <= Instant::now() => {
-            return Err(Failed::timed_out(too_late));
+            return Failed::timed_out(too_late);
         }
         ConnectFailure::TimedOut => Cause::ConnectTimeout,
         ConnectFailure::Refused => Cause::ConnectFailed,
         ConnectFailure::Tls => Cause::UpstreamTls,
     };
-    Err(Failed {
+    Failed {
         cause,
         outcome: failure.outcome(),
         again: Again::Free,
-    })
+    }
 }
 
 /// The address of the picked endpoint, and the protocol to speak there.
@@ -284,7 +308,11 @@ fn host(exchange: &Exchange, remote: &Remote) -> Option<HeaderValue> {
     HeaderValue::try_from(named).ok()
 }
 
-fn request(exchange: &Exchange, planned: &Planned, remote: &Remote) -> Request<Outgoing> {
+pub(crate) fn request(
+    exchange: &Exchange,
+    planned: &Planned,
+    remote: &Remote,
+) -> Request<Outgoing> {
     let body = match &exchange.upload {
         Some(upload) => Outgoing::Upload(upload.sending()),
         None => Outgoing::Nothing,
@@ -300,7 +328,7 @@ fn request(exchange: &Exchange, planned: &Planned, remote: &Remote) -> Request<O
 }
 
 /// The connection was made, but no answer came over it.
-fn send_failed(exchange: &Exchange, failure: LineFailure, reused: bool) -> Failed {
+pub(crate) fn send_failed(exchange: &Exchange, failure: LineFailure, reused: bool) -> Failed {
     let upload = exchange.upload.as_ref();
     if let Some(cause) = upload.and_then(|upload| upload.failure()) {
         // The client's own fault.
@@ -357,7 +385,7 @@ fn reason(failed: &Failed, stale: bool) -> Option<&'static str> {
 
 impl Failed {
     /// A failure that has nothing to do with any endpoint.
-    fn ours() -> Failed {
+    pub(crate) fn ours() -> Failed {
         Failed {
             cause: Cause::Internal,
             outcome: None,
@@ -403,7 +431,7 @@ fn is_at_hand(exchange: &Exchange) -> bool {
 }
 
 /// Whether an answer is a failure that the route wants tried again, and that can be.
-fn is_rejected(exchange: &Exchange, received: &Received) -> bool {
+pub(crate) fn is_rejected(exchange: &Exchange, received: &Received) -> bool {
     let Some(route) = &exchange.route else {
         return false;
     };
@@ -425,7 +453,7 @@ fn is_refused_call(route: &Route, received: &Received) -> bool {
 }
 
 /// The pause that such an answer asks for, where the route obeys it.
-fn wanted_pause(exchange: &Exchange, received: &Received) -> Duration {
+pub(crate) fn wanted_pause(exchange: &Exchange, received: &Received) -> Duration {
     match &exchange.route {
         Some(route) if route.retry.obeys_retry_after => {
             retry_after::time(received.response.headers(), SystemTime::now())
@@ -445,6 +473,12 @@ fn reject(exchange: &mut Exchange, received: Received, least: Duration) -> Optio
         exchange.pick = pick;
         return Some(received);
     }
+    put_aside(exchange, received, pick);
+    None
+}
+
+/// Notes and reports an answer that is a failed try, and lets go of it.
+pub(crate) fn put_aside(exchange: &mut Exchange, received: Received, pick: Option<Pick>) {
     let status = received.response.status().as_u16();
     failed_tries::note(exchange, "status", Some(status));
     if let Some(pick) = pick {
@@ -454,20 +488,19 @@ fn reject(exchange: &mut Exchange, received: Received, least: Duration) -> Optio
         });
     }
     give_back(exchange, received);
-    None
 }
 
 /// Moves on to another endpoint, if one more try is allowed, there is another
 /// endpoint, and the budget allows the try.
-fn next(exchange: &mut Exchange, elsewhere: bool, again: Again) -> bool {
+pub(crate) fn next(exchange: &mut Exchange, elsewhere: bool, again: Again) -> bool {
     let Some(route) = exchange.route.clone() else {
         return false;
     };
     if !has_tries(exchange, &route.retry, again) {
         return false;
     }
-    if elsewhere && let Some(address) = exchange.picked {
-        exchange.tried.push(address);
+    if elsewhere {
+        remember(exchange);
     }
     // Dropped first: the failed try is not in flight any more.
     exchange.pick = None;
@@ -483,6 +516,15 @@ fn next(exchange: &mut Exchange, elsewhere: bool, again: Again) -> bool {
         retry.returns && (retry.resets || again != Again::Free),
         is_paid,
     )
+}
+
+/// Remembers the endpoint of the try, so that no other try goes there.
+pub(crate) fn remember(exchange: &mut Exchange) {
+    if let Some(address) = exchange.picked
+        && !exchange.tried.contains(&address)
+    {
+        exchange.tried.push(address);
+    }
 }
 
 /// Whether there may be one more try. Without retries there is none, also after

@@ -7,7 +7,7 @@ use pailou_config::{
     Compat, EncodedSlashes, Fault, Field, GrpcStatus, Protocol, Report, RetriesSpec, RouteDefaults,
     RouteSpec, ServiceSpec, Settings, Severity, TargetSpec, UpstreamTlsSettings,
 };
-use pailou_filters::{Chain, Destinations, ErrorShape, Retry, Scope, Step};
+use pailou_filters::{Chain, Destinations, ErrorShape, Hedge, Retry, Scope, Step};
 use pailou_telemetry::{Metrics, RouteMetrics};
 use pailou_upstream::{
     Check, Destination, Http, Policy, Selection, ServiceId, Services, Subset, Transport, balance,
@@ -279,6 +279,10 @@ fn retry(spec: &RetriesSpec, defaults: &RouteDefaults) -> Retry {
             .collect(),
         methods,
         per_try: spec.try_timeout,
+        hedge: spec.hedge.map(|hedge| Hedge {
+            after: hedge.after,
+            max: hedge.max,
+        }),
         ..Retry::without_answers(spec.count.unwrap_or(defaults.retries))
     }
 }

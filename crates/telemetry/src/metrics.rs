@@ -44,7 +44,7 @@ use tls::{CertificateState, Certificates, Handshakes};
 
 use crate::events::CredentialState;
 use crate::words::{
-    CONNECTION_REFUSALS, CREDENTIAL_LOADS, FAILED_TRIES, PRIORITIES, REDIS_OUTCOMES,
+    CONNECTION_REFUSALS, CREDENTIAL_LOADS, FAILED_TRIES, HEDGES, PRIORITIES, REDIS_OUTCOMES,
 };
 
 /// A document or session beyond this many is not counted by name any more: every label set and every table has a bound.
@@ -72,6 +72,7 @@ pub(crate) struct State {
     pub(crate) totals: Totals,
     pub(crate) connections_refused: Causes,
     pub(crate) failed_tries: Causes,
+    pub(crate) hedges: Causes,
     pub(crate) redis_requests: Causes,
     pub(crate) credential_loads: Causes,
     pub(crate) requests_shed: Causes,
@@ -157,6 +158,7 @@ impl Metrics {
             totals: Totals::default(),
             connections_refused: Causes::of(CONNECTION_REFUSALS),
             failed_tries: Causes::of(FAILED_TRIES),
+            hedges: Causes::of(HEDGES),
             redis_requests: Causes::of(REDIS_OUTCOMES),
             credential_loads: Causes::of(CREDENTIAL_LOADS),
             requests_shed: Causes::of(PRIORITIES),
@@ -347,6 +349,11 @@ impl Metrics {
             .connections
             .fetch_add(1, Ordering::Relaxed);
         ConnectionOpen(Gauged::new(&self.state, |totals| &totals.connections_open))
+    }
+
+    /// Counts a hedged try that is over, by an outcome out of [`HEDGES`](crate::words::HEDGES).
+    pub fn hedged(&self, outcome: &'static str) {
+        self.state.hedges.count(outcome);
     }
 
     /// Counts a try that failed, by its reason.

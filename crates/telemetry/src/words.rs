@@ -130,6 +130,7 @@ pub const CHECK_FAILURES: &[&str] = &[
 pub const FAILED_TRIES: &[&str] = &[
     "connect_failed",
     "connect_timeout",
+    "overtaken",
     "response_timeout",
     "stale_connection",
     "status",
@@ -139,6 +140,9 @@ pub const FAILED_TRIES: &[&str] = &[
     "upstream_tls",
     "upstream_write_timeout",
 ];
+
+/// What becomes of a hedged try: it comes to nothing, another one is answered first, or its answer counts.
+pub const HEDGES: &[&str] = &["failed", "lost", "won"];
 
 /// How much a request matters.
 pub const PRIORITIES: &[&str] = &["high", "low", "normal"];
@@ -219,13 +223,14 @@ mod tests {
     /// Alerts contain these labels, so all have one spelling.
     #[test]
     fn labels_are_snake_case_sorted_and_told_once() {
-        let lists: [&[&str]; 11] = [
+        let lists: [&[&str]; 12] = [
             AGREEMENTS,
             CHECK_FAILURES,
             &words::<_, { CAUSES.len() }>(CAUSES),
             CONNECTION_REFUSALS,
             EJECTIONS,
             FAILED_TRIES,
+            HEDGES,
             MIRROR_OUTCOMES,
             PRIORITIES,
             REDIS_OUTCOMES,

@@ -73,6 +73,7 @@ fn compile(args: &ScgArgs<'_>, _: &Scope<'_>) -> Option<Vec<Step>> {
         within: within?,
         backoff: backoff?,
         per_try: None,
+        hedge: None,
         // Spring asks again at once.
         obeys_retry_after: false,
     }))])

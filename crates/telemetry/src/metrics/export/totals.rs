@@ -236,6 +236,14 @@ pub(super) fn export(out: &mut DescriptorEncoder<'_>, state: &State) -> fmt::Res
             count_with(&mut metric, &[("reason", reason)], value)?;
         }
     }
+    let help = "Tries beside one that took its time, by outcome";
+    let mut metric =
+        out.encode_descriptor("pailou_hedged_tries", help, None, MetricType::Counter)?;
+    for (outcome, value) in state.hedges.counts() {
+        if value > 0 || outcome != OTHER {
+            count_with(&mut metric, &[("outcome", outcome)], value)?;
+        }
+    }
     let help = "Times that keys or credentials of filters were read, by outcome";
     let mut metric =
         out.encode_descriptor("pailou_credential_loads", help, None, MetricType::Counter)?;
