@@ -15,6 +15,8 @@ mod bounds;
 mod check;
 /// Circuit breakers, with the keys of Resilience4j and natively.
 mod circuit_breaker;
+/// Bodies that are compressed while they stream.
+mod compress;
 /// How many requests are under way at once.
 mod concurrency;
 /// CORS settings where no route takes the request.

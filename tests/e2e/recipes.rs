@@ -586,6 +586,22 @@ async fn faults() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn compression() {
+    let (world, _upstream, _registered, gateway) = World::small().await;
+    world.publish(&documents("compression")[0]).await;
+    until("a compressed answer", async || {
+        let asked = reqwest::Client::new().get(gateway.url("/api/users/headers"));
+        let asked = asked
+            .header("accept-encoding", "gzip")
+            .header("x-long", "x".repeat(2_000));
+        let answer = asked.send().await.expect("an answer");
+        let coding = answer.headers().get("content-encoding");
+        coding.is_some_and(|coding| coding == "gzip").then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn mirror() {
     let (world, _upstream, _registered, gateway) = World::small().await;
     let other = Upstream::start("other");

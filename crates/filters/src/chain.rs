@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::sync::Arc;
 
-use crate::{Body, Copying, Note, ResponseHead, Step};
+use crate::{Body, Copying, Encoder, Note, ResponseHead, Step};
 
 /// A route's filters, in the order of its document.
 ///
@@ -55,6 +55,8 @@ impl Chain {
 pub enum Wish<'a> {
     /// All of it, to change it; at most so many bytes.
     Whole(&'a dyn Body, usize),
+    /// To encode it, while it streams. The head is that of the encoded body already.
+    Encode(Encoder),
     /// A copy, while it streams.
     Copy(Box<dyn Copying>),
 }
@@ -105,6 +107,11 @@ impl<'a> ResponseHalf<'a> {
                 Step::Body(body) => {
                     if let Some(most) = body.wants(&view) {
                         return Some(Wish::Whole(&**body, most));
+                    }
+                }
+                Step::Compress(compress) => {
+                    if let Some(encoder) = compress.response(&mut view) {
+                        return Some(Wish::Encode(encoder));
                     }
                 }
                 Step::Keep(keep) => {

@@ -151,6 +151,11 @@ pub(crate) fn drop_of_the_body(headers: &mut HeaderMap) {
     for name in [ETAG, LAST_MODIFIED, ACCEPT_RANGES] {
         headers.remove(name);
     }
+    drop_digests(headers);
+}
+
+/// Removes the digests of a body's bytes.
+pub(crate) fn drop_digests(headers: &mut HeaderMap) {
     for name in ["content-md5", "digest", "content-digest", "repr-digest"] {
         headers.remove(name);
     }

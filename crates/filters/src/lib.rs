@@ -18,6 +18,7 @@
 //!   `redirect.rs`.
 //! - [`Gate`], asks another service and waits: `forward_auth.rs`.
 //! - [`Body`], changes a response's body: `rewrite_body.rs`.
+//! - [`Compress`], encodes a body as it streams: `compress.rs`, the only one of its kind.
 //! - [`Rule`], says how a request is sent: `grpc_web.rs`.
 //!
 //! A filter of Spring Cloud Gateway goes to `src/scg/`, by the name that its
@@ -31,6 +32,7 @@ mod breaker;
 mod carrier;
 mod chain;
 mod circuit_breaker;
+mod compress;
 mod concurrency_limit;
 mod cors;
 mod csrf;
@@ -90,6 +92,7 @@ mod token;
 pub use breaker::{Breaker, BreakerSettings, BreakerWait, BreakerWindow, Permit};
 pub use chain::{Chain, ResponseHalf, Wish};
 pub use circuit_breaker::{CircuitBreaker, Fallback, FallbackPath};
+pub use compress::{Compress, Encoder};
 pub use errors::ErrorShape;
 pub use escapes::{form_bytes, form_decoded, path_bytes};
 pub use facts::{Bindings, Facts, Failure};
@@ -101,7 +104,7 @@ pub use list::elements;
 pub use mirror::{CopyPlace, Mirror, MirrorCopy};
 pub use priority::Priority;
 pub use refusal::Refusal;
-pub use registry::{Destinations, Entry, REGISTRY, Scope, answers, compile};
+pub use registry::{Destinations, Entry, REGISTRY, Scope, answers, check_order, compile};
 pub use rule::{Backoff, Hedge, Retry, Rule};
 pub use scg::cors::UnroutedCors;
 pub use sentinel::{Blocked, FlowCell, FlowPlace, FlowRequest, FlowRules, Passage};

@@ -7,10 +7,10 @@ use pailou_upstream::Destination;
 
 use crate::{
     Body, Edit, Gate, Rule, Shared, Step, add_request_header, add_response_header, api_key,
-    basic_auth, circuit_breaker, concurrency_limit, cors, csrf, errors, forward_auth, grpc_web,
-    inject_fault, introspect, ip_filter, jwt, methods, mirror, prefix, priority, rate_limit,
-    redirect, remove_request_header, remove_response_header, request_limits, respond, rewrite_body,
-    scg, set_request_header, set_response_header, strip_prefix,
+    basic_auth, circuit_breaker, compress, concurrency_limit, cors, csrf, errors, forward_auth,
+    grpc_web, inject_fault, introspect, ip_filter, jwt, methods, mirror, prefix, priority,
+    rate_limit, redirect, remove_request_header, remove_response_header, request_limits, respond,
+    rewrite_body, scg, set_request_header, set_response_header, strip_prefix,
 };
 
 /// A filter that routes can name.
@@ -88,6 +88,7 @@ pub static REGISTRY: &[Entry] = &[
     redirect::ENTRY,
     respond::ENTRY,
     rewrite_body::ENTRY,
+    compress::ENTRY,
     grpc_web::ENTRY,
     rate_limit::ENTRY,
     circuit_breaker::ENTRY,
@@ -268,6 +269,24 @@ pub fn compile(part: &PartSpec, report: &Report, scope: &Scope<'_>) -> Option<Ve
             return steps;
         }
     }])
+}
+
+/// Warns of filters that have no effect where they stand among the compiled ones of a route.
+pub fn check_order(filters: &[(&PartSpec, Vec<Step>)], report: &Report) {
+    let has = |steps: &[Step], is_it: fn(&Step) -> bool| steps.iter().any(is_it);
+    for (place, (part, steps)) in filters.iter().enumerate() {
+        if !has(steps, |step| matches!(step, Step::Compress(_))) {
+            continue;
+        }
+        let mut before = filters[..place].iter();
+        let body = before.find(|(_, steps)| has(steps, |step| matches!(step, Step::Body(_))));
+        if let Some((other, _)) = body {
+            part.field(report).warn(format!(
+                "`{}` stands behind `{}`, which reads bodies as they are and asks for such: nothing will be compressed; put `{}` in front of it",
+                part.name, other.name, part.name
+            ));
+        }
+    }
 }
 
 fn unknown(part: &PartSpec, report: &Report) -> Fault {

@@ -11,7 +11,7 @@ use http::{HeaderMap, Request, Response, StatusCode};
 use pailou_upstream::Destination;
 use thiserror::Error;
 
-use crate::{CircuitBreaker, Mirror, Refusal, RequestHead, ResponseHead, Rule};
+use crate::{CircuitBreaker, Compress, Mirror, Refusal, RequestHead, ResponseHead, Rule};
 
 /// One step of a chain, by what it needs.
 #[derive(Debug)]
@@ -22,6 +22,8 @@ pub enum Step {
     Gate(Box<dyn Gate>),
     /// Changes the body of a response.
     Body(Box<dyn Body>),
+    /// Encodes the body of a response while it streams.
+    Compress(Box<Compress>),
     /// Says how the request is sent.
     Rule(Rule),
     /// Lets requests through unless too many failed.
@@ -38,9 +40,12 @@ impl Step {
         match self {
             Step::Gate(gate) => gate.destinations(),
             Step::Mirror(mirror) => vec![mirror.destination()],
-            Step::Edit(_) | Step::Body(_) | Step::Rule(_) | Step::Breaker(_) | Step::Keep(_) => {
-                Vec::new()
-            }
+            Step::Edit(_)
+            | Step::Body(_)
+            | Step::Compress(_)
+            | Step::Rule(_)
+            | Step::Breaker(_)
+            | Step::Keep(_) => Vec::new(),
         }
     }
 
@@ -51,7 +56,9 @@ impl Step {
             Step::Breaker(_) => true,
             Step::Edit(edit) => edit.acts_each_try(),
             Step::Gate(gate) => gate.acts_each_try(),
-            Step::Body(_) | Step::Rule(_) | Step::Keep(_) | Step::Mirror(_) => false,
+            Step::Body(_) | Step::Compress(_) | Step::Rule(_) | Step::Keep(_) | Step::Mirror(_) => {
+                false
+            }
         }
     }
 }

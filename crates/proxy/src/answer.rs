@@ -39,18 +39,29 @@ fn pass(exchange: &Exchange, said: &mut Answer) -> Result<(), Cause> {
     exchange.change_response(headers);
     for passed in exchange.passed.iter().rev() {
         let mut half = passed.response();
+        // Steps see the length, as they would of an endpoint's answer.
+        headers.insert(header::CONTENT_LENGTH, body.len().into());
         rewrite::guarded(&passed.facts, status, headers, |head| {
             while let Some(wish) = half.run(head) {
                 match wish {
                     Wish::Whole(step, most) if body.len() <= most => {
                         *body = step.rewrite(head, std::mem::take(body));
+                        let length = body.len().into();
+                        head.headers.insert(header::CONTENT_LENGTH, length);
                     }
                     Wish::Whole(..) => {}
+                    Wish::Encode(mut encoder) => {
+                        let encoded = encoder.whole(body);
+                        *body = encoded.map_err(|_| Cause::Internal)?;
+                    }
                     Wish::Copy(copying) => copying.keep(body.clone()),
                 }
             }
-        })?;
+            Ok(())
+        })??;
     }
+    // The answer says it for itself, where it has a length.
+    headers.remove(header::CONTENT_LENGTH);
     Ok(())
 }
 

@@ -1,6 +1,8 @@
 //! A response's body on its way to the client.
 
 mod copies;
+mod encoding;
+mod stages;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,7 +13,7 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Method, Version};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
-use pailou_filters::Copying;
+use pailou_filters::{Copying, Encoder};
 use pailou_upstream::Outcome;
 use thiserror::Error;
 use tokio::time::Instant;
@@ -23,7 +25,8 @@ use crate::line::{Line, LineFailure, failure_of};
 use crate::panics::ToldOfPanic;
 use crate::streams;
 use crate::upload::{Awaited, Upload};
-use copies::Copies;
+use encoding::Encoding;
+use stages::Stages;
 
 /// What the client is sent after a head.
 #[derive(Debug)]
@@ -53,8 +56,8 @@ pub(crate) struct Flow {
     /// Since when the endpoint is waited for.
     waits_since: Option<Instant>,
     broken: Option<Broken>,
-    /// Copies that steps take of the body.
-    copies: Option<Box<Copies>>,
+    /// What steps do with the body as it passes.
+    stages: Option<Box<Stages>>,
     /// How the client is answered, if it speaks gRPC-Web.
     web: Option<Box<Translated>>,
 }
@@ -81,7 +84,7 @@ impl Flow {
             keeps,
             waits_since: None,
             broken: None,
-            copies: None,
+            stages: None,
             web: None,
         };
         // If an HTTP/2 endpoint sends anything after the head of such an answer, its
@@ -125,26 +128,45 @@ impl Flow {
     /// Gives up the rest of the body, and with it the connection.
     pub(crate) fn leave(&mut self) {
         self.line = None;
-        self.copies = None;
+        self.stages = None;
     }
 
     /// Lets a step take a copy of the body as it passes.
     pub(crate) fn copy(&mut self, copying: Box<dyn Copying>) {
+        if let Some(encoding) = self.encoding() {
+            encoding.copy(copying);
+            return;
+        }
         if self.line.is_none() {
             copying.keep(Bytes::new());
             return;
         }
-        self.copies.get_or_insert_default().add(copying);
+        self.stages.get_or_insert_default().copies.add(copying);
+    }
+
+    /// Has a step encode the body as it passes. Only the first encoder acts: no step encodes a body that is encoded already.
+    pub(crate) fn encode(&mut self, encoder: Encoder) {
+        let encoding = &mut self.stages.get_or_insert_default().encoding;
+        encoding.get_or_insert_with(|| Encoding::new(encoder));
+    }
+
+    fn encoding(&mut self) -> Option<&mut Encoding> {
+        self.stages.as_mut()?.encoding.as_mut()
+    }
+
+    fn is_encoded(&self) -> bool {
+        let stages = self.stages.as_ref();
+        stages.is_some_and(|stages| stages.encoding.is_some())
     }
 
     /// The whole body, if it has at most `most` bytes.
     pub(crate) async fn collect(&mut self, most: usize) -> Result<Bytes, Cause> {
         let mut bytes = BytesMut::new();
         let expected = self.incoming.size_hint().lower();
-        if expected > most as u64 {
+        if expected > most as u64 && !self.is_encoded() {
             return Err(Cause::UpstreamTooLarge);
         }
-        while self.line.is_some() {
+        while !self.is_sent() {
             let frame = std::future::poll_fn(|cx| self.poll_frame(cx)).await;
             let frame = match frame {
                 None => break,
@@ -176,10 +198,11 @@ impl Flow {
                     Some(translated) => translated.web.frame(frame),
                     None => frame,
                 };
-                let bytes = frame.data_ref().map_or(0, Bytes::len);
-                self.exchange.bytes_out += bytes as u64;
-                if let Some(copies) = &mut self.copies {
-                    copies.take(&frame);
+                if !self.is_encoded() {
+                    self.sends(&frame);
+                }
+                if let Some(stages) = &mut self.stages {
+                    stages.copies.take(&frame);
                 }
                 if self.incoming.is_end_stream() {
                     self.end();
@@ -213,7 +236,63 @@ impl Flow {
         Poll::Ready(cause)
     }
 
+    /// Whether nothing more is to be sent.
+    fn is_sent(&self) -> bool {
+        let encoding = self.stages.as_ref().and_then(|it| it.encoding.as_ref());
+        self.line.is_none() && encoding.is_none_or(Encoding::is_over)
+    }
+
+    fn sends(&mut self, frame: &Frame<Bytes>) {
+        let bytes = frame.data_ref().map_or(0, Bytes::len);
+        self.exchange.bytes_out += bytes as u64;
+    }
+
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        match self.is_encoded() {
+            true => self.poll_encoded(cx),
+            false => self.poll_plain(cx),
+        }
+    }
+
+    /// The next frame out of the encoder. When the endpoint pauses, all that it has sent is flushed.
+    fn poll_encoded(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        loop {
+            let Some(encoding) = self.encoding() else {
+                return Poll::Ready(None);
+            };
+            match encoding.next() {
+                Ok(Some(frame)) => {
+                    self.sends(&frame);
+                    return Poll::Ready(Some(Ok(frame)));
+                }
+                Ok(None) if encoding.is_over() => return Poll::Ready(None),
+                Ok(None) => {}
+                Err(_) => return Poll::Ready(Some(Err(self.fail(Cause::Internal)))),
+            }
+            let polled = self.poll_plain(cx);
+            let Some(encoding) = self.encoding() else {
+                return Poll::Ready(None);
+            };
+            match polled {
+                Poll::Ready(Some(Ok(frame))) => encoding.take(frame),
+                Poll::Ready(Some(Err(broken))) => return Poll::Ready(Some(Err(broken))),
+                Poll::Ready(None) => encoding.end(),
+                Poll::Pending => {
+                    let flushed = encoding.flush();
+                    return match flushed {
+                        Ok(Some(frame)) => {
+                            self.sends(&frame);
+                            Poll::Ready(Some(Ok(frame)))
+                        }
+                        Ok(None) => Poll::Pending,
+                        Err(_) => Poll::Ready(Some(Err(self.fail(Cause::Internal)))),
+                    };
+                }
+            }
+        }
+    }
+
+    fn poll_plain(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         if let Some(broken) = self.broken {
             return Poll::Ready(Some(Err(broken)));
         }
@@ -268,8 +347,8 @@ impl Flow {
         let Some(line) = self.line.take() else {
             return;
         };
-        if let Some(copies) = self.copies.take() {
-            copies.keep();
+        if let Some(stages) = &mut self.stages {
+            std::mem::take(&mut stages.copies).keep();
         }
         self.exchange.account.upstream_ends();
         match self.exchange.upload.clone() {
@@ -336,7 +415,7 @@ impl Body for Download {
         match self {
             Download::Nothing => true,
             Download::Own(bytes) => bytes.is_none(),
-            Download::Endpoint(flow) => flow.line.is_none(),
+            Download::Endpoint(flow) => flow.is_sent(),
         }
     }
 
@@ -346,7 +425,9 @@ impl Body for Download {
             Download::Own(bytes) => {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64)
             }
-            Download::Endpoint(flow) if flow.web.is_some() => SizeHint::default(),
+            Download::Endpoint(flow) if flow.web.is_some() || flow.is_encoded() => {
+                SizeHint::default()
+            }
             Download::Endpoint(flow) => flow.incoming.size_hint(),
         }
     }

@@ -2,14 +2,17 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::response::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
-use pailou_filters::{Facts, ResponseHead, Wish};
+use pailou_filters::{Encoder, Facts, ResponseHead, Wish};
 
 use crate::cause::Cause;
 use crate::download::Flow;
 use crate::exchange::Exchange;
+
+/// So many bytes of a whole body are encoded at once.
+const PIECE_BYTES: usize = 32 << 10;
 
 /// Runs the steps that the request has passed, last to first. Gives the body
 /// when a step took it whole; otherwise it still streams.
@@ -21,6 +24,10 @@ pub(crate) async fn run(flow: &mut Flow, head: &mut Parts) -> Result<Option<Byte
         while let Some(wish) = at(facts, head, |head| half.run(head))? {
             let (step, most) = match wish {
                 Wish::Whole(step, most) => (step, most),
+                Wish::Encode(encoder) => {
+                    encode(flow, head.status, encoder, &mut whole).await?;
+                    continue;
+                }
                 Wish::Copy(copying) => {
                     match &whole {
                         Some(whole) => copying.keep(whole.clone()),
@@ -39,7 +46,10 @@ pub(crate) async fn run(flow: &mut Flow, head: &mut Parts) -> Result<Option<Byte
                 Some(body) => body,
                 None => flow.collect(most).await?,
             };
-            whole = Some(at(facts, head, |head| step.rewrite(head, body))?);
+            let body = at(facts, head, |head| step.rewrite(head, body))?;
+            let length = HeaderValue::from(body.len());
+            head.headers.insert(header::CONTENT_LENGTH, length);
+            whole = Some(body);
         }
     }
     if let Some(body) = &whole {
@@ -49,6 +59,37 @@ pub(crate) async fn run(flow: &mut Flow, head: &mut Parts) -> Result<Option<Byte
         head.headers.remove(header::TRAILER);
     }
     Ok(whole)
+}
+
+/// Encodes the body: as it streams, or at once if a step took it whole or there is none.
+async fn encode(
+    flow: &mut Flow,
+    status: StatusCode,
+    encoder: Encoder,
+    whole: &mut Option<Bytes>,
+) -> Result<(), Cause> {
+    if !has_body(&flow.exchange.method, status) {
+        return Ok(());
+    }
+    if whole.is_none() && !flow.is_over() {
+        flow.encode(encoder);
+        return Ok(());
+    }
+    *whole = Some(encoded(encoder, whole.take().unwrap_or_default()).await?);
+    Ok(())
+}
+
+/// A whole body, encoded piece by piece, so that other requests of this worker go on meanwhile.
+async fn encoded(mut encoder: Encoder, body: Bytes) -> Result<Bytes, Cause> {
+    let mut out = BytesMut::new();
+    for piece in body.chunks(PIECE_BYTES) {
+        let encoded = encoder.write(piece).map_err(|_| Cause::Internal)?;
+        out.extend_from_slice(&encoded);
+        tokio::task::yield_now().await;
+    }
+    let rest = encoder.finish().map_err(|_| Cause::Internal)?;
+    out.extend_from_slice(&rest);
+    Ok(out.freeze())
 }
 
 /// The same for a response that has a head only.

@@ -163,6 +163,10 @@ async fn act(
             body.request(head);
             Ok(Next::Continue)
         }
+        Step::Compress(compress) => {
+            compress.request(head);
+            Ok(Next::Continue)
+        }
         Step::Keep(keep) => Ok(keep.request(head)),
         Step::Mirror(mirror) => {
             passing.copies.extend(mirror.copy(head));

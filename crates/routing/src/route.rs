@@ -379,6 +379,7 @@ impl Route {
             Sticky::compile(part, service.as_deref(), &report, &scope)
         });
         check_target(&spec, &report);
+        pailou_filters::check_order(&steps, &report);
         let (false, Some(matcher), Some(policy)) = (report.has_errors(), matcher, policy) else {
             return Err(report.into_faults());
         };

@@ -3,6 +3,7 @@
 mod breaker;
 mod causes;
 mod codes;
+mod compression;
 mod export;
 mod format;
 mod histogram;
@@ -29,6 +30,7 @@ use prometheus_client::registry::Registry;
 
 pub use breaker::BreakerMetrics;
 use causes::Causes;
+use compression::Compression;
 use export::Export;
 pub use format::TextFormat;
 pub use labels::ServiceLabels;
@@ -76,6 +78,7 @@ pub(crate) struct State {
     pub(crate) credential_loads: Causes,
     pub(crate) sticky_requests: Causes,
     pub(crate) requests_shed: Causes,
+    pub(crate) compression: Compression,
     /// Whether Spring Cloud Gateway's names are there beside our own.
     has_spring_names: AtomicBool,
     routes: Mutex<Series<RouteLabels, RouteMetrics>>,
@@ -162,6 +165,7 @@ impl Metrics {
             credential_loads: Causes::of(CREDENTIAL_LOADS),
             sticky_requests: Causes::of(STICKY_OUTCOMES),
             requests_shed: Causes::of(PRIORITIES),
+            compression: Compression::default(),
             has_spring_names: AtomicBool::new(false),
             routes: Mutex::default(),
             services: Mutex::default(),
@@ -329,6 +333,11 @@ impl Metrics {
         forget_dead(&mut lock(&self.state.routes));
         forget_dead(&mut lock(&self.state.services));
         forget_dead(&mut lock(&self.state.breakers));
+    }
+
+    /// Counts an answer that was compressed, by a coding out of [`CODINGS`](crate::words::CODINGS), with its bytes before and after.
+    pub fn compressed(&self, coding: &'static str, bytes_in: u64, bytes_out: u64) {
+        self.state.compression.count(coding, bytes_in, bytes_out);
     }
 
     /// Counts a request that a filter's cache has answered, or has not.

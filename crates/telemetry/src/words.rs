@@ -81,6 +81,9 @@ pub const CAUSES: &[(&str, When)] = &[
     ("websocket_accept", When::Routed),
 ];
 
+/// Content codings that `compress` can make.
+pub const CODINGS: &[&str] = &["br", "gzip", "zstd"];
+
 /// Methods that are told apart; any other is `other`.
 pub const METHODS: [&str; 9] = [
     "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE",

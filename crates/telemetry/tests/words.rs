@@ -4,8 +4,8 @@
 use std::{collections::BTreeSet, fs, path::Path};
 
 use pailou_telemetry::words::{
-    CAUSES, CHECK_FAILURES, CONNECTION_REFUSALS, EJECTIONS, ENDPOINT_REFUSALS, HOLDS, PRIORITIES,
-    REDIS_OUTCOMES,
+    CAUSES, CHECK_FAILURES, CODINGS, CONNECTION_REFUSALS, EJECTIONS, ENDPOINT_REFUSALS, HOLDS,
+    PRIORITIES, REDIS_OUTCOMES,
 };
 
 #[test]
@@ -75,6 +75,16 @@ fn every_refusal_of_an_endpoint_is_listed() {
 fn every_priority_is_listed() {
     let said = said("filters/src/priority.rs", "fn word(self)", "\n    }\n");
     assert_eq!(said, set(PRIORITIES.iter().copied()));
+}
+
+#[test]
+fn every_content_coding_is_listed() {
+    let said = said(
+        "filters/src/compress/coding.rs",
+        "fn word(self)",
+        "\n    }\n",
+    );
+    assert_eq!(said, set(CODINGS.iter().copied()));
 }
 
 #[test]

@@ -203,6 +203,11 @@ fn filters(
                 )
             }
             Step::Rule(rule) => (Next::Continue, Some(rule.purpose().to_owned())),
+            Step::Compress(compress) => {
+                compress.request(head);
+                let note = "compresses the body of the response, if the client takes that";
+                (Next::Continue, Some(note.to_owned()))
+            }
             Step::Breaker(breaker) => (
                 Next::Continue,
                 Some(format!(

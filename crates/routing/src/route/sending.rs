@@ -57,6 +57,7 @@ impl Sending {
                 | Step::Edit(_)
                 | Step::Gate(_)
                 | Step::Body(_)
+                | Step::Compress(_)
                 | Step::Keep(_)
                 | Step::Mirror(_) => {}
             }

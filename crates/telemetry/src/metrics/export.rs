@@ -1,6 +1,7 @@
 //! Reads every series at scrape and hands it to the text encoder.
 
 mod breakers;
+mod compression;
 mod limits;
 mod mirrors;
 mod process;
@@ -55,6 +56,7 @@ impl Collector for Export {
         limits::export(out, &self.state)?;
         slots::export(out, &self.state.live_slots())?;
         mirrors::export(out, &self.state.live_mirrors())?;
+        compression::export(out, &self.state.compression)?;
         process::export(out, &Process::read())
     }
 }
