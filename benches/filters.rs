@@ -38,6 +38,7 @@ const OTHERS: &[(&str, &str)] = &[
     ("introspect", "asks a service for each new token"),
     ("basic_auth", "has its users from a file or from Nacos"),
     ("rewrite_body", "changes bodies"),
+    ("compress", "changes bodies"),
     ("circuit_breaker", "guards tries and changes no head"),
     ("errors", "acts on the gateway's own errors"),
     ("grpc_web", "says how the request is sent"),

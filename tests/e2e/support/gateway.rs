@@ -27,16 +27,21 @@ pub(crate) fn binary() -> &'static str {
 
 /// A `pailou` command with none of the caller's settings in its environment.
 pub(crate) fn command(args: &[&str]) -> Command {
-    let mut command = match hangup_is_ignored() {
-        false => Command::new(binary()),
-        true => {
-            let mut env = Command::new("env");
-            env.args(["--default-signal=HUP", binary()]);
-            env
-        }
-    };
+    let mut command = with_hangup(binary());
     command.args(args);
     without_settings(command)
+}
+
+/// A command that obeys SIGHUP also where the tests run under `nohup`.
+fn with_hangup(program: &str) -> Command {
+    match hangup_is_ignored() {
+        false => Command::new(program),
+        true => {
+            let mut env = Command::new("env");
+            env.args(["--default-signal=HUP", program]);
+            env
+        }
+    }
 }
 
 /// Whether the tests run under `nohup`, whose children ignore SIGHUP as well.
@@ -96,7 +101,7 @@ impl Gateway {
     /// The same in the place of a shell that has run this before.
     pub(crate) async fn start_after(settings: &str, script: &str) -> Gateway {
         let run = format!("{script} && exec \"$0\" run --config gateway.yaml");
-        let mut shell = Command::new("sh");
+        let mut shell = with_hangup("sh");
         shell.args(["-c", &run, binary()]);
         Gateway::start_by(without_settings(shell), settings, &[]).await
     }
