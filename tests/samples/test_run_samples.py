@@ -72,6 +72,9 @@ class Samples:
         with log.open("wb") as output:
             self.process = subprocess.Popen(
                 [
+                    # Whatever started the tests may ignore Ctrl-C, as a shell's background job does.
+                    "env",
+                    "--default-signal=INT",
                     sys.executable,
                     ROOT / "tools" / "run-samples",
                     f"--binaries={Path(os.environ['PAILOU_BIN']).parent}",
