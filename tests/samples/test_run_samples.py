@@ -72,7 +72,7 @@ class Samples:
         with log.open("wb") as output:
             self.process = subprocess.Popen(
                 [
-                    # Whatever started the tests may ignore Ctrl-C, as a shell's background job does.
+                    # What started the tests may ignore Ctrl-C, as a shell's background job does.
                     "env",
                     "--default-signal=INT",
                     sys.executable,
